@@ -1,0 +1,1 @@
+"""Video action understanding that shows its evidence."""

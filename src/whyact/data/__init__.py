@@ -1,0 +1,1 @@
+"""Published layouts and own data, a file a data set."""

@@ -1,0 +1,134 @@
+"""The two types that every data reader returns: :class:`RelationClip` and :class:`FeatureSequence`.
+
+Axis letters: T frames or snippets, K slots, R relation labels, D width. Boxes are xyxy pixels, float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.errors import UserError
+
+Float = NDArray[np.float32]
+Bool = NDArray[np.bool_]
+Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A transition that defines an action: ``subject`` goes from ``before`` to ``after`` with one of ``objects``.
+
+    For an attribute change ``subject`` is empty and the pair is the object with itself.
+    """
+
+    action: str
+    before: str
+    after: str
+    subject: str
+    objects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of a data set: object classes, relation labels (attributes included), actions, rules.
+
+    ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
+    a self-pair (an attribute) has the key ``(c, c)``.
+    """
+
+    objects: tuple[str, ...]
+    relations: tuple[str, ...]
+    actions: tuple[str, ...]
+    allowed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class RelationClip:
+    """A clip as person/object pairs over time (LaIAR's input). One token = one pair in one frame.
+
+    Shapes: ``subject_boxes`` and ``object_boxes`` (T,K,4); ``subject_class`` and ``object_class`` (K,),
+    for a slot is one track and a track does not change its class; ``relations`` (T,K,R) multi-hot or
+    ``None`` when unknown; ``valid`` (T,K); ``times`` (T,) seconds; ``frames`` (T,) frame numbers in the
+    source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing.
+    """
+
+    id: str
+    subject_boxes: Float
+    object_boxes: Float
+    subject_class: Int
+    object_class: Int
+    valid: Bool
+    times: NDArray[np.float64]
+    frames: Int
+    slots: tuple[tuple[str, str], ...]
+    image_size: tuple[int, int]
+    relations: Bool | None = None
+    appearance: Float | None = None
+    target: int | None = None
+    group: str = ""
+    dropped_pairs: int = 0
+
+    def __post_init__(self) -> None:
+        t, k = self.valid.shape
+        shapes = {
+            "subject_boxes": (self.subject_boxes.shape, (t, k, 4)),
+            "object_boxes": (self.object_boxes.shape, (t, k, 4)),
+            "subject_class": (self.subject_class.shape, (k,)),
+            "object_class": (self.object_class.shape, (k,)),
+            "times": (self.times.shape, (t,)),
+            "frames": (self.frames.shape, (t,)),
+        }
+        if self.relations is not None:
+            shapes["relations"] = (self.relations.shape, (t, k, self.relations.shape[-1]))
+        if self.appearance is not None:
+            shapes["appearance"] = (self.appearance.shape, (t, k, self.appearance.shape[-1]))
+        for name, (found, expected) in shapes.items():
+            if found != expected:
+                raise UserError(f"clip {self.id}, {name}", found, f"shape {expected}")
+
+    def at(self, index: Sequence[int] | NDArray[np.intp]) -> RelationClip:
+        """Return the clip at these frame positions (0-based, repeats allowed, order kept)."""
+        i = np.asarray(index, dtype=np.intp)
+        return replace(
+            self,
+            subject_boxes=self.subject_boxes[i],
+            object_boxes=self.object_boxes[i],
+            valid=self.valid[i],
+            times=self.times[i],
+            frames=self.frames[i],
+            relations=None if self.relations is None else self.relations[i],
+            appearance=None if self.appearance is None else self.appearance[i],
+        )
+
+    def without_relations(self) -> RelationClip:
+        """Return the clip as the video model may see it: no relation labels, no target."""
+        return replace(self, relations=None, target=None)
+
+
+@dataclass(frozen=True)
+class FeatureSequence:
+    """A video as a sequence of feature vectors (input of LoCATe-GAT and PVLR).
+
+    ``features`` (T,D) float16/32; ``times`` (T,) seconds, the start of each frame or snippet; ``rate``
+    snippets a second; ``second`` (T,D2) an optional second stream; ``target`` class indices of the video.
+    """
+
+    id: str
+    features: NDArray[np.floating]
+    times: NDArray[np.float64]
+    rate: float
+    second: NDArray[np.floating] | None = None
+    target: tuple[int, ...] = ()
+    segments: tuple[tuple[float, float, int], ...] = ()
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or len(self.times) != len(self.features):
+            raise UserError(f"sequence {self.id}", self.features.shape, f"features (T,D) with {len(self.times)} times")
+        if self.second is not None and len(self.second) != len(self.features):
+            raise UserError(f"sequence {self.id}, second stream", self.second.shape, f"{len(self.features)} rows")

@@ -1,0 +1,1 @@
+"""Run a job here or on a cluster, with the same result."""

@@ -1,0 +1,1 @@
+"""A prediction as one self-contained HTML file."""

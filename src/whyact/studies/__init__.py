@@ -1,0 +1,1 @@
+"""Reproduction and benchmark studies, a file a study."""

@@ -1,0 +1,1 @@
+"""Fit, evaluate and checkpoints: the same for all methods."""
