@@ -108,14 +108,28 @@ class PackedClips:
         return np.rint(_shares(frames)[None] * (self.lengths[index, None] - 1)).astype(np.int64)
 
     def jittered_positions(
-        self, index: np.ndarray, frames: int, jitter: float, random: np.random.Generator
+        self,
+        index: np.ndarray,
+        frames: int,
+        jitter: float,
+        random: np.random.Generator,
+        span: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return even positions, each moved by up to ``jitter`` of the gap; an end moves inwards only half the time."""
-        last = self.lengths[index, None] - 1
+        """Return even positions, each moved by up to ``jitter`` of the gap; an end moves inwards only half the time.
+
+        Args:
+            index: (B,) clips.
+            frames: T.
+            jitter: Share of the gap between sampled frames.
+            random: Source of randomness.
+            span: (B,2) first and last frame position to sample between; the whole clip by default.
+        """
+        first = np.zeros((len(index), 1)) if span is None else span[:, :1]
+        last = self.lengths[index, None] - 1 if span is None else span[:, 1:]
         share = np.tile(_shares(frames), (len(index), 1))
         shift = random.uniform(-jitter, jitter, share.shape) / max(1, frames - 1)
         shift[:, [0, -1]] *= random.random((len(index), 2)) < 0.5
-        return np.rint(np.clip(share + shift, 0, 1) * last).astype(np.int64)
+        return np.rint(first + np.clip(share + shift, 0, 1) * (last - first)).astype(np.int64)
 
     def batch(self, index: np.ndarray, positions: np.ndarray, *, backwards: np.ndarray | None = None) -> RelationBatch:
         """Cut the batch of clips ``index`` (B,) at frame ``positions`` (B,T); ``backwards`` (B,) flips time."""

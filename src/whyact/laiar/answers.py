@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -19,11 +19,8 @@ from whyact.laiar.evidence import (
     rank_changes,
     removal_masks,
     scores_without,
-    steady_names,
 )
 from whyact.laiar.runs import Run
-
-SWITCH = 0.15  # cost of a change of name, in cosine: a single doubtful frame is no transition
 
 
 @dataclass
@@ -59,8 +56,7 @@ class Answer:
 
 def one(batch: RelationBatch, i: int) -> RelationBatch:
     """Return the i-th clip of a batch as a batch of one."""
-    parts = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    return RelationBatch(**{name: None if x is None else x[i : i + 1] for name, x in parts.items()})
+    return batch.map(lambda x: x[i : i + 1])
 
 
 @torch.no_grad()
@@ -85,9 +81,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
         for i, number in enumerate(index):
             k = int(packed.slots[number])
             keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k]
-            likely = names.likely[i, :, :k].numpy()
-            steady = [steady_names(likely[:, slot], keep[:, slot].numpy(), SWITCH) for slot in range(k)]
-            labels = np.stack(steady, 1) if k else np.full((len(positions[i]), 0), -1)
+            named = np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1)
+            labels = np.where(keep.numpy(), named, -1)
             changes = list_changes(labels)
             probabilities = logits[i].softmax(-1)
             contribution: list[float] = []
@@ -95,10 +90,10 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 best = int(probabilities.argmax())
                 single = one(batch, i)
                 single = replace(single, **{n: x[:, :, :k] for n, x in _tokens(single)}, classes=single.classes[:, :k])
-                removed = removal_masks(changes, len(labels), k)
+                removed = removal_masks(changes, keep.numpy())
                 without = scores_without(run.model, single, path.selection.keep[i, :, :k], removed, run.temperature)
-                drop = (probabilities[best] - without[:, best]).numpy()
-                order = rank_changes(changes, drop)
+                drop, rest = (probabilities[best] - without[:, best]).view(2, -1).numpy()
+                order = rank_changes(changes, drop, rest)
                 changes, contribution = [changes[j] for j in order], [float(drop[j]) for j in order]
             yield Answer(
                 clip=clips[number],
@@ -110,7 +105,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 keep_probability=path.selection.probability[i, :, :k].numpy(),
                 importance=importance[i, :, :k].numpy(),
                 labels=labels,
-                named=np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1),
+                named=named,
                 free=names.free[i, :, :k].numpy(),
                 similarity=names.similarity[i, :, :k].numpy(),
                 margin=names.margin[i, :, :k].numpy(),

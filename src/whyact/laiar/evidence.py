@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from whyact.data.packed import RelationBatch
-from whyact.data.types import Vocabulary
 from whyact.laiar.model import LaIAR
 
 CHUNK = 256  # clips a forward pass while removing
@@ -26,8 +26,8 @@ CHUNK = 256  # clips a forward pass while removing
 class LabelBank:
     """Directions of the joint space that carry a name.
 
-    ``vectors`` (L,D) unit rows; ``triples`` (L,3) subject class, relation label, object class. One row is the
-    normalised mean of the normalised semantic tokens of all training tokens with that triple ("centroid").
+    ``vectors`` (L,D) unit rows; ``triples`` (L,3) subject class, relation label, object class. One row a triple
+    seen in training.
     """
 
     vectors: Tensor
@@ -51,23 +51,27 @@ class Change(NamedTuple):
 
 @torch.no_grad()
 def build_bank(model: LaIAR, batches: Iterable[RelationBatch]) -> LabelBank:
-    """Build the label bank from training batches; a token counts when it carries exactly one label."""
+    """Build the label bank from training batches; a token counts when it carries exactly one label.
+
+    A label's direction is half-way between the centroid of its semantic tokens and that of the video tokens of the
+    same pairs: Eq. 8 pulls the two together but leaves an offset, which would bend every name the same way.
+    """
     sums: dict[tuple[int, int, int], Tensor] = {}
     for batch in batches:
         assert batch.relations is not None
-        tokens = F.normalize(model.language(batch).tokens, dim=-1)
         single = batch.valid & (batch.relations.sum(-1) == 1)
         label = batch.relations.argmax(-1)[single]
         classes = batch.classes[:, None].expand(*batch.valid.shape, 2)[single]
         triples, where = torch.stack([classes[:, 0], label, classes[:, 1]], 1).unique(dim=0, return_inverse=True)
-        totals = torch.zeros(len(triples), tokens.shape[-1]).index_add_(0, where, tokens[single])
+        both = (model.language(batch).tokens, model.video(batch.without_relations()).tokens)
+        tokens = torch.stack([F.normalize(t, dim=-1)[single] for t in both], 1)  # (n,2,D)
+        totals = tokens.new_zeros(len(triples), 2, tokens.shape[-1]).index_add_(0, where, tokens)
         for triple, total in zip(triples.tolist(), totals, strict=True):
             key = (triple[0], triple[1], triple[2])
             sums[key] = sums[key] + total if key in sums else total
     ordered = sorted(sums)
-    return LabelBank(
-        F.normalize(torch.stack([sums[key] for key in ordered]), dim=-1), torch.tensor(ordered, dtype=torch.long)
-    )
+    centroids = F.normalize(torch.stack([sums[key] for key in ordered]), dim=-1)
+    return LabelBank(F.normalize(centroids.sum(1), dim=-1), torch.tensor(ordered, dtype=torch.long))
 
 
 @dataclass
@@ -113,35 +117,6 @@ def name_tokens(bank: LabelBank, tokens: Tensor, classes: Tensor, relations: int
     )
 
 
-def steady_names(likely: np.ndarray, kept: np.ndarray, switch: float) -> np.ndarray:
-    """Name one slot's kept tokens together: the sequence of labels that fits best, each change costing ``switch``.
-
-    A single doubtful frame in the middle of a state is no transition. Solved exactly by dynamic programming.
-
-    Args:
-        likely: (T,R) similarity of each label, -inf where a pair cannot carry it.
-        kept: (T,) which tokens count.
-        switch: Cost of one change, in units of similarity; 0 names each token for itself.
-
-    Returns:
-        (T,) labels, -1 for tokens not kept or without a fitting name.
-    """
-    out = np.full(len(likely), -1, dtype=np.int64)
-    frames = np.flatnonzero(kept & np.isfinite(likely).any(1))
-    if not len(frames):
-        return out
-    score, back = likely[frames[0]].copy(), []
-    for t in frames[1:]:
-        stay, jump = score, score.max() - switch
-        back.append(np.where(stay >= jump, np.arange(len(score)), int(score.argmax())))
-        score = np.maximum(stay, jump) + likely[t]
-    label = int(score.argmax())
-    for i in range(len(frames) - 1, -1, -1):
-        out[frames[i]] = label
-        label = int(back[i - 1][label]) if i else label
-    return out
-
-
 def list_changes(labels: np.ndarray) -> list[Change]:
     """List the changes of named tokens (T,K), -1 = not there; a slot with a single run gives one state."""
     changes = []
@@ -151,11 +126,11 @@ def list_changes(labels: np.ndarray) -> list[Change]:
             continue
         values = labels[frames, slot]
         starts = [0, *(np.flatnonzero(np.diff(values)) + 1), len(frames)]
-        runs = [frames[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        runs = [frames[a:b] for a, b in pairwise(starts)]
         if len(runs) == 1:
             label = int(values[0])
             changes.append(Change(slot, label, label, int(frames[0]), int(frames[-1]), tuple(frames.tolist())))
-        for old, new in zip(runs[:-1], runs[1:], strict=True):
+        for old, new in pairwise(runs):
             changes.append(
                 Change(
                     slot,
@@ -189,31 +164,30 @@ def scores_without(
     for part in removed.split(CHUNK):
         m = len(part)
         stay = ~part
-        batch = RelationBatch(
-            **{name: None if x is None else x.expand(m, *x.shape[1:]) for name, x in vars(clip).items()}
-        )
+        batch = clip.map(lambda x: x.expand(m, *x.shape[1:]))  # noqa: B023  (used at once)
         batch = replace(batch, valid=batch.valid & stay, seen=batch.seen & stay[..., None])
         out.append((model.video(batch, keep=keep * stay).logits / temperature).softmax(-1))
     return torch.cat(out) if out else torch.zeros(0, model.head_v.out_features)
 
 
-def removal_masks(changes: list[Change], frames: int, slots: int) -> Tensor:
-    """Return (M,T,K) bool: the tokens of each change."""
-    masks = torch.zeros(len(changes), frames, slots, dtype=torch.bool)
+def removal_masks(changes: list[Change], kept: np.ndarray) -> Tensor:
+    """Return (2M,T,K) bool for kept tokens (T,K): each change's own tokens, then the rest of each change's slot."""
+    own = torch.zeros(len(changes), *kept.shape, dtype=torch.bool)
+    rest = torch.zeros_like(own)
     for row, change in enumerate(changes):
-        masks[row, list(change.tokens), change.slot] = True
-    return masks
+        own[row, list(change.tokens), change.slot] = True
+        rest[row, :, change.slot] = torch.from_numpy(kept[:, change.slot])
+    return torch.cat([own, rest & ~own])
 
 
-def rank_changes(changes: list[Change], contribution: np.ndarray) -> list[int]:
-    """Return positions of changes by falling contribution, transitions before states."""
+def rank_changes(changes: list[Change], drop: np.ndarray, rest: np.ndarray) -> list[int]:
+    """Return positions of changes by importance, transitions before states.
+
+    Args:
+        changes: M changes.
+        drop: (M,) fall of the answer's score when the change is removed.
+        rest: (M,) its fall when the rest of the change's slot is removed instead. Where a relation goes to and fro,
+            removing either change breaks the same tokens; the one that decided also carries the answer alone.
+    """
     state = np.array([c.before == c.after for c in changes], dtype=bool)
-    return [int(i) for i in np.lexsort((-contribution, state))]
-
-
-def possible_changes(vocabulary: Vocabulary) -> dict[str, set[tuple[str, str]]]:
-    """Return action -> the (before, after) pairs by which the vocabulary's rules define it."""
-    out: dict[str, set[tuple[str, str]]] = {}
-    for rule in vocabulary.rules:
-        out.setdefault(rule.action, set()).add((rule.before, rule.after))
-    return out
+    return [int(i) for i in np.lexsort((-(drop - rest), state))]

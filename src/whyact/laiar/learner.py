@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path as FilePath
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from whyact.data.packed import RelationBatch
@@ -58,30 +60,33 @@ class Learner(LightningModule):
     def __init__(self, model: LaIAR, config: Config, class_weight: Tensor, steps: int) -> None:
         super().__init__()
         self.model, self.config, self.steps = model, config, steps
-        self.register_buffer("class_weight", class_weight, persistent=False)
+        self.class_weight = class_weight
 
     def training_step(self, batch: RelationBatch, index: int) -> Tensor:
         """Return the loss of one batch; every term is logged unweighted."""
         progress = self.global_step / self.steps
-        terms, video, _ = self.terms(batch, progress)
+        terms, path = self.terms(batch, progress)
         c = self.config.loss
-        weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss, "xm": c.xm, "ratio": c.ratio}
+        weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
         for name, value in terms.items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
-        kept = video.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
+        kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
         self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
         return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
 
-    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path, Path | None]:
-        """Compute every unweighted term of Eq. 11 and both paths (the language path only with the scheme)."""
+    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
+        """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
         c, select, valid = self.config.loss, self.config.select, batch.valid
-        weight = self.class_weight if batch.target.dim() == 1 else None
+        weight = self.class_weight.to(batch.target.device) if batch.target.dim() == 1 else None
         # Batches with and without dropping alternate at random: the ungated ones show the selectors what the whole
         # model uses, and keep it good on whole clips, which exact removal needs.
         gated = progress >= select.warmup and bool(torch.rand(()) < select.gated)
+        if not c.video:
+            language = self.model.language(batch, progress=progress, gated=gated)
+            return {"cls_s": losses.classification(language.logits, batch.target, weight, c.smoothing)}, language
         video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
         terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
-        paths, language = [video], None
+        paths = [video]
         if c.scheme:
             language = self.model.language(batch, progress=progress, gated=gated)
             paths.append(language)
@@ -95,14 +100,17 @@ class Learner(LightningModule):
                 terms["xm"] = losses.cross_modal(
                     video.v2s_logits, language.logits, detach=c.detach_xm, multi_label=batch.target.dim() == 2
                 )
-        if c.tss and select.guided:
-            # Without the scheme the video model has only its own attention to learn from.
-            used = paths[-1].used
-            scores = [p.selection.score for p in paths]
-            if not gated and used is not None and progress > select.warmup / 2:
-                terms["tss"] = sum(
-                    (losses.selection_guidance(x, used, valid) for x in scores if x is not None), torch.zeros(())
-                )
+        if select.guided:
+            # L_tss: the language model's attention teaches the selectors of both. Without it each path teaches its own.
+            if not gated and progress > select.warmup / 2:
+                teacher = paths[-1].used if c.tss else None
+                guided = [
+                    losses.selection_guidance(p.selection.score, p.used if teacher is None else teacher, valid)
+                    for p in paths
+                    if p.selection.score is not None and p.used is not None
+                ]
+                if guided:
+                    terms["tss"] = torch.stack(guided).sum()
         elif c.tss and c.scheme and gated:
             signal = [p.selection.keep for p in paths]
             terms["tss"] = losses.token_selection(signal[0], signal[1], valid, c.l1, detach=c.detach_tss)
@@ -110,20 +118,19 @@ class Learner(LightningModule):
             share, _ = self.model.dt_former.selectors.schedule(progress)
             ratios = [losses.keep_ratio(p.selection.probability, valid, share) for p in paths]
             terms["ratio"] = torch.stack(ratios).mean()
-        return terms, video, language
+        return terms, video
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW (selectors with their own rate) under one cycle over all steps."""
         c = self.config.optim
         groups: dict[bool, list[Tensor]] = {False: [], True: []}
         for name, parameter in self.model.named_parameters():
             groups["selectors" in name].append(parameter)
-        rates = [c.lr, c.lr * c.selector_lr]
-        sets = [{"params": groups[k], "lr": r} for k, r in zip((False, True), rates, strict=True) if groups[k]]
-        optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, [float(s["lr"]) for s in sets], total_steps=self.steps + 1, pct_start=0.15
-        )
+        rates = {False: c.lr, True: c.lr * c.selector_lr}
+        sets = [{"params": groups[k], "lr": rates[k]} for k in rates if groups[k]]
+        optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay, fused=True)
+        top = [rates[k] for k in rates if groups[k]]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=self.steps + 1, pct_start=0.15)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: RelationBatch, device: torch.device, index: int) -> RelationBatch:
@@ -138,7 +145,7 @@ def learn(
     *,
     seed: int,
     progress: bool = False,
-    resume_dir: object = None,
+    resume_dir: FilePath | None = None,
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
     seed_everything(seed)
@@ -154,7 +161,7 @@ def learn(
         seed=seed,
         clip=config.optim.clip,
         progress=progress,
-        resume_dir=resume_dir,  # type: ignore[arg-type]
+        resume_dir=resume_dir,
         fingerprint=repr(sorted(asdict(config).items())),
     )
     return model.eval(), result

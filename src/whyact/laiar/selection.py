@@ -38,6 +38,10 @@ def gumbel(like: Tensor) -> Tensor:
     return (u.log() - (-u).log1p()).to(like.dtype)
 
 
+def _disturbed(score: Tensor, noise: float) -> Tensor:
+    return score + noise * gumbel(score) if noise else score  # evaluation draws nothing from a training's generator
+
+
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """Return ``hard`` in value with the gradient of ``soft``."""
     return hard.to(soft.dtype) + (soft - soft.detach())
@@ -157,11 +161,10 @@ class TokenSelectors(nn.Module):
         noise = noise if self.training else 0.0
         if spatial is None:  # whole frames
             score = score.amax(2)
-            keep, soft = keep_best(score + noise * gumbel(score), valid.any(2), share, self.config.tau)
+            keep, soft = keep_best(_disturbed(score, noise), valid.any(2), share, self.config.tau)
             keep, soft, score = keep[..., None] * valid, soft[..., None] * valid, score[..., None].expand_as(valid)
             return Selection(keep, soft, score)
-        noisy = (score + noise * gumbel(score)).flatten(1)
-        keep, soft = keep_best(noisy, valid.flatten(1), share, self.config.tau)
+        keep, soft = keep_best(_disturbed(score, noise).flatten(1), valid.flatten(1), share, self.config.tau)
         return Selection(keep.view_as(valid), soft.view_as(valid), score)
 
     def _threshold(self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor) -> Selection:

@@ -160,9 +160,7 @@ def evaluate(
     return scores
 
 
-def predict(
-    inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True
-) -> list[Prediction]:
+def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
     """Answer annotated clips by name.
 
     Args:
@@ -193,7 +191,9 @@ def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> An
     )
     ours, theirs = run.vocabulary, found.vocabulary
     if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):
-        raise UserError("--data", data, f"the words that {run.path} was trained on", "give the --root it was trained on")
+        raise UserError(
+            "--data", data, f"the words that {run.path} was trained on", "give the --root it was trained on"
+        )
     return found
 
 

@@ -21,7 +21,9 @@ def relation_prior(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> Ten
     prior = torch.full((objects, objects, relations), -1.0)
     for (subject, obj), names in vocabulary.allowed.items():
         for name in names:
-            prior[vocabulary.objects.index(subject), vocabulary.objects.index(obj), vocabulary.relations.index(name)] = 0
+            prior[
+                vocabulary.objects.index(subject), vocabulary.objects.index(obj), vocabulary.relations.index(name)
+            ] = 0
     for clip in clips:
         assert clip.relations is not None
         counts = torch.from_numpy(clip.relations.sum(0)).float()  # (K,R)
