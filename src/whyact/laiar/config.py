@@ -42,6 +42,7 @@ class ModelConfig:
     mask_size: int = 27
     mask_channels: tuple[int, int] = (128, 256)
     geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone
+    course: bool = False  # a token also knows how its pair differs from the slot's first and last known frame
     category: bool = True  # category embeddings in v: in the paper's text, not in its Eq. 1
     post_proj: bool = True  # mix local and global half; the paper concatenates only
     gpo_knots: int = 0  # evaluate GPO's rank weights at this many ranks and interpolate; 0: at every rank
@@ -125,12 +126,13 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
+            course=True,
             gpo_knots=16,
             position="temporal",
             position_std=0.2,
         ),
         loss=LossConfig(sim=1.0, xm=1.0, sim_max=512),
-        optim=OptimConfig(lr=2e-3, batch=16, epochs=26, weight_decay=0.05),
+        optim=OptimConfig(lr=2e-3, batch=16, epochs=24, weight_decay=0.05),
     )
 
 

@@ -15,68 +15,8 @@ from torch import Tensor, nn
 
 from whyact.data.packed import RelationBatch
 from whyact.laiar.config import ModelConfig, SelectConfig
+from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course
 from whyact.laiar.selection import Selection, TokenSelectors
-
-PIXEL = 1.0 / 640  # the smallest union box side, as a share of the image: guards a division by zero
-
-
-def box_masks(boxes: Tensor, seen: Tensor, size: int) -> Tensor:
-    """Rasterise a subject and an object box inside their union box (Eq. 1, the box-pair mask).
-
-    Args:
-        boxes: (N,2,4) xyxy, any unit.
-        seen: (N,2) which boxes are visible.
-        size: Cells a side.
-
-    Returns:
-        (N,2,size,size) covered share of each cell minus 0.5; a hidden box gives -0.5 everywhere.
-    """
-    there = seen[..., None]
-    low = boxes[..., :2].masked_fill(~there, math.inf).amin(1, keepdim=True)  # (N,1,2) union corner
-    high = boxes[..., 2:].masked_fill(~there, -math.inf).amax(1, keepdim=True)
-    span = (high - low).clamp_min(PIXEL)
-    start = torch.where(there, (boxes[..., :2] - low) / span * size, 0.0)[..., None]  # (N,2,2,1)
-    end = torch.where(there, (boxes[..., 2:] - low) / span * size, 0.0)[..., None]
-    cell = torch.arange(size, device=boxes.device, dtype=boxes.dtype)
-    cover = (torch.minimum(end, cell + 1) - torch.maximum(start, cell)).clamp(0, 1)  # (N,2,2,size): x then y
-    return cover[:, :, 1, :, None] * cover[:, :, 0, None, :] - 0.5
-
-
-def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
-    """Describe a box pair and its motion between sampled frames (not in the paper, which has the mask alone).
-
-    Args:
-        boxes: (B,T,K,2,4) xyxy as shares of the image.
-        seen: (B,T,K,2).
-
-    Returns:
-        (B,T,K,26): both centres and sizes, their offset, size ratio, gap and overlap, visibility, and the motion of
-        both centres, and of the gap, from the previous and to the next sampled frame; zeros where hidden.
-    """
-    there = seen.to(boxes.dtype)
-    low, high = boxes[..., :2], boxes[..., 2:]
-    size, centre = (high - low).clamp_min(PIXEL), (low + high) / 2  # (B,T,K,2,2)
-    both = there.prod(-1, keepdim=True)  # (B,T,K,1)
-    scale = size.prod(-1).sqrt()  # (B,T,K,2) geometric mean side
-    offset = (centre[..., 1, :] - centre[..., 0, :]) / scale.mean(-1, keepdim=True)
-    between = torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :])
-    gap = between.clamp_min(0).norm(dim=-1, keepdim=True) / scale.mean(-1, keepdim=True)
-    inside = (-between).clamp_min(0).prod(-1, keepdim=True) / size.prod(-1)  # (B,T,K,2) share of each box
-    ratio = (scale[..., :1] / scale[..., 1:]).log()
-    still = torch.cat([(centre * there[..., None]).flatten(-2), (size * there[..., None]).flatten(-2)], -1)
-    pair = torch.cat([offset.clamp(-8, 8) / 4, ratio, gap.clamp_max(8) / 4, inside], -1) * both
-
-    def motion(x: Tensor, known: Tensor) -> Tensor:
-        step = (x[:, 1:] - x[:, :-1]) * (known[:, 1:] * known[:, :-1])
-        return torch.cat(
-            [F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1
-        )
-
-    moved = motion(centre.flatten(-2), there.repeat_interleave(2, -1)) * 10
-    return torch.cat([still, pair, there, motion(gap / 4, both), moved], -1)
-
-
-GEOMETRY_WIDTH = 8 + 6 + 2 + 2 + 8
 
 
 class VisualRelation(nn.Module):
@@ -97,8 +37,8 @@ class VisualRelation(nn.Module):
         )
         side = (((c.mask_size + 1) // 2) + 1) // 2
         self.w_u = nn.Linear(second * side * side, c.box_width)
-        self.w_app = nn.Linear(c.app_width, c.box_width) if c.app_width else None
-        self.w_geometry = nn.Linear(GEOMETRY_WIDTH, c.box_width) if c.geometry else None
+        self.w_app = nn.Linear((1 + 2 * c.course) * c.app_width, c.box_width) if c.app_width else None
+        self.w_geometry = nn.Linear(LAYOUT_WIDTH + COURSE_WIDTH * c.course, c.box_width) if c.geometry else None
         self.subject = nn.Embedding(objects, c.class_width) if c.category else None
         self.object = nn.Embedding(objects, c.class_width) if c.category else None
         terms = 1 + bool(c.app_width) + c.geometry
@@ -111,10 +51,12 @@ class VisualRelation(nn.Module):
             self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))
         ]
         if self.w_geometry is not None:
-            rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen)[valid]))
+            rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen, self.config.course)[valid]))
         if self.w_app is not None:
             assert batch.appearance is not None
-            rows.append(self.w_app(batch.appearance[valid]))
+            known = batch.appearance.any(-1, keepdim=True).to(batch.appearance.dtype) * valid[..., None]
+            seen = batch.appearance * known
+            rows.append(self.w_app((torch.cat([seen, course(seen, known)], -1) if self.config.course else seen)[valid]))
         if self.subject is not None and self.object is not None:
             classes = batch.classes[:, None].expand(*valid.shape, 2)[valid]
             rows += [self.subject(classes[:, 0]), self.object(classes[:, 1])]

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from whyact.data.packed import PackedClips
-from whyact.data.relations import read_relations
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.learner import appearance_width, learn
