@@ -143,6 +143,7 @@ def _paper_literal() -> Config:
         model=replace(
             base.model,
             geometry=False,
+            course=False,
             post_proj=False,
             gpo_knots=0,
             position="full",
