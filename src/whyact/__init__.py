@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from whyact.errors import UserError
     from whyact.prediction import Evidence, Prediction
+    from whyact.verbs.api import Model, load
 
-__all__ = ["Evidence", "Prediction", "UserError"]
+__all__ = ["Evidence", "Model", "Prediction", "UserError", "load"]
 
-_HOME = {"Evidence": "whyact.prediction", "Prediction": "whyact.prediction", "UserError": "whyact.errors"}
+_HOME = {
+    "Evidence": "whyact.prediction",
+    "Model": "whyact.verbs.api",
+    "Prediction": "whyact.prediction",
+    "UserError": "whyact.errors",
+    "load": "whyact.verbs.api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ subject-object pair in one frame. Pure functions first, thin classes after; loss
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -209,6 +210,13 @@ class Block(nn.Module):
         return asking + self.drop(self.mlp(self.norm2(asking)))
 
 
+class Blocks(nn.ModuleList):
+    """A module list that a type checker knows to hold blocks."""
+
+    def __iter__(self) -> Iterator[Block]:
+        return (block for block in super().__iter__() if isinstance(block, Block))
+
+
 class DTFormer(nn.Module):
     """Eq. 3-6: position, class token, token selectors and blocks; one object serves both modalities."""
 
@@ -224,8 +232,8 @@ class DTFormer(nn.Module):
         self.cls = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, d), std=0.02))
         self.selectors = TokenSelectors(d, select)
         slotwise = config.layers // 2 if config.attention == "slot_then_joint" else 0
-        self.slot_blocks = nn.ModuleList(Block(config) for _ in range(slotwise))
-        self.joint_blocks = nn.ModuleList(Block(config) for _ in range(config.layers - slotwise))
+        self.slot_blocks = Blocks(Block(config) for _ in range(slotwise))
+        self.joint_blocks = Blocks(Block(config) for _ in range(config.layers - slotwise))
         self.norm = nn.LayerNorm(d)
 
     def positioned(self, x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class SelectorHead(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(h), nn.Linear(h, width // 2), nn.GELU(), nn.Linear(width // 2, 2))
         nn.init.zeros_(self.mlp[-1].weight)  # type: ignore[arg-type]
         with torch.no_grad():
-            self.mlp[-1].bias.copy_(torch.tensor([2.0, 0.0]))  # type: ignore[union-attr, operator]
+            self.mlp[-1].bias.copy_(torch.tensor([2.0, 0.0]))  # type: ignore[operator]
 
     def forward(self, parts: list[Tensor]) -> Tensor:
         """Return (...,) logits from parts (..., D)."""
