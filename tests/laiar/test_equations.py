@@ -1,4 +1,4 @@
-"""Eq. 1 and 2 and the pooled encoders, against straight-from-the-definition references."""
+"""The features of Eq. 1 and 2 and the pooled encoders, against straight-from-the-definition references."""
 
 from __future__ import annotations
 
@@ -13,142 +13,10 @@ from hypothesis import strategies as st
 from laiar_samples import close, padded, random_batch, small_model
 from torch import Tensor, nn
 
-from whyact.laiar.model import GPO, box_geometry, box_masks
+from whyact.laiar.model import GPO
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=15)
-
-
-def covered(box: list[float], union: list[float], size: int, row: int, column: int, fine: int = 40) -> float:
-    """Count the sample points of a cell that the box covers."""
-    (x0, y0, x1, y1), (u0, v0, u1, v1) = box, union
-    hits = 0
-    for i in range(fine):
-        for j in range(fine):
-            y = v0 + (row + (i + 0.5) / fine) / size * (v1 - v0)
-            x = u0 + (column + (j + 0.5) / fine) / size * (u1 - u0)
-            hits += x0 <= x < x1 and y0 <= y < y1
-    return hits / fine**2
-
-
-class TestBoxMasks:
-    def test_by_hand(self) -> None:
-        """Union 27 x 27: the subject covers 13.5 columns, the object all but nine rows and columns."""
-        boxes = torch.tensor([[[10.0, 20.0, 23.5, 47.0], [19.0, 29.0, 37.0, 47.0]]])
-        masks = box_masks(boxes, torch.ones(1, 2, dtype=torch.bool), 27)
-        subject, thing = torch.zeros(27, 27), torch.zeros(27, 27)
-        subject[:, :13], subject[:, 13] = 1, 0.5
-        thing[9:, 9:] = 1
-        close(masks[0], torch.stack([subject, thing]) - 0.5)
-
-    @settings(max_examples=8)
-    @given(SEEDS)
-    def test_by_counting_points(self, seed: int) -> None:
-        boxes = random_batch(1, 1, 1, seed=seed, gaps=0.0).boxes[0, 0]
-        size = 4
-        masks = box_masks(boxes, torch.ones(1, 2, dtype=torch.bool), size)[0] + 0.5
-        both = boxes[0].tolist()
-        union = [min(b[i] for b in both) for i in (0, 1)] + [max(b[i] for b in both) for i in (2, 3)]
-        for channel, box in enumerate(both):
-            for row in range(size):
-                for column in range(size):
-                    assert masks[channel, row, column] == pytest.approx(
-                        covered(box, union, size, row, column), abs=0.06
-                    )
-
-    @FEW
-    @given(SEEDS)
-    def test_area_is_the_share_of_the_union(self, seed: int) -> None:
-        boxes = random_batch(1, 3, 2, seed=seed, gaps=0.0).boxes[0].flatten(0, 1)
-        masks = box_masks(boxes, torch.ones(6, 2, dtype=torch.bool), 9) + 0.5
-        union = (boxes[..., 2:].amax(1) - boxes[..., :2].amin(1)).prod(-1)
-        area = (boxes[..., 2:] - boxes[..., :2]).prod(-1)
-        close(masks.mean((-1, -2)), area / union[:, None])
-
-    def test_exchanged_boxes_exchange_channels(self) -> None:
-        boxes = random_batch(1, 3, 2, gaps=0.0).boxes[0].flatten(0, 1)
-        seen = torch.ones(6, 2, dtype=torch.bool)
-        assert torch.equal(box_masks(boxes.flip(1), seen, 7), box_masks(boxes, seen, 7).flip(1))
-
-    def test_neither_place_nor_scale_matters(self) -> None:
-        boxes = random_batch(1, 3, 2, gaps=0.0).boxes[0].flatten(0, 1)
-        seen = torch.ones(6, 2, dtype=torch.bool)
-        close(box_masks(boxes * 480 + 17, seen, 7), box_masks(boxes, seen, 7), 1e-4)
-
-    def test_a_hidden_box_covers_nothing_and_does_not_widen_the_union(self) -> None:
-        boxes = torch.tensor([[[0.2, 0.2, 0.4, 0.4], [0.0, 0.0, 0.9, 0.9]]])
-        masks = box_masks(boxes, torch.tensor([[True, False]]), 5)[0]
-        assert (masks[0] == 0.5).all()
-        assert (masks[1] == -0.5).all()
-        assert (box_masks(boxes, torch.tensor([[False, False]]), 5) == -0.5).all()
-
-    def test_boxes_without_area_are_finite(self) -> None:
-        boxes = torch.tensor([[[0.3, 0.3, 0.3, 0.3], [0.3, 0.3, 0.3, 0.3]]])
-        masks = box_masks(boxes, torch.ones(1, 2, dtype=torch.bool), 5)
-        assert (masks == -0.5).all()
-
-
-def geometry_by_definition(boxes: np.ndarray, seen: np.ndarray, t: int, k: int) -> list[float]:
-    """Describe one pair with plain numbers."""
-
-    def centre(f: int, s: int) -> list[float]:
-        x0, y0, x1, y1 = boxes[f, k, s]
-        return [(x0 + x1) / 2, (y0 + y1) / 2]
-
-    def side(f: int, s: int) -> list[float]:
-        x0, y0, x1, y1 = boxes[f, k, s]
-        return [x1 - x0, y1 - y0]
-
-    def mean_scale(f: int) -> float:
-        return sum(math.sqrt(math.prod(side(f, s))) for s in (0, 1)) / 2
-
-    def gap(f: int) -> float:
-        a, b = boxes[f, k]
-        apart = [max(0.0, max(a[i], b[i]) - min(a[i + 2], b[i + 2])) for i in (0, 1)]
-        return min(8.0, math.hypot(*apart) / mean_scale(f)) / 4
-
-    still = [x for s in (0, 1) for x in (centre(t, s) if seen[t, k, s] else [0.0, 0.0])]
-    still += [x for s in (0, 1) for x in (side(t, s) if seen[t, k, s] else [0.0, 0.0])]
-    pair = [0.0] * 6
-    if seen[t, k].all():
-        a, b = boxes[t, k]
-        offset = [min(8.0, max(-8.0, (centre(t, 1)[i] - centre(t, 0)[i]) / mean_scale(t))) / 4 for i in (0, 1)]
-        ratio = math.log(math.sqrt(math.prod(side(t, 0))) / math.sqrt(math.prod(side(t, 1))))
-        common = math.prod(max(0.0, min(a[i + 2], b[i + 2]) - max(a[i], b[i])) for i in (0, 1))
-        pair = [*offset, ratio, gap(t), common / math.prod(side(t, 0)), common / math.prod(side(t, 1))]
-    gaps, moves = [], []
-    for other in (t - 1, t + 1):
-        sign = 1 if other < t else -1
-        inside = 0 <= other < len(boxes)
-        both = inside and seen[t, k].all() and seen[other, k].all()
-        gaps.append(sign * (gap(t) - gap(other)) if both else 0.0)
-        for s in (0, 1):
-            known = inside and seen[t, k, s] and seen[other, k, s]
-            moves += [10 * sign * (centre(t, s)[i] - centre(other, s)[i]) if known else 0.0 for i in (0, 1)]
-    return [*still, *pair, *seen[t, k].astype(float), *gaps, *moves]
-
-
-class TestBoxGeometry:
-    @FEW
-    @given(SEEDS)
-    def test_by_definition(self, seed: int) -> None:
-        batch = random_batch(2, 4, 3, seed=seed, gaps=0.4)
-        found = box_geometry(batch.boxes, batch.seen)
-        for b in range(2):
-            boxes, seen = batch.boxes[b].numpy().astype(float), batch.seen[b].numpy()
-            for t in range(4):
-                for k in range(3):
-                    expected = geometry_by_definition(boxes, seen, t, k)
-                    assert found[b, t, k].tolist() == pytest.approx(expected, abs=1e-4)
-
-    def test_hidden_boxes_are_not_read(self) -> None:
-        batch = random_batch(gaps=0.5)
-        garbage = torch.where(batch.seen[..., None], batch.boxes, torch.rand_like(batch.boxes))
-        assert torch.equal(box_geometry(garbage, batch.seen), box_geometry(batch.boxes, batch.seen))
-
-    def test_one_frame(self) -> None:
-        batch = random_batch(2, 1, 3)
-        assert not box_geometry(batch.boxes, batch.seen)[..., 16:].any()
 
 
 class TestRelationFeatures:

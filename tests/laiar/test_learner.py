@@ -330,8 +330,9 @@ class TestLearn:
     def test_sizes_come_from_the_words_and_the_clips(self) -> None:
         model = build_model(CONFIG, VOCABULARY, 3)
         assert model.head_v.out_features == 6
+        assert model.s.relation.shape[0] == 6
         assert model.v.w_app is not None
-        assert model.v.w_app.in_features == 3
+        assert build_model(CONFIG, VOCABULARY, 0).v.w_app is None
         assert appearance_width(CLIPS) == 0
         assert appearance_width([CLIPS[0], clip("ff", appearance=np.zeros((2, 1, 9), np.float32))]) == 9
 

@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multiply": {"gate": "multiply", "attention": "joint"},
     "leak free": {"leak_free": True},
     "knots": {"gpo_knots": 4},
+    "course": {"course": True},
     "literal f_v": {"post_proj": False, "geometry": False, "category": False},
 }
 PAIRS = [(variant, "budget") for variant in VARIANTS] + [("default", select) for select in list(SELECTS)[1:]]
@@ -79,7 +80,7 @@ class TestInvariance:
             batch,
             boxes=torch.where(bad[..., None, None], torch.rand_like(batch.boxes), batch.boxes),
             relations=torch.where(bad[..., None], 1.0, batch.relations),  # type: ignore[arg-type]
-            appearance=torch.where(bad[..., None], torch.nan, batch.appearance),  # type: ignore[arg-type]
+            appearance=torch.where(bad[..., None], 9.0, batch.appearance),  # type: ignore[arg-type]
         )
         for a, b in zip(both(model, batch), both(model, garbage), strict=True):
             assert torch.equal(a.logits, b.logits)

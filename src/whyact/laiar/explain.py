@@ -84,7 +84,7 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         start=float(times[change.t_before]),
         end=float(times[change.t_after]),
         contribution=answer.contribution[i],
-        label=words.actions[answer.predicted],
+        label=before if state else "",
         subject=subject,
         object=obj,
         track=change.slot,

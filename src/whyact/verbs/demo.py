@@ -14,7 +14,7 @@ from whyact.verbs.parser import Parser, whole_number
 from whyact.verbs.predict import said
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
-EPOCHS = 14
+EPOCHS = 30
 WORLD_SEED = 7
 
 
@@ -29,7 +29,7 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where (default: demo)")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=1, help="which fresh clip (default: 1)")
-    parser.add_argument("--action", metavar="NAME", help="draw a clip of this action (default: any)")
+    parser.add_argument("--action", metavar="NAME", default="pick", help="the action to draw a clip of (default: pick)")
     args = parser.parse_args(argv)
     say = _Teller()
 
@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
     from whyact.laiar import task
     from whyact.report import write_report
 
-    if args.action is not None and args.action not in VOCABULARY.actions:
+    if args.action not in VOCABULARY.actions:
         raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}")
     out: Path = args.out
     world, model, report = out / "world", out / "model", out / "report.html"
