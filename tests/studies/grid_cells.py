@@ -35,3 +35,10 @@ def _mark(cell: dict[str, Any]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{cell['x']}-{time.time_ns()}-{os.getpid()}").touch()
     return len(list(folder.glob(f"{cell['x']}-*")))
+
+
+def sleep(cell: dict[str, Any]) -> dict[str, Any]:
+    """Say who works on it, then sleep for a minute."""
+    Path(cell["marks"]).write_text(str(os.getpid()))
+    time.sleep(60)
+    return {}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -15,6 +18,8 @@ from whyact.studies.grid import CellsFailed, cell_name, cell_path, run_cells
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import grid_cells
+
+T = TypeVar("T")
 
 
 def cells(tmp_path: Path, n: int, **more: Any) -> list[dict[str, Any]]:
@@ -95,3 +100,35 @@ def test_a_file_name_belongs_to_the_parameters_alone(a: dict[str, Any], b: dict[
     assert cell_path(folder, "m:f", a) != cell_path(folder, "m:g", a)
     same = {k: (type(v), v) for k, v in a.items()} == {k: (type(v), v) for k, v in b.items()}
     assert (cell_path(folder, "m:f", a) == cell_path(folder, "m:f", b)) == same
+
+
+def test_workers_end_when_the_study_is_killed(tmp_path: Path) -> None:
+    mark, run = tmp_path / "mark", tmp_path / "run.py"
+    run.write_text(
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import grid_cells\n"
+        "from pathlib import Path\n"
+        "from whyact.studies.grid import run_cells\n"
+        "if __name__ == '__main__':\n"
+        f"    run_cells([{{'marks': {str(mark)!r}}}], grid_cells.sleep, Path({str(tmp_path / 'cells')!r}))\n"
+    )
+    with subprocess.Popen([sys.executable, str(run)]) as study:
+        worker = int(eventually(lambda: mark.read_text() if mark.exists() else ""))
+        study.kill()
+    assert eventually(lambda: not alive(worker))
+
+
+def eventually(ask: Callable[[], T], seconds: float = 20.0) -> T:
+    """Return the first true answer, or the last one after ``seconds``."""
+    until = time.monotonic() + seconds
+    while not (answer := ask()) and time.monotonic() < until:
+        time.sleep(0.05)
+    return answer
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] if Path("/proc").exists() else True

@@ -6,6 +6,7 @@ import importlib
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -100,7 +101,9 @@ def _compute(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Call
 def _round(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Callable[[], None]) -> dict[Path, str]:
     failed: dict[Path, str] = {}
     context = multiprocessing.get_context("spawn")
-    with _one_thread(), ProcessPoolExecutor(min(jobs, len(todo)), mp_context=context) as pool:
+    workers = min(jobs, len(todo))
+    pool_of = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow, initargs=(os.getpid(),))
+    with _one_thread(), pool_of as pool:
         running: dict[Future[None], Path] = {}
         try:
             for path, cell in todo.items():
@@ -119,6 +122,17 @@ def _round(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Callab
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failed
+
+
+def _follow(parent: int) -> None:
+    """End this worker when its parent is gone: a killed study must not go on eating the machine."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _work(where: str, cell: dict[str, Any], path: str) -> None:
