@@ -64,6 +64,7 @@ class Config:
     temperature: float = 0.05
     learning_rate: float = 3e-4
     weight_decay: float = 0.0
+    ridge: float = 0.1
     batch: int = 32
     epochs: int = 16
     warmup: float = 1.0
@@ -84,6 +85,7 @@ class Config:
     calibration: float | None = None
     # protocol
     holdout: float = 0.2
+    rehearsals: int = 1
     rehearsal_classes: float = 0.3
     seed: int = 0
 
@@ -106,7 +108,7 @@ class Config:
         ):
             if value is not None and not 0.0 <= value <= 1.0:
                 raise UserError(name, value, "a share between 0 and 1")
-        for name in ("frames", "batch", "epochs", "neighbours", "gat_steps"):
+        for name in ("frames", "batch", "epochs", "neighbours", "gat_steps", "rehearsals"):
             if getattr(self, name) < 1:
                 raise UserError(name, getattr(self, name), "at least 1")
         for name in ("temperature", "learning_rate", "gat_learning_rate"):
@@ -156,6 +158,6 @@ PRESETS: dict[str, Config] = {
     "reference-1-branch": replace(REFERENCE, branches=BRANCH_ABLATIONS[1]),
     "vit-l-14": for_width(768),
     "rn50": for_width(1024),
-    "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=8, batch=24),
+    "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=8, batch=24, holdout=0.25),
     "gym": for_width(384, frames=8),
 }

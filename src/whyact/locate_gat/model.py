@@ -212,3 +212,88 @@ class GAT(nn.Module):
         if self.final_elu:
             x = F.elu(x)
         return F.normalize(x, dim=1), attention.mean(0) @ reach
+
+
+class LocateGat(nn.Module):
+    """Both stages, and what a score needs: seen and auxiliary class texts, standardisation, mix and calibration.
+
+    A score is linear in the unit video vector, so text and graph merge into one classifier row a class:
+    ``(1-mix) (cos(v,text) - m_t)/s_t + mix (cos(v,graph) - m_g)/s_g``. The constants come from seen training
+    videos, never from the batch or the candidates, so an answer depends on the video and the class alone.
+    """
+
+    standard: Tensor
+
+    def __init__(self, config: Config, video_width: int, seen: Tensor, auxiliary: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = LoCATe(config, video_width)
+        self.gat = GAT(config) if config.graph else None
+        self.register_buffer("seen", seen)  # (S,D) raw texts
+        self.register_buffer("auxiliary", auxiliary.reshape(-1, config.width))  # (A,D)
+        self.register_buffer("standard", torch.tensor([[0.0, 1.0], [0.0, 1.0]]))  # mean, sd of text and of graph
+        self.register_buffer("choice", torch.tensor([0.0, 0.0]))  # mix and calibration in use
+
+    @property
+    def mix(self) -> float:
+        """Return the share of the graph in the score."""
+        return float(self.choice[0])
+
+    @property
+    def calibration(self) -> float:
+        """Return the handicap of seen classes in generalised recognition, in standardised units."""
+        return float(self.choice[1])
+
+    def embed(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Map frames (B,T,Dv) to unit video vectors (B,D)."""
+        return F.normalize(self.encoder(frames, valid), dim=1)
+
+    def graph_rows(self, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Run the graph over seen, other (U,D) and auxiliary classes.
+
+        Returns:
+            Unit rows (S+U,D) of seen and other classes, and their reach (S+U,S+U+A), see :meth:`GAT.forward`.
+        """
+        assert self.gat is not None
+        nodes = torch.cat([self.seen, others, self.auxiliary])
+        rows, reach = self.gat(nodes, class_graph(nodes, self.config.neighbours))
+        known = len(nodes) - len(self.auxiliary)
+        return rows[:known], reach[:known]
+
+    def parts(self, others: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return unit text rows and graph rows of seen and other classes, each (S+U,D)."""
+        text = F.normalize(torch.cat([self.seen, others]), dim=1)
+        return text, None if self.gat is None else self.graph_rows(others)[0]
+
+    def classifier(self, others: Tensor, mix: float | None = None) -> tuple[Tensor, Tensor]:
+        """Return one weight row (S+U,D) and one bias (S+U,) a class; score = unit video @ weight.T + bias.
+
+        At mix 0 the graph is not computed: the scores are those of LoCATe alone, bit for bit.
+        """
+        mix = self.mix if mix is None else mix
+        (text_mean, text_sd), (graph_mean, graph_sd) = self.standard
+        weight = F.normalize(torch.cat([self.seen, others]), dim=1) / text_sd
+        offset = -text_mean / text_sd
+        if mix > 0 and self.gat is not None:
+            weight = (1 - mix) * weight + mix * self.graph_rows(others)[0] / graph_sd
+            offset = (1 - mix) * offset - mix * graph_mean / graph_sd
+        return weight, offset.expand(len(weight))
+
+    def forward(self, frames: Tensor, others: Tensor) -> Tensor:
+        """Score videos (B,T,Dv) against seen and other classes (U,D): (B,S+U), calibration not applied."""
+        weight, bias = self.classifier(others)
+        return self.embed(frames) @ weight.T + bias
+
+
+def best_classes(video: Tensor, weight: Tensor, bias: Tensor, k: int, chunk: int = 8192) -> tuple[Tensor, Tensor]:
+    """Return scores and classes (N,k) of the ``k`` best, without ever holding the (N,C) scores.
+
+    Args:
+        video: Unit vectors (N,D).
+        weight: Classifier rows (C,D).
+        bias: Offsets (C,), a calibration included if wanted.
+        k: At most C.
+        chunk: Videos scored at once; memory is ``chunk * C`` numbers.
+    """
+    best = [torch.addmm(bias, part, weight.T).topk(k, dim=1) for part in video.split(chunk)]
+    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
