@@ -1,0 +1,155 @@
+"""Mean average precision of temporal detections, the ActivityNet protocol (specs 5.4).
+
+Matching is exact and vectorised: predictions of a video and class take ground truths greedily in score order,
+which is the one stable matching when every ground truth prefers the higher score. It is found by rounds of
+proposals over all videos, classes and predictions at once, in place of a loop over predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.errors import UserError
+
+Float = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Labelled spans: ``video`` and ``label`` indices (N,), ``start`` and ``end`` (N,), ``score`` (N,) for predictions."""
+
+    video: Index
+    label: Index
+    start: Float
+    end: Float
+    score: Float | None = None
+
+    def __post_init__(self) -> None:
+        columns = [self.video, self.label, self.start, self.end] + ([] if self.score is None else [self.score])
+        if len({len(column) for column in columns}) > 1:
+            raise UserError("spans", [len(column) for column in columns], "columns of the same length")
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def at(self, keep: NDArray[np.bool_] | Index) -> Spans:
+        """Return the selected spans."""
+        score = None if self.score is None else self.score[keep]
+        return Spans(self.video[keep], self.label[keep], self.start[keep], self.end[keep], score)
+
+
+def spans(rows: Sequence[Sequence[float]]) -> Spans:
+    """Build spans from rows (video, label, start, end[, score])."""
+    table = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
+    width = table.shape[1] if len(rows) else 5
+    columns = [table[:, i] if len(rows) else np.zeros(0) for i in range(width)]
+    return Spans(columns[0].astype(np.intp), columns[1].astype(np.intp), *columns[2:])
+
+
+def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], classes: int) -> Float:
+    """Return average precision in 0..1, (len(thresholds), classes); NaN for a class without ground truth.
+
+    A prediction looks at the ground truths of its video and class by falling tIoU (ties: lower index) and takes
+    the first free one at or above the threshold; a second detection of the same ground truth is a false positive.
+    Equal scores keep their input order. AP is the area under the precision envelope at recall changes.
+
+    Raises:
+        UserError: When predictions have no scores.
+    """
+    if predictions.score is None:
+        raise UserError("predictions", None, "a score for every prediction")
+    positives = np.bincount(truth.label, minlength=classes)[:classes]
+    order = np.lexsort((-predictions.score, predictions.label))  # stable: by class, then falling score
+    ranked = predictions.at(order)
+    first = np.searchsorted(ranked.label, np.arange(classes + 1))
+    prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
+    ap = np.full((len(thresholds), classes), np.nan)
+    ap[:, positives > 0] = 0.0
+    for row, threshold in enumerate(thresholds):
+        keep = iou >= threshold
+        hits = np.sort(_match(prediction[keep], gt[keep], len(ranked), len(truth)))
+        label = ranked.label[hits]
+        begin = np.searchsorted(label, np.arange(classes + 1))
+        for c in np.unique(label):
+            rank = hits[begin[c] : begin[c + 1]] - first[c]
+            precision = np.arange(1, len(rank) + 1) / (rank + 1)
+            envelope = np.maximum.accumulate(precision[::-1])
+            ap[row, c] = envelope.sum() / positives[c]
+    return ap
+
+
+def mean_ap(ap: Float) -> Float:
+    """Return mAP in 0..100 of every threshold: the mean over classes that have ground truth (0 if none has)."""
+    seen = ~np.isnan(ap)
+    return 100 * np.where(seen, ap, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+
+
+def drop_overlapping(predictions: Spans, ambiguous: Spans) -> Spans:
+    """Drop every prediction that overlaps an ambiguous span of its video (grid units, both ends rounded)."""
+    by_video: dict[int, list[tuple[float, float]]] = {}
+    for video, start, end in zip(ambiguous.video, np.rint(ambiguous.start), np.rint(ambiguous.end), strict=True):
+        by_video.setdefault(int(video), []).append((start, end))
+    start, end = np.rint(predictions.start), np.rint(predictions.end)
+    keep = np.ones(len(predictions), dtype=bool)
+    for video, found in by_video.items():
+        rows = np.nonzero(predictions.video == video)[0]
+        s, e = np.array(found).T
+        hit = (np.minimum(end[rows, None], e) > np.maximum(start[rows, None], s)).any(axis=1)
+        keep[rows[hit]] = False
+    return predictions.at(keep)
+
+
+def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float]:
+    """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, rising ground truth."""
+    videos = int(max(ranked.video.max(initial=0), truth.video.max(initial=0))) + 1
+    truth_key = truth.label * videos + truth.video
+    by_key = np.argsort(truth_key, kind="stable")
+    sorted_key = truth_key[by_key]
+    key = ranked.label * videos + ranked.video
+    low, high = np.searchsorted(sorted_key, key, "left"), np.searchsorted(sorted_key, key, "right")
+    count = high - low
+    prediction = np.repeat(np.arange(len(ranked)), count)
+    offset = np.arange(len(prediction)) - np.repeat(np.cumsum(count) - count, count)
+    gt = by_key[np.repeat(low, count) + offset]
+    start, end = ranked.start[prediction], ranked.end[prediction]
+    gt_start, gt_end = truth.start[gt], truth.end[gt]
+    overlap = np.minimum(end, gt_end) - np.maximum(start, gt_start)
+    keep = overlap > 0
+    prediction, gt, overlap = prediction[keep], gt[keep], overlap[keep]
+    union = (end - start)[keep] + (gt_end - gt_start)[keep] - overlap
+    iou = overlap / union
+    keep = iou >= lowest
+    prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
+    order = np.lexsort((gt, -iou, prediction))
+    return prediction[order], gt[order], iou[order]
+
+
+def _match(prediction: Index, gt: Index, predictions: int, truths: int) -> Index:
+    """Return the predictions that are matched. Pairs come sorted by prediction, best choice first.
+
+    Every free prediction proposes to its next choice; a ground truth keeps the lowest (best ranked) proposer
+    and frees the other, until nobody has a choice left.
+    """
+    if not len(prediction):
+        return np.zeros(0, dtype=np.intp)
+    last = np.append(prediction[1:] != prediction[:-1], True)
+    holder = np.full(truths, predictions, dtype=np.intp)
+    choice = np.zeros(predictions + 1, dtype=np.intp)  # the pair a prediction proposes with
+    at = np.nonzero(np.append(True, last[:-1]))[0]
+    choice[prediction[at]] = at
+    while len(at):
+        who, where = prediction[at], gt[at]
+        before = holder[where]
+        np.minimum.at(holder, where, who)
+        lost = who[holder[where] != who]
+        displaced = np.unique(before[(before < predictions) & (holder[where] != before)])
+        freed = np.concatenate([lost, displaced])
+        at = choice[freed]
+        at = at[~last[at]] + 1
+        choice[prediction[at]] = at
+    return holder[holder < predictions]
