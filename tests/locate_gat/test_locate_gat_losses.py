@@ -14,7 +14,10 @@ def test_cosine_softmax_is_the_mean_negative_log_probability() -> None:
     video, text, target = torch.randn(4, 5), torch.randn(3, 5), torch.tensor([0, 2, 1, 1])
     total = 0.0
     for v, y in zip(video.tolist(), target.tolist(), strict=True):
-        logits = [sum(a * b for a, b in zip(v, t, strict=True)) / math.hypot(*v) / math.hypot(*t) / 0.05 for t in text.tolist()]
+        logits = [
+            sum(a * b for a, b in zip(v, t, strict=True)) / math.hypot(*v) / math.hypot(*t) / 0.05
+            for t in text.tolist()
+        ]
         total -= logits[y] - math.log(sum(math.exp(z) for z in logits))
     assert math.isclose(cosine_softmax(video, text, target, 0.05).item(), total / 4, rel_tol=1e-4)
 

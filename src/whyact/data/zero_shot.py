@@ -166,9 +166,7 @@ def shuffle_key(seed: int, name: str) -> str:
 def seeded_split(name: str, classes: Sequence[str], seen: int, seed: int) -> ClassSplit:
     """Return ``seen`` classes drawn by the seed, the rest unseen, each side in the order of ``classes``."""
     chosen = set(sorted(classes, key=lambda c: shuffle_key(seed, c))[:seen])
-    return ClassSplit(
-        name, tuple(c for c in classes if c in chosen), tuple(c for c in classes if c not in chosen)
-    )
+    return ClassSplit(name, tuple(c for c in classes if c in chosen), tuple(c for c in classes if c not in chosen))
 
 
 def duplicate_splits(splits: Sequence[ClassSplit]) -> list[tuple[int, int]]:

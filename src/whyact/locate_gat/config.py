@@ -83,6 +83,9 @@ class Config:
     # scoring, both chosen on held-out seen classes where None
     mix: float | None = None
     calibration: float | None = None
+    # pixels and words, for data that is videos (see features/clip.py)
+    backbone: str = "ViT-B-16"
+    backbone_weights: str = "openai"
     # protocol
     holdout: float = 0.2
     rehearsals: int = 1
@@ -158,6 +161,6 @@ PRESETS: dict[str, Config] = {
     "reference-1-branch": replace(REFERENCE, branches=BRANCH_ABLATIONS[1]),
     "vit-l-14": for_width(768),
     "rn50": for_width(1024),
-    "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=8, batch=24, holdout=0.25),
-    "gym": for_width(384, frames=8),
+    "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=24, batch=24, holdout=0.25),
+    "gym": for_width(384, frames=8, epochs=4, gat_steps=100, ridge=1.0, rehearsals=3),
 }
