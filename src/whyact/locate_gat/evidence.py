@@ -139,7 +139,8 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         evidence.append(
             Evidence(
                 kind="neighbour",
-                text=f"related to {seen_names[node]!r} (attention {float(reach[node]):.2f}), which moved the score by {moved:+.3f}",
+                text=f"related to {seen_names[node]!r} (attention {float(reach[node]):.2f}), "
+                f"which moved the score by {moved:+.3f}",
                 start=0.0,
                 end=0.0,
                 contribution=moved,

@@ -30,7 +30,7 @@ MIXES = tuple(round(0.1 * i, 1) for i in range(10))
 
 @dataclass(frozen=True)
 class Tensors:
-    """A data set sampled and stacked once: ``frames`` (N,T,Dv), ``target`` (N,), ``text`` (C,D), ``auxiliary`` (A,D)."""
+    """A data set sampled and stacked: ``frames`` (N,T,Dv), ``target`` (N,), ``text`` (C,D), ``auxiliary`` (A,D)."""
 
     frames: Tensor
     target: Tensor
