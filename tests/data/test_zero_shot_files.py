@@ -1,4 +1,4 @@
-"""Readers of the published splits: on files generated in the real layout, and on the real ones where they are at hand."""
+"""Readers of the published splits: on generated files in the real layout, and on the real ones where at hand."""
 
 from __future__ import annotations
 
