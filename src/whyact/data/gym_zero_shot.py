@@ -48,7 +48,7 @@ def read(root: Path | str, auxiliary: tuple[str, ...] = ()) -> ZeroShotData:
         FeatureSequence(
             id=name,
             features=_unit_halves(features),
-            times=np.arange(len(features)) * SECONDS_PER_SNIPPET,
+            times=np.arange(len(features), dtype=np.float64) * SECONDS_PER_SNIPPET,
             rate=1 / SECONDS_PER_SNIPPET,
             target=(position[label],),
         )

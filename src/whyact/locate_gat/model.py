@@ -222,7 +222,10 @@ class LocateGat(nn.Module):
     videos, never from the batch or the candidates, so an answer depends on the video and the class alone.
     """
 
+    seen: Tensor
+    auxiliary: Tensor
     standard: Tensor
+    choice: Tensor
 
     def __init__(self, config: Config, video_width: int, seen: Tensor, auxiliary: Tensor) -> None:
         super().__init__()

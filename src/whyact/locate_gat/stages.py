@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -67,6 +68,8 @@ class _Batches:
 class Stage1(LightningModule):
     """Fit LoCATe: video vectors towards the texts of their classes."""
 
+    text: Tensor
+
     def __init__(self, model: LocateGat, steps_per_epoch: int) -> None:
         super().__init__()
         self.model, self.warmup = model.encoder, round(model.config.warmup * steps_per_epoch)
@@ -84,7 +87,7 @@ class Stage1(LightningModule):
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
         return loss
 
-    def configure_optimizers(self) -> object:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return Adam with a linear warm-up."""
         optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad],
@@ -98,6 +101,8 @@ class Stage1(LightningModule):
 
 class Stage2(LightningModule):
     """Fit the graph: rows of seen classes towards ``targets`` (S,D), full batch, LoCATe frozen."""
+
+    targets: Tensor
 
     def __init__(self, model: LocateGat, targets: Tensor) -> None:
         super().__init__()
@@ -113,7 +118,7 @@ class Stage2(LightningModule):
         self.log("graph_loss", loss, on_step=False, on_epoch=True, batch_size=1)
         return loss
 
-    def configure_optimizers(self) -> object:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return Adam at the published rate and decay."""
         assert self.gat is not None
         optimizer = torch.optim.Adam(self.gat.parameters(), lr=self.config.gat_learning_rate)
@@ -156,7 +161,7 @@ def train_stages(
         for i, rows in enumerate(model.parts(model.seen[:0])):
             if rows is not None:
                 score = video @ rows.T
-                model.standard[i] = torch.stack([score.mean(), score.std()])
+                model.standard[i] = torch.stack([score.mean(), score.std(correction=0).clamp_min(1e-3)])
     model.choice = torch.tensor([config.mix or 0.0, config.calibration or 0.0])
     return model, history
 
@@ -234,27 +239,47 @@ class Choice:
     rehearsed: dict[float, float]
 
 
-def rehearse(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...]) -> Choice:
-    """Choose mix and calibration on held-out seen classes.
+@dataclass(frozen=True)
+class Rehearsal:
+    """One inner split of the seen classes: positions of classes and of videos; ``test`` holds videos of both sides."""
 
-    Each of ``config.rehearsals`` folds of the seen classes plays the unseen once, and a fifth of the other
-    classes' training videos stays out for the seen side. The mix with the best mean per-class accuracy wins,
-    the smaller one on a tie; the calibration is the mean over folds.
+    seen: Int
+    unseen: Int
+    train: Int
+    test: Int
+
+
+def inner_split(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...]) -> list[Rehearsal]:
+    """Return the rehearsals: each of ``config.rehearsals`` folds of the seen classes plays the unseen once.
+
+    A single rehearsal takes ``config.rehearsal_classes`` of the classes. A fifth of the other classes' training
+    videos stays out for the seen side.
     """
     order = np.array(sorted(seen.tolist(), key=lambda c: shuffle_key(config.seed, names[c])), dtype=np.int64)
     folds = np.array_split(order, config.rehearsals)
     if config.rehearsals == 1:
         folds = [order[: max(round(config.rehearsal_classes * len(order)), 1)]]
     target = tensors.target.numpy()
-    parts = []
+    found = []
     for fold in folds:
-        unseen = np.sort(fold)
-        rest = np.array([c for c in seen if c not in set(fold.tolist())], dtype=np.int64)
+        rest = np.setdiff1d(seen, fold)
         mine = train[np.isin(target[train], rest)]
         held = np.array([i for i in mine if int(shuffle_key(config.seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
-        model, _ = train_stages(tensors, rest, np.setdiff1d(mine, held), replace(config, mix=0.0, calibration=0.0))
-        videos = np.concatenate([held, train[np.isin(target[train], unseen)]])
-        parts.append(score_parts(model, tensors, rest, unseen, videos))
+        test = np.concatenate([held, train[np.isin(target[train], fold)]])
+        found.append(Rehearsal(rest, np.sort(fold), np.setdiff1d(mine, held), test))
+    return found
+
+
+def rehearse(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...]) -> Choice:
+    """Choose mix and calibration on held-out seen classes, see :func:`inner_split`.
+
+    The mix with the best mean per-class accuracy wins, the smaller one on a tie; the calibration is the mean
+    over rehearsals.
+    """
+    parts = []
+    for inner in inner_split(tensors, seen, train, config, names):
+        model, _ = train_stages(tensors, inner.seen, inner.train, replace(config, mix=0.0, calibration=0.0))
+        parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
     rehearsed = {mix: float(np.mean([_unseen_accuracy(part, mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
     mix = mix if config.mix is None else config.mix
@@ -282,6 +307,7 @@ class Fitted:
     seen: Int
     unseen: Int
     part: Partition
+    names: tuple[str, ...]
     history: list[dict[str, float]]
 
     def scores(self, tensors: Tensors) -> ScoreParts:
@@ -303,4 +329,4 @@ def fit_split(
         choice = Choice(config.mix, config.calibration, config.calibration, {})
     model, history = train_stages(tensors, seen, part.train, config, device=device, progress=progress)
     model.choice = torch.tensor([choice.mix, choice.calibration])
-    return Fitted(model, choice, seen, unseen, part, history), tensors
+    return Fitted(model, choice, seen, unseen, part, data.classes, history), tensors

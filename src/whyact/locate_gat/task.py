@@ -62,7 +62,7 @@ def train(
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
         raise UserError("width", config.width, f"the text width of {data}, {found.text.shape[1]}", step)
     fitted, tensors = fit_split(found, split, config, progress=progress)
-    parts = fitted.scores(tensors)
+    metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
         settings=config,
         video_width=found.width,
@@ -80,7 +80,7 @@ def train(
         "split_sha256": split.sha256,
         "licence": "of the data it was trained on",
         "seed": seed,
-        "metrics": measures(parts, fitted.choice.mix, fitted.choice.calibration),
+        "metrics": {name: value if np.isfinite(value) else None for name, value in metrics.items()},
         "extra": {
             "mix": fitted.choice.mix,
             "calibration": fitted.choice.calibration,
