@@ -35,7 +35,7 @@ bench: $(STAMP)
 # One install command for everything: torch and torchvision must be resolved together, or their versions clash.
 $(STAMP): pyproject.toml
 	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
-		echo "whyact needs Python 3.11 or newer; found: $$(python3 --version 2>&1)." >&2; \
+		echo "whyact needs Python 3.11 or newer; found: $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." >&2; \
 		echo "Install one, or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.12" >&2; exit 1; fi
 	@if command -v uv >/dev/null 2>&1; then \
 		set -ex; \

@@ -6,7 +6,7 @@ A Python loop over clips would cost more than the model; here a batch is a handf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ class RelationBatch:
 
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
-        moved = {name: None if value is None else value.to(device) for name, value in vars(self).items()}
-        return RelationBatch(**moved)
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved)
 
     def __len__(self) -> int:
         return len(self.target)
