@@ -65,12 +65,13 @@ def generate(
                 FeatureSequence(
                     id=f"{mode}-{c:02d}-{i:02d}",
                     features=frames.astype(np.float32),
-                    times=np.arange(spec.frames) * SECONDS_PER_FRAME,
+                    times=np.arange(spec.frames, dtype=np.float64) * SECONDS_PER_FRAME,
                     rate=1 / SECONDS_PER_FRAME,
                     target=(c,),
                 )
             )
-    names = tuple(f"action {c:02d}" for c in range(total))
+    # every world has its own names: a run of one must not pass for a run of another
+    names = tuple(f"{mode} action {seed}.{c:02d}" for c in range(total))
     known = spec.seen + spec.unseen
     data = ZeroShotData(
         name=f"synthetic-{mode}",
@@ -81,4 +82,4 @@ def generate(
         auxiliary=names[known:],
         auxiliary_text=text[known:].astype(np.float32),
     )
-    return data, ClassSplit(f"synthetic-{seed}", names[: spec.seen], names[spec.seen : known])
+    return data, ClassSplit(f"synthetic-{mode}-{seed}", names[: spec.seen], names[spec.seen : known])

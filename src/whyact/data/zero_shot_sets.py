@@ -93,8 +93,8 @@ def encode_names(names: Sequence[str], prompt: str, semantics: str) -> Tensor:
     raise UserError("--labels", names[0], f"a class that the run knows, for its texts are {semantics}")
 
 
-def encode_video(path: Path, semantics: str, frames: int) -> tuple[FeatureSequence, VideoFacts]:
-    """Decode a video at evenly spaced times and encode each frame with the run's frozen backbone.
+def encode_video(path: Path, semantics: str) -> tuple[FeatureSequence, VideoFacts]:
+    """Decode a video at evenly spaced times, as training did, and encode each frame with the run's frozen backbone.
 
     Raises:
         UserError: When the run does not read pixels, or the video cannot be decoded.
@@ -110,7 +110,7 @@ def encode_video(path: Path, semantics: str, frames: int) -> tuple[FeatureSequen
     from whyact.features.clip import load_clip
     from whyact.video.decode import decode
 
-    clip = decode(path, frames)
+    clip = decode(path, video_folders.STORED_FRAMES)
     features = load_clip(*_clip_name(semantics)).encode_frames(clip.frames)
     sequence = FeatureSequence(id=path.name, features=features.numpy(), times=clip.times, rate=clip.rate)
     return sequence, clip.facts

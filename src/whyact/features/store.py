@@ -102,7 +102,8 @@ class FeatureStore:
         """
         if features.ndim != 2 or len(features) != len(times) or len(features) == 0:
             raise UserError(f"features of {video}", features.shape, f"(T,D) with {len(times)} times, at least one")
-        half = features.astype(np.float16)
+        with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite and is refused below
+            half = features.astype(np.float16)
         if not np.isfinite(half).all():
             raise UserError(f"features of {video}", "NaN, or too large for float16", "finite features")
         width = self._manifest.width or features.shape[1]

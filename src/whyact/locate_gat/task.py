@@ -239,6 +239,9 @@ def _answer(
             f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the name's text, {lead.graph:+.2f} from the graph "
             f"(mix {model.mix:.1f})."
         )
+        seen = candidates.seen(model)
+        if seen.any() and not seen.all():
+            notes.append(f"Known classes answer with a handicap of {model.calibration:.2f}, chosen on known classes.")
         alone = why.probabilities(model, model.embed(found.frames), candidates, mix=0.0)[0]
         before = 1 + int((alone > alone[found.best]).sum())
         if before > 1:
@@ -335,7 +338,7 @@ def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-    return zero_shot_sets.encode_video(path, known.semantics, known.settings.frames)
+    return zero_shot_sets.encode_video(path, known.semantics)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:

@@ -168,6 +168,6 @@ def _av() -> Any:
         import av
         import av.error
     except ImportError as error:
-        raise UserError("video decoding", None, "the package av", "pip install 'whyact[video]'") from error
+        raise UserError("video decoding", None, "the package av", "pip install av") from error
     av.logging.set_level(None)
     return av
