@@ -14,7 +14,7 @@ from whyact.video.decode import can_decode, decode
 
 
 def write_clip(path: Path, frames: int, rate: int = 25, gop: int = 10, every: int = 1) -> Path:
-    """Write frames whose brightness is 8 + 3 * (number mod 80); with ``every`` only one in so many, the gaps left in time."""
+    """Write frames whose brightness is 8 + 3 * (number mod 80); with ``every`` only one in so many, gaps left."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "0", "g": str(gop)})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
