@@ -180,4 +180,8 @@ def test_rank_changes_list_names_whose_rank_moves() -> None:
     text = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     mixed = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
     changes = why.rank_changes(text, mixed, np.array([0, 1]), ("a", "b", "c"))
-    assert [(c.name, c.text, c.graph, c.videos) for c in changes] == [("b", 2.0, 1.0, 1)]
+    assert [(c.name, c.text, c.graph, c.videos, c.moved) for c in changes] == [("b", 2.0, 1.0, 1, 1)]
+    swapped = why.rank_changes(text, text[:, [1, 0, 2]], np.array([0, 0]), ("a", "b", "c"))
+    assert [(c.name, c.graph, c.moved) for c in swapped] == [("a", 2.0, 2)]
+    both = why.rank_changes(text * [[1], [-1]], text * [[-1], [1]], np.array([0, 0]), ("a", "b", "c"))
+    assert [(c.name, c.text, c.graph, c.moved) for c in both] == [("a", 2.0, 2.0, 2)], "ups and downs must not cancel"

@@ -185,18 +185,22 @@ def shares(model: LocateGat, found: Answer) -> Shares | None:
 
 @dataclass(frozen=True)
 class RankChange:
-    """Mean rank (1 is best) of a class's own name over its ``videos``, by text alone and with the graph."""
+    """Mean rank (1 is best) of a class's own name over its ``videos``, by text alone and with the graph.
+
+    ``moved`` counts the videos whose rank differs: ups and downs can cancel in the mean.
+    """
 
     name: str
     text: float
     graph: float
     videos: int
+    moved: int
 
 
 def rank_changes(
     text: NDArray[np.floating], mixed: NDArray[np.floating], target: Int, names: tuple[str, ...]
 ) -> list[RankChange]:
-    """Return the names whose mean rank changes with the graph, largest change first: the polysemy table.
+    """Return the names whose rank changes with the graph in some video, largest mean change first: the polysemy table.
 
     Args:
         text: Scores (N,C) by text alone.
@@ -213,6 +217,8 @@ def rank_changes(
     changes = []
     for c, name in enumerate(names):
         mine = target == c
-        if mine.any() and before[mine].mean() != after[mine].mean():
-            changes.append(RankChange(name, float(before[mine].mean()), float(after[mine].mean()), int(mine.sum())))
+        moved = int((before[mine] != after[mine]).sum())
+        if moved:
+            means = float(before[mine].mean()), float(after[mine].mean())
+            changes.append(RankChange(name, *means, int(mine.sum()), moved))
     return sorted(changes, key=lambda change: -abs(change.text - change.graph))
