@@ -49,6 +49,40 @@ def reversed_targets(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> n
     return out
 
 
+def action_spans(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> np.ndarray:
+    """Return for each clip the frame positions (N,2) between which every transition of its action lies.
+
+    A crop that holds this span shows the same action. A clip without such a transition ("null") gives an empty
+    span in its middle: any crop around it shows no action either.
+    """
+    out = np.zeros((len(clips), 2), dtype=np.int64)
+    for i, clip in enumerate(clips):
+        assert clip.relations is not None
+        found = rule_transitions(clip.relations, clip.valid, clip.subject_class, clip.object_class, vocabulary)
+        action = None if clip.target is None else vocabulary.actions[clip.target]
+        own = [f for f in found if f.action == action]
+        named = any(rule.action == action for rule in vocabulary.rules)
+        if own:
+            out[i] = min(f.t_before for f in own), max(f.t_after for f in own)
+        elif named or found:  # the label does not follow from the relations: only the whole clip is sure to show it
+            out[i] = 0, len(clip.times) - 1
+        else:
+            out[i] = (len(clip.times) - 1) // 2, (len(clip.times) - 1) // 2
+    return out
+
+
+def crop_spans(span: np.ndarray, length: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Draw a crop (B,2) around each span (B,2), for ``share`` of the clips; the others stay whole.
+
+    A crop keeps at least half of a clip of ``length`` (B,) frames, unless the clip is shorter than the span allows.
+    """
+    last = length - 1
+    first = np.floor(random.random(len(span)) * (np.minimum(span[:, 0], last // 4) + 1)).astype(np.int64)
+    final = last - np.floor(random.random(len(span)) * (np.minimum(last - span[:, 1], last // 4) + 1)).astype(np.int64)
+    whole = random.random(len(span)) >= share
+    return np.stack([np.where(whole, 0, first), np.where(whole, last, final)], axis=1)
+
+
 def augment(
     batch: RelationBatch,
     random: np.random.Generator,

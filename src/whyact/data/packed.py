@@ -5,8 +5,8 @@ A Python loop over clips would cost more than the model; here a batch is a handf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,10 +36,21 @@ class RelationBatch:
         """Return the batch as the video model may see it."""
         return RelationBatch(self.boxes, self.seen, self.classes, self.valid, self.target, None, self.appearance)
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> RelationBatch:
+        """Return the batch with ``function`` applied to every tensor."""
+        return RelationBatch(
+            boxes=function(self.boxes),
+            seen=function(self.seen),
+            classes=function(self.classes),
+            valid=function(self.valid),
+            target=function(self.target),
+            relations=None if self.relations is None else function(self.relations),
+            appearance=None if self.appearance is None else function(self.appearance),
+        )
+
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
-        return replace(self, **moved)
+        return self.map(lambda x: x.to(device))
 
     def __len__(self) -> int:
         return len(self.target)
@@ -94,18 +105,31 @@ class PackedClips:
 
     def even_positions(self, index: np.ndarray, frames: int) -> np.ndarray:
         """Return (B,T) frame positions, evenly spaced and including the first and the last frame."""
-        share = np.linspace(0.0, 1.0, frames) if frames > 1 else np.array([0.5])
-        return np.rint(share[None] * (self.lengths[index, None] - 1)).astype(np.int64)
+        return np.rint(_shares(frames)[None] * (self.lengths[index, None] - 1)).astype(np.int64)
 
     def jittered_positions(
-        self, index: np.ndarray, frames: int, jitter: float, random: np.random.Generator
+        self,
+        index: np.ndarray,
+        frames: int,
+        jitter: float,
+        random: np.random.Generator,
+        span: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Return even positions, each moved by up to ``jitter`` of the gap; an end moves inwards only half the time."""
-        last = self.lengths[index, None] - 1
-        share = np.linspace(0.0, 1.0, frames)[None] + np.zeros((len(index), 1))
+        """Return even positions, each moved by up to ``jitter`` of the gap; an end moves inwards only half the time.
+
+        Args:
+            index: (B,) clips.
+            frames: T.
+            jitter: Share of the gap between sampled frames.
+            random: Source of randomness.
+            span: (B,2) first and last frame position to sample between; the whole clip by default.
+        """
+        first = np.zeros((len(index), 1)) if span is None else span[:, :1]
+        last = self.lengths[index, None] - 1 if span is None else span[:, 1:]
+        share = np.tile(_shares(frames), (len(index), 1))
         shift = random.uniform(-jitter, jitter, share.shape) / max(1, frames - 1)
         shift[:, [0, -1]] *= random.random((len(index), 2)) < 0.5
-        return np.rint(np.clip(share + shift, 0, 1) * last).astype(np.int64)
+        return np.rint(first + np.clip(share + shift, 0, 1) * (last - first)).astype(np.int64)
 
     def batch(self, index: np.ndarray, positions: np.ndarray, *, backwards: np.ndarray | None = None) -> RelationBatch:
         """Cut the batch of clips ``index`` (B,) at frame ``positions`` (B,T); ``backwards`` (B,) flips time."""
@@ -143,3 +167,8 @@ class PackedClips:
         high = np.concatenate([np.maximum(middle, p[:, :-1]), p[:, -1:]], axis=1) + 1
         back = np.argsort(order, axis=1, kind="stable")
         return start + np.take_along_axis(low, back, axis=1), start + np.take_along_axis(high, back, axis=1)
+
+
+def _shares(frames: int) -> np.ndarray:
+    """Return where in a clip the sampled frames lie (T,), 0 its first and 1 its last; a single one in the middle."""
+    return np.linspace(0.0, 1.0, frames) if frames > 1 else np.array([0.5])

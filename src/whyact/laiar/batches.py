@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from whyact.data.augment import augment, reversed_targets
+from whyact.data.augment import action_spans, augment, crop_spans, reversed_targets
 from whyact.data.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.laiar.config import Config
@@ -25,13 +25,14 @@ class TrainingBatches:
         self.config = config
         self.packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
         self.backwards = reversed_targets(clips, vocabulary)
+        self.spans = action_spans(clips, vocabulary)
 
     def __len__(self) -> int:
         return -(-len(self.packed) // self.config.optim.batch)
 
     def __iter__(self) -> Iterator[RelationBatch]:
         random = np.random.default_rng(int(torch.randint(2**31, (1,))))
-        data, size = self.config.data, self.config.optim.batch
+        data = self.config.data
         order = random.permutation(len(self.packed))
         # Clips with as many slots together: padding costs time. Shuffled within wide bands, so batches still vary.
         bands = np.argsort(self.packed.slots[order] + random.uniform(-3, 3, len(order)), kind="stable")
@@ -39,7 +40,8 @@ class TrainingBatches:
         for group in random.permutation(len(groups)):
             index = groups[group]
             flip = (self.backwards[index] >= 0) & (random.random(len(index)) < data.reverse)
-            positions = self.packed.jittered_positions(index, data.frames, data.time_jitter, random)
+            span = crop_spans(self.spans[index], self.packed.lengths[index], data.crop, random)
+            positions = self.packed.jittered_positions(index, data.frames, data.time_jitter, random, span)
             batch = self.packed.batch(index, positions, backwards=flip)
             target = np.where(flip, self.backwards[index], self.packed.target[index])
             batch = replace(batch, target=torch.from_numpy(target))
@@ -51,7 +53,6 @@ class TrainingBatches:
                 drop_boxes=data.drop_boxes,
                 drop_slots=data.drop_slots,
             )
-        assert size > 0
 
 
 def evaluation_batches(packed: PackedClips, frames: int, size: int = 64) -> Iterator[tuple[np.ndarray, RelationBatch]]:

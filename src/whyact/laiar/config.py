@@ -20,6 +20,7 @@ class DataConfig:
     window: bool = True  # average appearance between neighbouring sampled frames, not one frame alone
     reverse: float = 0.5  # share of reversible training clips played backwards, with the mirrored label
     time_jitter: float = 0.5  # of the gap between sampled frames
+    crop: float = 0.5  # share of training clips cut shorter around the transitions of their action
     box_jitter: float = 0.02  # of a box's size
     mirror: float = 0.5  # left/right
     drop_boxes: float = 0.05  # share of boxes hidden in training
@@ -64,7 +65,9 @@ class SelectConfig:
     tau: float = 1.0
     warmup: float = 0.3  # of training: everything is kept
     ramp: float = 0.4  # of training: the budget falls from 1 to `share`
-    noise: float = 1.0  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
+    noise: float = 0.3  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
+    guided: bool = True  # selectors learn what the (language) model attends to; the paper: binary signals alone
+    gated: float = 0.5  # after the warm-up, share of batches in which tokens are dropped; the paper: all
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class LossConfig:
     """Eq. 8-11 and their switches."""
 
     scheme: bool = True  # off: the video model alone
+    video: bool = True  # off: the language model alone
     sim: float = 0.1  # delta
     tss: float = 1.0  # zeta
     xm: float = 0.1  # eta
@@ -95,6 +99,7 @@ class OptimConfig:
     epochs: int = 40
     batch: int = 16
     selector_lr: float = 1.0  # factor on lr
+    calibrate: bool = False  # also train on all training groups but one, in turn, to choose threshold and temperature
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,12 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
-            gpo_knots=24,
+            gpo_knots=16,
             position="temporal",
             position_std=0.2,
         ),
-        loss=LossConfig(sim_max=512),
-        optim=OptimConfig(lr=3e-3, batch=16, epochs=30, weight_decay=0.05),
+        loss=LossConfig(sim=1.0, xm=1.0, sim_max=512),
+        optim=OptimConfig(lr=2e-3, batch=16, epochs=26, weight_decay=0.05),
     )
 
 
@@ -142,8 +147,8 @@ def _paper_literal() -> Config:
             attention="joint",
             gate="multiply",
         ),
-        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0),
-        loss=replace(base.loss, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
+        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0),
+        loss=replace(base.loss, sim=0.1, xm=0.1, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
     )
 
 

@@ -1,0 +1,167 @@
+"""LaIAR in training: Eq. 11 put together, the optimiser and its schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path as FilePath
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from whyact.data.packed import RelationBatch
+from whyact.data.types import RelationClip, Vocabulary
+from whyact.laiar import losses
+from whyact.laiar.batches import TrainingBatches
+from whyact.laiar.config import Config
+from whyact.laiar.model import LaIAR, Path
+from whyact.training.fit import FitResult, fit, seed_everything
+
+
+def build_model(config: Config, vocabulary: Vocabulary, app_width: int) -> LaIAR:
+    """Return an untrained LaIAR for this vocabulary; ``app_width`` is the width of the clips' appearance."""
+    return LaIAR(
+        replace(config.model, app_width=app_width),
+        config.select,
+        objects=len(vocabulary.objects),
+        relations=len(vocabulary.relations),
+        classes=len(vocabulary.actions),
+        frames=config.data.frames,
+        slots=config.data.slots,
+    )
+
+
+def appearance_width(clips: Sequence[RelationClip]) -> int:
+    """Return the width of the clips' appearance, 0 where they have none."""
+    return next((c.appearance.shape[-1] for c in clips if c.appearance is not None), 0)
+
+
+def triple_labels(batch: RelationBatch) -> Tensor:
+    """Return (n,) integers that name the (subject, label set, object) triple of each valid token.
+
+    Raises:
+        ValueError: For more relation labels than an integer has bits to spare.
+    """
+    assert batch.relations is not None
+    labels = batch.relations.shape[-1]
+    if labels > 40:
+        raise ValueError(f"{labels} relation labels; at most 40 fit the triple's code")
+    code = (batch.relations > 0).long() @ (2 ** torch.arange(labels, device=batch.relations.device))
+    classes = batch.classes[:, None].expand(*batch.valid.shape, 2)[batch.valid]
+    return (classes[:, 0] * 1024 + classes[:, 1]) * 2**labels + code[batch.valid]
+
+
+class Learner(LightningModule):
+    """The total loss L = L_cls + delta L_sim + zeta L_tss + eta L_xm (Eq. 11) under AdamW and one cycle."""
+
+    def __init__(self, model: LaIAR, config: Config, class_weight: Tensor, steps: int) -> None:
+        super().__init__()
+        self.model, self.config, self.steps = model, config, steps
+        self.class_weight = class_weight
+
+    def training_step(self, batch: RelationBatch, index: int) -> Tensor:
+        """Return the loss of one batch; every term is logged unweighted."""
+        progress = self.global_step / self.steps
+        terms, path = self.terms(batch, progress)
+        c = self.config.loss
+        weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
+        for name, value in terms.items():
+            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
+        self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
+        return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
+
+    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
+        """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
+        c, select, valid = self.config.loss, self.config.select, batch.valid
+        weight = self.class_weight.to(batch.target.device) if batch.target.dim() == 1 else None
+        # Batches with and without dropping alternate at random: the ungated ones show the selectors what the whole
+        # model uses, and keep it good on whole clips, which exact removal needs.
+        gated = progress >= select.warmup and bool(torch.rand(()) < select.gated)
+        if not c.video:
+            language = self.model.language(batch, progress=progress, gated=gated)
+            return {"cls_s": losses.classification(language.logits, batch.target, weight, c.smoothing)}, language
+        video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
+        terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
+        paths = [video]
+        if c.scheme:
+            language = self.model.language(batch, progress=progress, gated=gated)
+            paths.append(language)
+            terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
+            if c.sim:
+                label = triple_labels(batch)
+                pick = torch.randperm(len(label), device=label.device)[: c.sim_max]
+                v, s = video.tokens[valid][pick], language.tokens[valid][pick]
+                terms["sim"] = losses.similarity(v, s, label[pick], self.model.log_t, strict=c.sim_mode == "strict")
+            if c.xm and video.v2s_logits is not None:
+                terms["xm"] = losses.cross_modal(
+                    video.v2s_logits, language.logits, detach=c.detach_xm, multi_label=batch.target.dim() == 2
+                )
+        if select.guided:
+            # L_tss: the language model's attention teaches the selectors of both. Without it each path teaches its own.
+            if not gated and progress > select.warmup / 2:
+                teacher = paths[-1].used if c.tss else None
+                guided = [
+                    losses.selection_guidance(p.selection.score, p.used if teacher is None else teacher, valid)
+                    for p in paths
+                    if p.selection.score is not None and p.used is not None
+                ]
+                if guided:
+                    terms["tss"] = torch.stack(guided).sum()
+        elif c.tss and c.scheme and gated:
+            signal = [p.selection.keep for p in paths]
+            terms["tss"] = losses.token_selection(signal[0], signal[1], valid, c.l1, detach=c.detach_tss)
+        if select.rule == "threshold" and c.ratio and gated:
+            share, _ = self.model.dt_former.selectors.schedule(progress)
+            ratios = [losses.keep_ratio(p.selection.probability, valid, share) for p in paths]
+            terms["ratio"] = torch.stack(ratios).mean()
+        return terms, video
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamW (selectors with their own rate) under one cycle over all steps."""
+        c = self.config.optim
+        groups: dict[bool, list[Tensor]] = {False: [], True: []}
+        for name, parameter in self.model.named_parameters():
+            groups["selectors" in name].append(parameter)
+        rates = {False: c.lr, True: c.lr * c.selector_lr}
+        sets = [{"params": groups[k], "lr": rates[k]} for k in rates if groups[k]]
+        optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay, fused=True)
+        top = [rates[k] for k in rates if groups[k]]
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=self.steps + 1, pct_start=0.15)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def transfer_batch_to_device(self, batch: RelationBatch, device: torch.device, index: int) -> RelationBatch:
+        """Move a batch."""
+        return batch.to(device)
+
+
+def learn(
+    clips: Sequence[RelationClip],
+    vocabulary: Vocabulary,
+    config: Config,
+    *,
+    seed: int,
+    progress: bool = False,
+    resume_dir: FilePath | None = None,
+) -> tuple[LaIAR, FitResult]:
+    """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
+    seed_everything(seed)
+    batches = TrainingBatches(clips, vocabulary, config)
+    model = build_model(config, vocabulary, appearance_width(clips))
+    counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
+    weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
+    learner = Learner(model, config, weight, config.optim.epochs * len(batches))
+    result = fit(
+        learner,
+        batches,
+        epochs=config.optim.epochs,
+        seed=seed,
+        clip=config.optim.clip,
+        progress=progress,
+        resume_dir=resume_dir,
+        fingerprint=repr(sorted(asdict(config).items())),
+    )
+    return model.eval(), result
