@@ -1,0 +1,124 @@
+"""Spread of a mean: bootstrap intervals over clips, mean and deviation over seeds, signs of paired gaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_CHUNK = 1_000_000  # resampled values held at once: 8 MB
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the interval that holds it at the stated level. ``n`` counts the values."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    level: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n - 1) of n runs. ``sd`` is NaN for a single run."""
+
+    mean: float
+    sd: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.sd:.3f} (n={self.n})"
+
+
+@dataclass(frozen=True)
+class Signs:
+    """How many pairs rose, fell or stayed equal, and the two-sided sign-test probability of such a split.
+
+    ``p`` is the chance of a split at least as uneven if rise and fall were equally likely; ties are left out.
+    """
+
+    up: int
+    down: int
+    ties: int
+    p: float
+
+
+def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, level: float = 0.95, resamples: int = 2000) -> Interval:
+    """Bound a mean by the percentile bootstrap (Efron 1979).
+
+    Args:
+        values: One value a clip (N,).
+        rng: Seeded generator; the same seed gives the same interval.
+        level: Share of resampled means inside, 0..1.
+        resamples: Number of resamples.
+
+    Raises:
+        ValueError: If there is no value, one is NaN, or ``level`` or ``resamples`` is out of range.
+    """
+    x = _vector(values)
+    if not 0 < level < 1 or resamples < 1:
+        raise ValueError(f"level {level} and resamples {resamples}; expected 0 < level < 1 and resamples > 0")
+    means = np.empty(resamples)
+    step = max(1, _CHUNK // len(x))
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        means[start : start + rows] = x[rng.integers(0, len(x), (rows, len(x)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(x.mean()), float(low), float(high), len(x), level)
+
+
+def bootstrap_difference(
+    ours: ArrayLike, theirs: ArrayLike, rng: np.random.Generator, level: float = 0.95, resamples: int = 2000
+) -> Interval:
+    """Bound the mean of ``ours - theirs`` over pairs: a pair is resampled as one.
+
+    Args:
+        ours: One value a pair (N,).
+        theirs: The value it is compared with (N,), same clip or same seed.
+        rng: Seeded generator.
+        level: Share of resampled means inside.
+        resamples: Number of resamples.
+    """
+    return bootstrap_mean(_gaps(ours, theirs), rng, level, resamples)
+
+
+def spread(values: ArrayLike) -> Spread:
+    """Compute mean and sample standard deviation of the values of several seeds or folds (N,)."""
+    x = _vector(values)
+    return Spread(float(x.mean()), float(x.std(ddof=1)) if len(x) > 1 else float("nan"), len(x))
+
+
+def sign_count(ours: ArrayLike, theirs: ArrayLike) -> Signs:
+    """Count in how many pairs ``ours`` is higher: a comparison that assumes no distribution.
+
+    Args:
+        ours: One value a pair (N,).
+        theirs: The value it is compared with (N,).
+    """
+    gap = _gaps(ours, theirs)
+    up, down = int((gap > 0).sum()), int((gap < 0).sum())
+    return Signs(up, down, len(gap) - up - down, _sign_test(up, down))
+
+
+def _sign_test(up: int, down: int) -> float:
+    n = up + down
+    tail = sum(comb(n, k) for k in range(min(up, down) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def _gaps(ours: ArrayLike, theirs: ArrayLike) -> NDArray[np.float64]:
+    a, b = _vector(ours), _vector(theirs)
+    if a.shape != b.shape:
+        raise ValueError(f"{len(a)} values against {len(b)}; pairs need as many on both sides")
+    return a - b
+
+
+def _vector(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 1 or not len(x) or np.isnan(x).any():
+        raise ValueError(f"values {x.shape}: expected (N,) with N > 0 and no NaN")
+    return x

@@ -1,0 +1,268 @@
+"""A checkpoint: a folder with ``model.safetensors``, ``config.yaml`` and ``card.json``, verified on load.
+
+The card says what the weights are: method, data, split, metrics with their spread, licence, seed, versions.
+It carries the SHA-256 of the tensor bytes, of both other files and of itself, so that a flipped bit anywhere
+is found. Nothing here is a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from whyact.errors import UserError
+from whyact.files import canonical_json, sha256, sync_folder, temporary_sibling, write_synced
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODEL, CONFIG, CARD = "model.safetensors", "config.yaml", "card.json"
+STATE = "state"  # where a training in progress may keep what it needs to resume
+_OURS = {MODEL, CONFIG, CARD, STATE}
+_AGAIN = "fetch the folder again, or train it again with: whyact train"
+
+
+class Spread(msgspec.Struct, forbid_unknown_fields=True):
+    """A metric over ``n`` runs: mean and sample standard deviation."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+class _Card(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    method: str
+    data: str
+    split_sha256: str
+    licence: str
+    seed: int | None
+    metrics: dict[str, float | Spread | None] = {}
+    versions: dict[str, str] = {}
+    extra: dict[str, Any] = {}
+    tensors_sha256: str = ""
+    files_sha256: dict[str, str] = {}
+    card_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What :func:`load_checkpoint` read: tensors on the CPU, the two documents, and the tensors' SHA-256."""
+
+    tensors: dict[str, Tensor]
+    config: dict[str, Any]
+    card: dict[str, Any]
+    sha256: str
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[str, Any], card: dict[str, Any]) -> Path:
+    """Write a checkpoint folder whole or not at all.
+
+    An existing run folder is replaced only once the new one is complete on disk; files in it that are not
+    a checkpoint's own are kept.
+
+    Args:
+        folder: Where; the parent is made when missing.
+        tensors: Name -> tensor of any shape and device; what :meth:`torch.nn.Module.state_dict` gives.
+        config: Plain values (str, int, float, bool, None, lists, dicts).
+        card: ``method``, ``data``, ``split_sha256``, ``licence``, ``seed``, and ``metrics``
+            (name -> number, or ``{mean, sd, n}``); a free ``extra``; ``versions`` is filled in when absent.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        UserError: When ``folder`` holds something other than a run, or cannot be written.
+        ValueError: When the card lacks a key or has an unknown one, or a number in it is not finite.
+    """
+    import yaml
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    check_run_folder(folder)
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    files = {
+        MODEL: save(plain),
+        CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode(),
+    }
+    whole = {"versions": versions(), **card}
+    whole["tensors_sha256"] = tensors_sha256(plain)
+    whole["files_sha256"] = {name: sha256(data) for name, data in files.items()}
+    files[CARD] = _encode_card(whole)
+
+    temporary = temporary_sibling(folder)
+    temporary.mkdir(parents=True)
+    try:
+        for name, data in files.items():
+            write_synced(temporary / name, data)
+        sync_folder(temporary)
+        _swap_in(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return folder
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder and verify every byte of it.
+
+    Raises:
+        UserError: When a file is missing, not readable, truncated or changed; it names the file.
+    """
+    import yaml
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    folder = Path(folder)
+    card = read_card(folder)
+    data = {name: _read(folder / name) for name in (MODEL, CONFIG)}
+    for name, content in data.items():
+        found, expected = sha256(content), card["files_sha256"].get(name, "")
+        if found != expected:
+            raise UserError(folder / name, f"SHA-256 {found[:12]}", f"{expected[:12]} as {CARD} says", _AGAIN)
+    try:
+        tensors = load(data[MODEL])
+    except (SafetensorError, ValueError) as error:
+        raise UserError(folder / MODEL, str(error), "a safetensors file", _AGAIN) from error
+    found = tensors_sha256(tensors)
+    if found != card["tensors_sha256"]:
+        expected = f"{card['tensors_sha256'][:12]} as {CARD} says"
+        raise UserError(folder / MODEL, f"tensors with SHA-256 {found[:12]}", expected, _AGAIN)
+    try:
+        config = yaml.safe_load(data[CONFIG])
+    except yaml.YAMLError as error:
+        raise UserError(folder / CONFIG, str(error).splitlines()[0], "YAML", _AGAIN) from error
+    if not isinstance(config, dict):
+        raise UserError(folder / CONFIG, type(config).__name__, "a mapping of settings", _AGAIN)
+    return Checkpoint(tensors, config, card, found)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's card, verified, without reading the weights (and without importing torch).
+
+    Raises:
+        UserError: When the folder or the card is missing, malformed or changed.
+    """
+    folder = Path(folder)
+    _recover(folder)
+    if not folder.is_dir():
+        raise UserError(folder, "no such folder", "a run folder", "make one with: whyact train METHOD --out RUN")
+    path = folder / CARD
+    text = _read(path)
+    try:
+        card = msgspec.json.decode(text, type=_Card)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(path, str(error), "the card of a checkpoint", _AGAIN) from error
+    found = _card_sha256(msgspec.to_builtins(card))
+    if found != card.card_sha256:
+        raise UserError(path, f"SHA-256 {found[:12]}", f"{card.card_sha256[:12]} as the card itself says", _AGAIN)
+    plain: dict[str, Any] = msgspec.to_builtins(card)
+    return plain
+
+
+def check_run_folder(folder: Path) -> None:
+    """Refuse a folder that a checkpoint may not be written to, before any work is done.
+
+    Raises:
+        UserError: When ``folder`` is a file, holds something other than a run, or cannot be written.
+    """
+    folder = Path(folder)
+    _recover(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(folder, "a file", "a folder, or a name not taken yet", "choose another --out")
+    if folder.is_dir() and not (folder / CARD).is_file():
+        foreign = sorted({entry.name for entry in folder.iterdir()} - _OURS)
+        if foreign:
+            found = f"a folder with {foreign[0]!r} and no {CARD}"
+            raise UserError(folder, found, "a run folder, an empty one or a new one", "choose another --out")
+    parent = folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UserError(parent, "a file", f"a folder to write {folder} in", "choose another --out")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(parent, "not writable", f"a folder to write {folder} in", "choose another --out")
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the tensors' bytes, taken in the order of their names."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        flat = tensors[name].detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on: whyact, torch, numpy and Python."""
+    found = {"python": platform.python_version()}
+    for name in ("whyact", "torch", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            found[name] = "unknown"
+    return found
+
+
+def _encode_card(card: dict[str, Any]) -> bytes:
+    try:
+        checked = msgspec.to_builtins(msgspec.convert(card, _Card))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"the card of a checkpoint: {error}") from error
+    checked["card_sha256"] = _card_sha256(checked)
+    return msgspec.json.format(msgspec.json.encode(checked), indent=2) + b"\n"
+
+
+def _card_sha256(card: dict[str, Any]) -> str:
+    return sha256(canonical_json({key: value for key, value in card.items() if key != "card_sha256"}))
+
+
+def _previous(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.previous")
+
+
+def _swap_in(new: Path, folder: Path) -> None:
+    """Rename ``new`` to ``folder``. A kill between the two renames leaves what :func:`_recover` mends."""
+    previous = _previous(folder)
+    if folder.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        os.rename(folder, previous)
+    os.rename(new, folder)
+    sync_folder(folder.parent)
+    if previous.exists():
+        _retire(previous, folder)
+
+
+def _recover(folder: Path) -> None:
+    """Finish a replacement that was killed: the old folder returns unless the new one is in place."""
+    previous = _previous(folder)
+    if previous.is_dir():
+        if folder.exists():
+            _retire(previous, folder)
+        else:
+            os.rename(previous, folder)
+
+
+def _retire(previous: Path, folder: Path) -> None:
+    """Remove a replaced run folder, but hand files that are not a checkpoint's own to the new one."""
+    for entry in previous.iterdir():
+        if entry.name not in _OURS and not (folder / entry.name).exists():
+            os.rename(entry, folder / entry.name)
+    shutil.rmtree(previous)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(path, error.strerror, "a file of a checkpoint", _AGAIN) from error

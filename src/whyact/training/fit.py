@@ -1,0 +1,256 @@
+"""Fit a LightningModule: a thin use of lightning's Trainer that is silent, seeded and resumable.
+
+Lightning's own checkpoint files are pickles, so they are switched off; a training in progress keeps its
+state in one safetensors file (see :mod:`whyact.training.state`). On a CPU a resumed training ends with the
+same bits as one that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from whyact.errors import UserError
+from whyact.training.state import load_state, save_state
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+    from rich.progress import Progress
+
+
+class Batches(Protocol):
+    """Ready batches of one epoch. The order comes from torch's, numpy's or Python's global generator."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a training left beside the weights: one dict of logged numbers per epoch, and its duration."""
+
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's global generators (CUDA's included).
+
+    Raises:
+        UserError: When ``seed`` is not in 0..2**32-1, which is what numpy takes.
+    """
+    if not 0 <= seed < 2**32:
+        raise UserError("seed", seed, "an integer from 0 to 4294967295")
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def fit(
+    module: LightningModule,
+    batches: Batches,
+    *,
+    epochs: int,
+    seed: int,
+    device: str = "auto",
+    precision: Any = "32-true",
+    clip: float = 5.0,
+    threads: int | None = 1,
+    progress: bool = True,
+    resume_dir: Path | None = None,
+    save_every: int = 1,
+    fingerprint: str = "",
+) -> FitResult:
+    """Train ``module`` in place and return what it logged.
+
+    Args:
+        module: With ``training_step`` and ``configure_optimizers``; numbers logged by
+            ``self.log(name, value, on_step=False, on_epoch=True)`` become the epoch's mean in the history.
+        batches: Ready batches of one epoch, iterated anew every epoch; ``len`` is the number of batches.
+        epochs: How many epochs in all (a resumed training does the rest).
+        seed: Seeds every global generator before the first batch.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        precision: What lightning's Trainer takes: ``32-true``, ``bf16-mixed``, ...
+        clip: Largest norm of the gradient; 0 does not clip.
+        threads: Threads of torch on the CPU while fitting; ``None`` leaves them. Bits depend on it.
+        progress: Show a bar on stderr, if that is a terminal.
+        resume_dir: Folder for the state of a training in progress; when it holds one, go on from there.
+        save_every: Write that state after every this many epochs, and after the last.
+        fingerprint: Anything that identifies the settings; a state with another one is refused.
+
+    Raises:
+        UserError: When the device is absent, there are no batches, or the state is of another training.
+    """
+    if len(batches) == 0:
+        raise UserError("training data", "no batches", "at least one batch", "check the data with: whyact data check")
+    identity = {"seed": seed, "batches": len(batches), "fingerprint": fingerprint}
+    path = None if resume_dir is None else Path(resume_dir) / "training.safetensors"
+    with _quiet():
+        from lightning.pytorch import Trainer
+        from lightning.pytorch.plugins.environments import LightningEnvironment
+
+        bar = _bar(progress, epochs * len(batches))
+        keeper = _keeper(batches, identity, path, save_every, bar)
+        trainer = Trainer(
+            **_accelerator(device),
+            max_epochs=epochs,
+            precision=precision,
+            gradient_clip_val=clip or None,
+            plugins=[LightningEnvironment()],  # one process here, whatever cluster job it runs in
+            callbacks=[keeper],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+        )
+        started = time.perf_counter()
+        seed_everything(seed)
+        with _numerics(threads), bar or nullcontext():
+            _run(trainer, module, batches)
+    return FitResult(keeper.history, time.perf_counter() - started)
+
+
+class _Lazy:
+    """Iterate the batches from the first ``next`` on: lightning calls ``iter`` before the state is restored."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.batches
+
+
+def _run(trainer: Trainer, module: LightningModule, batches: Batches) -> None:
+    """Run the Trainer; give Ctrl-C back its meaning, which lightning turns into ``sys.exit(1)``."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, _Lazy(batches))
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, interrupt)
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        module.trainer = None  # else the module keeps the Trainer, and with it the data, alive
+
+
+def _keeper(batches: Batches, identity: dict[str, Any], path: Path | None, every: int, bar: Progress | None) -> Any:
+    """Return the callback that restores, records, saves and shows a training."""
+    from lightning.pytorch import Callback
+
+    class Keeper(Callback):
+        def __init__(self) -> None:
+            self.history: list[dict[str, float]] = []
+            self.done = 0
+
+        def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
+            if path is not None and path.exists():
+                self.history = load_state(path, trainer, identity)
+                self.done = len(self.history)
+            if bar is not None:
+                bar.update(bar.task_ids[0], completed=self.done * len(batches))
+
+        def on_train_batch_end(self, *_: Any) -> None:
+            if bar is not None:
+                bar.advance(bar.task_ids[0])
+
+        def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
+            logged = trainer.callback_metrics
+            self.history.append({name: float(value) for name, value in logged.items() if not name.endswith("_step")})
+            if bar is not None:
+                bar.update(bar.task_ids[0], description=_said(self.history[-1]))
+
+        def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
+            # the state after an epoch is complete here, not in on_train_epoch_end: schedulers step after that
+            if len(self.history) % every == 0:
+                self.save(trainer)
+
+        def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
+            self.save(trainer)
+
+        def save(self, trainer: Trainer) -> None:
+            if path is not None and len(self.history) > self.done:
+                save_state(path, trainer, identity, self.history)
+                self.done = len(self.history)
+
+    return Keeper()
+
+
+def _bar(progress: bool, total: int) -> Progress | None:
+    if not (progress and sys.stderr.isatty()):
+        return None
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar.add_task("training", total=total)
+    return bar
+
+
+def _said(logged: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in list(logged.items())[:3]) or "training"
+
+
+def _accelerator(device: str) -> dict[str, Any]:
+    kind, _, index = device.partition(":")
+    if device == "auto":
+        return {"accelerator": "auto", "devices": 1}
+    if device == "cpu":
+        return {"accelerator": "cpu", "devices": 1}
+    if device == "mps" and torch.backends.mps.is_available():
+        return {"accelerator": "mps", "devices": 1}
+    if kind == "cuda" and (index or "0").isdigit() and int(index or 0) < torch.cuda.device_count():
+        return {"accelerator": "gpu", "devices": [int(index or 0)]}
+    raise UserError("device", device, "auto, cpu, or a device of this machine (cuda, cuda:N, mps)")
+
+
+@contextmanager
+def _numerics(threads: int | None) -> Iterator[None]:
+    """Set torch's CPU threads, and flush denormal numbers to zero: they cost up to 100 times the time of others."""
+    before = torch.get_num_threads()
+    flushed = float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep lightning's banners, tips and advice about things chosen here on purpose from the user."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning.*")
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch.*")
+        import lightning.pytorch  # noqa: F401  (it sets the levels of its loggers when first imported)
+
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

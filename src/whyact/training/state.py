@@ -1,0 +1,145 @@
+"""The state of a training in progress: one safetensors file whose header carries the rest as JSON.
+
+Weights, optimizers, schedulers, every global generator, counters and history: enough to go on to the bit.
+One file, so that one rename makes it whole.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whyact.errors import UserError
+from whyact.files import canonical_json, write_atomic
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+_AGAIN = "remove it to train from the start"
+
+
+def save_state(path: Path, trainer: Trainer, identity: dict[str, Any], history: list[dict[str, float]]) -> None:
+    """Write the state between two epochs to ``path``, atomically.
+
+    ``identity`` (plain values) says which training this is; :func:`load_state` compares it.
+    """
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    state = {
+        "model": trainer.lightning_module.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
+        "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
+        "precision": trainer.precision_plugin.state_dict(),
+        "random": _random_state(),
+        "global_step": trainer.global_step,
+        "history": history,
+    }
+    described = {"identity": identity, "state": _pack(state, tensors, "")}
+    write_atomic(path, save(tensors, metadata={"training": json.dumps(described)}))
+
+
+def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> list[dict[str, float]]:
+    """Put the state at ``path`` into a Trainer that is about to start its first epoch; return the history.
+
+    Raises:
+        UserError: When the file is damaged or belongs to another training.
+    """
+    described, tensors = _read(path)
+    if canonical_json(described["identity"]) != canonical_json(identity):
+        differ = next(k for k in identity if described["identity"].get(k) != identity[k])
+        found = f"a training with {differ} {described['identity'].get(differ)!r}"
+        raise UserError(path, found, f"one with {differ} {identity[differ]!r}", _AGAIN)
+    state = _unpack(described["state"], tensors)
+    try:
+        trainer.lightning_module.load_state_dict(state["model"])
+    except RuntimeError as error:
+        raise UserError(path, str(error).splitlines()[-1].strip(), "weights of this model", _AGAIN) from error
+    for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    for config, saved in zip(trainer.lr_scheduler_configs, state["schedulers"], strict=True):
+        config.scheduler.load_state_dict(saved)
+    trainer.precision_plugin.load_state_dict(state["precision"])
+    _set_counters(trainer, len(state["history"]), state["global_step"])
+    _set_random_state(state["random"])
+    history: list[dict[str, float]] = state["history"]
+    return history
+
+
+def _set_counters(trainer: Trainer, epochs: int, steps: int) -> None:
+    """Make ``current_epoch`` and ``global_step`` go on. The Trainer's counters have no other way in."""
+    loop: Any = trainer.fit_loop
+    for epoch in (loop.epoch_progress.total, loop.epoch_progress.current):
+        epoch.ready = epoch.started = epoch.processed = epoch.completed = epochs
+    step = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
+    step.ready = step.completed = steps
+    loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = steps
+    batch = loop.epoch_loop.batch_progress.total
+    batch.ready = batch.started = batch.processed = batch.completed = epochs * int(trainer.num_training_batches)
+
+
+def _random_state() -> dict[str, Any]:
+    name, keys, position, has_gauss, gauss = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss),
+        "python": random.getstate(),
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    random.setstate(state["python"])
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as stream:
+            described = json.loads((stream.metadata() or {})["training"])
+            return described, {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise UserError(path, str(error), "the state of a training", _AGAIN) from error
+
+
+def _pack(value: Any, tensors: dict[str, Tensor], name: str) -> Any:
+    """Turn nested state into JSON, with tensors moved to ``tensors``. Only tagged dicts stand for other things."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[_pack(k, tensors, ""), _pack(v, tensors, f"{name}/{k}")] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"tuple": [_pack(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]}
+    if isinstance(value, list):
+        return [_pack(v, tensors, f"{name}/{i}") for i, v in enumerate(value)]
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"the training state {name or '/'} is a {type(value).__name__}, which JSON cannot hold")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_unpack(v, tensors) for v in value]
+    if not isinstance(value, dict):
+        return value
+    ((tag, content),) = value.items()
+    if tag == "tensor":
+        return tensors[content]
+    if tag == "dict":
+        return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
+    return tuple(_unpack(v, tensors) for v in content)
