@@ -21,7 +21,7 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Spans:
-    """Labelled spans: ``video`` and ``label`` indices (N,), ``start`` and ``end`` (N,), ``score`` (N,) for predictions."""
+    """Labelled spans, columns of (N,): video and label indices, start, end, and a score where they are predictions."""
 
     video: Index
     label: Index
@@ -45,10 +45,9 @@ class Spans:
 
 def spans(rows: Sequence[Sequence[float]]) -> Spans:
     """Build spans from rows (video, label, start, end[, score])."""
-    table = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
-    width = table.shape[1] if len(rows) else 5
-    columns = [table[:, i] if len(rows) else np.zeros(0) for i in range(width)]
-    return Spans(columns[0].astype(np.intp), columns[1].astype(np.intp), *columns[2:])
+    table = np.asarray(rows, dtype=np.float64) if len(rows) else np.zeros((0, 5))
+    video, label, *columns = table.T
+    return Spans(video.astype(np.intp), label.astype(np.intp), *columns)
 
 
 def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], classes: int) -> Float:

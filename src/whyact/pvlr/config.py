@@ -92,7 +92,8 @@ class InferenceConfig:
     attention_window: float = 0.1
     sigma: float = 0.2
     normalise_attention: bool = True  # repair: score attention proposals on the same min-max curve
-    shift_suppression: bool = True  # repair: suppress towards the snippet's minimum, as in training
+    # repair: attention lowers an activation towards a floor; official's product raises the negative ones
+    suppression: Literal["video-floor", "snippet-floor", "product"] = "video-floor"
     drop_lone_first: bool = False  # repair: official loses a mask whose only snippet is the first
     pixel_iou: bool = False  # repair: official counts n+1 snippets in the overlap of soft-NMS
     detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -135,7 +136,7 @@ OFFICIAL_LOSS = LossConfig(
     mixture="time",
 )
 OFFICIAL_INFERENCE = InferenceConfig(
-    normalise_attention=False, shift_suppression=False, drop_lone_first=True, pixel_iou=True
+    normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
 )
 #: Sizes of the generated world and of the composed sequences: small enough for one CPU core.
 SMALL_TRAIN = TrainConfig(iterations=150, learning_rate=1e-3, snippets=100, seed=0)
