@@ -85,12 +85,8 @@ def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int
 
 def suppressed(found: Curves, cfg: InferenceConfig) -> Float:
     """Return the class activation (T,C+1) damped by attention."""
-    if cfg.suppression == "product":  # official: a negative activation *rises* where attention is low
-        return found.cas * found.attention[:, None]
-    if cfg.suppression == "positive":
-        return np.maximum(found.cas, 0) * found.attention[:, None]
-    floor = found.cas.min() if cfg.suppression == "video-floor" else found.cas.min(axis=1, keepdims=True)
-    return found.attention[:, None] * (found.cas - floor) + floor
+    cas = found.cas if cfg.suppression == "product" else np.maximum(found.cas, 0)
+    return cas * found.attention[:, None]
 
 
 def video_logits(activation: Float, cfg: InferenceConfig) -> Float:
