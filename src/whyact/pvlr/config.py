@@ -28,7 +28,7 @@ class ModelConfig:
     attention_pool: int = 1  # odd window of a length-preserving average; 1: none
     dropout: float = 0.5
     fusion_dropout: float = 0.7
-    drop_attention_logits: bool = False  # repair: official sets half the logits to zero while training
+    drop_attention_logits: bool = True  # kept from official: without it attention can collapse to 0
     kaiming: bool = False
     variance: Literal["log", "relu"] = "log"  # repair: one meaning, log-variance; official reads it both ways
     variance_hidden: int = 0  # width of a hidden layer in the variance head; 0: none
@@ -128,7 +128,7 @@ class Config:
     size: Literal["auto", "published", "small"] = "auto"
 
 
-OFFICIAL_MODEL = ModelConfig(drop_attention_logits=True, variance="relu", noise=0.005, background="first-row")
+OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")
 OFFICIAL_LOSS = LossConfig(
     inner=24,
     outer=3,
