@@ -1,1 +1,25 @@
 """Video action understanding that shows its evidence."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from whyact.errors import UserError
+    from whyact.prediction import Evidence, Prediction
+
+__all__ = ["Evidence", "Prediction", "UserError"]
+
+_HOME = {"Evidence": "whyact.prediction", "Prediction": "whyact.prediction", "UserError": "whyact.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that ``import whyact`` stays instant."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'whyact' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

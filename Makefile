@@ -1,0 +1,53 @@
+# `make demo` and `make test` work on a fresh machine: they need Python 3.11 or newer, git and make.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first of these that is 3.11 or newer; name another with: make test PYTHON=/path/to/python
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo   train a small model on generated data and write its report"
+	@echo "make test   run all tests"
+	@echo "make lint   check style, format and types"
+	@echo "make bench  measure speed"
+	@echo "make clean  remove caches and build output"
+
+demo: $(STAMP)
+	$(BIN)/whyact demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/whyact bench
+
+# One install command for everything: torch and torchvision must be resolved together, or their versions clash.
+$(STAMP): pyproject.toml
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "whyact needs Python 3.11 or newer; found: $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." >&2; \
+		echo "Install one, or name it: make $(firstword $(MAKECMDGOALS)) PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@if command -v uv >/dev/null 2>&1; then \
+		set -ex; \
+		[ -x $(BIN)/python ] || uv venv --python "$(PYTHON)" $(VENV); \
+		uv pip install --python $(BIN)/python -e '.[dev]'; \
+	else \
+		set -ex; \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV); \
+		$(BIN)/python -m pip install --disable-pip-version-check -e '.[dev]'; \
+	fi
+	@touch $(STAMP)
+
+clean:
+	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,89 @@
+"""The command ``whyact VERB ...``: a table of verbs, and the one place where errors become exit codes.
+
+Exit codes: 0 ok, 1 the run failed, 2 wrong usage or input, 130 interrupted. Nothing slow is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+VERBS: dict[str, tuple[str, str]] = {
+    "demo": ("whyact.verbs.demo:run", "train and explain a small model on generated data, in minutes"),
+    "predict": ("whyact.verbs.predict:run", "say which action a video shows, and why"),
+    "train": ("whyact.verbs.train:run", "train a method on a data set"),
+    "eval": ("whyact.verbs.eval:run", "measure a trained model"),
+    "data": ("whyact.verbs.data:run", "check a data set before training on it"),
+    "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
+    "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
+    "bench": ("whyact.verbs.bench:run", "measure speed"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code; a user's mistake ends in one line on stderr."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except KeyboardInterrupt:
+        return _say("whyact: interrupted", 130)
+    except BrokenPipeError:  # the reader of our output went away, as `head` does: nothing to tell anybody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else 0
+    except Exception as error:
+        from whyact.errors import UserError
+
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        if isinstance(error, UserError):
+            return _say(f"whyact: {error}", 2)
+        hint = "" if debug else " (--debug shows where)"
+        return _say(f"whyact: {type(error).__name__}: {error}{hint}", 1)
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help(), flush=True)
+        return 0 if words else 2
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"whyact {version('whyact')}", flush=True)
+        return 0
+    from whyact.verbs.lazy import choose, load
+
+    verb = choose(words[0], VERBS, "VERB", "whyact --help")
+    code: int = load(VERBS[verb][0])(words[1:])
+    return code
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    return (
+        "usage: whyact VERB ...\n\n"
+        "Video action understanding that shows its evidence.\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "options:\n"
+        "  --help     this text; after a verb, the verb's own\n"
+        "  --version  the version\n"
+        "  --debug    with any verb: show the traceback of an error\n\n"
+        "Data goes to stdout, progress and errors to stderr.\n"
+        "Exit codes: 0 ok, 1 the run failed, 2 wrong usage or input."
+    )
+
+
+def _say(text: str, code: int) -> int:
+    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Augmentation of relation clips: time, mirror image, jittered and hidden boxes, fewer slots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from whyact.data.packed import RelationBatch
+from whyact.data.types import RelationClip, Vocabulary
+from whyact.metrics.transitions import rule_transitions
+
+
+def reversed_targets(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> np.ndarray:
+    """Return for each clip the action it shows when played backwards, -1 where it shows none we can name.
+
+    Picking up played backwards is putting down: a rule's mirror is the rule with before and after exchanged.
+    Whether a clip may be reversed is read off its true relations, so that a backwards "null" clip that holds
+    a backwards sip is not called null.
+
+    Raises:
+        ValueError: If a clip has no relations (only training clips have).
+    """
+    index = {name: i for i, name in enumerate(vocabulary.actions)}
+    mirror = {
+        rule.action: other.action
+        for rule in vocabulary.rules
+        for other in vocabulary.rules
+        if (rule.subject, rule.before, rule.after) == (other.subject, other.after, other.before)
+        and set(rule.objects) & set(other.objects)
+    }
+    out = np.full(len(clips), -1, dtype=np.int64)
+    for i, clip in enumerate(clips):
+        if clip.relations is None or clip.target is None:
+            raise ValueError(f"clip {clip.id} has no relations to reverse")
+        found = {
+            t.action
+            for t in rule_transitions(
+                clip.relations[::-1], clip.valid[::-1], clip.subject_class, clip.object_class, vocabulary
+            )
+        }
+        action = vocabulary.actions[clip.target]
+        named = {rule.action for rule in vocabulary.rules}
+        if action in mirror and mirror[action] in found:
+            out[i] = index[mirror[action]]
+        elif action not in named and not found:
+            out[i] = clip.target
+    return out
+
+
+def augment(
+    batch: RelationBatch,
+    random: np.random.Generator,
+    *,
+    mirror: float,
+    box_jitter: float,
+    drop_boxes: float,
+    drop_slots: float,
+) -> RelationBatch:
+    """Return the batch mirrored, jittered and thinned out; relations and targets stay true.
+
+    Args:
+        batch: Boxes as shares of the image.
+        random: Source of randomness.
+        mirror: Share of clips mirrored left to right.
+        box_jitter: Standard deviation of a box side's shift, as a share of the box's size; the same for all
+            frames of a clip by half, so that motion is not drowned.
+        drop_boxes: Share of boxes hidden.
+        drop_slots: Share of slots removed, among those whose relation does not change.
+    """
+    b, t, k = batch.valid.shape
+    boxes, seen, valid = batch.boxes.clone(), batch.seen, batch.valid
+    flip = torch.from_numpy(random.random(b) < mirror)
+    boxes[flip] = torch.stack(
+        [1 - boxes[flip][..., 2], boxes[flip][..., 1], 1 - boxes[flip][..., 0], boxes[flip][..., 3]], -1
+    )
+    size = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 1, 1, 2)
+    noise = random.standard_normal((b, t, k, 2, 4), dtype=np.float32) / 2
+    noise += random.standard_normal((b, 1, k, 2, 4), dtype=np.float32)
+    boxes = boxes + torch.from_numpy(noise) * size * box_jitter
+    itself = (batch.boxes[..., 0, :] == batch.boxes[..., 1, :]).all(-1)[..., None]  # a self-pair has one box
+    boxes[..., 1, :] = torch.where(itself, boxes[..., 0, :], boxes[..., 1, :])
+    hidden = torch.from_numpy(random.random((b, t, k, 2)) < drop_boxes)
+    hidden[..., 1] = torch.where(itself[..., 0], hidden[..., 0], hidden[..., 1])
+    seen = seen & ~hidden & (boxes[..., 2:] > boxes[..., :2]).all(-1)
+    boxes = boxes * seen[..., None]
+    gone = torch.from_numpy(random.random((b, 1, k)) < drop_slots)
+    if batch.relations is not None:  # a slot in which something changes may be the one that makes the action
+        label = batch.relations * valid[..., None]
+        gone = gone & (label.amax(1) * (1 - label).masked_fill(~valid[..., None], 0).amax(1)).amax(-1)[:, None].eq(0)
+    thinned = valid & ~gone
+    valid = torch.where(thinned.flatten(1).any(1)[:, None, None], thinned, valid)
+    return RelationBatch(boxes, seen, batch.classes, valid, batch.target, batch.relations, batch.appearance)

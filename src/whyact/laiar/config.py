@@ -1,0 +1,144 @@
+"""LaIAR's settings: one typed dataclass is the Python API, the command-line flags and the YAML file.
+
+Defaults are the real-size values; ``PRESETS`` holds the named variants. Where a default departs from the
+paper, the comment says so; ``paper-literal`` undoes every such departure that can be undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How a clip becomes T frames of at most K slots."""
+
+    frames: int = 10  # T
+    slots: int = 28  # K at most; further pairs are dropped and counted
+    rgb_relations: bool = False  # read relation probabilities predicted from RGB as appearance
+    window: bool = True  # average appearance between neighbouring sampled frames, not one frame alone
+    reverse: float = 0.5  # share of reversible training clips played backwards, with the mirrored label
+    time_jitter: float = 0.5  # of the gap between sampled frames
+    box_jitter: float = 0.02  # of a box's size
+    mirror: float = 0.5  # left/right
+    drop_boxes: float = 0.05  # share of boxes hidden in training
+    drop_slots: float = 0.1  # share of slots removed in training
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Eq. 1-7: encoders, DT-Former, heads."""
+
+    width: int = 512  # D
+    layers: int = 4  # L
+    heads: int = 8
+    ffn: int = 4  # hidden width of the MLP, in D
+    dropout: float = 0.1
+    class_width: int = 200  # category embeddings of Eq. 1 and label embeddings of Eq. 2
+    box_width: int = 512  # width of each visual term of Eq. 1
+    app_width: int = 0  # subject/object appearance of Eq. 1; set from the data
+    mask_size: int = 27
+    mask_channels: tuple[int, int] = (128, 256)
+    geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone
+    category: bool = True  # category embeddings in v: in the paper's text, not in its Eq. 1
+    post_proj: bool = True  # mix local and global half; the paper concatenates only
+    gpo_knots: int = 0  # evaluate GPO's rank weights at this many ranks and interpolate; 0: at every rank
+    position: Literal["full", "factorised", "temporal"] = "full"
+    position_std: float = 0.02
+    attention: Literal["joint", "slot_then_joint"] = "slot_then_joint"  # the paper: joint
+    gate: Literal["mask", "multiply"] = "mask"  # the paper: multiply
+    shared: bool = True  # one DT-Former for both modalities
+    leak_free: bool = False  # pool the global half of kept tokens over kept tokens only
+
+
+@dataclass(frozen=True)
+class SelectConfig:
+    """Eq. 3: the temporal and spatial token selectors and the rule that turns scores into decisions."""
+
+    temporal: bool = True
+    spatial: bool = True
+    context: Literal["class", "mean", "change"] = "change"  # the paper: class
+    rule: Literal["budget", "threshold"] = "budget"  # the paper: threshold
+    share: float = 0.35  # rho: tokens kept by the budget rule, target of the ratio loss by the threshold rule
+    tau: float = 1.0
+    warmup: float = 0.3  # of training: everything is kept
+    ramp: float = 0.4  # of training: the budget falls from 1 to `share`
+    noise: float = 1.0  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Eq. 8-11 and their switches."""
+
+    scheme: bool = True  # off: the video model alone
+    sim: float = 0.1  # delta
+    tss: float = 1.0  # zeta
+    xm: float = 0.1  # eta
+    l1: float = 0.0  # lambda_1; the paper: 1, which empties the selection
+    ratio: float = 2.0  # two-sided ratio loss of the threshold rule
+    sim_mode: Literal["multi", "strict"] = "multi"  # the paper: strict
+    sim_max: int = 2048
+    detach_tss: bool = True
+    detach_xm: bool = True
+    smoothing: float = 0.0
+    balance: float = 0.5  # class weights: counts to the power -balance
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """AdamW with a cosine schedule."""
+
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    clip: float = 5.0
+    epochs: int = 40
+    batch: int = 16
+    selector_lr: float = 1.0  # factor on lr
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that defines a LaIAR run, apart from the data set, the fold and the seed."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+
+
+def _small() -> Config:
+    """Sizes for clips without pixels and a few hundred training clips."""
+    return Config(
+        model=ModelConfig(
+            width=64,
+            layers=2,
+            heads=4,
+            ffn=2,
+            class_width=16,
+            box_width=32,
+            mask_size=14,
+            mask_channels=(8, 16),
+            gpo_knots=24,
+            position="temporal",
+            position_std=0.2,
+        ),
+        loss=LossConfig(sim_max=512),
+        optim=OptimConfig(lr=3e-3, batch=16, epochs=30, weight_decay=0.05),
+    )
+
+
+def _paper_literal() -> Config:
+    base = _small()
+    return replace(
+        base,
+        model=replace(
+            base.model, geometry=False, post_proj=False, gpo_knots=0, position="full", attention="joint", gate="multiply"
+        ),
+        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0),
+        loss=replace(base.loss, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
+    )
+
+
+PRESETS: dict[str, Config] = {"default": _small(), "large": Config(), "paper-literal": _paper_literal()}

@@ -1,0 +1,71 @@
+"""LaIAR Eq. 7-11 as pure functions of tensors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def classification(logits: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
+    """Eq. 7, one path: softmax cross-entropy for target (B,), mean binary cross-entropy for target (B,C)."""
+    if target.dim() == 2:
+        return F.binary_cross_entropy_with_logits(logits, target.to(logits.dtype))
+    return F.cross_entropy(logits, target, weight=weight, label_smoothing=smoothing)
+
+
+def similarity(v: Tensor, s: Tensor, label: Tensor, log_t: Tensor, *, strict: bool = False) -> Tensor:
+    """Eq. 8: symmetric contrast of aligned joint-space tokens.
+
+    Args:
+        v, s: (n,D) visual and semantic tokens of the same pairs.
+        label: (n,) integer naming the (subject, label set, object) triple; equal labels are all positives.
+        log_t: Log of the inverse temperature; its exponential is clamped at 100 (CLIP).
+        strict: Only the diagonal is positive, as printed.
+    """
+    if len(v) < 2:
+        return v.sum() * 0.0
+    logits = log_t.exp().clamp_max(100.0) * F.normalize(v, dim=-1) @ F.normalize(s, dim=-1).T
+    if strict:
+        diagonal = torch.arange(len(v), device=v.device)
+        return (F.cross_entropy(logits, diagonal) + F.cross_entropy(logits.T, diagonal)) / 2
+    same = (label[:, None] == label[None]).to(v.dtype)
+    target = same / same.sum(1, keepdim=True)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def token_selection(video: Tensor, language: Tensor, valid: Tensor, l1: float, *, detach: bool = True) -> Tensor:
+    """Eq. 9: mean over valid tokens of (u_v - u_s)^2 + l1 |u_s|.
+
+    Args:
+        video, language: (B,T,K) selection signals of the two models.
+        valid: (B,T,K); padding must not water the mean down.
+        l1: lambda_1, the pull towards dropping.
+        detach: Let the language signal be a target only.
+    """
+    n = valid.sum().clamp_min(1)
+    target = language.detach() if detach else language
+    return (((video - target) ** 2 * valid).sum() + l1 * (language.abs() * valid).sum()) / n
+
+
+def keep_ratio(probability: Tensor, valid: Tensor, share: float) -> Tensor:
+    """Two-sided ratio loss (mean keep probability - share)^2, the guard of the threshold rule."""
+    return ((probability * valid).sum() / valid.sum().clamp_min(1) - share) ** 2
+
+
+def cross_modal(student: Tensor, teacher: Tensor, *, detach: bool = True, multi_label: bool = False) -> Tensor:
+    """Eq. 10 with its sign set right: KL(P_s || P_v2s), mean over the batch.
+
+    Args:
+        student: (B,C) logits of the video model's second head.
+        teacher: (B,C) logits of the language model.
+        detach: Let the teacher be a target only.
+        multi_label: Sum of two-sided Bernoulli divergences, mean over classes, in place of the softmax form.
+    """
+    teacher = teacher.detach() if detach else teacher
+    if multi_label:
+        p = torch.sigmoid(teacher)
+        positive = p * (F.logsigmoid(teacher) - F.logsigmoid(student))
+        negative = (1 - p) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
+        return (positive + negative).mean()
+    return F.kl_div(F.log_softmax(student, -1), F.log_softmax(teacher, -1), reduction="batchmean", log_target=True)

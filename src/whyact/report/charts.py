@@ -1,0 +1,126 @@
+"""Curves and bars as plain numbers for a template."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from whyact.prediction import Curve, Prediction
+from whyact.report import words
+from whyact.report.timeline import Axis
+
+_WIDE, _HIGH = 1000.0, 100.0  # the chart's own units; the page stretches them
+_MOST_POINTS = 600
+_TOP = 10
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A curve as SVG path data in a 1000 x 100 field."""
+
+    name: str
+    line: str
+    band: str
+    low: str
+    high: str
+    told: str
+
+
+@dataclass(frozen=True)
+class ScoreBar:
+    """One label's score as a bar; ``width`` in percent."""
+
+    label: str
+    score: str
+    width: float
+    place: int
+    answer: bool
+    target: bool
+
+
+@dataclass(frozen=True)
+class Diverging:
+    """A signed value as a bar from a zero line; all in percent."""
+
+    zero: float
+    left: float
+    width: float
+
+
+def chart(curve: Curve, axis: Axis) -> Chart:
+    """Draw a curve with its band; a value that is not finite leaves a gap, a very long curve is thinned by extremes."""
+    n = min(len(curve.times), len(curve.values))
+    lower, upper = curve.values, curve.values
+    bounded = False
+    if curve.lower is not None and curve.upper is not None and min(len(curve.lower), len(curve.upper)) >= n:
+        lower, upper, bounded = curve.lower, curve.upper, True
+    rows = [(curve.times[i], curve.values[i], lower[i], upper[i]) for i in range(n)]
+    finite = [row for row in rows if all(map(math.isfinite, row))]
+    if not finite:
+        return Chart(words.spoken(curve.name), "", "", "n/a", "n/a", f"{words.spoken(curve.name)}: no values")
+    bottom = min(0.0, min(min(row[1:]) for row in finite))
+    top = max(max(row[1:]) for row in finite)
+    top = top if top > bottom else bottom + 1.0
+
+    def place(time: float, value: float) -> str:
+        return f"{_WIDE * axis.at(time) / 100:.1f} {_HIGH * (1 - (value - bottom) / (top - bottom)):.1f}"
+
+    line, band = "", ""
+    for piece in _pieces(rows):
+        points = _thin(piece)
+        if len(points) == 1:
+            points = points * 2  # a stroke of no length with round caps draws a dot
+        line += "M" + "L".join(place(t, v) for t, v, _, _ in points)
+        if bounded and len(piece) > 1:
+            there = [place(t, high) for t, _, _, high in points]
+            back = [place(t, low) for t, _, low, _ in reversed(points)]
+            band += "M" + "L".join(there + back) + "Z"
+    peak = max(finite, key=lambda row: row[1])
+    told = f"{words.spoken(curve.name)} over time, highest {words.number(peak[1])} at {words.moment(peak[0])}"
+    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told)
+
+
+def _pieces(rows: list[tuple[float, float, float, float]]) -> list[list[tuple[float, float, float, float]]]:
+    pieces: list[list[tuple[float, float, float, float]]] = [[]]
+    for row in rows:
+        if all(map(math.isfinite, row)):
+            pieces[-1].append(row)
+        elif pieces[-1]:
+            pieces.append([])
+    return [piece for piece in pieces if piece]
+
+
+def _thin(rows: list[tuple[float, float, float, float]]) -> list[tuple[float, float, float, float]]:
+    """Keep the lowest and the highest value of each stretch, so that no peak is lost."""
+    if len(rows) <= _MOST_POINTS:
+        return rows
+    size = math.ceil(2 * len(rows) / _MOST_POINTS)
+    kept = []
+    for start in range(0, len(rows), size):
+        stretch = range(start, min(start + size, len(rows)))
+        kept += sorted({min(stretch, key=lambda i: rows[i][1]), max(stretch, key=lambda i: rows[i][1])})
+    return [rows[i] for i in kept]
+
+
+def score_bars(prediction: Prediction) -> list[ScoreBar]:
+    """Return the ten best labels, and the target's label after them when it is lower."""
+    bars = []
+    for i, label in enumerate(prediction.labels):
+        target = bool(prediction.target) and label.label == prediction.target
+        if i < _TOP or target:
+            score = label.score if math.isfinite(label.score) else 0.0
+            width = round(100 * min(1.0, max(0.0, score)), 2)
+            bars.append(ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target))
+    return bars
+
+
+def diverging(values: list[float]) -> list[Diverging]:
+    """Scale signed values to bars that share one zero line."""
+    finite = [value if math.isfinite(value) else 0.0 for value in values]
+    low, high = min([0.0, *finite]), max([0.0, *finite])
+    whole = (high - low) or 1.0
+    zero = round(-100 * low / whole, 2)
+    return [
+        Diverging(zero, round(zero + min(0.0, 100 * value / whole), 2), round(100 * abs(value) / whole, 2))
+        for value in finite
+    ]

@@ -1,0 +1,192 @@
+"""From predictions to the text of one HTML page, and to a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from whyact.errors import UserError
+from whyact.prediction import Evidence, Prediction
+from whyact.report import words
+from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars
+from whyact.report.scene import Scene, scenes
+from whyact.report.timeline import Timeline, timeline
+
+_FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
+_GOLDEN_ANGLE = 137.508
+_KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
+_WORD = re.compile(r"\w+")
+_JOINING = frozenset(("and", "at", "between", "for", "from", "of", "s", "the", "to"))
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One row of the evidence table."""
+
+    place: int
+    evidence: Evidence
+    names: tuple[str, ...]
+    what: str
+    tag: str
+    extra: str
+    when: str
+    contribution: str
+    bar: Diverging
+
+
+@dataclass(frozen=True)
+class View:
+    """One prediction with everything a template needs, so that the template decides nothing."""
+
+    anchor: str
+    prediction: Prediction
+    title: str
+    because: list[words.Part]
+    in_short: tuple[str, str]
+    verdict: tuple[str, str]
+    runner_up: str
+    scenes: list[Scene]
+    timeline: Timeline | None
+    charts: list[Chart]
+    scores: list[ScoreBar]
+    reasons: list[Reason]
+    provenance: list[tuple[str, str]]
+    hues: dict[str, int]
+
+
+def render(predictions: list[Prediction], *, stills: Mapping[tuple[str, int], bytes] | None = None) -> str:
+    """Write predictions as one HTML page that needs no other file and no network.
+
+    Args:
+        predictions: The answers, in the order of the page; an index stands first when there are several.
+        stills: JPEG bytes by (prediction id, frame number). Frames without one are drawn as boxes on a plain canvas.
+
+    Raises:
+        UserError: When a still is not a JPEG image.
+    """
+    environment = Environment(
+        loader=PackageLoader("whyact.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(
+        number=words.number, signed=words.signed, moment=words.moment, span=words.span, spoken=words.spoken
+    )
+    views = [_view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
+    return environment.get_template("report.html.j2").render(views=views)
+
+
+def write_report(
+    predictions: list[Prediction], path: str | Path, stills: Mapping[tuple[str, int], bytes] | None = None
+) -> Path:
+    """Write :func:`render`'s page to a file, whole or not at all, and return its path.
+
+    Missing folders are made. A file that was there is replaced only when the new one is complete.
+
+    Raises:
+        UserError: When a still is not a JPEG image, or the file cannot be written.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise UserError(target, "a folder", "a file name for the report", f"write to {target / 'report.html'}")
+    text = render(predictions, stills=stills)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".report-") as folder:
+            part = Path(folder) / target.name
+            part.write_text(text, encoding="utf-8")
+            os.replace(part, target)
+    except OSError as error:
+        raise UserError(target, error.strerror, "a file that can be written", "choose another path") from error
+    return target
+
+
+def _view(prediction: Prediction, place: int, stills: Mapping[tuple[str, int], bytes] | None) -> View:
+    ranked = words.places(prediction.evidence)
+    lanes = timeline(prediction)
+    bars = diverging([e.contribution for _, e in ranked])
+    deciding = ranked[0][1] if ranked else None
+    return View(
+        anchor=f"p{place}",
+        prediction=prediction,
+        title=words.spoken(prediction.label) or "No answer",
+        because=words.because(prediction),
+        in_short=words.short(deciding) if deciding else ("no evidence recorded", ""),
+        verdict=words.verdict(prediction),
+        runner_up=", ".join(f"{words.spoken(s.label)} {words.number(s.score)}" for s in prediction.labels[1:2]),
+        scenes=scenes(prediction, deciding, stills),
+        timeline=lanes,
+        charts=[chart(curve, lanes.axis) for curve in prediction.curves] if lanes else [],
+        scores=score_bars(prediction),
+        reasons=[_reason(place, e, bar) for (place, e), bar in zip(ranked, bars, strict=True)],
+        provenance=_provenance(prediction),
+        hues=_hues(prediction, deciding),
+    )
+
+
+def _reason(place: int, evidence: Evidence, bar: Diverging) -> Reason:
+    names = words.pair(evidence.subject, evidence.object)
+    what = words.change(evidence) or words.spoken(evidence.label)
+    tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
+    when = "" if evidence.kind == "neighbour" else words.span(evidence.start, evidence.end)
+    told = {*_WORD.findall(words.spoken(" ".join((*names, what, when, evidence.kind)))), *_JOINING}
+    return Reason(
+        place=place,
+        evidence=evidence,
+        names=names,
+        what=what,
+        tag=tag,
+        # the method's own text is shown where it says more than the columns do
+        extra=evidence.text if set(_WORD.findall(words.spoken(evidence.text))) - told else "",
+        when=when,
+        contribution=words.signed(evidence.contribution),
+        bar=bar,
+    )
+
+
+def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
+    """Give every named thing its own hue (degrees): the deciding pair first, then as the tracks name them."""
+    names = [deciding.subject, deciding.object] if deciding else []
+    names += [name for track in prediction.tracks for name in (track.subject, track.object)]
+    names += [name for e in prediction.evidence for name in (e.subject, e.object)]
+    spread = [round(i * _GOLDEN_ANGLE) % 360 for i in range(len(names))]
+    return dict(zip(dict.fromkeys(name for name in names if name), [*_FIRST_HUES, *spread], strict=False))
+
+
+def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return the facts that let somebody else get the same answer; unknown ones are left out."""
+    video, origin = prediction.video, prediction.provenance
+    size = f"{video.width} × {video.height} px" if video.width and video.height else ""
+    frames = f"{video.frames_decoded} decoded" if video.frames_decoded else ""
+    if video.frames_declared:
+        frames = f"{video.frames_decoded} decoded of {video.frames_declared} declared"
+    tokens = f"{prediction.tokens_kept} kept of {prediction.tokens_valid}" if prediction.tokens_valid else ""
+    rows = [
+        ("Video", video.path),
+        ("Video SHA-256", video.sha256),
+        ("Length", words.moment(video.duration) if video.duration > 0 else ""),
+        ("Frame rate", f"{round(video.fps, 3):g} frames a second" if video.fps > 0 else ""),
+        ("Picture", size),
+        ("Frames", frames),
+        ("Tokens", tokens),
+        ("Method", origin.method),
+        ("Checkpoint", origin.checkpoint),
+        ("Checkpoint SHA-256", origin.checkpoint_sha256),
+        ("Trained on", origin.trained_on),
+        ("Data", origin.data),
+        ("Split SHA-256", origin.split_sha256),
+        ("Prompt", origin.prompt),
+        ("Sampler", origin.sampler),
+        ("Seed", "" if origin.seed is None else str(origin.seed)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))),
+        ("Prediction id", prediction.id),
+    ]
+    return [(name, value) for name, value in rows if value]

@@ -1,0 +1,104 @@
+"""Speed, as the ratio of two things measured in the same run: more than 1 means that the first is faster."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from whyact.studies import results
+
+Work = Callable[[], object]
+
+
+def run_benches(names: Sequence[str], *, quick: bool = False, out: Path | None = None, as_json: bool = False) -> None:
+    """Run benchmarks; write ``bench.md`` and ``bench.json`` into ``out``, or print when there is none."""
+    rows = [row for name in names for row in BENCHES[name](5 if quick else 21)]
+    command = " ".join(["whyact bench", *names, *(["--quick"] if quick else [])])
+    head = results.header("bench", command)
+    if out is not None:
+        results.write_results("bench", head, rows, out)
+    print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+
+
+def ratio(table: str, first: str, second: str, work: tuple[Work, Work], repeats: int, note: str = "") -> results.Row:
+    """Time two pieces of work in turn and return the row with ``seconds(second) / seconds(first)``, higher is better.
+
+    Each is run once before, unmeasured. ``sd`` is over the repeats; ``mean`` is the ratio of the medians.
+    """
+    for one in work:
+        one()
+    pairs = [(_seconds(work[0]), _seconds(work[1])) for _ in range(repeats)]
+    ratios = [b / a for a, b in pairs]
+    median = statistics.median(b for _, b in pairs) / statistics.median(a for a, _ in pairs)
+    made = results.row(table, f"{first} / {second}", "speed_ratio", ratios, unit="x", note=note)
+    made.mean = median
+    return made
+
+
+def training(repeats: int) -> list[results.Row]:
+    """Compare a step of :func:`whyact.training.fit.fit` with one of a plain loop, on a small model."""
+    import torch
+    from lightning.pytorch import LightningModule
+    from torch import Tensor, nn
+
+    from whyact.training.fit import fit
+
+    class Small(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+
+        def training_step(self, batch: Tensor, index: int) -> Tensor:
+            loss = self.net(batch).square().mean()
+            self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW(self.parameters())
+
+    batches = [torch.randn(32, 64) for _ in range(200)]
+
+    def plain() -> None:
+        module = Small()
+        optimizer = module.configure_optimizers()
+        for batch in batches:
+            loss = module.net(batch).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+            optimizer.step()
+
+    def through_fit() -> None:
+        fit(Small(), batches, epochs=1, seed=0, device="cpu", progress=False)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        note = "a step of this model takes well under a millisecond: the worst case for fit"
+        return [ratio("training", "fit", "plain-loop", (through_fit, plain), repeats, note)]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def start(repeats: int) -> list[results.Row]:
+    """Compare ``whyact --help`` with a Python that does nothing."""
+
+    def run(*words: str) -> Work:
+        return lambda: subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+    work = (run("-m", "whyact", "--help"), run("-c", "pass"))
+    return [ratio("start", "whyact-help", "empty-python", work, repeats, "must be at least 0.05")]
+
+
+def _seconds(work: Work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+BENCHES: dict[str, Callable[[int], list[results.Row]]] = {"start": start, "training": training}

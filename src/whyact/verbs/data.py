@@ -1,0 +1,61 @@
+"""``whyact data check``: read a data set as training would, and say what is in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from whyact.errors import UserError
+from whyact.verbs.lazy import choose
+from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers
+
+_EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check cad120 --root my-clips --json")
+
+
+def run(argv: list[str]) -> int:
+    """Check the data set that ``argv`` names; print what was found."""
+    parser = Parser("data", "Check a data set: every file is read as training reads it.", _EXAMPLES, "what was found")
+    parser.add_argument("action", metavar="check", choices=["check"], help="what to do")
+    parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
+    parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder that holds it")
+    args = parser.parse_args(argv)
+    name = choose(args.name, CHECKS, "NAME", "whyact data --help")
+    root = existing_folder("--root", args.root)
+    assert root is not None
+    found = CHECKS[name](root)
+    if args.json:
+        print_json(found)
+    else:
+        print_numbers(found)
+    return 0
+
+
+def _relation_clips(root: Path) -> dict[str, Any]:
+    """Summarise a data set in the CAD-120 layout, and look for test subjects that are also trained on."""
+    from whyact.data import cad120
+
+    found = cad120.read(root)
+    folds = {}
+    for number in found.folds:
+        train, test = found.fold(number)
+        shared = {clip.group for clip in train} & {clip.group for clip in test} - {""}
+        if shared:
+            where = f"fold {number}"
+            raise UserError(where, ", ".join(sorted(shared)), "no group on both sides", "correct splits/")
+        folds[str(number)] = {"train": len(train), "test": len(test), "split_sha256": found.split_sha256(number)}
+    actions = Counter(found.vocabulary.actions[clip.target] for clip in found.clips if clip.target is not None)
+    return {
+        "data": found.name,
+        "clips": len(found.clips),
+        "frames": sum(len(clip.times) for clip in found.clips),
+        "pairs_dropped": sum(clip.dropped_pairs for clip in found.clips),
+        "objects": len(found.vocabulary.objects),
+        "relations": len(found.vocabulary.relations),
+        "actions": {action: actions[action] for action in found.vocabulary.actions},
+        "folds": folds,
+    }
+
+
+CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {"cad120": _relation_clips}

@@ -1,0 +1,44 @@
+"""Tables of names whose code is imported only when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from whyact.errors import UserError
+
+
+def load(target: str) -> Any:
+    """Import ``package.module:name`` and return it; without ``:name``, return the module."""
+    module, _, name = target.partition(":")
+    found = import_module(module)
+    return getattr(found, name) if name else found
+
+
+def present(table: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries whose module is part of this installation, without importing it."""
+    return {name: target for name, target in table.items() if find_spec(target.partition(":")[0])}
+
+
+def choose(name: str, table: Iterable[str], what: str, help_command: str) -> str:
+    """Return ``name`` if the table has it.
+
+    Raises:
+        UserError: When it has not; with the nearest name as the next step.
+    """
+    names = list(table)
+    if name in names:
+        return name
+    near = nearest(name, names)
+    step = f"did you mean {near!r}? See: {help_command}" if near else f"see: {help_command}"
+    raise UserError(what, name, f"one of {', '.join(names)}", step)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the name that is spelt most like ``name``, or an empty string when none is."""
+    import difflib
+
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return found[0] if found else ""

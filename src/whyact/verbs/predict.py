@@ -1,0 +1,91 @@
+"""``whyact predict``: which action, and the evidence for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from whyact.prediction import Prediction, to_json
+from whyact.training.checkpoint import read_card
+from whyact.verbs.methods import DEMO_METHOD, load_method
+from whyact.verbs.parser import Parser, existing_folder, writable_file
+
+_EXAMPLES = (
+    "whyact predict kitchen.mp4",
+    "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
+)
+
+
+def run(argv: list[str]) -> int:
+    """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
+    model = _model(argv)
+    if model is None and {"-h", "--help"} & set(argv):
+        _parser({}).parse_args(argv)  # prints the help without importing a method
+    method = read_card(model)["method"] if model else DEMO_METHOD
+    task = load_method(method, "predict")
+    own: dict[str, str] = getattr(task, "OPTIONS", {})
+    args = _parser(own).parse_args(argv)
+
+    root = existing_folder("--root", args.root)
+    report = writable_file("--report", args.report) if args.report else None
+    options = {name: getattr(args, name.replace("-", "_")) for name in ("data", *own)}
+    options = {name: value for name, value in options.items() if value is not None}
+    if root is not None:
+        options["root"] = str(root)
+    predictions: list[Prediction] = task.predict(args.inputs, model, options=options, progress=not args.json)
+
+    if report is not None:
+        from whyact.report import write_report
+
+        write_report(predictions, report)
+    if args.json:
+        print(to_json(predictions), flush=True)
+    else:
+        for prediction in predictions:
+            print(said(prediction), flush=True)
+        if report is not None:
+            print(f"report: {report}")
+    return 0
+
+
+def said(prediction: Prediction) -> str:
+    """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
+    from whyact.report import words
+
+    name = prediction.id or prediction.video.path
+    answer = f"{words.spoken(prediction.label) or 'no answer'} {words.number(prediction.score)}"
+    lines = [f"{name}: {answer}{' (unsure)' if prediction.unsure else ''}"]
+    lines.append(f"  {words.plain(words.because(prediction))}")
+    if prediction.video.degraded:
+        lines.append(f"  note: {prediction.video.degraded}")
+    lines += [f"  note: {note}" for note in prediction.notes]
+    return "\n".join(lines)
+
+
+def _parser(own: dict[str, str]) -> Parser:
+    parser = Parser(
+        "predict",
+        "Say which action each input shows, and which evidence decided it.\n"
+        "Without --model the small model that travels with whyact answers, and says what it was trained on.",
+        _EXAMPLES,
+        "a list of predictions",
+    )
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a video file, or a clip's name with --data")
+    parser.add_argument("--model", metavar="RUN", type=Path, help="a run folder that `whyact train` wrote")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
+    parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
+    parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
+    for name, text in own.items():
+        parser.add_argument(f"--{name}", metavar="VALUE", help=text)
+    return parser
+
+
+def _model(argv: list[str]) -> Path | None:
+    """Find ``--model`` before the rest is parsed: what else may be asked depends on the method."""
+    parser: Any = Parser("predict", "", (), "")
+    parser.add_argument("--model", type=Path)
+    without_help = [word for word in argv if word not in ("-h", "--help")]
+    found, _ = parser.parse_known_args(without_help)
+    model: Path | None = found.model
+    return model

@@ -1,0 +1,53 @@
+"""``whyact reproduce``: measure a published table again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from whyact.errors import UserError
+from whyact.verbs import lazy
+from whyact.verbs.parser import Parser, existing_folder, whole_number
+
+STUDIES: dict[str, str] = {
+    "laiar-cad120": "whyact.studies.laiar_cad120:run",
+    "laiar-homeworld": "whyact.studies.laiar_homeworld:run",
+    "pvlr": "whyact.studies.pvlr:run",
+    "locate-gat": "whyact.studies.locate_gat:run",
+}
+RESULTS = Path("docs/results")
+
+_EXAMPLES = (
+    "whyact reproduce laiar-cad120 --root data/cad120 --quick",
+    "whyact reproduce laiar-cad120 --root data/cad120 --seeds 5 --jobs 4",
+)
+
+
+def run(argv: list[str]) -> int:
+    """Run the study that ``argv`` names; it prints or writes its own results document."""
+    names = list(lazy.present(STUDIES))
+    parser = Parser(
+        "reproduce",
+        f"Measure a published table again, over folds and seeds. A rerun goes on where it stopped.\n"
+        f"NAME is one of: {', '.join(names)}.",
+        _EXAMPLES,
+        "the results document",
+    )
+    parser.add_argument("name", metavar="NAME", help="the study")
+    parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds the data, where it needs any")
+    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; writes nothing to docs/")
+    parser.add_argument("--seeds", metavar="N", type=whole_number, help="how many seeds (default: the study's own)")
+    parser.add_argument(
+        "--jobs", metavar="N", type=whole_number, default=1, help="workers, one thread each (default: 1)"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help=f"where NAME.md and NAME.json go (default: {RESULTS})")
+    args = parser.parse_args(argv)
+    study = lazy.choose(args.name, names, "NAME", "whyact reproduce --help")
+    for option in ("seeds", "jobs"):
+        if getattr(args, option) == 0:
+            raise UserError(f"--{option}", 0, "at least 1")
+    root = existing_folder("--root", args.root)
+    out = args.out or (None if args.quick else RESULTS)
+    code: int | None = lazy.load(STUDIES[study])(
+        root=root, quick=args.quick, seeds=args.seeds, jobs=args.jobs, out=out, as_json=args.json
+    )
+    return code or 0

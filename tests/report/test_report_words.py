@@ -1,0 +1,128 @@
+"""What the report says: sentences, verdicts, times."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import sample_prediction as sample
+from parsed_page import Page
+
+from whyact.prediction import Evidence, LabelScore
+from whyact.report import render
+from whyact.report.words import moment, span
+
+
+def test_doubt_and_damage_are_said_in_words() -> None:
+    page = Page(render([sample.frames()]))
+    warnings = [" ".join(text.split()) for _, text in page.all("p", class_="warn")]
+    assert warnings == [
+        "Unsure. The best score, 0.31, lies under the model’s own threshold of 0.40.",
+        "Degraded input. 20 of 200 frames could not be decoded",
+    ]
+    assert "Note. Neither name was in the training set." in page.text("main")
+    assert not Page(render([sample.pick(2)])).all("p", class_="callout")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("pick", "The annotation says pick: the answer is right."),
+        ("place", "The annotation says place, which comes at place 2 with score 0.04: the answer is wrong."),
+        ("dance", "The annotation says dance, which is not among the scored labels: the answer is wrong."),
+    ],
+)
+def test_the_target_is_compared_in_words(target: str, told: str) -> None:
+    prediction = sample.pick(2)
+    prediction.target = target
+    assert Page(render([prediction])).text("p", class_="verdict") == told
+
+
+def test_without_a_target_nothing_is_called_right_or_wrong() -> None:
+    prediction = sample.pick(2)
+    prediction.target = ""
+    assert not Page(render([prediction])).all("p", class_="verdict")
+
+
+@pytest.mark.parametrize(
+    ("contribution", "told"),
+    [
+        (-0.05, "without it the score of pick rises from 0.93 to 0.98."),
+        (0.0, "without it the score of pick stays at 0.93."),
+        (2.0, "without it the score of pick falls from 0.93 to 0.00."),
+    ],
+)
+def test_the_sentence_follows_the_sign_of_the_contribution(contribution: float, told: str) -> None:
+    prediction = sample.pick(1)
+    prediction.evidence[0].contribution = contribution
+    sentence = Page(render([prediction])).text("p", class_="because")
+    assert sentence.endswith(told)
+    assert sentence.startswith("Because") == (contribution > 0)
+
+
+KINDS = {
+    "Because of the frame at 1.2 s;": {"kind": "frame"},
+    "Because of the snippet 1.2 – 1.5 s;": {"kind": "snippet"},
+    "Because the video lies close to the known action juggling balls;": {
+        "kind": "neighbour",
+        "label": "juggling_balls",
+    },
+    "Because hand_1 was holding cup_1 from 1.2 s to 1.5 s;": {
+        "kind": "state",
+        "subject": "hand_1",
+        "object": "cup_1",
+        "label": "holding",
+    },
+    "Because box_1 went from closed to open between 1.2 s and 1.5 s;": {
+        "kind": "transition",
+        "subject": "box_1",
+        "object": "box_1",
+        "from_state": "closed",
+        "to_state": "open",
+    },
+    "Because head_1 went from being apart from cup_1 to contacting cup_1 between 1.2 s and 1.5 s;": {
+        "kind": "transition",
+        "subject": "head_1",
+        "object": "cup_1",
+        "from_state": "apart",
+        "to_state": "contacting",
+    },
+    "Because the relation of hand_1 to cup_1 changed from “unsure” to “in, holding” between 1.2 s and 1.5 s;": {
+        "kind": "transition",
+        "subject": "hand_1",
+        "object": "cup_1",
+        "from_state": "unsure",
+        "to_state": "in, holding",
+    },
+    "Because of this evidence: something else;": {"kind": "transition", "text": "something else"},
+}
+
+
+@pytest.mark.parametrize("told", KINDS)
+def test_each_kind_of_evidence_has_its_sentence(told: str) -> None:
+    prediction = sample.pick(5)
+    prediction.evidence = [Evidence(**{"text": "", "start": 1.2, "end": 1.5, "contribution": 0.1, **KINDS[told]})]
+    page = Page(render([prediction]))
+    assert page.text("p", class_="because").startswith(told)
+    assert "+0.10" in page.text("td", class_="contribution")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(0.0, "0 s"), (1.2, "1.2 s"), (59.999, "60 s"), (599.0, "599 s"), (600.0, "10:00"), (4512.5, "1:15:12.5"),
+     (36000.0, "10:00:00"), (-0.001, "0 s"), (-1.5, "−1.5 s"), (math.nan, "n/a")],
+)  # fmt: skip
+def test_a_time_is_written_as_people_read_it(seconds: float, told: str) -> None:
+    assert moment(seconds) == told
+
+
+def test_the_ends_of_a_span_are_written_alike() -> None:
+    assert span(1.2, 1.8) == "1.2 – 1.8 s"
+    assert span(590.0, 610.5) == "9:50 – 10:10.5"
+    assert span(3.0, 3.001) == "3 s"
+
+
+def test_an_answer_without_a_finite_score_has_no_consequence() -> None:
+    prediction = sample.pick(1)
+    prediction.labels = [LabelScore(label="pick", score=math.nan)]
+    assert "without it" not in Page(render([prediction])).text("p", class_="because")

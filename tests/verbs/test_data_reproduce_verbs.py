@@ -1,0 +1,87 @@
+"""``whyact data check`` and ``whyact reproduce``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whyact.cli import main
+from whyact.errors import UserError
+from whyact.verbs import data, lazy, reproduce
+
+
+def test_check_prints_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(data.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name})
+    assert main(["data", "check", "toy", "--root", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"clips": 3, "actions": {"drink": 2}, "where": tmp_path.name}
+    assert main(["data", "check", "toy", "--root", str(tmp_path)]) == 0
+    assert "  drink  2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["check", "cad12", "--root", "."], "did you mean 'cad120'"),
+        (["chekc", "cad120", "--root", "."], "one of check"),
+        (["check", "cad120"], "--root"),
+        (["check", "cad120", "--root", "/no/such/folder"], "a folder that exists"),
+    ],
+)
+def test_wrong_usage_of_check(typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", *typed]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert expected in err
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    calls: list[dict[str, Any]] = []
+    module = types.ModuleType("whyact_fake_study")
+    module.__spec__ = types.SimpleNamespace(name=module.__name__)  # type: ignore[assignment]
+    module.run = lambda **options: calls.append(options)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(reproduce.STUDIES, "toy", f"{module.__name__}:run")
+    return calls
+
+
+def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path: Path) -> None:
+    assert main(["reproduce", "toy"]) == 0
+    assert main(["reproduce", "toy", "--quick", "--json"]) == 0
+    assert main(["reproduce", "toy", "--root", str(tmp_path), "--seeds", "4", "--jobs", "2", "--out", "x"]) == 0
+    nothing = {"root": None, "quick": False, "seeds": None, "jobs": 1, "as_json": False}
+    assert study == [
+        {**nothing, "out": Path("docs/results")},
+        {**nothing, "quick": True, "as_json": True, "out": None},  # quick writes nothing under docs
+        {**nothing, "root": tmp_path, "seeds": 4, "jobs": 2, "out": Path("x")},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["toi"], "did you mean 'toy'"),
+        (["toy", "--seeds", "0"], "at least 1"),
+        (["toy", "--jobs", "many"], "whole number"),
+        (["toy", "--root", "/no/such/folder"], "a folder that exists"),
+    ],
+)
+def test_wrong_usage_of_reproduce(
+    study: list[dict[str, Any]], typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", *typed]) == 2
+    assert expected in capsys.readouterr().err
+    assert study == []
+
+
+def test_only_what_is_installed_is_offered() -> None:
+    table = {"here": "whyact.errors:UserError", "gone": "whyact.errors_of_tomorrow:run"}
+    assert lazy.present(table) == {"here": table["here"]}
+    assert lazy.load(table["here"]) is UserError

@@ -1,0 +1,108 @@
+"""``whyact predict`` and ``whyact report``."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whyact.cli import main
+from whyact.prediction import from_json
+
+
+@pytest.fixture
+def run(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    assert main(["train", "fake", "--data", "toy", "--out", str(tmp_path / "run")]) == 0
+    capsys.readouterr()
+    fake.calls.clear()
+    return tmp_path / "run"
+
+
+def test_predict_says_action_score_and_reason(fake: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.mp4", "b.mp4", "--model", str(run)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for name in ("a.mp4", "b.mp4"):
+        assert f"{name}: drink 0.75" in out
+    assert "holding" in out
+    assert "cup" in out
+    assert "the last 3 frames are broken" in out
+    assert "trained on generated clips" in out
+    assert fake.calls == [{"inputs": ["a.mp4", "b.mp4"], "run": run, "options": {}, "progress": True}]
+
+
+def test_predict_json_is_always_a_list(fake: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.mp4", "--model", str(run), "--json"]) == 0
+    (prediction,) = from_json(capsys.readouterr().out)
+    assert (prediction.label, prediction.video.path) == ("drink", "a.mp4")
+    assert fake.calls[0]["progress"] is False
+
+
+def test_without_a_model_the_demo_method_answers(fake: Any) -> None:
+    assert main(["predict", "a.mp4", "--json"]) == 0
+    assert fake.calls[0]["run"] is None
+
+
+def test_options_reach_the_method_and_unknown_ones_do_not(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", "toy", "--root", str(tmp_path), "--names", "jump,run"]
+    assert main(["predict", "clip 1", "--model", str(run), *options]) == 0
+    assert fake.calls[0]["options"] == {"data": "toy", "root": str(tmp_path), "names": "jump,run"}
+    capsys.readouterr()
+    assert main(["predict", "a.mp4", "--model", str(run), "--nams", "x"]) == 2
+    assert "--names" in capsys.readouterr().err
+    assert main(["predict", "a.mp4", "--modle", str(run)]) == 2
+    assert "did you mean --model" in capsys.readouterr().err
+    assert len(fake.calls) == 1
+
+
+def test_predict_needs_an_input(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict"]) == 2
+    assert "INPUT" in capsys.readouterr().err
+
+
+def test_help_shows_the_methods_own_options(fake: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--model", str(run), "--help"]) == 0
+    assert "comma-separated action names" in capsys.readouterr().out
+
+
+def test_report_from_predict_and_from_its_json_are_the_same_page(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct, file = tmp_path / "out" / "direct.html", tmp_path / "p.json"
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(direct), "--json"]) == 0
+    text = capsys.readouterr().out
+    file.write_text(text)
+    assert main(["report", str(file)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'p.html'}\n"
+    assert (tmp_path / "p.html").read_text() == direct.read_text()
+    assert "drink" in direct.read_text()
+
+    stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert main(["report", "-", "--out", str(tmp_path / "piped.html"), "--json"]) == 0
+    assert (tmp_path / "piped.html").read_text() == direct.read_text()
+
+
+def test_a_report_that_cannot_be_written_stops_before_the_work(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "x.html"):
+        assert main(["predict", "a.mp4", "--model", str(run), "--report", str(path)]) == 2
+        assert "--report" in capsys.readouterr().err
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])
+def test_report_refuses_what_is_no_list_of_predictions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    (tmp_path / "p.json").write_text(content)
+    assert main(["report", str(tmp_path / "p.json")]) == 2
+    assert "p.json" in capsys.readouterr().err
+    assert not (tmp_path / "p.html").exists()
+    assert main(["report", str(tmp_path / "missing.json")]) == 2

@@ -1,0 +1,165 @@
+"""``whyact train`` and ``whyact eval``, through the command, with a method that does nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whyact.cli import main
+
+
+def train(out: Path, *more: str) -> int:
+    return main(["train", "fake", "--data", "toy", "--out", str(out), *more])
+
+
+def test_train_hands_over_what_was_typed(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "settings.yaml").write_text("lr: 1e-3\nmodel: {width: 16, channels: [5, 6]}\n")
+    options = ["--root", str(tmp_path), "--fold", "2", "--seed", "7", "--config", str(tmp_path / "settings.yaml")]
+    assert train(tmp_path / "run", *options, "--model.width", "32", "--shared", "false") == 0
+    (call,) = fake.calls
+    config = call.pop("config")
+    assert (config.lr, config.shared, config.epochs) == (0.001, False, 3)  # file, command line, preset
+    assert (config.model.width, config.model.channels) == (32, (5, 6))
+    out = tmp_path / "run"
+    assert call == {"data": "toy", "root": tmp_path, "out": out, "fold": 2, "seed": 7, "progress": True}
+    said = capsys.readouterr().out
+    assert "0.5 ± 0.1 (n=3)" in said
+
+
+def test_train_json_prints_the_card_and_asks_for_no_progress(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(tmp_path / "run", "--json") == 0
+    card = json.loads(capsys.readouterr().out)
+    assert (card["method"], card["data"]) == ("fake", "toy")
+    assert fake.calls[0]["progress"] is False
+
+
+def test_a_preset_is_the_start(fake: Any, tmp_path: Path) -> None:
+    assert train(tmp_path / "run", "--preset", "wide", "--model.gate=multiply") == 0
+    model = fake.calls[0]["config"].model
+    assert (model.width, model.gate) == (64, "multiply")
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["--model.widht", "3"], "--model.width"),
+        (["--model.width", "x"], "int"),
+        (["--model.width", "1.5"], "int"),
+        (["--model.gate", "open"], "mask|multiply"),
+        (["--model.channels", "[1]"], "[int, int]"),
+        (["--shared", "perhaps"], "true|false"),
+        (["--preset", "wid"], "did you mean 'wide'"),
+        (["--fold", "-1"], "whole number"),
+        (["--seed", "x"], "whole number"),
+        (["--seed"], "one value"),
+        (["extra"], "no further argument"),
+        (["--root", "/no/such/folder"], "a folder that exists"),
+        (["--config", "/no/such/file.yaml"], "a YAML file"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_done(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: list[str], expected: str
+) -> None:
+    assert train(tmp_path / "run", *typed) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert expected in err
+    assert fake.calls == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("model: {widht: 3}", "model.width"),
+        ("modle: {width: 3}", "did you mean"),
+        ("model: 3", "a mapping"),
+        ("- 1", "a mapping"),
+        ("model: {width: wide}", "model.width"),
+        ("model: {width: '3', note: 5}", "model.note"),
+        ("a: [", "YAML"),
+    ],
+)
+def test_a_wrong_settings_file_is_named_with_its_key(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, expected: str
+) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(content)
+    assert train(tmp_path / "run", "--config", str(file)) == 2
+    err = capsys.readouterr().err
+    assert "settings.yaml" in err
+    assert expected in err
+
+
+def test_an_empty_settings_file_and_null_are_fine(fake: Any, tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("# nothing\n")
+    assert train(tmp_path / "run", "--config", str(tmp_path / "s.yaml"), "--model.note", "1e3") == 0
+    assert fake.calls[0]["config"].model.note == "1e3"
+
+
+def test_method_comes_first_and_is_suggested(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "fakke", "--data", "toy"]) == 2
+    assert "did you mean 'fake'" in capsys.readouterr().err
+    assert main(["train", "--data", "toy"]) == 2
+    assert "METHOD first" in capsys.readouterr().err
+
+
+def test_help_of_a_method_lists_its_settings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "fake", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--model.gate mask|multiply" in out
+    assert "(default: true)" in out
+
+
+def test_train_does_not_overwrite_what_is_no_run(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").write_text("years")
+    assert train(tmp_path) == 2
+    assert "thesis.tex" in capsys.readouterr().err
+    assert fake.calls == []
+    assert train(tmp_path / "run") == 0
+    assert train(tmp_path / "run", "--seed", "9") == 0  # a run may be trained again
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["seed"] == 9
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows may write anywhere")
+def test_train_checks_that_it_may_write(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        assert train(tmp_path / "run") == 2
+    finally:
+        tmp_path.chmod(0o700)
+    assert "not writable" in capsys.readouterr().err
+
+
+def test_eval_takes_the_method_and_the_data_from_the_card(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    train(run)
+    capsys.readouterr()
+    assert main(["eval", str(run), "--json", "--out", str(tmp_path / "deep" / "m.json")]) == 0
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"mAR": 0.5, "per_class": {"drink": 1.0}}
+    assert (tmp_path / "deep" / "m.json").read_text() == printed
+    assert fake.calls[-1] == {"run": run, "data": "toy", "root": None, "fold": None, "progress": False}
+    assert main(["eval", str(run), "--data", "other", "--root", str(tmp_path), "--fold", "3"]) == 0
+    assert "drink  1" in capsys.readouterr().out
+    assert fake.calls[-1] == {"run": run, "data": "other", "root": tmp_path, "fold": 3, "progress": True}
+
+
+def test_eval_of_a_damaged_or_missing_run_names_the_file(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(tmp_path / "run")
+    (tmp_path / "run" / "card.json").write_text("{}")
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "run")]) == 2
+    assert "card.json" in capsys.readouterr().err
+    assert main(["eval", str(tmp_path / "nowhere")]) == 2
+    assert "whyact train" in capsys.readouterr().err
