@@ -33,7 +33,8 @@ __all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "predict",
 
 OPTIONS = {"vtt": "also write the segments as WebVTT subtitles into this folder"}
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
-SHOWN = 50  # segments of a prediction
+SHOWN = 50  # segments of a prediction at most
+FAINT = 0.1  # of the best score: what is fainter is not shown
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg")
 
 
@@ -228,13 +229,13 @@ def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None 
 def shown_segments(
     found: Curves, detections: Detections, classes: tuple[str, ...], rate: float, cfg: InferenceConfig
 ) -> list[Segment]:
-    """Return the segments worth showing, best first: positive score, not half covered by a better one of the class.
+    """Return the segments worth showing, best first: not faint, not much covered by a better one of the class.
 
     The score is scaled to 0..1 by its largest possible value (inside 1, outside 0, class certain).
     """
     kept: list[int] = []
     for i in np.argsort(-detections.score, kind="stable"):
-        if detections.score[i] <= 0 or len(kept) == SHOWN:
+        if detections.score[i] <= FAINT * detections.score.max() or len(kept) == SHOWN:
             break
         start, end = detections.start[i], detections.end[i]
         overlaps = (
