@@ -154,7 +154,7 @@ def detection_map(
         videos: With ground-truth segments in seconds.
         classes: C.
         thresholds: Of tIoU.
-        protocol: ``seconds`` compares in seconds; ``official`` rounds the ground truth to the snippet grid.
+        protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
         ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
     """
     rate = np.array([video.rate for video in videos])
@@ -167,11 +167,10 @@ def detection_map(
     if ambiguous:
         rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]
         found = drop_overlapping(found, _scale(spans(rows), rate))
-    if protocol == "official":
-        truth = _scale(truth, rate)
-        truth = Spans(truth.video, truth.label, np.rint(truth.start), np.rint(truth.end))
-    else:
-        found = _scale(found, 1 / rate)
+    # tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
+    truth = _scale(truth, rate)
+    digits = 0 if protocol == "official" else 9
+    truth = Spans(truth.video, truth.label, truth.start.round(digits), truth.end.round(digits))
     return mean_ap(detection_ap(found, truth, thresholds, classes))
 
 
