@@ -60,6 +60,8 @@ def test_a_contribution_is_what_removing_the_snippets_costs(run):
     cfg = loaded.config.inference
     for evidence in prediction.evidence[:6]:
         left = remove(video.features, round(evidence.start * video.rate), round(evidence.end * video.rate))
+        if not len(left):
+            continue
         again = softmax(video_logits(suppressed(curves(loaded.model, left, loaded.text), cfg), cfg))
         without = again[loaded.classes.index(evidence.label)]
         assert evidence.contribution == pytest.approx(scores[evidence.label] - without, abs=1e-6)

@@ -32,7 +32,9 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
-            raise UserError(path, str(error), "a complete zip archive or a folder", "download the archive again") from error
+            raise UserError(
+                path, str(error), "a complete zip archive or a folder", "download the archive again"
+            ) from error
 
     def exists(self, member: str) -> bool:
         """Return whether ``member`` is there."""
@@ -47,7 +49,9 @@ class Archive:
         try:
             return self._zip.read(member) if self._zip else (self.path / member).read_bytes()
         except (KeyError, FileNotFoundError) as error:
-            raise UserError(f"{self.path}: {member}", None, "this file, which is missing", "whyact data check") from error
+            raise UserError(
+                f"{self.path}: {member}", None, "this file, which is missing", "whyact data check"
+            ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise UserError(f"{self.path}: {member}", str(error), "an undamaged file", "download it again") from error
 

@@ -222,7 +222,9 @@ def _entries(archive: Archive, prefix: str, vocabulary: Vocabulary) -> list[Clip
             raise UserError(where, line, "subject, activity, video, first frame, last frame, action")
         entry = ClipEntry(parts[0], parts[1], parts[2], int(parts[3]), int(parts[4]), parts[5])
         if entry.action not in vocabulary.actions:
-            raise UserError(where, entry.action, f"an action of knowledge/action_list.txt: {', '.join(vocabulary.actions)}")
+            raise UserError(
+                where, entry.action, f"an action of knowledge/action_list.txt: {', '.join(vocabulary.actions)}"
+            )
         if not 1 <= entry.start <= entry.end:
             raise UserError(where, f"{entry.start}-{entry.end}", "1 <= first frame <= last frame")
         entries.append(entry)
@@ -239,7 +241,9 @@ def _splits(archive: Archive, prefix: str) -> dict[int, tuple[set[str], set[str]
         train = set(archive.lines(f"{prefix}splits/trainlist{number:02d}.txt"))
         test = set(archive.lines(f"{prefix}splits/testlist{number:02d}.txt"))
         if train & test:
-            raise UserError(f"{archive.path}: splits, fold {number}", sorted(train & test), "disjoint train and test subjects")
+            raise UserError(
+                f"{archive.path}: splits, fold {number}", sorted(train & test), "disjoint train and test subjects"
+            )
         folds[number] = (train, test)
     if not folds:
         raise UserError(f"{archive.path}: splits", "no testlist01.txt", "at least one fold")
@@ -292,7 +296,9 @@ class _VideoArrays:
         """Cut one clip: every annotated pair whose two tracks are seen in the clip, the longest visible first."""
         if entry.end > self.length:
             raise UserError(
-                f"{self.where}: clip {entry.id}", f"last frame {entry.end}", f"at most {self.length}, the video's length"
+                f"{self.where}: clip {entry.id}",
+                f"last frame {entry.end}",
+                f"at most {self.length}, the video's length",
             )
         span = slice(entry.start - 1, entry.end)
         visible = {obj: (boxes[span] != 0).any(axis=1) for obj, boxes in self.boxes.items()}

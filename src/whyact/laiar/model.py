@@ -59,7 +59,7 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
     both = there.prod(-1, keepdim=True)  # (B,T,K,1)
     scale = size.prod(-1).sqrt()  # (B,T,K,2) geometric mean side
     offset = (centre[..., 1, :] - centre[..., 0, :]) / scale.mean(-1, keepdim=True)
-    between = (torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :]))
+    between = torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :])
     gap = between.clamp_min(0).norm(dim=-1, keepdim=True) / scale.mean(-1, keepdim=True)
     inside = (-between).clamp_min(0).prod(-1, keepdim=True) / size.prod(-1)  # (B,T,K,2) share of each box
     ratio = (scale[..., :1] / scale[..., 1:]).log()
@@ -68,7 +68,9 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
 
     def motion(x: Tensor, known: Tensor) -> Tensor:
         step = (x[:, 1:] - x[:, :-1]) * (known[:, 1:] * known[:, :-1])
-        return torch.cat([F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1)
+        return torch.cat(
+            [F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1
+        )
 
     moved = motion(centre.flatten(-2), there.repeat_interleave(2, -1)) * 10
     return torch.cat([still, pair, there, motion(gap / 4, both), moved], -1)
@@ -105,7 +107,9 @@ class VisualRelation(nn.Module):
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return v (B,T,K,d_v); padded pairs are zero, and BatchNorm never sees them."""
         valid = batch.valid
-        rows = [self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))]
+        rows = [
+            self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))
+        ]
         if self.w_geometry is not None:
             rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen)[valid]))
         if self.w_app is not None:
@@ -179,8 +183,10 @@ class GPO(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Pool x (B,N,D) over the valid elements of mask (B,N): (B,D); all-invalid rows give zeros."""
-        ranked = x.masked_fill(~mask[..., None], -1e4).sort(1, descending=True)[0].masked_fill(
-            torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0
+        ranked = (
+            x.masked_fill(~mask[..., None], -1e4)
+            .sort(1, descending=True)[0]
+            .masked_fill(torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0)
         )
         return torch.einsum("bn,bnd->bd", self.weights(mask.sum(1), x.shape[1]), ranked)
 
@@ -301,9 +307,7 @@ class DTFormer(nn.Module):
         slot = index % k
         for block in self.slot_blocks:
             tokens = block.joint(tokens, there, slot[:, :, None] == slot[:, None])
-        return self._joint(
-            torch.cat([tokens, self.cls.expand(len(x0), -1, -1)], 1), F.pad(there, (0, 1), value=1.0)
-        )
+        return self._joint(torch.cat([tokens, self.cls.expand(len(x0), -1, -1)], 1), F.pad(there, (0, 1), value=1.0))
 
     def _joint(self, tokens: Tensor, keep: Tensor) -> Tensor:
         """Run the joint blocks over (B,N+1,D), the class token last; Eq. 6: z = LN(class token)."""
@@ -328,7 +332,15 @@ class LaIAR(nn.Module):
     """The whole system. Inference uses :meth:`video` alone; :meth:`language` guides it in training."""
 
     def __init__(
-        self, config: ModelConfig, select: SelectConfig, *, objects: int, relations: int, classes: int, frames: int, slots: int
+        self,
+        config: ModelConfig,
+        select: SelectConfig,
+        *,
+        objects: int,
+        relations: int,
+        classes: int,
+        frames: int,
+        slots: int,
     ) -> None:
         super().__init__()
         self.config, d = config, config.width
@@ -341,7 +353,9 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(d, classes), nn.Linear(d, classes), nn.Linear(d, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
-    def video(self, batch: RelationBatch, *, progress: float = 1.0, keep: Tensor | None = None, gather: bool = False) -> Path:
+    def video(
+        self, batch: RelationBatch, *, progress: float = 1.0, keep: Tensor | None = None, gather: bool = False
+    ) -> Path:
         """Run the video model (Eq. 1, 3-7). It never reads ``batch.relations``.
 
         Args:

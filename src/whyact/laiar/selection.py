@@ -54,7 +54,9 @@ def keep_best(score: Tensor, valid: Tensor, share: float, tau: float) -> tuple[T
     n = valid.sum(1, keepdim=True)
     count = (n * share - 1e-4).ceil().clamp_min(1).long()
     ranked, order = score.masked_fill(~valid, -torch.inf).sort(1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(score.shape[1], device=score.device).expand_as(order))
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(score.shape[1], device=score.device).expand_as(order)
+    )
     hard = (rank < count) & valid
     last = ranked.gather(1, (count - 1).clamp_max(score.shape[1] - 1))
     following = ranked.gather(1, count.clamp_max(score.shape[1] - 1))
@@ -136,7 +138,9 @@ class TokenSelectors(nn.Module):
             return self._threshold(temporal, spatial, valid)
         return self._budget(temporal, spatial, valid, share, noise if self.training else 0.0)
 
-    def _budget(self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor, share: float, noise: float) -> Selection:
+    def _budget(
+        self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor, share: float, noise: float
+    ) -> Selection:
         if spatial is None:
             assert temporal is not None
             score = temporal + noise * gumbel(temporal) if noise else temporal

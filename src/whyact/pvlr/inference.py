@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.data.types import FeatureSequence
+from whyact.errors import UserError
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
 from whyact.metrics.proposals import min_max, outer_inner, runs
@@ -64,9 +65,14 @@ def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int
         features: (T,D).
         text: (C+1,D) class texts, computed once an evaluation.
         chunk: Snippets per piece.
+
+    Raises:
+        UserError: When there is no snippet.
     """
     device = text.device
     length = len(features)
+    if length == 0:
+        raise UserError("features", "no snippet", "at least one snippet")
     total = np.zeros(features.shape[1])
     for start in range(0, length, chunk):
         total += np.asarray(features[start : start + chunk], dtype=np.float64).sum(axis=0)
