@@ -140,6 +140,8 @@ def read(root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS,
         for entry in members:
             appearance = None
             if scores is not None:
+                if entry.subject not in score_fold:
+                    raise UserError(f"{archive.path}: splits", entry.subject, "a fold that tests this subject")
                 appearance = _Scores(scores, f"{score_prefix}{score_fold[entry.subject]:02d}", entry, vocabulary)
             clips.append(video.clip(entry, max_pairs, appearance))
     order = {entry.id: i for i, entry in enumerate(entries)}
@@ -170,7 +172,7 @@ def _open(root: Path, name: str) -> tuple[Archive, str]:
     for path in (root / f"{name}.zip", root / name):
         if path.exists():
             archive = Archive(path)
-            return archive, f"{name}/" if any(n.startswith(f"{name}/") for n in archive.names()[:1]) else ""
+            return archive, f"{name}/" if any(n.startswith(f"{name}/") for n in archive.names()) else ""
     if (root / "video_clips.txt").exists() and name == ANNOTATIONS:
         return Archive(root), ""
     raise UserError(root, None, f"{name}.zip or the folder {name}/ in it", "see docs/data.md for where it comes from")
@@ -214,11 +216,11 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
 
 
 def _entries(archive: Archive, prefix: str, vocabulary: Vocabulary) -> list[ClipEntry]:
-    entries = []
+    entries: dict[str, ClipEntry] = {}
     for number, line in enumerate(archive.lines(f"{prefix}video_clips.txt"), 1):
         where = f"{archive.path}: video_clips.txt line {number}"
         parts = [part.strip() for part in line.split(",")]
-        if len(parts) != 6 or not (parts[3].isdigit() and parts[4].isdigit()):
+        if len(parts) != 6 or not (parts[3].isdecimal() and parts[4].isdecimal()):
             raise UserError(where, line, "subject, activity, video, first frame, last frame, action")
         entry = ClipEntry(parts[0], parts[1], parts[2], int(parts[3]), int(parts[4]), parts[5])
         if entry.action not in vocabulary.actions:
@@ -227,10 +229,12 @@ def _entries(archive: Archive, prefix: str, vocabulary: Vocabulary) -> list[Clip
             )
         if not 1 <= entry.start <= entry.end:
             raise UserError(where, f"{entry.start}-{entry.end}", "1 <= first frame <= last frame")
-        entries.append(entry)
+        if entry.id in entries:
+            raise UserError(where, entry.id, "each clip once")
+        entries[entry.id] = entry
     if not entries:
         raise UserError(f"{archive.path}: video_clips.txt", "no line", "at least one clip")
-    return entries
+    return list(entries.values())
 
 
 def _splits(archive: Archive, prefix: str) -> dict[int, tuple[set[str], set[str]]]:
@@ -354,9 +358,13 @@ class _Scores:
             columns = slice(self.relations, None) if pair[0] == pair[1] else slice(0, self.relations)
             try:
                 values = np.asarray(self.by_pair[pair], dtype=np.float32)
+                if values.shape != out[:, slot, columns].shape:  # one row would silently stand for every frame
+                    raise ValueError(f"shape {values.shape}")
                 out[:, slot, columns] = np.where(values < 0, np.nan, values)
             except KeyError as error:
                 raise UserError(self.where, None, f"scores for the pair {'-'.join(pair)}") from error
             except ValueError as error:
-                raise UserError(f"{self.where}: {'-'.join(pair)}", str(error), f"{frames} rows of numbers") from error
+                raise UserError(
+                    f"{self.where}: {'-'.join(pair)}", str(error), f"{out[:, slot, columns].shape} numbers"
+                ) from error
         return out

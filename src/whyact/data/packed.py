@@ -6,7 +6,7 @@ A Python loop over clips would cost more than the model; here a batch is a handf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -38,8 +38,8 @@ class RelationBatch:
 
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
-        moved = {name: None if value is None else value.to(device) for name, value in vars(self).items()}
-        return RelationBatch(**moved)
+        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -94,15 +94,14 @@ class PackedClips:
 
     def even_positions(self, index: np.ndarray, frames: int) -> np.ndarray:
         """Return (B,T) frame positions, evenly spaced and including the first and the last frame."""
-        share = np.linspace(0.0, 1.0, frames) if frames > 1 else np.array([0.5])
-        return np.rint(share[None] * (self.lengths[index, None] - 1)).astype(np.int64)
+        return np.rint(_shares(frames)[None] * (self.lengths[index, None] - 1)).astype(np.int64)
 
     def jittered_positions(
         self, index: np.ndarray, frames: int, jitter: float, random: np.random.Generator
     ) -> np.ndarray:
         """Return even positions, each moved by up to ``jitter`` of the gap; an end moves inwards only half the time."""
         last = self.lengths[index, None] - 1
-        share = np.linspace(0.0, 1.0, frames)[None] + np.zeros((len(index), 1))
+        share = np.tile(_shares(frames), (len(index), 1))
         shift = random.uniform(-jitter, jitter, share.shape) / max(1, frames - 1)
         shift[:, [0, -1]] *= random.random((len(index), 2)) < 0.5
         return np.rint(np.clip(share + shift, 0, 1) * last).astype(np.int64)
@@ -143,3 +142,8 @@ class PackedClips:
         high = np.concatenate([np.maximum(middle, p[:, :-1]), p[:, -1:]], axis=1) + 1
         back = np.argsort(order, axis=1, kind="stable")
         return start + np.take_along_axis(low, back, axis=1), start + np.take_along_axis(high, back, axis=1)
+
+
+def _shares(frames: int) -> np.ndarray:
+    """Return where in a clip the sampled frames lie (T,), 0 its first and 1 its last; a single one in the middle."""
+    return np.linspace(0.0, 1.0, frames) if frames > 1 else np.array([0.5])

@@ -64,7 +64,9 @@ class SelectConfig:
     tau: float = 1.0
     warmup: float = 0.3  # of training: everything is kept
     ramp: float = 0.4  # of training: the budget falls from 1 to `share`
-    noise: float = 1.0  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
+    noise: float = 0.3  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
+    guided: bool = True  # selectors learn what the language model attends to; the paper: binary signals alone
+    gated: float = 0.5  # after the warm-up, share of batches in which tokens are dropped; the paper: all
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class OptimConfig:
     epochs: int = 40
     batch: int = 16
     selector_lr: float = 1.0  # factor on lr
+    calibrate: bool = False  # also train on all training groups but one, in turn, to choose threshold and temperature
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,11 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
-            gpo_knots=24,
+            gpo_knots=16,
             position="temporal",
             position_std=0.2,
         ),
-        loss=LossConfig(sim_max=512),
+        loss=LossConfig(sim=1.0, xm=1.0, sim_max=512),
         optim=OptimConfig(lr=3e-3, batch=16, epochs=30, weight_decay=0.05),
     )
 
@@ -142,8 +145,10 @@ def _paper_literal() -> Config:
             attention="joint",
             gate="multiply",
         ),
-        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0),
-        loss=replace(base.loss, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
+        select=replace(
+            base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0
+        ),
+        loss=replace(base.loss, sim=0.1, xm=0.1, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
     )
 
 

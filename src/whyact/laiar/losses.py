@@ -48,6 +48,21 @@ def token_selection(video: Tensor, language: Tensor, valid: Tensor, l1: float, *
     return (((video - target) ** 2 * valid).sum() + l1 * (language.abs() * valid).sum()) / n
 
 
+def selection_guidance(score: Tensor, used: Tensor, valid: Tensor) -> Tensor:
+    """Teach the selectors which tokens the language model uses: KL(used || softmax of score over the clip's tokens).
+
+    Args:
+        score: (B,T,K) log keep scores of one model's selectors.
+        used: (B,T,K) shares of the language model's class attention over all valid tokens; a target only.
+        valid: (B,T,K).
+    """
+    there = valid.flatten(1)
+    likely = score.flatten(1).masked_fill(~there, -1e4).log_softmax(1)
+    target = (used.detach() * valid).flatten(1)
+    target = target / target.sum(1, keepdim=True).clamp_min(1e-9)
+    return (torch.xlogy(target, target) - target * likely).masked_fill(~there, 0).sum(1).mean()
+
+
 def keep_ratio(probability: Tensor, valid: Tensor, share: float) -> Tensor:
     """Two-sided ratio loss (mean keep probability - share)^2, the guard of the threshold rule."""
     return ((probability * valid).sum() / valid.sum().clamp_min(1) - share) ** 2

@@ -59,7 +59,7 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
     both = there.prod(-1, keepdim=True)  # (B,T,K,1)
     scale = size.prod(-1).sqrt()  # (B,T,K,2) geometric mean side
     offset = (centre[..., 1, :] - centre[..., 0, :]) / scale.mean(-1, keepdim=True)
-    between = torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :])
+    between = (torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :]))
     gap = between.clamp_min(0).norm(dim=-1, keepdim=True) / scale.mean(-1, keepdim=True)
     inside = (-between).clamp_min(0).prod(-1, keepdim=True) / size.prod(-1)  # (B,T,K,2) share of each box
     ratio = (scale[..., :1] / scale[..., 1:]).log()
@@ -68,9 +68,7 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
 
     def motion(x: Tensor, known: Tensor) -> Tensor:
         step = (x[:, 1:] - x[:, :-1]) * (known[:, 1:] * known[:, :-1])
-        return torch.cat(
-            [F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1
-        )
+        return torch.cat([F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1)
 
     moved = motion(centre.flatten(-2), there.repeat_interleave(2, -1)) * 10
     return torch.cat([still, pair, there, motion(gap / 4, both), moved], -1)
@@ -107,9 +105,7 @@ class VisualRelation(nn.Module):
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return v (B,T,K,d_v); padded pairs are zero, and BatchNorm never sees them."""
         valid = batch.valid
-        rows = [
-            self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))
-        ]
+        rows = [self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))]
         if self.w_geometry is not None:
             rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen)[valid]))
         if self.w_app is not None:
@@ -183,10 +179,8 @@ class GPO(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Pool x (B,N,D) over the valid elements of mask (B,N): (B,D); all-invalid rows give zeros."""
-        ranked = (
-            x.masked_fill(~mask[..., None], -1e4)
-            .sort(1, descending=True)[0]
-            .masked_fill(torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0)
+        ranked = x.masked_fill(~mask[..., None], -1e4).sort(1, descending=True)[0].masked_fill(
+            torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0
         )
         return torch.einsum("bn,bnd->bd", self.weights(mask.sum(1), x.shape[1]), ranked)
 
@@ -248,6 +242,12 @@ class Block(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-2, -3)  # (..., H, N, d)
         return self.out(gated_attention(q[..., -queries:, :], k, v, keep, allowed).transpose(-2, -3).flatten(-2))
 
+    def asked(self, tokens: Tensor, keep: Tensor) -> Tensor:
+        """Return how much the last position of tokens (B,N,D) attends to each other one, mean over heads (B,N-1)."""
+        q, k, _ = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # (B,N,H,d)
+        a = torch.einsum("bhd,bnhd->bhn", q[:, -1], k[:, :-1]) / math.sqrt(q.shape[-1])
+        return a.masked_fill(keep[:, None] <= 0, -1e4).softmax(-1).mean(1)
+
     def slotwise(self, x: Tensor, keep: Tensor) -> Tensor:
         """Update tokens x (B,T,K,D) over the time of each slot; keep (B,T,K)."""
         y = self.attend(self.norm1(x).transpose(1, 2), keep.transpose(1, 2))  # (B,K,T,D)
@@ -288,14 +288,19 @@ class DTFormer(nn.Module):
         e = self.position[:, :k]
         return x + (e + self.slot_position[:, :k] if self.config.position == "factorised" else e)
 
-    def forward(self, x0: Tensor, keep: Tensor, valid: Tensor) -> Tensor:
-        """Encode x0 (B,T,K,D) under keep (B,T,K): z (B,D), the masked path used in training."""
+    def forward(self, x0: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode x0 (B,T,K,D) under keep (B,T,K), the masked path used in training.
+
+        Returns:
+            z (B,D), and the share of the class token's last attention that each token gets (B,T,K), detached.
+        """
         x, cls = x0 * keep[..., None], self.cls.expand(len(x0), -1, -1)
         seen = valid.to(x.dtype) if self.config.gate == "multiply" else keep
         for block in self.slot_blocks:
             x = block.slotwise(x, seen)
         tokens = torch.cat([x.flatten(1, 2), cls], 1)
-        return self._joint(tokens, F.pad(seen.flatten(1), (0, 1), value=1.0))
+        z, used = self._joint(tokens, F.pad(seen.flatten(1), (0, 1), value=1.0))
+        return z, used.view_as(keep)
 
     def forward_gathered(self, x0: Tensor, keep: Tensor) -> Tensor:
         """Encode only the kept tokens: z (B,D), equal to :meth:`forward` and cheaper the fewer are kept."""
@@ -307,24 +312,31 @@ class DTFormer(nn.Module):
         slot = index % k
         for block in self.slot_blocks:
             tokens = block.joint(tokens, there, slot[:, :, None] == slot[:, None])
-        return self._joint(torch.cat([tokens, self.cls.expand(len(x0), -1, -1)], 1), F.pad(there, (0, 1), value=1.0))
+        tokens = torch.cat([tokens, self.cls.expand(len(x0), -1, -1)], 1)
+        return self._joint(tokens, F.pad(there, (0, 1), value=1.0))[0]
 
-    def _joint(self, tokens: Tensor, keep: Tensor) -> Tensor:
+    def _joint(self, tokens: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         """Run the joint blocks over (B,N+1,D), the class token last; Eq. 6: z = LN(class token)."""
-        for block in self.joint_blocks[:-1]:
+        *first, last = self.joint_blocks
+        for block in first:
             tokens = block.joint(tokens, keep)
-        cls = self.joint_blocks[-1].joint(tokens, keep, queries=1)  # nobody reads the other tokens any more
-        return self.norm(cls[:, 0])
+        with torch.no_grad():
+            used = last.asked(tokens, keep[:, :-1])
+        return self.norm(last.joint(tokens, keep, queries=1)[:, 0]), used  # nobody reads the other tokens any more
 
 
 @dataclass
 class Path:
-    """One modality's pass: z (B,D), logits (B,C), joint-space tokens (B,T,K,D), selection, second head."""
+    """One modality's pass: z (B,D), logits (B,C), joint-space tokens (B,T,K,D), selection, second head.
+
+    ``used`` (B,T,K) is the share of the class token's last attention on each token (``None`` when gathered).
+    """
 
     z: Tensor
     logits: Tensor
     tokens: Tensor
     selection: Selection
+    used: Tensor | None = None
     v2s_logits: Tensor | None = None
 
 
@@ -332,15 +344,7 @@ class LaIAR(nn.Module):
     """The whole system. Inference uses :meth:`video` alone; :meth:`language` guides it in training."""
 
     def __init__(
-        self,
-        config: ModelConfig,
-        select: SelectConfig,
-        *,
-        objects: int,
-        relations: int,
-        classes: int,
-        frames: int,
-        slots: int,
+        self, config: ModelConfig, select: SelectConfig, *, objects: int, relations: int, classes: int, frames: int, slots: int
     ) -> None:
         super().__init__()
         self.config, d = config, config.width
@@ -353,25 +357,24 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(d, classes), nn.Linear(d, classes), nn.Linear(d, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
-    def video(
-        self, batch: RelationBatch, *, progress: float = 1.0, keep: Tensor | None = None, gather: bool = False
-    ) -> Path:
+    def video(self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None, gather: bool = False) -> Path:
         """Run the video model (Eq. 1, 3-7). It never reads ``batch.relations``.
 
         Args:
             batch: The clips.
             progress: Share of training done, 0..1; sets the selectors' schedule.
+            gated: Let the selectors drop tokens; off, they score them only.
             keep: (B,T,K) a fixed selection in place of the selectors' own.
             gather: Really drop the other tokens instead of masking them (evaluation).
         """
-        path = self._path(self.v(batch), batch.valid, self.f_v, self.dt_former, self.head_v, progress, keep, gather)
+        path = self._path(self.v(batch), batch.valid, self.f_v, self.dt_former, self.head_v, progress, gated, keep, gather)
         path.v2s_logits = self.head_v2s(path.z)
         return path
 
-    def language(self, batch: RelationBatch, *, progress: float = 1.0, keep: Tensor | None = None) -> Path:
+    def language(self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None) -> Path:
         """Run the language model over the scene graph (Eq. 2-7)."""
         return self._path(
-            self.s(batch), batch.valid, self.f_s, self.language_dt_former, self.head_s, progress, keep, False
+            self.s(batch), batch.valid, self.f_s, self.language_dt_former, self.head_s, progress, gated, keep, False
         )
 
     def _path(
@@ -382,15 +385,19 @@ class LaIAR(nn.Module):
         former: DTFormer,
         head: nn.Linear,
         progress: float,
+        gated: bool,
         keep: Tensor | None,
         gather: bool,
     ) -> Path:
         tokens = encoder(x, valid)  # (B,T,K,D) in the joint space
         x0 = former.positioned(tokens)
-        selection = former.selectors(x0, valid, former.cls, progress)
+        selection = former.selectors(x0, valid, former.cls, progress, gated)
         if keep is not None:
             selection = Selection(keep.to(x0.dtype) * valid, selection.probability)
         if self.config.leak_free:
             x0 = former.positioned(encoder(x, selection.keep.detach() > 0))
-        z = former.forward_gathered(x0, selection.keep) if gather else former(x0, selection.keep, valid)
-        return Path(z, head(z), tokens, selection)
+        if gather:
+            z, used = former.forward_gathered(x0, selection.keep), None
+        else:
+            z, used = former(x0, selection.keep, valid)
+        return Path(z, head(z), tokens, selection, used)

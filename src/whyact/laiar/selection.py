@@ -22,10 +22,14 @@ from whyact.laiar.config import SelectConfig
 
 @dataclass
 class Selection:
-    """``keep`` (B,T,K) in {0,1} with a straight-through gradient; ``probability`` (B,T,K) behind it."""
+    """``keep`` (B,T,K) in {0,1} with a straight-through gradient; ``probability`` (B,T,K) behind it.
+
+    ``score`` (B,T,K), if the selectors were asked, is the logarithm of the two keep probabilities' product.
+    """
 
     keep: Tensor
     probability: Tensor
+    score: Tensor | None = None
 
 
 def gumbel(like: Tensor) -> Tensor:
@@ -53,10 +57,8 @@ def keep_best(score: Tensor, valid: Tensor, share: float, tau: float) -> tuple[T
     """
     n = valid.sum(1, keepdim=True)
     count = (n * share - 1e-4).ceil().clamp_min(1).long()
-    ranked, order = score.masked_fill(~valid, -torch.inf).sort(1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(
-        1, order, torch.arange(score.shape[1], device=score.device).expand_as(order)
-    )
+    ranked, order = score.masked_fill(~valid, -torch.inf).sort(dim=1, descending=True, stable=True)
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(score.shape[1], device=score.device).expand_as(order))
     hard = (rank < count) & valid
     last = ranked.gather(1, (count - 1).clamp_max(score.shape[1] - 1))
     following = ranked.gather(1, count.clamp_max(score.shape[1] - 1))
@@ -126,32 +128,39 @@ class TokenSelectors(nn.Module):
             None if self.spatial is None else self.spatial(token_parts),
         )
 
-    def forward(self, x0: Tensor, valid: Tensor, cls: Tensor, progress: float) -> Selection:
-        """Select tokens of x0 (B,T,K,D); ``progress`` is the share of training done (1 at evaluation)."""
+    def forward(self, x0: Tensor, valid: Tensor, cls: Tensor, progress: float, gated: bool = True) -> Selection:
+        """Select tokens of x0 (B,T,K,D).
+
+        Args:
+            x0: Positioned tokens.
+            valid: (B,T,K).
+            cls: The class token (1,1,D).
+            progress: Share of the training done; 1 at evaluation.
+            gated: Off: score the tokens but keep them all.
+        """
         everything = valid.to(x0.dtype)
-        # As long as everything is kept the selectors' inputs are detached from nothing and cost nothing.
-        if (self.temporal is None and self.spatial is None) or (self.training and progress < self.config.warmup):
+        if self.temporal is None and self.spatial is None:
             return Selection(everything, everything)
         temporal, spatial = self.logits(x0, valid, cls)
-        share, noise = self.schedule(progress)
+        score = torch.zeros_like(everything)
+        if temporal is not None:
+            score = score + F.logsigmoid(temporal)[..., None]
+        if spatial is not None:
+            score = score + F.logsigmoid(spatial)
+        if not gated or (self.training and progress < self.config.warmup):
+            return Selection(everything, everything, score)
         if self.config.rule == "threshold":
             return self._threshold(temporal, spatial, valid)
-        return self._budget(temporal, spatial, valid, share, noise if self.training else 0.0)
-
-    def _budget(
-        self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor, share: float, noise: float
-    ) -> Selection:
-        if spatial is None:
-            assert temporal is not None
-            score = temporal + noise * gumbel(temporal) if noise else temporal
-            keep, soft = keep_best(score, valid.any(2), share, self.config.tau)
-            return Selection(keep[..., None] * valid, soft[..., None] * valid)
-        score = F.logsigmoid(spatial)
-        if temporal is not None:
-            score = score + F.logsigmoid(temporal)[..., None]  # log of the product of the two keep probabilities
-        score = score + noise * gumbel(score) if noise else score
-        keep, soft = keep_best(score.flatten(1), valid.flatten(1), share, self.config.tau)
-        return Selection(keep.view_as(valid), soft.view_as(valid))
+        share, noise = self.schedule(progress)
+        noise = noise if self.training else 0.0
+        if spatial is None:  # whole frames
+            score = score.amax(2)
+            keep, soft = keep_best(score + noise * gumbel(score), valid.any(2), share, self.config.tau)
+            keep, soft, score = keep[..., None] * valid, soft[..., None] * valid, score[..., None].expand_as(valid)
+            return Selection(keep, soft, score)
+        noisy = (score + noise * gumbel(score)).flatten(1)
+        keep, soft = keep_best(noisy, valid.flatten(1), share, self.config.tau)
+        return Selection(keep.view_as(valid), soft.view_as(valid), score)
 
     def _threshold(self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor) -> Selection:
         keep = probability = valid.to(torch.float32)

@@ -1,0 +1,124 @@
+"""Ask a trained LaIAR about clips: scores, kept tokens, their names, the transitions and what each is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whyact.data.packed import PackedClips, RelationBatch
+from whyact.data.types import RelationClip
+from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.evidence import (
+    Change,
+    list_changes,
+    name_tokens,
+    rank_changes,
+    removal_masks,
+    scores_without,
+    steady_names,
+)
+from whyact.laiar.runs import Run
+
+SWITCH = 0.15  # cost of a change of name, in cosine: a single doubtful frame is no transition
+
+
+@dataclass
+class Answer:
+    """What the video model says about one clip at its T sampled frames; arrays are (T,K) unless said otherwise.
+
+    ``positions`` (T,) are the sampled frames within the clip; ``labels`` the relation each kept token is named by,
+    -1 elsewhere; ``named`` the same token by token, for every valid token; ``free`` the nearest bank row of all.
+    ``changes`` come with their ``contribution`` and are ranked by it, transitions first.
+    """
+
+    clip: RelationClip
+    positions: np.ndarray
+    logits: np.ndarray
+    probabilities: np.ndarray
+    valid: np.ndarray
+    keep: np.ndarray
+    keep_probability: np.ndarray
+    importance: np.ndarray
+    labels: np.ndarray
+    named: np.ndarray
+    free: np.ndarray
+    similarity: np.ndarray
+    margin: np.ndarray
+    changes: list[Change]
+    contribution: list[float]
+
+    @property
+    def predicted(self) -> int:
+        """Return the likeliest action."""
+        return int(self.probabilities.argmax())
+
+
+def one(batch: RelationBatch, i: int) -> RelationBatch:
+    """Return the i-th clip of a batch as a batch of one."""
+    parts = {f.name: getattr(batch, f.name) for f in fields(batch)}
+    return RelationBatch(**{name: None if x is None else x[i : i + 1] for name, x in parts.items()})
+
+
+@torch.no_grad()
+def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = True) -> Iterator[Answer]:
+    """Answer each clip with the video model alone; the clips' relations are never looked at.
+
+    Args:
+        run: The trained model.
+        clips: Clips with all their frames; frames are sampled evenly, both ends included.
+        explain: Also compute contributions by exact removal.
+    """
+    packed = PackedClips(
+        [clip.without_relations() for clip in clips], slots=run.config.data.slots, window=run.config.data.window
+    )
+    for index, batch in evaluation_batches(packed, run.config.data.frames):
+        path = run.model.video(batch)
+        names = name_tokens(run.bank, path.tokens, batch.classes, len(run.vocabulary.relations))
+        importance = path.used if path.selection.score is None else path.selection.score
+        assert importance is not None
+        positions = packed.even_positions(index, run.config.data.frames)
+        logits = path.logits / run.temperature
+        for i, number in enumerate(index):
+            k = int(packed.slots[number])
+            keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k]
+            likely = names.likely[i, :, :k].numpy()
+            steady = [steady_names(likely[:, slot], keep[:, slot].numpy(), SWITCH) for slot in range(k)]
+            labels = np.stack(steady, 1) if k else np.full((len(positions[i]), 0), -1)
+            changes = list_changes(labels)
+            probabilities = logits[i].softmax(-1)
+            contribution: list[float] = []
+            if explain and changes:
+                best = int(probabilities.argmax())
+                single = one(batch, i)
+                single = replace(single, **{n: x[:, :, :k] for n, x in _tokens(single)}, classes=single.classes[:, :k])
+                removed = removal_masks(changes, len(labels), k)
+                without = scores_without(run.model, single, path.selection.keep[i, :, :k], removed, run.temperature)
+                drop = (probabilities[best] - without[:, best]).numpy()
+                order = rank_changes(changes, drop)
+                changes, contribution = [changes[j] for j in order], [float(drop[j]) for j in order]
+            yield Answer(
+                clip=clips[number],
+                positions=positions[i],
+                logits=logits[i].numpy(),
+                probabilities=probabilities.numpy(),
+                valid=valid.numpy(),
+                keep=keep.numpy(),
+                keep_probability=path.selection.probability[i, :, :k].numpy(),
+                importance=importance[i, :, :k].numpy(),
+                labels=labels,
+                named=np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1),
+                free=names.free[i, :, :k].numpy(),
+                similarity=names.similarity[i, :, :k].numpy(),
+                margin=names.margin[i, :, :k].numpy(),
+                changes=changes,
+                contribution=contribution,
+            )
+
+
+def _tokens(batch: RelationBatch) -> list[tuple[str, Tensor]]:
+    pairs = [(name, getattr(batch, name)) for name in ("boxes", "seen", "valid", "relations", "appearance")]
+    return [(name, x) for name, x in pairs if x is not None]

@@ -1,0 +1,118 @@
+"""An answer as the Prediction that JSON, the report and every reader see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from whyact.laiar.answers import Answer
+from whyact.laiar.runs import Run
+from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
+
+SHOWN = 12  # pieces of evidence listed
+
+
+def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
+    """Build the Prediction of one answered clip.
+
+    Args:
+        run: The model that answered.
+        answer: With contributions.
+        source: What the user typed.
+        data: Name of the data set that the clip came from.
+    """
+    clip, words = answer.clip, run.vocabulary
+    times = clip.times[answer.positions]
+    fps = 1.0 / float(np.diff(clip.times).mean()) if len(clip.times) > 1 else 0.0
+    order = np.argsort(-answer.probabilities, kind="stable")
+    card = run.card or {}
+    confidence = float(answer.probabilities.max())
+    notes = []
+    if not answer.valid.any():
+        notes.append("No pair of tracked objects was seen: the answer rests on nothing but habit.")
+    if clip.dropped_pairs:
+        notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were left out.")
+    if run.app_width:
+        notes.append(
+            "The video model read relation probabilities predicted from RGB by the annotation authors' network."
+        )
+    return Prediction(
+        id=clip.id,
+        target="" if clip.target is None else words.actions[clip.target],
+        video=VideoFacts(
+            path=source,
+            duration=float(clip.times[-1] - clip.times[0] + (1 / fps if fps else 0)) if len(clip.times) else 0.0,
+            fps=fps,
+            width=clip.image_size[0],
+            height=clip.image_size[1],
+            frames_decoded=len(clip.times),
+            frames_declared=len(clip.times),
+        ),
+        labels=[LabelScore(label=words.actions[c], score=float(answer.probabilities[c])) for c in order],
+        unsure=confidence < run.threshold,
+        threshold=run.threshold or None,
+        tokens_valid=int(answer.valid.sum()),
+        tokens_kept=int(answer.keep.sum()),
+        evidence=[_evidence(run, answer, times, i) for i in range(min(SHOWN, len(answer.changes)))],
+        tracks=[_track(run, answer, times, k) for k in range(answer.valid.shape[1])],
+        notes=notes,
+        provenance=Provenance(
+            method="laiar",
+            checkpoint=Path(run.path).name,
+            checkpoint_sha256=run.sha256,
+            trained_on=f"{card.get('data', '')}, {card.get('extra', {}).get('trained_on', '')}".strip(", "),
+            data=data,
+            split_sha256=card.get("split_sha256", ""),
+            sampler=f"{run.config.data.frames} evenly spaced frames with both ends",
+            seed=card.get("seed"),
+            versions=card.get("versions", {}),
+        ),
+    )
+
+
+def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
+    change, clip, words = answer.changes[i], answer.clip, run.vocabulary
+    before, after = (words.relations[c].replace("_", " ") for c in (change.before, change.after))
+    subject, obj = clip.slots[change.slot]
+    state = change.before == change.after
+    said = f"{before} {obj}" if state else f"{before} {obj} → {after} {obj}"
+    ends = [(change.t_before, change.slot), (change.t_after, change.slot)]
+    return Evidence(
+        kind="state" if state else "transition",
+        text=said,
+        start=float(times[change.t_before]),
+        end=float(times[change.t_after]),
+        contribution=answer.contribution[i],
+        label=words.actions[answer.predicted],
+        subject=subject,
+        object=obj,
+        track=change.slot,
+        from_state=words.relations[change.before],
+        to_state=words.relations[change.after],
+        similarity=float(min(answer.similarity[e] for e in ends)),
+        margin=float(min(answer.margin[e] for e in ends)),
+        rank=i + 1,
+    )
+
+
+def _track(run: Run, answer: Answer, times: np.ndarray, k: int) -> Track:
+    clip, words = answer.clip, run.vocabulary
+    points = []
+    for t in np.flatnonzero(answer.valid[:, k]):
+        p = answer.positions[t]
+        label = answer.labels[t, k] if answer.labels[t, k] >= 0 else answer.named[t, k]
+        points.append(
+            TrackPoint(
+                time=float(times[t]),
+                frame=int(clip.frames[p]),
+                label=words.relations[label] if label >= 0 else "",
+                similarity=float(answer.similarity[t, k]),
+                margin=float(answer.margin[t, k]),
+                keep_probability=float(answer.keep_probability[t, k]),
+                kept=bool(answer.keep[t, k]),
+                subject_box=tuple(float(x) for x in clip.subject_boxes[p, k]),  # type: ignore[arg-type]
+                object_box=tuple(float(x) for x in clip.object_boxes[p, k]),  # type: ignore[arg-type]
+            )
+        )
+    return Track(slot=k, subject=clip.slots[k][0], object=clip.slots[k][1], points=points)

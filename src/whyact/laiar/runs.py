@@ -1,0 +1,126 @@
+"""A trained LaIAR on disk: weights, settings, words, label bank and threshold, verified on load."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from whyact.data.types import Vocabulary
+from whyact.errors import UserError
+from whyact.laiar.config import Config
+from whyact.laiar.evidence import LabelBank
+from whyact.laiar.learner import build_model
+from whyact.laiar.model import LaIAR
+from whyact.training.checkpoint import load_checkpoint, save_checkpoint
+
+LANGUAGE = ("s.", "f_s.", "head_s.", "head_v2s.", "language_dt_former.")  # what answering never uses
+
+
+class _Words(msgspec.Struct):
+    objects: list[str]
+    relations: list[str]
+    actions: list[str]
+    allowed: list[tuple[str, str, list[str]]]
+    rules: list[tuple[str, str, str, str, list[str]]]
+
+
+@dataclass
+class Run:
+    """A trained model with everything that answering needs.
+
+    ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
+    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1.
+    """
+
+    model: LaIAR
+    vocabulary: Vocabulary
+    config: Config
+    bank: LabelBank
+    app_width: int
+    threshold: float = 0.0
+    temperature: float = 1.0
+    calibrated: str = ""
+    card: dict[str, Any] | None = None
+    path: str = ""
+    sha256: str = ""
+
+
+def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
+    """Write a run folder; ``card`` brings data, split_sha256, seed, metrics and what else there is to say."""
+    v = run.vocabulary
+    words = _Words(
+        list(v.objects),
+        list(v.relations),
+        list(v.actions),
+        [(a, b, list(names)) for (a, b), names in v.allowed.items()],
+        [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
+    )
+    extra = {
+        **card.pop("extra", {}),
+        "words": msgspec.to_builtins(words),
+        "app_width": run.app_width,
+        "threshold": run.threshold,
+        "temperature": run.temperature,
+        "calibrated": run.calibrated,
+    }
+    tensors = dict(run.model.state_dict())
+    if run.config.model.shared:  # the one DT-Former has two names in the module; store it once
+        tensors = {name: t for name, t in tensors.items() if not name.startswith("language_dt_former.")}
+    tensors |= {"bank.vectors": run.bank.vectors, "bank.triples": run.bank.triples}
+    return save_checkpoint(folder, tensors, asdict(run.config), {"method": "laiar", **card, "extra": extra})
+
+
+def load_run(folder: Path) -> Run:
+    """Read and verify a run folder. A checkpoint stripped of its language modules answers all the same.
+
+    Raises:
+        UserError: When it is missing, damaged, or not LaIAR's.
+    """
+    from whyact.data.types import Rule
+
+    found = load_checkpoint(folder)
+    if found.card["method"] != "laiar":
+        raise UserError(folder, found.card["method"], "a run of laiar")
+    try:
+        config = msgspec.convert(found.config, Config)
+        words = msgspec.convert(found.card["extra"]["words"], _Words)
+        extra = found.card["extra"]
+        vocabulary = Vocabulary(
+            tuple(words.objects),
+            tuple(words.relations),
+            tuple(words.actions),
+            {(a, b): tuple(names) for a, b, names in words.allowed},
+            tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
+        )
+        model = build_model(config, vocabulary, extra["app_width"])
+        tensors = dict(found.tensors)
+        bank = LabelBank(tensors.pop("bank.vectors"), tensors.pop("bank.triples"))
+        result = model.load_state_dict(tensors, strict=False)
+        missing = [name for name in result.missing_keys if not name.startswith(LANGUAGE)]
+        if missing or result.unexpected_keys:
+            raise UserError(folder, f"{missing or result.unexpected_keys}", "the tensors of this model")
+    except (msgspec.ValidationError, KeyError, RuntimeError) as error:
+        raise UserError(folder, str(error).splitlines()[0], "a run that this whyact can read") from error
+    return Run(
+        model.eval(),
+        vocabulary,
+        config,
+        bank,
+        extra["app_width"],
+        extra["threshold"],
+        extra["temperature"],
+        extra["calibrated"],
+        found.card,
+        str(folder),
+        found.sha256,
+    )
+
+
+def threads() -> None:
+    """Set one thread and flush denormals: what a model of this size is fastest with."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)

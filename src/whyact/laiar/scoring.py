@@ -1,0 +1,231 @@
+"""How good a trained LaIAR is: accuracy, naming, transitions, faithfulness, calibration. The one place that
+holds answers against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from whyact.data.packed import PackedClips
+from whyact.data.types import RelationClip
+from whyact.laiar.answers import Answer, one
+from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.evidence import scores_without
+from whyact.laiar.runs import Run
+from whyact.laiar.two_stage import predicted_relations
+from whyact.metrics.calibration import expected_calibration_error, top_label
+from whyact.metrics.explanation import changing_slots, kept_tokens, naming_accuracy, selection_quality
+from whyact.metrics.faithfulness import SHARES, comprehensiveness, deletion_auc, insertion_auc, sufficiency, tokens_at
+from whyact.metrics.recall import mean_recall
+from whyact.metrics.selective import at_threshold, aurc, risk_coverage
+from whyact.metrics.transitions import (
+    RuleTransition,
+    Transition,
+    defining_transitions,
+    rule_transitions,
+    transition_accuracy,
+)
+
+
+def score_answers(run: Run, answers: Sequence[Answer], *, null: str = "null") -> dict[str, Any]:
+    """Score answers whose clips carry relations and targets.
+
+    Returns:
+        Numbers in 0..1 unless the name says otherwise; NaN becomes ``None``.
+    """
+    target = np.array([_target(a) for a in answers])
+    predicted = np.array([a.predicted for a in answers])
+    actions = run.vocabulary.actions
+    recall = mean_recall(target, predicted, len(actions), actions.index(null) if null in actions else None)
+    valid, keep = [a.valid for a in answers], [a.keep for a in answers]
+    kept = kept_tokens(keep, valid)
+    true = [_true_labels(a) for a in answers]
+    naming = _naming(answers, true, keep=False)
+    naming_kept = _naming(answers, true, keep=True)
+    relations = [_relations(a) for a in answers]
+    moving = [np.broadcast_to(changing_slots(r, v), v.shape) for r, v in zip(relations, valid, strict=True)]
+    chosen = selection_quality(keep, valid, moving)
+    confidence, correct = top_label(np.stack([a.probabilities for a in answers]), target)
+    operating = at_threshold(confidence, correct, run.threshold)
+    named = transition_scores(run, answers)
+    return _plain(
+        {
+            "clips": len(answers),
+            "mAR": recall.with_null,
+            "mAR_without_null": recall.without_null,
+            "mAR_weighted": recall.weighted,
+            "recall": dict(zip(actions, recall.per_class.tolist(), strict=True)),
+            "keep_ratio": kept.ratio,
+            "num": kept.num,
+            "tokens": kept.valid,
+            "keep_changing": chosen.recall,
+            "keep_unchanging": chosen.elsewhere,
+            "naming": naming.micro,
+            "naming_macro": naming.macro,
+            "naming_kept": naming_kept.micro,
+            **named,
+            "ece": expected_calibration_error(confidence, correct),
+            "aurc": aurc(confidence, correct),
+            "coverage": operating.coverage,
+            "risk": operating.risk,
+            "risk_coverage": _curve(confidence, correct),
+        }
+    )
+
+
+def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
+    """Score the stated transitions of correctly recognised clips whose action has a true transition."""
+    stated, true = [], []
+    for answer in answers:
+        if answer.predicted != answer.clip.target:
+            continue
+        truth = true_transitions(run, answer)
+        if truth:
+            stated.append([stated_transition(run, answer, i) for i in range(len(answer.changes))])
+            true.append(truth)
+    top = transition_accuracy(stated, true)
+    top3 = transition_accuracy(stated, true, top=3)
+    return {
+        "transition_accuracy": top.pair,
+        "transition_accuracy_classes": top.named,
+        "transition_accuracy_top3": top3.pair,
+        "transition_clips": top.clips,
+    }
+
+
+def stated_transition(run: Run, answer: Answer, i: int) -> Transition:
+    """Return the i-th change of an answer as the metrics state it."""
+    change, words = answer.changes[i], run.vocabulary
+    clip = answer.clip
+    return Transition(
+        words.objects[clip.subject_class[change.slot]],
+        words.objects[clip.object_class[change.slot]],
+        words.relations[change.before],
+        words.relations[change.after],
+        clip.slots[change.slot],
+    )
+
+
+def true_transitions(run: Run, answer: Answer) -> set[Transition]:
+    """Return the transitions that truly make the clip's action, at the sampled frames."""
+    clip = answer.clip
+    k = answer.valid.shape[1]
+    found: list[RuleTransition] = rule_transitions(
+        _relations(answer), answer.valid, clip.subject_class[:k], clip.object_class[:k], run.vocabulary
+    )
+    action = run.vocabulary.actions[_target(answer)]
+    return defining_transitions(
+        found, action, clip.subject_class[:k], clip.object_class[:k], clip.slots[:k], run.vocabulary
+    )
+
+
+@torch.no_grad()
+def faithfulness(run: Run, answers: Sequence[Answer], *, seed: int = 0) -> dict[str, float]:
+    """Remove and insert tokens by importance and at random, exactly, and compare the predicted score's curves.
+
+    Importance is the selectors' score (or class attention without selectors); the selection itself stays frozen.
+    """
+    random = np.random.default_rng(seed)
+    packed = PackedClips(
+        [a.clip.without_relations() for a in answers], slots=run.config.data.slots, window=run.config.data.window
+    )
+    curves: dict[str, list[np.ndarray]] = {name: [] for name in ("delete", "delete_random", "insert", "insert_random")}
+    full = []
+    steps = (0.0, *SHARES, 1.0)
+    for index, batch in evaluation_batches(packed, run.config.data.frames):
+        for i, number in enumerate(index):
+            answer = answers[number]
+            t, k = batch.valid.shape[1:]
+            where = np.flatnonzero(batch.valid[i].numpy())
+            if not len(where):
+                continue
+            keep = torch.zeros(t, k)
+            keep[:, : answer.keep.shape[1]] = torch.from_numpy(answer.keep.astype(np.float32))
+            worth = np.full((t, k), -np.inf)
+            worth[:, : answer.keep.shape[1]] = answer.importance + 1e3 * answer.keep
+            orders = {"": where[np.argsort(-worth.ravel()[where], kind="stable")], "_random": random.permutation(where)}
+            counts = tokens_at(np.array(steps), np.array([len(where)]))[0]
+            masks = []
+            for order in orders.values():
+                for n in counts:
+                    first = np.zeros(t * k, dtype=bool)
+                    first[order[:n]] = True
+                    rest = np.zeros(t * k, dtype=bool)
+                    rest[order[n:]] = True
+                    masks += [first, rest]  # delete the first n; insert only the first n
+            removed = torch.from_numpy(np.stack(masks)).view(-1, t, k)
+            scores = scores_without(run.model, one(batch, i), keep, removed, run.temperature)[:, answer.predicted]
+            table = scores.numpy().reshape(2, len(steps), 2)
+            for row, name in enumerate(orders):
+                curves[f"delete{name}"].append(table[row, :, 0])
+                curves[f"insert{name}"].append(table[row, :, 1])
+            full.append(answer.probabilities[answer.predicted])
+    if not full:
+        return {}
+    p = {name: np.stack(rows) for name, rows in curves.items()}
+    whole = np.array(full)
+    inner = slice(1, -1)
+    return _plain(
+        {
+            "comprehensiveness": comprehensiveness(whole, p["delete"][:, inner]).mean(),
+            "comprehensiveness_random": comprehensiveness(whole, p["delete_random"][:, inner]).mean(),
+            "sufficiency": sufficiency(whole, p["insert"][:, inner]).mean(),
+            "sufficiency_random": sufficiency(whole, p["insert_random"][:, inner]).mean(),
+            "deletion": deletion_auc(p["delete"], np.array(steps)).mean(),
+            "deletion_random": deletion_auc(p["delete_random"], np.array(steps)).mean(),
+            "insertion": insertion_auc(p["insert"], np.array(steps)).mean(),
+            "insertion_random": insertion_auc(p["insert_random"], np.array(steps)).mean(),
+        }
+    )
+
+
+@torch.no_grad()
+def language_recall(run: Run, clips: Sequence[RelationClip], prior: torch.Tensor | None = None) -> float:
+    """Return the language model's mAR on true relations, or with ``prior`` on predicted ones (two-stage)."""
+    packed = PackedClips(clips, slots=run.config.data.slots, window=run.config.data.window)
+    predicted, target = [], []
+    for _, batch in evaluation_batches(packed, run.config.data.frames):
+        batch = batch if prior is None else predicted_relations(batch, prior)
+        predicted.append(run.model.language(batch).logits.argmax(-1).numpy())
+        target.append(batch.target.numpy())
+    return mean_recall(np.concatenate(target), np.concatenate(predicted), len(run.vocabulary.actions)).with_null
+
+
+def _target(answer: Answer) -> int:
+    if answer.clip.target is None:
+        raise ValueError(f"clip {answer.clip.id} has no target to be scored against")
+    return answer.clip.target
+
+
+def _relations(answer: Answer) -> np.ndarray:
+    if answer.clip.relations is None:
+        raise ValueError(f"clip {answer.clip.id} has no relations to be scored against")
+    return answer.clip.relations[answer.positions][:, : answer.valid.shape[1]]
+
+
+def _true_labels(answer: Answer) -> np.ndarray:
+    relations = _relations(answer)
+    return np.where(answer.valid & (relations.sum(-1) == 1), relations.argmax(-1), -1)
+
+
+def _naming(answers: Sequence[Answer], true: Sequence[np.ndarray], *, keep: bool) -> Any:
+    pairs = [(t[m], a.named[m]) for a, t in zip(answers, true, strict=True) for m in [(t >= 0) & (a.keep | (not keep))]]
+    labels = 1 + max((int(t.max(initial=0)) for t, _ in pairs), default=0)
+    return naming_accuracy(np.concatenate([t for t, _ in pairs]), np.concatenate([n for _, n in pairs]), labels)
+
+
+def _curve(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[float, float]]:
+    curve = risk_coverage(confidence, correct)
+    return [(round(float(c), 4), round(float(r), 4)) for c, r in zip(curve.coverage, curve.risk, strict=True)]
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy numbers into Python's, NaN into None."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, float | np.floating):
+        return None if np.isnan(value) else float(value)
+    return int(value) if isinstance(value, np.integer) else value

@@ -1,0 +1,202 @@
+"""LaIAR as the verbs use it: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whyact.data.packed import PackedClips
+from whyact.data.relations import read_relations
+from whyact.data.types import RelationClip, Vocabulary
+from whyact.errors import UserError
+from whyact.laiar.answers import answer_clips
+from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.evidence import build_bank
+from whyact.laiar.explain import explain
+from whyact.laiar.learner import appearance_width, learn
+from whyact.laiar.runs import Run, load_run, save_run, threads
+from whyact.laiar.scoring import faithfulness, language_recall, score_answers
+from whyact.laiar.two_stage import relation_prior
+from whyact.metrics.calibration import fit_temperature, top_label
+from whyact.metrics.selective import choose_threshold
+from whyact.prediction import Prediction
+from whyact.training.checkpoint import check_run_folder
+
+__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
+
+OPTIONS: dict[str, str] = {}
+TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
+
+
+def train_run(
+    clips: Sequence[RelationClip],
+    vocabulary: Vocabulary,
+    config: Config,
+    *,
+    seed: int,
+    progress: bool = False,
+    resume_dir: Path | None = None,
+) -> Run:
+    """Train a model and build its label bank.
+
+    Raises:
+        UserError: When a clip has no relations or no target, or every class but one is missing.
+    """
+    for clip in clips:
+        if clip.relations is None or clip.target is None:
+            raise UserError(f"clip {clip.id}", None, "relations and an action, which training needs")
+    threads()
+    model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
+    kept = result.history[-1].get("keep") if result.history else None
+    packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
+    bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
+    run = Run(model, vocabulary, config, bank, appearance_width(clips))
+    share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
+    if share < 0.1:
+        print(
+            f"warning: the token selectors keep {share:.0%} of the tokens (training: {kept}); they have collapsed. "
+            "Next: raise --select.share, or use --preset default",
+            file=sys.stderr,
+        )
+    return run
+
+
+def calibrate(
+    clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config, *, seed: int, progress: bool = False
+) -> tuple[float, float, str]:
+    """Choose temperature and threshold on training groups that a second model never saw.
+
+    Each of up to three groups (subjects) in turn is held out of a training on the others.
+
+    Returns:
+        Temperature, threshold and a sentence about how they were chosen.
+    """
+    groups = sorted({clip.group for clip in clips})
+    if len(groups) < 2:
+        return 1.0, 0.0, "not calibrated: one group of training clips"
+    logits, target = [], []
+    for group in groups[:3]:
+        inner = [c for c in clips if c.group != group]
+        run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+        held = [c for c in clips if c.group == group]
+        logits += [a.logits for a in answer_clips(run, held, explain=False)]
+        target += [c.target for c in held]
+    return (*choose(np.stack(logits), np.array(target)), f"on {len(groups[:3])} held-out training groups")
+
+
+def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return the temperature and the confidence threshold chosen on held-out logits (N,C) and targets (N,)."""
+    temperature = float(fit_temperature(logits, target))
+    scaled = logits / temperature
+    p = np.exp(scaled - scaled.max(1, keepdims=True))
+    confidence, correct = top_label(p / p.sum(1, keepdims=True), target)
+    point = choose_threshold(confidence, correct, TARGET_RISK)
+    return temperature, float(point.threshold) if np.isfinite(point.threshold) else 1.0
+
+
+def train(
+    data: str,
+    root: Path | None,
+    out: Path,
+    *,
+    config: Config,
+    fold: int = 1,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train on the training side of a fold, measure on its test side, and save the run.
+
+    Raises:
+        UserError: For bad data, an unknown fold or a folder that is not a run's.
+    """
+    check_run_folder(out)
+    found = read_relations(data, root, rgb_relations=config.data.rgb_relations, slots=config.data.slots)
+    train_clips, test_clips = found.fold(fold)
+    run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
+    if config.optim.calibrate:
+        run.temperature, run.threshold, run.calibrated = calibrate(
+            train_clips, found.vocabulary, config, seed=seed, progress=progress
+        )
+    scores = score_answers(run, list(answer_clips(run, test_clips)))
+    groups = ", ".join(sorted({clip.group for clip in train_clips}))
+    card = {
+        "data": data,
+        "split_sha256": found.split_sha256(fold),
+        "licence": "Apache-2.0",
+        "seed": seed,
+        "metrics": {k: scores[k] for k in ("mAR", "keep_ratio", "transition_accuracy", "naming", "ece")},
+        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {groups}"},
+    }
+    save_run(run, out, dict(card))
+    return card
+
+
+def evaluate(
+    run: Path, data: str, root: Path | None, *, fold: int | None = None, progress: bool = True
+) -> dict[str, Any]:
+    """Measure a run on the test side of a fold (its own by default): accuracy, explanation, calibration.
+
+    Raises:
+        UserError: For a damaged run, bad data or another vocabulary than the run's.
+    """
+    threads()
+    loaded = load_run(run)
+    own = (loaded.card or {}).get("extra", {}).get("fold", 1)
+    found = _read(loaded, data, root)
+    train_clips, test_clips = found.fold(own if fold is None else fold)
+    answers = list(answer_clips(loaded, test_clips))
+    scores = score_answers(loaded, answers)
+    scores |= faithfulness(loaded, answers)
+    if loaded.config.loss.scheme:
+        scores["language_mAR"] = language_recall(loaded, test_clips)
+        if loaded.app_width:
+            scores["two_stage_mAR"] = language_recall(loaded, test_clips, relation_prior(train_clips, found.vocabulary))
+    return scores
+
+
+def predict(
+    inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True
+) -> list[Prediction]:
+    """Answer annotated clips by name.
+
+    Args:
+        inputs: Clip names, ``SUBJECT/ACTIVITY/VIDEO/START-END``.
+        run: A run folder; ``None`` for the model of the demo, which this installation trains in ``whyact demo``.
+        options: ``data`` and ``root``.
+
+    Raises:
+        UserError: For an unknown clip, a missing model or bad data.
+    """
+    threads()
+    if run is None:
+        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
+    loaded = load_run(run)
+    data = options.get("data") or str((loaded.card or {}).get("data"))
+    root = Path(options["root"]) if "root" in options else None
+    out = []
+    for name in inputs:
+        found = _read(loaded, data, root, only=name)
+        for answer in answer_clips(loaded, found.clips):
+            out.append(explain(loaded, answer, source=name, data=data))
+    return out
+
+
+def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
+    found = read_relations(
+        data, root, rgb_relations=run.config.data.rgb_relations, slots=run.config.data.slots, only=only
+    )
+    ours, theirs = run.vocabulary, found.vocabulary
+    if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):
+        raise UserError("--data", data, f"the words that {run.path} was trained on", "give the --root it was trained on")
+    return found
+
+
+def with_modality(config: Config, rgb_relations: bool) -> Config:
+    """Return the settings reading RGB relation scores or not."""
+    return replace(config, data=replace(config.data, rgb_relations=rgb_relations))
