@@ -137,13 +137,7 @@ def _paper_literal() -> Config:
     return replace(
         base,
         model=replace(
-            base.model,
-            geometry=False,
-            post_proj=False,
-            gpo_knots=0,
-            position="full",
-            attention="joint",
-            gate="multiply",
+            base.model, geometry=False, post_proj=False, gpo_knots=0, position="full", attention="joint", gate="multiply"
         ),
         select=replace(
             base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0
