@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from whyact.data import activitynet, thumos14
+from whyact.data.untrimmed import summary
 from whyact.errors import UserError
 
 REAL = Path(os.environ.get("WHYACT_DATA", "/nonexistent")) / "thumos14"
@@ -113,5 +114,16 @@ def test_the_real_arrays_count_as_published():
     assert sum(len(video.segments) for video in found.train) == 3007
     assert sum(len(video.segments) for video in found.test) == 3358
     assert (len(found.ambiguous), sum(map(len, found.ambiguous.values()))) == (37, 99)
+    said = summary(found)
+    assert [said[side]["segments_past_the_end"] for side in ("train", "test")] == [4, 26]
+    assert [said[side]["labels_unlike_segments"] for side in ("train", "test")] == [8, 20]
     empty = [video.id for video in found.videos if not video.labels]
     assert empty == ["video_test_0000270"]
+
+
+def test_the_summary_counts_what_disagrees(tmp_path):
+    found = summary(thumos14.load(write(tmp_path, labels=(["A"], ["A", "A"]))))
+    assert found["train"]["segments"] == 1
+    assert found["test"]["labels_unlike_segments"] == 1  # the video says A and B, the segments A alone
+    assert (found["ambiguous_videos"], found["ambiguous_spans"]) == (1, 2)
+    assert found["train"]["segments_past_the_end"] == 0

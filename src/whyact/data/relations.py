@@ -12,7 +12,9 @@ NAMES = ("cad120", "homeworld")
 HOMEWORLD_SEED = 7
 
 
-def read_relations(name: str, root: Path | None, *, rgb_relations: bool, slots: int, only: str | None = None) -> cad120.Cad120:
+def read_relations(
+    name: str, root: Path | None, *, rgb_relations: bool, slots: int, only: str | None = None
+) -> cad120.Cad120:
     """Read a data set of relation clips.
 
     Args:
