@@ -5,8 +5,8 @@ A Python loop over clips would cost more than the model; here a batch is a handf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -36,10 +36,21 @@ class RelationBatch:
         """Return the batch as the video model may see it."""
         return RelationBatch(self.boxes, self.seen, self.classes, self.valid, self.target, None, self.appearance)
 
+    def map(self, function: Callable[[Tensor], Tensor]) -> RelationBatch:
+        """Return the batch with ``function`` applied to every tensor."""
+        return RelationBatch(
+            boxes=function(self.boxes),
+            seen=function(self.seen),
+            classes=function(self.classes),
+            valid=function(self.valid),
+            target=function(self.target),
+            relations=None if self.relations is None else function(self.relations),
+            appearance=None if self.appearance is None else function(self.appearance),
+        )
+
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
-        moved = {name: value.to(device) for name, value in vars(self).items() if value is not None}
-        return replace(self, **moved)
+        return self.map(lambda x: x.to(device))
 
     def __len__(self) -> int:
         return len(self.target)

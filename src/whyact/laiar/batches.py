@@ -31,7 +31,7 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[RelationBatch]:
         random = np.random.default_rng(int(torch.randint(2**31, (1,))))
-        data, size = self.config.data, self.config.optim.batch
+        data = self.config.data
         order = random.permutation(len(self.packed))
         # Clips with as many slots together: padding costs time. Shuffled within wide bands, so batches still vary.
         bands = np.argsort(self.packed.slots[order] + random.uniform(-3, 3, len(order)), kind="stable")
@@ -51,7 +51,6 @@ class TrainingBatches:
                 drop_boxes=data.drop_boxes,
                 drop_slots=data.drop_slots,
             )
-        assert size > 0
 
 
 def evaluation_batches(packed: PackedClips, frames: int, size: int = 64) -> Iterator[tuple[np.ndarray, RelationBatch]]:

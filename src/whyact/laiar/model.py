@@ -59,7 +59,7 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
     both = there.prod(-1, keepdim=True)  # (B,T,K,1)
     scale = size.prod(-1).sqrt()  # (B,T,K,2) geometric mean side
     offset = (centre[..., 1, :] - centre[..., 0, :]) / scale.mean(-1, keepdim=True)
-    between = (torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :]))
+    between = torch.maximum(low[..., 0, :], low[..., 1, :]) - torch.minimum(high[..., 0, :], high[..., 1, :])
     gap = between.clamp_min(0).norm(dim=-1, keepdim=True) / scale.mean(-1, keepdim=True)
     inside = (-between).clamp_min(0).prod(-1, keepdim=True) / size.prod(-1)  # (B,T,K,2) share of each box
     ratio = (scale[..., :1] / scale[..., 1:]).log()
@@ -68,7 +68,9 @@ def box_geometry(boxes: Tensor, seen: Tensor) -> Tensor:
 
     def motion(x: Tensor, known: Tensor) -> Tensor:
         step = (x[:, 1:] - x[:, :-1]) * (known[:, 1:] * known[:, :-1])
-        return torch.cat([F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1)
+        return torch.cat(
+            [F.pad(step, (0, 0) * (x.dim() - 2) + (1, 0)), F.pad(step, (0, 0) * (x.dim() - 2) + (0, 1))], -1
+        )
 
     moved = motion(centre.flatten(-2), there.repeat_interleave(2, -1)) * 10
     return torch.cat([still, pair, there, motion(gap / 4, both), moved], -1)
@@ -105,7 +107,9 @@ class VisualRelation(nn.Module):
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return v (B,T,K,d_v); padded pairs are zero, and BatchNorm never sees them."""
         valid = batch.valid
-        rows = [self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))]
+        rows = [
+            self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))
+        ]
         if self.w_geometry is not None:
             rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen)[valid]))
         if self.w_app is not None:
@@ -179,8 +183,10 @@ class GPO(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Pool x (B,N,D) over the valid elements of mask (B,N): (B,D); all-invalid rows give zeros."""
-        ranked = x.masked_fill(~mask[..., None], -1e4).sort(1, descending=True)[0].masked_fill(
-            torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0
+        ranked = (
+            x.masked_fill(~mask[..., None], -1e4)
+            .sort(1, descending=True)[0]
+            .masked_fill(torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0)
         )
         return torch.einsum("bn,bnd->bd", self.weights(mask.sum(1), x.shape[1]), ranked)
 
@@ -275,7 +281,7 @@ class DTFormer(nn.Module):
             self.slot_position = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, slots, d), std=config.position_std))
         self.cls = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, 1, d), std=0.02))
         self.selectors = TokenSelectors(d, select)
-        slotwise = max(1, config.layers // 2) if config.attention == "slot_then_joint" else 0
+        slotwise = config.layers // 2 if config.attention == "slot_then_joint" else 0
         self.slot_blocks = nn.ModuleList(Block(config) for _ in range(slotwise))
         self.joint_blocks = nn.ModuleList(Block(config) for _ in range(config.layers - slotwise))
         self.norm = nn.LayerNorm(d)
@@ -344,7 +350,15 @@ class LaIAR(nn.Module):
     """The whole system. Inference uses :meth:`video` alone; :meth:`language` guides it in training."""
 
     def __init__(
-        self, config: ModelConfig, select: SelectConfig, *, objects: int, relations: int, classes: int, frames: int, slots: int
+        self,
+        config: ModelConfig,
+        select: SelectConfig,
+        *,
+        objects: int,
+        relations: int,
+        classes: int,
+        frames: int,
+        slots: int,
     ) -> None:
         super().__init__()
         self.config, d = config, config.width
@@ -357,7 +371,15 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(d, classes), nn.Linear(d, classes), nn.Linear(d, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
-    def video(self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None, gather: bool = False) -> Path:
+    def video(
+        self,
+        batch: RelationBatch,
+        *,
+        progress: float = 1.0,
+        gated: bool = True,
+        keep: Tensor | None = None,
+        gather: bool = False,
+    ) -> Path:
         """Run the video model (Eq. 1, 3-7). It never reads ``batch.relations``.
 
         Args:
@@ -365,13 +387,17 @@ class LaIAR(nn.Module):
             progress: Share of training done, 0..1; sets the selectors' schedule.
             gated: Let the selectors drop tokens; off, they score them only.
             keep: (B,T,K) a fixed selection in place of the selectors' own.
-            gather: Really drop the other tokens instead of masking them (evaluation).
+            gather: Really drop the other tokens instead of masking them (evaluation; the multiplying gate cannot).
         """
-        path = self._path(self.v(batch), batch.valid, self.f_v, self.dt_former, self.head_v, progress, gated, keep, gather)
+        path = self._path(
+            self.v(batch), batch.valid, self.f_v, self.dt_former, self.head_v, progress, gated, keep, gather
+        )
         path.v2s_logits = self.head_v2s(path.z)
         return path
 
-    def language(self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None) -> Path:
+    def language(
+        self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None
+    ) -> Path:
         """Run the language model over the scene graph (Eq. 2-7)."""
         return self._path(
             self.s(batch), batch.valid, self.f_s, self.language_dt_former, self.head_s, progress, gated, keep, False
@@ -396,7 +422,7 @@ class LaIAR(nn.Module):
             selection = Selection(keep.to(x0.dtype) * valid, selection.probability)
         if self.config.leak_free:
             x0 = former.positioned(encoder(x, selection.keep.detach() > 0))
-        if gather:
+        if gather and self.config.gate == "mask":  # the multiplying gate leaves a trace of what it drops
             z, used = former.forward_gathered(x0, selection.keep), None
         else:
             z, used = former(x0, selection.keep, valid)

@@ -58,7 +58,9 @@ def keep_best(score: Tensor, valid: Tensor, share: float, tau: float) -> tuple[T
     n = valid.sum(1, keepdim=True)
     count = (n * share - 1e-4).ceil().clamp_min(1).long()
     ranked, order = score.masked_fill(~valid, -torch.inf).sort(dim=1, descending=True, stable=True)
-    rank = torch.empty_like(order).scatter_(1, order, torch.arange(score.shape[1], device=score.device).expand_as(order))
+    rank = torch.empty_like(order).scatter_(
+        1, order, torch.arange(score.shape[1], device=score.device).expand_as(order)
+    )
     hard = (rank < count) & valid
     last = ranked.gather(1, (count - 1).clamp_max(score.shape[1] - 1))
     following = ranked.gather(1, count.clamp_max(score.shape[1] - 1))
@@ -172,7 +174,7 @@ class TokenSelectors(nn.Module):
             probability = probability * torch.sigmoid(logits)
         if not self.training:  # an empty selection explains nothing: keep the likeliest token
             empty = (keep.flatten(1).sum(1) == 0) & valid.flatten(1).any(1)
-            best = probability.flatten(1).argmax(1)
+            best = probability.masked_fill(~valid, -1).flatten(1).argmax(1)  # valid even where all round to 0
             one = F.one_hot(best, keep.flatten(1).shape[1]).view_as(keep) * valid
             keep = torch.where(empty[:, None, None], one.to(keep.dtype), keep)
         return Selection(keep, probability)
