@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact.data.feature_files import SNIPPET_SECONDS, FeatureFolder, open_folder
 from whyact.data.untrimmed import UntrimmedSet, annotations_from_arrays, read_arrays
 from whyact.errors import UserError
 
@@ -30,6 +31,20 @@ def load(root: Path | str, version: str = "1.3") -> UntrimmedSet:
             classes, videos = annotations_from_arrays(folder, read_arrays(folder))
             return UntrimmedSet(f"activitynet-{version}", classes, videos, "train", "validation")
     raise UserError(root, None, f"the {name} annotation arrays (videoname.npy, ...)", "point --root at their folder")
+
+
+def feature_folder(root: Path | str, version: str = "1.3") -> FeatureFolder:
+    """Find the published features: I3D under ``ActivityNet<version>/{train,test}``, CLIP under ``Anet_CLIP``.
+
+    A folder in our own layout (``features/``) does as well.
+    """
+    root = Path(root)
+    base = root / f"ActivityNet{version}"
+    i3d = tuple(folder for part in ("train", "test") if (folder := base / part).is_dir())
+    if not i3d:
+        return open_folder(root)
+    clip = root / "Anet_CLIP"
+    return FeatureFolder((i3d,), (clip,) if clip.is_dir() else (), SNIPPET_SECONDS)
 
 
 def prompt_name(name: str) -> str:

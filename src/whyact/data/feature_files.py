@@ -31,15 +31,22 @@ LAYOUTS = (("features",), ("rgb", "flow"))
 
 @dataclass(frozen=True)
 class FeatureFolder:
-    """Where a folder keeps its streams, and how long a snippet lasts (s)."""
+    """Where each stream is kept (folders searched in turn), and how long a snippet lasts (s)."""
 
-    streams: tuple[Path, ...]
-    target: Path | None
+    streams: tuple[tuple[Path, ...], ...]
+    target: tuple[Path, ...]
     snippet_seconds: float
 
     def names(self) -> list[str]:
         """Return the videos that have a file in the first stream, sorted."""
-        return sorted(path.stem for path in self.streams[0].glob("*.npy"))
+        return sorted({path.stem for folder in self.streams[0] for path in folder.glob("*.npy")})
+
+    def widths(self, name: str) -> tuple[int, int]:
+        """Return the channels of both streams as one video has them; a single stream of 2048 is two of 1024 (I3D)."""
+        widths = [read_features(_find(folders, name)).shape[1] for folders in self.streams]
+        if len(widths) == 2:
+            return widths[0], widths[1]
+        return (1024, 1024) if widths[0] == 2048 else (widths[0], 0)
 
     def read(self, annotation: Annotation, with_target: bool = True) -> FeatureSequence:
         """Return the features of one video. One stream stays memory-mapped; two are joined in memory.
@@ -48,20 +55,29 @@ class FeatureFolder:
             UserError: When a file is missing, the streams disagree in length, or a value is not finite.
         """
         name = annotation.id
-        arrays = [read_features(folder / f"{name}.npy") for folder in self.streams]
+        arrays = [read_features(_find(folders, name)) for folders in self.streams]
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise UserError(f"video {name}", lengths, "streams of the same number of snippets", "extract them again")
         features = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
         target = None
-        if with_target and self.target is not None:
-            target = read_features(self.target / f"{name}.npy")
+        if with_target and self.target:
+            path = _find(self.target, name)
+            target = read_features(path)
             if len(target) < len(features):
-                raise UserError(
-                    self.target / f"{name}.npy", len(target), f"at least {len(features)} rows, as the features have"
-                )
+                raise UserError(path, len(target), f"at least {len(features)} rows, as the features have")
             target = target[: len(features)]
+        end = max((end for _, end, _ in annotation.segments), default=0.0)
+        length = len(features) * self.snippet_seconds
+        if annotation.segments and end > 2 * length + 60:
+            found = f"segments until {end:.0f} s, features for {length:.0f} s"
+            raise UserError(f"video {name}", found, "features and annotation of the same video")
         return sequence(annotation, features, self.snippet_seconds, target)
+
+
+def _find(folders: Sequence[Path], name: str) -> Path:
+    paths = [folder / f"{name}.npy" for folder in folders]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def sequence(
@@ -74,7 +90,7 @@ def sequence(
     return FeatureSequence(
         id=annotation.id,
         features=features,
-        times=np.arange(len(features)) * snippet_seconds,
+        times=np.arange(len(features), dtype=np.float64) * snippet_seconds,
         rate=1.0 / snippet_seconds,
         second=target,
         target=annotation.labels,
@@ -115,9 +131,9 @@ def open_folder(root: Path | str) -> FeatureFolder:
         )
     target = root / "clip"
     return FeatureFolder(
-        tuple(root / name for name in streams),
-        target if target.is_dir() else None,
-        _snippet_seconds(root / "features.json"),
+        tuple((root / name,) for name in streams),
+        (target,) if target.is_dir() else (),
+        read_snippet_seconds(root / "features.json"),
     )
 
 
@@ -158,7 +174,8 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
 
 
-def _snippet_seconds(path: Path) -> float:
+def read_snippet_seconds(path: Path) -> float:
+    """Return the length of a snippet (s) that ``features.json`` states; 0.64 where there is no such file."""
     if not path.is_file():
         return SNIPPET_SECONDS
     try:

@@ -136,7 +136,9 @@ def _splice(
         choices.append(int((choices[0] + rng.integers(1, len(classes))) % len(classes)))
     background = [j for label in BACKGROUND for j in side.get(label, [])]
     length = int(rng.integers(*spec.length, endpoint=True))
-    rows, segments, at = [], [], 0
+    rows: list[NDArray[np.float32]] = []
+    segments: list[tuple[float, float, int]] = []
+    at = 0
 
     def take(pool: list[int], wanted: int) -> int:
         taken = 0

@@ -113,7 +113,7 @@ def _numpy_constructors() -> dict[str, Any]:
     # ndarray.__reduce__ names its own rebuilder: taken from there, it needs no private import.
     return {
         "_reconstruct": np.empty(0).__reduce__()[0],
-        "scalar": np.float64(0).__reduce__()[0],  # type: ignore[no-untyped-call]
+        "scalar": np.float64(0).__reduce__()[0],
     }
 
 

@@ -115,7 +115,7 @@ class _World:
 def _place(
     rng: np.random.Generator, spec: SyntheticSpec, length: int, choices: list[int]
 ) -> list[tuple[int, int, int]]:
-    segments = []
+    segments: list[tuple[int, int, int]] = []
     start = int(rng.integers(*spec.first_start, endpoint=True))
     while True:
         end = start + int(rng.integers(*spec.segment, endpoint=True))

@@ -134,3 +134,29 @@ def annotations_from_arrays(
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def summary(found: UntrimmedSet) -> dict[str, Any]:
+    """Return what ``whyact data check`` says: counts, and where annotations disagree with themselves."""
+
+    def side(videos: tuple[Annotation, ...]) -> dict[str, Any]:
+        return {
+            "videos": len(videos),
+            "segments": sum(len(video.segments) for video in videos),
+            "several_labels": sum(len(video.labels) > 1 for video in videos),
+            "without_label": [video.id for video in videos if not video.labels],
+            "labels_unlike_segments": sum(
+                bool(video.segments) and set(video.labels) != {c for _, _, c in video.segments} for video in videos
+            ),
+            "segments_past_the_end": sum(end > v.duration > 0 for v in videos for _, end, _ in v.segments),
+        }
+
+    return {
+        "data": found.name,
+        "classes": len(found.classes),
+        "train": side(found.train),
+        "test": side(found.test),
+        "ambiguous_spans": sum(map(len, found.ambiguous.values())),
+        "ambiguous_videos": len(found.ambiguous),
+        "split_sha256": found.sha256(),
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -39,12 +39,16 @@ class StandInTower(nn.Module):
     """A small frozen causal transformer over hashed words, centred (specs 8.1): CLIP's interface without CLIP."""
 
     VOCABULARY = 510
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, seed: int = 0, width: int = 64, layers: int = 2, positions: int = 24, norm: float = 8.0) -> None:
         super().__init__()
-        self.token_width = self.out_width = width
-        self.positions = positions
-        self.start_id, self.end_id = self.VOCABULARY, self.VOCABULARY + 1
+        self.token_width: int = width
+        self.out_width: int = width
+        self.positions: int = positions
+        self.start_id: int = self.VOCABULARY
+        self.end_id: int = self.VOCABULARY + 1
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.token = nn.Embedding(self.VOCABULARY + 2, width)
@@ -79,22 +83,26 @@ class StandInTower(nn.Module):
 class ClipTower(nn.Module):
     """The text side of an open_clip model; the image side is dropped."""
 
-    def __init__(self, model: nn.Module, tokenizer: object) -> None:
+    mask: Tensor
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__()
-        self.token = model.token_embedding
-        self.position = model.positional_embedding
-        self.transformer = model.transformer
-        self.norm = model.ln_final
-        self.projection = model.text_projection
+        self.token: nn.Embedding = model.token_embedding
+        self.position: nn.Parameter = model.positional_embedding
+        self.transformer: nn.Module = model.transformer
+        self.norm: nn.Module = model.ln_final
+        self.projection: nn.Parameter = model.text_projection
         self.register_buffer("mask", model.attn_mask, persistent=False)
         self._tokenizer = tokenizer
-        self.token_width, self.positions = self.token.weight.shape[1], len(self.position)
-        self.out_width = self.projection.shape[1]
-        self.start_id, self.end_id = len(self.token.weight) - 2, len(self.token.weight) - 1
+        self.token_width: int = self.token.embedding_dim
+        self.positions: int = len(self.position)
+        self.out_width: int = self.projection.shape[1]
+        self.start_id: int = self.token.num_embeddings - 2
+        self.end_id: int = self.token.num_embeddings - 1
         freeze(self)
 
     def tokenize(self, text: str) -> list[int]:
-        ids = self._tokenizer(text)[0].tolist()  # type: ignore[operator]
+        ids = self._tokenizer(text)[0].tolist()
         return ids[1 : ids.index(self.end_id)]
 
     def embed(self, ids: Tensor) -> Tensor:

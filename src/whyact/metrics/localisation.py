@@ -21,7 +21,7 @@ Index = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Spans:
-    """Labelled spans: ``video`` and ``label`` indices (N,), ``start`` and ``end`` (N,), ``score`` (N,) for predictions."""
+    """Labelled spans, columns of (N,): video and label indices, start, end, and a score where they are predictions."""
 
     video: Index
     label: Index
@@ -45,10 +45,9 @@ class Spans:
 
 def spans(rows: Sequence[Sequence[float]]) -> Spans:
     """Build spans from rows (video, label, start, end[, score])."""
-    table = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
-    width = table.shape[1] if len(rows) else 5
-    columns = [table[:, i] if len(rows) else np.zeros(0) for i in range(width)]
-    return Spans(columns[0].astype(np.intp), columns[1].astype(np.intp), *columns[2:])
+    table = np.asarray(rows, dtype=np.float64) if len(rows) else np.zeros((0, 5))
+    video, label, *columns = table.T
+    return Spans(video.astype(np.intp), label.astype(np.intp), *columns)
 
 
 def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], classes: int) -> Float:
@@ -64,18 +63,19 @@ def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], 
     if predictions.score is None:
         raise UserError("predictions", None, "a score for every prediction")
     positives = np.bincount(truth.label, minlength=classes)[:classes]
-    order = np.lexsort((-predictions.score, predictions.label))  # stable: by class, then falling score
+    by_score = np.argsort(-predictions.score, kind="stable")
+    order = by_score[np.argsort(predictions.label[by_score], kind="stable")]  # by class, then falling score
     ranked = predictions.at(order)
     first = np.searchsorted(ranked.label, np.arange(classes + 1))
     prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
     ap = np.full((len(thresholds), classes), np.nan)
     ap[:, positives > 0] = 0.0
-    for row, threshold in enumerate(thresholds):
-        keep = iou >= threshold
-        hits = np.sort(_match(prediction[keep], gt[keep], len(ranked), len(truth)))
-        label = ranked.label[hits]
-        begin = np.searchsorted(label, np.arange(classes + 1))
-        for c in np.unique(label):
+    for row in np.argsort(thresholds):
+        keep = iou >= thresholds[row]
+        prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
+        hits = np.sort(_match(prediction, gt, len(ranked), len(truth)))
+        begin = np.searchsorted(hits, first)
+        for c in np.nonzero(np.diff(begin))[0]:
             rank = hits[begin[c] : begin[c + 1]] - first[c]
             precision = np.arange(1, len(rank) + 1) / (rank + 1)
             envelope = np.maximum.accumulate(precision[::-1])
@@ -107,26 +107,48 @@ def drop_overlapping(predictions: Spans, ambiguous: Spans) -> Spans:
 def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float]:
     """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, rising ground truth."""
     videos = int(max(ranked.video.max(initial=0), truth.video.max(initial=0))) + 1
-    truth_key = truth.label * videos + truth.video
-    by_key = np.argsort(truth_key, kind="stable")
-    sorted_key = truth_key[by_key]
+    groups, of_truth = np.unique(truth.label * videos + truth.video, return_inverse=True)
     key = ranked.label * videos + ranked.video
-    low, high = np.searchsorted(sorted_key, key, "left"), np.searchsorted(sorted_key, key, "right")
-    count = high - low
-    prediction = np.repeat(np.arange(len(ranked)), count)
-    offset = np.arange(len(prediction)) - np.repeat(np.cumsum(count) - count, count)
-    gt = by_key[np.repeat(low, count) + offset]
+    of_found = np.minimum(np.searchsorted(groups, key), len(groups) - 1)
+    known = np.nonzero(groups[of_found] == key)[0] if len(groups) else np.zeros(0, dtype=np.intp)
+    prediction, gt = _overlapping(ranked.at(known), of_found[known], truth, of_truth)
+    prediction = known[prediction]
     start, end = ranked.start[prediction], ranked.end[prediction]
     gt_start, gt_end = truth.start[gt], truth.end[gt]
     overlap = np.minimum(end, gt_end) - np.maximum(start, gt_start)
-    keep = overlap > 0
-    prediction, gt, overlap = prediction[keep], gt[keep], overlap[keep]
-    union = (end - start)[keep] + (gt_end - gt_start)[keep] - overlap
-    iou = overlap / union
-    keep = iou >= lowest
+    with np.errstate(divide="ignore", invalid="ignore"):
+        iou = overlap / ((end - start) + (gt_end - gt_start) - overlap)
+    keep = (overlap > 0) & (iou >= lowest)
     prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
-    order = np.lexsort((gt, -iou, prediction))
-    return prediction[order], gt[order], iou[order]
+    same = prediction[1:] == prediction[:-1]
+    several = np.nonzero(np.append(same, False) | np.append(False, same))[0]  # only these need an order
+    order = several[np.lexsort((gt[several], -iou[several], prediction[several]))]
+    gt[several], iou[several] = gt[order], iou[order]
+    return prediction, gt, iou
+
+
+def _overlapping(found: Spans, of_found: Index, truth: Spans, of_truth: Index) -> tuple[Index, Index]:
+    """Return pairs of one group that may overlap: all that do, and few others.
+
+    Groups are laid out one after another on a single line, where two binary searches bound the candidates of a
+    prediction: ground truths that start before its end, from the first that nobody before outlasts.
+    """
+    if not len(found) or not len(truth):
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    low = min(found.start.min(), truth.start.min())
+    pitch = 2 * (max(found.end.max(), truth.end.max()) - low) + 1
+    slack = 1e-9 * pitch * (of_truth.max() + 1)  # rounding on the long line; exact overlaps are checked later
+    starts = of_truth * pitch + (truth.start - low)
+    by_start = np.argsort(starts, kind="stable")
+    reached = np.maximum.accumulate((of_truth * pitch + (truth.end - low))[by_start])
+    begin = np.searchsorted(reached, of_found * pitch + (found.start - low) - slack)
+    stop = np.searchsorted(starts[by_start], of_found * pitch + (found.end - low) + slack)
+    count = np.maximum(stop - begin, 0)
+    pair = np.repeat(np.arange(len(found)), count)
+    offset = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    gt = by_start[np.repeat(begin, count) + offset]
+    inside = of_truth[gt] == of_found[pair]
+    return pair[inside], gt[inside]
 
 
 def _match(prediction: Index, gt: Index, predictions: int, truths: int) -> Index:
@@ -139,16 +161,16 @@ def _match(prediction: Index, gt: Index, predictions: int, truths: int) -> Index
         return np.zeros(0, dtype=np.intp)
     last = np.append(prediction[1:] != prediction[:-1], True)
     holder = np.full(truths, predictions, dtype=np.intp)
-    choice = np.zeros(predictions + 1, dtype=np.intp)  # the pair a prediction proposes with
+    choice = np.zeros(predictions, dtype=np.intp)  # the pair a prediction proposes with
     at = np.nonzero(np.append(True, last[:-1]))[0]
     choice[prediction[at]] = at
     while len(at):
         who, where = prediction[at], gt[at]
         before = holder[where]
         np.minimum.at(holder, where, who)
-        lost = who[holder[where] != who]
-        displaced = np.unique(before[(before < predictions) & (holder[where] != before)])
-        freed = np.concatenate([lost, displaced])
+        kept = holder[where]
+        displaced = before[(before < predictions) & (kept != before)]
+        freed = np.concatenate([who[kept != who], np.unique(displaced)])
         at = choice[freed]
         at = at[~last[at]] + 1
         choice[prediction[at]] = at

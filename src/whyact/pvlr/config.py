@@ -7,7 +7,7 @@ published settings can be rerun. Each repair is one field, marked "repair" below
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from whyact.errors import UserError
 
@@ -16,7 +16,7 @@ from whyact.errors import UserError
 class ModelConfig:
     """Sizes and switches of the network. Widths are numbers of channels."""
 
-    rgb_width: int = 1024
+    rgb_width: int = 1024  # both stream widths are set from the data
     flow_width: int = 1024  # 0: one encoder plays both streams
     hidden: int = 512
     fused: int = 2048
@@ -28,7 +28,7 @@ class ModelConfig:
     attention_pool: int = 1  # odd window of a length-preserving average; 1: none
     dropout: float = 0.5
     fusion_dropout: float = 0.7
-    drop_attention_logits: bool = False  # repair: official sets half the logits to zero while training
+    drop_attention_logits: bool = True  # kept from official: without it attention can collapse to 0
     kaiming: bool = False
     variance: Literal["log", "relu"] = "log"  # repair: one meaning, log-variance; official reads it both ways
     variance_hidden: int = 0  # width of a hidden layer in the variance head; 0: none
@@ -92,7 +92,8 @@ class InferenceConfig:
     attention_window: float = 0.1
     sigma: float = 0.2
     normalise_attention: bool = True  # repair: score attention proposals on the same min-max curve
-    shift_suppression: bool = True  # repair: suppress towards the snippet's minimum, as in training
+    # repair: a negative activation counts 0; official multiplies, so that low attention raises it
+    suppression: Literal["positive", "product"] = "positive"
     drop_lone_first: bool = False  # repair: official loses a mask whose only snippet is the first
     pixel_iou: bool = False  # repair: official counts n+1 snippets in the overlap of soft-NMS
     detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
@@ -101,29 +102,33 @@ class InferenceConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, with what, on how much (specs 4)."""
+    """How long, with what, on how much (specs 4). Iterations are rounded up to whole epochs of 50."""
 
-    iterations: int = 7001
+    iterations: int = 7000
     learning_rate: float = 5e-5
     weight_decay: float = 1e-3
     snippets: int = 320
     pairs: int = 3
     singles: int = 4
-    seed: int = 123
 
 
 @dataclass(frozen=True)
 class Config:
-    """All of PVLR. ``text`` names the source of class semantics."""
+    """All of PVLR.
+
+    ``text`` names the source of class semantics, ``size`` the scale of everything; ``auto`` leaves both to the
+    data: CLIP and the published sizes for THUMOS'14 and ActivityNet, small sizes (one CPU core) for all other data.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    text: Literal["stand-in", "clip", "sentence"] = "stand-in"
+    text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"
+    size: Literal["auto", "published", "small"] = "auto"
 
 
-OFFICIAL_MODEL = ModelConfig(drop_attention_logits=True, variance="relu", noise=0.005, background="first-row")
+OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")
 OFFICIAL_LOSS = LossConfig(
     inner=24,
     outer=3,
@@ -135,28 +140,32 @@ OFFICIAL_LOSS = LossConfig(
     mixture="time",
 )
 OFFICIAL_INFERENCE = InferenceConfig(
-    normalise_attention=False, shift_suppression=False, drop_lone_first=True, pixel_iou=True
+    normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
 )
-#: Sizes of the generated world and of the composed sequences: small enough for one CPU core.
-SMALL_TRAIN = TrainConfig(iterations=150, learning_rate=1e-3, snippets=100, seed=0)
+#: Sizes for the generated world and for small data of one's own (specs 8.2).
+_SMALL: dict[str, dict[str, Any]] = {
+    "model": {"hidden": 32, "fused": 128, "width": 64, "samples": 10},
+    "loss": {"easy": 8, "hard": 4},
+    "train": {"iterations": 150, "learning_rate": 1e-3, "snippets": 100},
+}
 
 
-def small(config: Config, rgb_width: int, flow_width: int, width: int = 64) -> Config:
-    """Return the same method at the size of the generated world (specs 8.2)."""
-    loss = config.loss
-    inner, outer = (3, 9) if loss.outer > loss.inner else (9, 3)
-    return replace(
-        config,
-        model=replace(
-            config.model, rgb_width=rgb_width, flow_width=flow_width, hidden=32, fused=128, width=width, samples=10
-        ),
-        loss=replace(loss, easy=8, hard=4, inner=inner, outer=outer),
-        train=SMALL_TRAIN,
-    )
+def small(config: Config) -> Config:
+    """Return the same method at small size; a setting that differs from the published one is left as it is."""
+    published = Config()
+    changed: dict[str, Any] = {"size": "small"}
+    for section, values in _SMALL.items():
+        own, default = getattr(config, section), getattr(published, section)
+        changed[section] = replace(own, **{k: v for k, v in values.items() if getattr(own, k) == getattr(default, k)})
+    wide = max(config.loss.inner, config.loss.outer)
+    if wide == published.loss.outer:  # the wide ring, whichever name it goes by
+        swapped = config.loss.inner == wide
+        changed["loss"] = replace(changed["loss"], **{"inner" if swapped else "outer": 9})
+    return replace(config, **changed)
 
 
-DEFAULT = Config(text="clip")
-OFFICIAL = Config(OFFICIAL_MODEL, OFFICIAL_LOSS, OFFICIAL_INFERENCE, TrainConfig(), "clip")
+DEFAULT = Config()
+OFFICIAL = Config(OFFICIAL_MODEL, OFFICIAL_LOSS, OFFICIAL_INFERENCE)
 _ANET_LOSS = {
     "classification": 1.0,
     "distillation": 1.0,
@@ -190,7 +199,7 @@ _ANET_INFERENCE = {
     "sigma": 0.5,
     "detection": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
 }
-_ANET_TRAIN = TrainConfig(20001, 3e-5, 5e-5, 60, seed=777)
+_ANET_TRAIN = TrainConfig(20000, 3e-5, 5e-5, 60)
 
 
 def _activitynet(config: Config, noise: float, inner: int, outer: int) -> Config:
@@ -199,16 +208,12 @@ def _activitynet(config: Config, noise: float, inner: int, outer: int) -> Config
         replace(config.loss, inner=inner, outer=outer, **_ANET_LOSS),  # type: ignore[arg-type]
         replace(config.inference, **_ANET_INFERENCE),  # type: ignore[arg-type]
         _ANET_TRAIN,
-        "clip",
     )
 
 
-SMALL = small(Config(), 64, 64)
 PRESETS: dict[str, Config] = {
     "default": DEFAULT,
     "official": OFFICIAL,
     "default-activitynet": _activitynet(DEFAULT, 0.1, 3, 12),
     "official-activitynet": _activitynet(OFFICIAL, 0.05, 12, 3),
-    "small": SMALL,
-    "small-official": small(replace(OFFICIAL, text="stand-in"), 64, 64),
 }

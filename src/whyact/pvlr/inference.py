@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.data.types import FeatureSequence
+from whyact.errors import UserError
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
 from whyact.metrics.proposals import min_max, outer_inner, runs
@@ -64,9 +65,14 @@ def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int
         features: (T,D).
         text: (C+1,D) class texts, computed once an evaluation.
         chunk: Snippets per piece.
+
+    Raises:
+        UserError: When there is no snippet.
     """
     device = text.device
     length = len(features)
+    if length == 0:
+        raise UserError("features", "no snippet", "at least one snippet")
     total = np.zeros(features.shape[1])
     for start in range(0, length, chunk):
         total += np.asarray(features[start : start + chunk], dtype=np.float64).sum(axis=0)
@@ -85,10 +91,8 @@ def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int
 
 def suppressed(found: Curves, cfg: InferenceConfig) -> Float:
     """Return the class activation (T,C+1) damped by attention."""
-    if not cfg.shift_suppression:  # official: a negative activation *rises* where attention is low
-        return found.cas * found.attention[:, None]
-    floor = found.cas.min(axis=1, keepdims=True)
-    return found.attention[:, None] * (found.cas - floor) + floor
+    cas = found.cas if cfg.suppression == "product" else np.maximum(found.cas, 0)
+    return cas * found.attention[:, None]
 
 
 def video_logits(activation: Float, cfg: InferenceConfig) -> Float:
@@ -156,7 +160,7 @@ def detection_map(
         videos: With ground-truth segments in seconds.
         classes: C.
         thresholds: Of tIoU.
-        protocol: ``seconds`` compares in seconds; ``official`` rounds the ground truth to the snippet grid.
+        protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
         ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
     """
     rate = np.array([video.rate for video in videos])
@@ -169,11 +173,10 @@ def detection_map(
     if ambiguous:
         rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]
         found = drop_overlapping(found, _scale(spans(rows), rate))
-    if protocol == "official":
-        truth = _scale(truth, rate)
-        truth = Spans(truth.video, truth.label, np.rint(truth.start), np.rint(truth.end))
-    else:
-        found = _scale(found, 1 / rate)
+    # tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
+    truth = _scale(truth, rate)
+    digits = 0 if protocol == "official" else 9
+    truth = Spans(truth.video, truth.label, truth.start.round(digits), truth.end.round(digits))
     return mean_ap(detection_ap(found, truth, thresholds, classes))
 
 

@@ -90,7 +90,7 @@ def co_activity(hidden: Tensor, suppressed: Tensor, labels: Tensor, pairs: int, 
     (h1, h2), (l1, l2) = (high[0::2], high[1::2]), (low[0::2], low[1::2])
     near = 1 - (h1 * h2).sum(-1)  # (P,C)
     hinges = [F.relu(near - (1 - (a * b).sum(-1)) + margin) for a, b in ((h1, l2), (h2, l1))]
-    return 0.5 * sum(hinges)[shared].sum() / shared.sum()
+    return 0.5 * (hinges[0] + hinges[1])[shared].sum() / shared.sum()
 
 
 def distillation(mean: Tensor, target: Tensor) -> Tensor:

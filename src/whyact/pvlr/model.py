@@ -72,6 +72,10 @@ class Consensus(nn.Module):
 class PromptedText(nn.Module):
     """Class texts from a frozen tower, with learned vectors around the class name (shared by position)."""
 
+    ids: Tensor
+    learned: Tensor
+    read_at: Tensor
+
     def __init__(self, tower: TextTower, names: Sequence[str], cfg: ModelConfig) -> None:
         super().__init__()
         self._tower = (tower,)  # in a tuple: the frozen tower stays out of the checkpoint
@@ -117,6 +121,8 @@ class PromptedText(nn.Module):
 class ProjectedText(nn.Module):
     """Class texts from fixed sentence vectors through one learned layer; the background is a learned vector."""
 
+    vectors: Tensor
+
     def __init__(self, vectors: Tensor, width: int) -> None:
         super().__init__()
         centred = vectors - vectors.mean(0)
@@ -129,6 +135,20 @@ class ProjectedText(nn.Module):
         """Return t (C+1,D), background last; rows have norms near those of CLIP's features."""
         rows = torch.cat([self.projection(self.vectors), self.background[None]])
         return rows * (8.0 / math.sqrt(rows.shape[1]))
+
+
+class FixedText(nn.Module):
+    """Class texts as a trained model ended with: inference needs no text tower."""
+
+    features: Tensor
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("features", features)
+
+    def forward(self) -> Tensor:
+        """Return t (C+1,D), background last."""
+        return self.features
 
 
 class PVLR(nn.Module):
@@ -146,7 +166,7 @@ class PVLR(nn.Module):
             for module in self.modules():
                 if isinstance(module, nn.Conv1d):
                     nn.init.kaiming_uniform_(module.weight)
-                    nn.init.zeros_(module.bias)
+                    nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         self.mean = nn.Linear(cfg.fused, cfg.width)
         head = cfg.variance_hidden
         self.variance = (
