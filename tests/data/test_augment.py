@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hand_clips import VOCABULARY, clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyact.data.augment import augment, reversed_targets
+from hand_clips import VOCABULARY, clip
+from whyact.data.augment import action_spans, augment, crop_spans, reversed_targets
 from whyact.data.packed import PackedClips, RelationBatch
 from whyact.data.types import Rule
 
@@ -187,3 +187,54 @@ class TestReversedTargets:
     def test_a_clip_without_relations_is_a_mistake(self) -> None:
         with pytest.raises(ValueError, match="ff has no relations"):
             reversed_targets([clip("ff", action="null").without_relations()], VOCABULARY)
+
+
+class TestCrops:
+    @pytest.mark.parametrize(
+        ("words", "action", "span"),
+        [
+            (("fffhhh",), "pick", (2, 3)),
+            (("ff..hh",), "pick", (1, 4)),
+            (("ffhhhh", "ffffhh"), "pick", (1, 4)),  # both transitions of the action
+            (("ffhhff",), "pick", (1, 2)),  # the transition of another action does not count
+            (("ffffff",), "null", (2, 2)),
+            (("ffffff",), "pick", (0, 5)),  # the relations do not show it
+            (("ffhhff",), "null", (0, 5)),  # they show what the label denies
+            (("nnaaaa",), "null", (2, 2)),
+        ],
+    )
+    def test_span_of_an_action(self, words: tuple[str, ...], action: str, span: tuple[int, int]) -> None:
+        assert tuple(action_spans([clip(*words, action=action)], VOCABULARY)[0]) == span
+
+    @settings(max_examples=30)
+    @given(SEEDS, st.integers(1, 60))
+    def test_a_crop_holds_the_span_and_half_of_the_clip(self, seed: int, length: int) -> None:
+        random = np.random.default_rng(seed)
+        span = np.sort(random.integers(0, length, (20, 2)), axis=1)
+        crop = crop_spans(span, np.full(20, length), 1.0, random)
+        assert (crop[:, 0] <= span[:, 0]).all()
+        assert (crop[:, 1] >= span[:, 1]).all()
+        assert (crop[:, 0] >= 0).all()
+        assert (crop[:, 1] < length).all()
+        assert ((crop[:, 1] - crop[:, 0]) >= (length - 1) / 2).all()
+
+    def test_only_a_share_of_the_clips(self) -> None:
+        random = np.random.default_rng(0)
+        span, length = np.full((4000, 2), 50), np.full(4000, 101)
+        assert (crop_spans(span, length, 0.0, random) == (0, 100)).all()
+        cut = (crop_spans(span, length, 0.5, random) != (0, 100)).any(1)
+        assert 0.45 < cut.mean() < 0.55
+        crop = crop_spans(span, length, 1.0, random)
+        assert (crop.min(0) == (0, 75)).all()
+        assert (crop.max(0) == (25, 100)).all()
+
+    @settings(max_examples=30)
+    @given(SEEDS)
+    def test_sampling_stays_inside_the_crop(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        packed = PackedClips(CLIPS, slots=2)
+        span = np.array([[1, 4], [0, 2]])
+        found = packed.jittered_positions(np.array([0, 1]), 5, 0.5, random, span)
+        assert (found >= span[:, :1]).all()
+        assert (found <= span[:, 1:]).all()
+        assert (np.diff(found) >= 0).all()
