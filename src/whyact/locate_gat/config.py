@@ -90,7 +90,6 @@ class Config:
     holdout: float = 0.2
     rehearsals: int = 1
     rehearsal_classes: float = 0.3
-    seed: int = 0
 
     def __post_init__(self) -> None:
         c, h, w = self.grid
@@ -151,7 +150,6 @@ REFERENCE = Config(
     gat_steps=100_000,
     mix=0.0,
     calibration=0.0,
-    seed=806,
 )
 
 PRESETS: dict[str, Config] = {

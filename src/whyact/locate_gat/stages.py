@@ -127,14 +127,21 @@ class Stage2(LightningModule):
 
 
 def train_stages(
-    tensors: Tensors, seen: Int, train: Int, config: Config, *, device: str = "cpu", progress: bool = False
+    tensors: Tensors,
+    seen: Int,
+    train: Int,
+    config: Config,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = False,
 ) -> tuple[LocateGat, list[dict[str, float]]]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
     Returns:
         The model in evaluation mode, with mix and calibration 0 unless the config sets them, and the history.
     """
-    seed_everything(config.seed)
+    seed_everything(seed)
     local = torch.full((len(tensors.text),), -1)
     local[torch.from_numpy(seen)] = torch.arange(len(seen))
     index = torch.from_numpy(train)
@@ -146,7 +153,7 @@ def train_stages(
         model.encoder.project.weight.data, model.encoder.project.bias.data = weight, bias
     batches = _Batches(frames, target, config.batch)
     history = fit(
-        Stage1(model, len(batches)), batches, epochs=config.epochs, seed=config.seed, device=device, progress=progress
+        Stage1(model, len(batches)), batches, epochs=config.epochs, seed=seed, device=device, progress=progress
     ).history
     model.eval()
     video = embed(model, frames)
@@ -154,7 +161,7 @@ def train_stages(
         stage2 = Stage2(model, _targets(video, target, len(seen), config))
         model.gat.train()
         history += fit(
-            stage2, [torch.zeros(1)] * config.gat_steps, epochs=1, seed=config.seed, device=device, progress=progress
+            stage2, [torch.zeros(1)] * config.gat_steps, epochs=1, seed=seed, device=device, progress=progress
         ).history
     model.eval()
     with torch.no_grad():
@@ -249,13 +256,15 @@ class Rehearsal:
     test: Int
 
 
-def inner_split(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...]) -> list[Rehearsal]:
+def inner_split(
+    tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...], seed: int = 0
+) -> list[Rehearsal]:
     """Return the rehearsals: each of ``config.rehearsals`` folds of the seen classes plays the unseen once.
 
     A single rehearsal takes ``config.rehearsal_classes`` of the classes. A fifth of the other classes' training
     videos stays out for the seen side.
     """
-    order = np.array(sorted(seen.tolist(), key=lambda c: shuffle_key(config.seed, names[c])), dtype=np.int64)
+    order = np.array(sorted(seen.tolist(), key=lambda c: shuffle_key(seed, names[c])), dtype=np.int64)
     folds = np.array_split(order, config.rehearsals)
     if config.rehearsals == 1:
         folds = [order[: max(round(config.rehearsal_classes * len(order)), 1)]]
@@ -264,21 +273,21 @@ def inner_split(tensors: Tensors, seen: Int, train: Int, config: Config, names: 
     for fold in folds:
         rest = np.setdiff1d(seen, fold)
         mine = train[np.isin(target[train], rest)]
-        held = np.array([i for i in mine if int(shuffle_key(config.seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
+        held = np.array([i for i in mine if int(shuffle_key(seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
         test = np.concatenate([held, train[np.isin(target[train], fold)]])
         found.append(Rehearsal(rest, np.sort(fold), np.setdiff1d(mine, held), test))
     return found
 
 
-def rehearse(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...]) -> Choice:
+def rehearse(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...], seed: int = 0) -> Choice:
     """Choose mix and calibration on held-out seen classes, see :func:`inner_split`.
 
     The mix with the best mean per-class accuracy wins, the smaller one on a tie; the calibration is the mean
     over rehearsals.
     """
     parts = []
-    for inner in inner_split(tensors, seen, train, config, names):
-        model, _ = train_stages(tensors, inner.seen, inner.train, replace(config, mix=0.0, calibration=0.0))
+    for inner in inner_split(tensors, seen, train, config, names, seed):
+        model, _ = train_stages(tensors, inner.seen, inner.train, replace(config, mix=0.0, calibration=0.0), seed=seed)
         parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
     rehearsed = {mix: float(np.mean([_unseen_accuracy(part, mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
@@ -308,6 +317,7 @@ class Fitted:
     unseen: Int
     part: Partition
     names: tuple[str, ...]
+    seed: int
     history: list[dict[str, float]]
 
     def scores(self, tensors: Tensors) -> ScoreParts:
@@ -317,16 +327,16 @@ class Fitted:
 
 
 def fit_split(
-    data: ZeroShotData, split: ClassSplit, config: Config, *, device: str = "cpu", progress: bool = False
+    data: ZeroShotData, split: ClassSplit, config: Config, *, seed: int = 0, device: str = "cpu", progress: bool = False
 ) -> tuple[Fitted, Tensors]:
     """Hold out seen videos, rehearse where mix or calibration is open, train, and return all of it."""
-    part = partition(data, split, config.holdout, config.seed)
+    part = partition(data, split, config.holdout, seed)
     tensors = Tensors.of(data, config.frames)
     seen, unseen = data.index(split.seen), data.index(split.unseen)
     if config.mix is None or config.calibration is None:
-        choice = rehearse(tensors, seen, part.train, config, data.classes)
+        choice = rehearse(tensors, seen, part.train, config, data.classes, seed)
     else:
         choice = Choice(config.mix, config.calibration, config.calibration, {})
-    model, history = train_stages(tensors, seen, part.train, config, device=device, progress=progress)
+    model, history = train_stages(tensors, seen, part.train, config, seed=seed, device=device, progress=progress)
     model.choice = torch.tensor([choice.mix, choice.calibration])
-    return Fitted(model, choice, seen, unseen, part, data.classes, history), tensors
+    return Fitted(model, choice, seen, unseen, part, data.classes, seed, history), tensors

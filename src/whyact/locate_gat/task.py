@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,12 @@ def train(
     Raises:
         UserError: For an unknown data set, a fold that it lacks, or settings that do not fit its features.
     """
-    config = replace(config, seed=seed)
     found, split = zero_shot_sets.load(data, root, fold, config.backbone, config.backbone_weights, progress)
     if found.text.shape[1] != config.width:
         fitting = [name for name, preset in PRESETS.items() if preset.width == found.text.shape[1]]
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
         raise UserError("width", config.width, f"the text width of {data}, {found.text.shape[1]}", step)
-    fitted, tensors = fit_split(found, split, config, progress=progress)
+    fitted, tensors = fit_split(found, split, config, seed=seed, progress=progress)
     metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
         settings=config,
@@ -165,7 +164,7 @@ def evaluate(
         value = f"{split.name} with SHA-256 {split.sha256[:12]}"
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
-    part = partition(found, split, settings.holdout, settings.seed)
+    part = partition(found, split, settings.holdout, card["seed"])
     tensors = Tensors.of(found, settings.frames)
     videos = np.concatenate([part.seen_test, part.unseen_test])
     parts = score_parts(model, tensors, found.index(split.seen), found.index(split.unseen), videos)
@@ -207,7 +206,7 @@ def predict(
         split_sha256=card["split_sha256"],
         prompt=known.prompt,
         sampler=f"{known.settings.frames} frames, evenly spaced",
-        seed=known.settings.seed,
+        seed=card["seed"],
         versions=versions(),
     )
     clips = _clips(inputs, known, options, progress)

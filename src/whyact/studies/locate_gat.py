@@ -71,18 +71,16 @@ def run(root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path 
 
 def cell(asked: dict[str, Any]) -> dict[str, Any]:
     """Train on one split and measure every row: ``{"rows": {row: {metric: value}}, "split_sha256": ...}``."""
-    from dataclasses import replace
-
     from whyact.data import zero_shot_sets
     from whyact.locate_gat.config import PRESETS
     from whyact.locate_gat.stages import fit_split
 
     table, seed = asked["table"], asked["seed"]
-    config = replace(PRESETS["gym" if table == "gym" else "synthetic"], seed=seed)
+    config = PRESETS["gym" if table == "gym" else "synthetic"]
     root = Path(asked["root"]) if "root" in asked else None
     fold = asked.get("fold", seed + 1)
     data, split = zero_shot_sets.load(table, root, fold, config.backbone, config.backbone_weights, False)
-    fitted, tensors = fit_split(data, split, config)
+    fitted, tensors = fit_split(data, split, config, seed=seed)
     parts = fitted.scores(tensors)
     rows = _trained_rows(fitted, parts, tuple(data.classes[c] for c in parts.classes))
     rows |= _baseline_rows(fitted, tensors, parts, config.ridge, trained=table == "gym")
@@ -145,7 +143,9 @@ def _baseline_rows(
     found = {}
     for name, method in (("mean-pool", pool), ("text-only", mixture)):
         handicaps = []
-        for inner in inner_split(tensors, fitted.seen, fitted.part.train, fitted.model.config, fitted.names):
+        for inner in inner_split(
+            tensors, fitted.seen, fitted.part.train, fitted.model.config, fitted.names, fitted.seed
+        ):
             rehearsed = scored(method, inner.seen, inner.unseen, inner.train, inner.test)
             handicaps.append(tune_calibration(rehearsed.text, rehearsed.target, rehearsed.seen))
         videos = np.concatenate([fitted.part.seen_test, fitted.part.unseen_test])
