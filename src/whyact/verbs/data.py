@@ -58,4 +58,56 @@ def _relation_clips(root: Path) -> dict[str, Any]:
     }
 
 
-CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {"cad120": _relation_clips}
+def _thumos14(root: Path) -> dict[str, Any]:
+    """Summarise the THUMOS'14 arrays."""
+    from whyact.data import thumos14
+    from whyact.data.untrimmed import summary
+
+    return summary(thumos14.load(root))
+
+
+def _activitynet(version: str) -> Callable[[Path], dict[str, Any]]:
+    """Summarise the arrays of one ActivityNet version."""
+
+    def check(root: Path) -> dict[str, Any]:
+        from whyact.data import activitynet
+        from whyact.data.untrimmed import summary
+
+        return summary(activitynet.load(root, version))
+
+    return check
+
+
+def _gym(root: Path) -> dict[str, Any]:
+    """Count the trimmed gym clips that sequences are composed from."""
+    from whyact.data import gym
+
+    clips = gym.load(root)
+    return {
+        "data": "gym (composed)",
+        "clips": len(clips.labels),
+        "snippets": sum(map(len, clips.features)),
+        "classes": {name: clips.labels.count(name) for name in clips.classes},
+        "background": {name: clips.labels.count(name) for name in gym.BACKGROUND},
+    }
+
+
+def _folder(root: Path) -> dict[str, Any]:
+    """Read labels.csv and every feature file that it names."""
+    from whyact.data.feature_files import open_folder, read_labels
+    from whyact.data.untrimmed import summary
+
+    found, folder = read_labels(root / "labels.csv"), open_folder(root)
+    lengths = [len(folder.read(video).features) for video in found.videos]
+    unlabelled = sorted(set(folder.names()) - {video.id for video in found.videos})
+    return {**summary(found), "snippets": sum(lengths), "shortest": min(lengths), "features_without_label": unlabelled}
+
+
+CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "cad120": _relation_clips,
+    "thumos14": _thumos14,
+    "activitynet-1.2": _activitynet("1.2"),
+    "activitynet-1.3": _activitynet("1.3"),
+    "gym": _gym,
+    "folder": _folder,
+}

@@ -1,0 +1,1 @@
+"""Pixels or words to vectors."""

@@ -1,0 +1,115 @@
+"""CLIP through open_clip (extra ``clip``), frozen: frames and class names as vectors of one space."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whyact.errors import UserError
+
+BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class ClipEncoder:
+    """Both towers of a frozen CLIP, its preprocessing and its tokenizer.
+
+    Vectors are those of the published pipeline: after CLIP's projection, float32, not normalised.
+    """
+
+    model: Any
+    preprocess: Any
+    tokenizer: Any
+    name: str
+    weights: str
+
+    @property
+    def semantics(self) -> str:
+        """Return how a run names this encoder; random weights are said to be random."""
+        return f"CLIP {self.name} {'random weights' if self.weights == RANDOM else self.weights}"
+
+    @property
+    def parameters(self) -> int:
+        """Return the number of frozen parameters."""
+        return sum(p.numel() for p in self.model.parameters())
+
+    @torch.inference_mode()
+    def encode_frames(self, frames: NDArray[np.uint8], batch: int = 32) -> Tensor:
+        """Return (T,D) of frames (T,H,W,3) uint8 RGB: resize, centre crop and normalise as CLIP was trained."""
+        from PIL import Image
+
+        parts = []
+        for first in range(0, len(frames), batch):
+            images = torch.stack([self.preprocess(Image.fromarray(f)) for f in frames[first : first + batch]])
+            parts.append(self.model.encode_image(images).float())
+        return torch.cat(parts).clone()
+
+    @torch.inference_mode()
+    def encode_texts(self, sentences: list[str]) -> Tensor:
+        """Return (N,D) of sentences.
+
+        Raises:
+            UserError: When there is nothing to encode.
+        """
+        if not sentences:
+            raise UserError("class names", "none", "at least one")
+        return torch.cat(
+            [
+                self.model.encode_text(self.tokenizer(sentences[i : i + 64])).float()
+                for i in range(0, len(sentences), 64)
+            ]
+        ).clone()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep open_clip's remarks on the root logger from the user; that weights are random is said in the answer."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+
+
+@lru_cache(maxsize=1)
+def load_clip(name: str = "ViT-B-16", weights: str = "openai") -> ClipEncoder:
+    """Load a CLIP model; the last one loaded is kept, for loading takes seconds.
+
+    Args:
+        name: A name that open_clip knows, such as those in ``BACKBONES``.
+        weights: A tag that open_clip fetches itself (``openai``), the path of a weight file, or ``random``:
+            the same random weights every time, to prove that the parts work together where no weights are at hand.
+
+    Raises:
+        UserError: When the extra is not installed, the name is unknown, or the weights cannot be had.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
+    if name not in open_clip.list_models():
+        raise UserError("backbone", name, f"a CLIP that open_clip knows, such as {', '.join(BACKBONES)}")
+    try:
+        with _silent(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            # OpenAI's weights were trained with QuickGELU: with the plain GELU every activation would differ.
+            model, _, preprocess = open_clip.create_model_and_transforms(
+                name, pretrained=None if weights == RANDOM else weights, force_quick_gelu=weights == "openai"
+            )
+    except (RuntimeError, OSError, ValueError) as error:
+        step = "give the path of a weight file as backbone_weights, or random to try the parts"
+        raise UserError(f"CLIP {name}", weights, "weights that open_clip can fetch or read", step) from error
+    model.eval().requires_grad_(False)
+    return ClipEncoder(model, preprocess, open_clip.get_tokenizer(name), name, weights)

@@ -1,0 +1,164 @@
+"""Every number that defines a LoCATe-GAT run, in one typed record, and the presets that fill it.
+
+``default`` is the corrected method (attention over time, cosine-softmax, a graph that classifies);
+``reference`` keeps the published quirks that define a result (attention over the batch, learning rate
+2e-7, MSE, row-sum node features, a graph whose output is dropped). The number that the public code adds
+to one accuracy is in neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from whyact.errors import UserError
+
+Branch = tuple[int, int, int, int]
+"""One LCA branch: dilation d, squeeze width m, hidden width h, output width o."""
+
+BRANCHES: dict[int, tuple[Branch, ...]] = {
+    512: ((1, 8, 64, 256), (2, 16, 128, 192), (4, 4, 16, 64)),
+    768: ((1, 8, 64, 512), (2, 8, 32, 128), (4, 8, 32, 128)),
+    1024: ((1, 8, 64, 512), (2, 16, 128, 384), (4, 8, 16, 128)),
+}
+"""Published branch widths by model width D (spec 2.2); the outputs of a row add up to D."""
+
+BRANCH_ABLATIONS: dict[int, tuple[Branch, ...]] = {
+    2: ((2, 8, 64, 256), (4, 8, 64, 256)),
+    1: ((4, 8, 64, 512),),
+}
+"""Published ablations with fewer branches, D = 512 only."""
+
+SMALL_BRANCHES: dict[int, tuple[Branch, ...]] = {
+    128: ((1, 4, 16, 64), (2, 4, 16, 48), (4, 4, 16, 16)),
+    384: ((1, 4, 16, 192), (2, 4, 16, 128), (4, 4, 16, 64)),
+}
+"""Our own widths for padded 8x8 grids: the synthetic protocol and MiniLM-wide real features."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Say how LoCATe-GAT is built and trained.
+
+    ``width`` is the block's width D and equals the text width; a video feature of another width is joined
+    by a learned projection. ``grid`` (c,h,w) is how D channels are laid out for LCA, ``pad`` keeps the map
+    size where h is too small for the published unpadded convolutions. ``mix`` is the share of the graph in
+    the score and ``calibration`` the handicap of seen classes; ``None`` means: choose it on held-out seen
+    classes. Times and rates: ``learning_rate`` per step of Adam, ``warmup`` in epochs.
+    """
+
+    # model
+    width: int = 512
+    frames: int = 16
+    heads: int = 8
+    grid: tuple[int, int, int] = (2, 16, 16)
+    pad: bool = False
+    branches: tuple[Branch, ...] = BRANCHES[512]
+    mixer: Literal["lca", "mlp", "none"] = "lca"
+    attention: Literal["time", "batch", "none"] = "time"
+    positions: bool = True
+    lca_dropout: float = 0.0
+    zero_init: bool = False
+    # stage 1
+    loss: Literal["cosine-softmax", "mse"] = "cosine-softmax"
+    temperature: float = 0.05
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.0
+    ridge: float = 0.1
+    batch: int = 32
+    epochs: int = 16
+    warmup: float = 1.0
+    # stage 2
+    graph: bool = True
+    neighbours: int = 5
+    node_norm: Literal["l2", "sum"] = "l2"
+    gat_heads: tuple[int, int, int] = (4, 4, 6)
+    gat_hidden: int = 256
+    gat_dropout: float = 0.6
+    gat_final_elu: bool = False
+    gat_target: Literal["prototype", "classifier", "random"] = "prototype"
+    gat_loss: Literal["mse", "cosine"] = "cosine"
+    gat_steps: int = 300
+    gat_learning_rate: float = 1e-3
+    # scoring, both chosen on held-out seen classes where None
+    mix: float | None = None
+    calibration: float | None = None
+    # pixels and words, for data that is videos (see features/clip.py)
+    backbone: str = "ViT-B-16"
+    backbone_weights: str = "openai"
+    # protocol
+    holdout: float = 0.2
+    rehearsals: int = 1
+    rehearsal_classes: float = 0.3
+
+    def __post_init__(self) -> None:
+        c, h, w = self.grid
+        if c * h * w != self.width:
+            raise UserError("grid", self.grid, f"c*h*w equal to width {self.width}")
+        if self.width % self.heads:
+            raise UserError("heads", self.heads, f"a divisor of width {self.width}")
+        if self.mixer == "lca":
+            if sum(branch[3] for branch in self.branches) != self.width:
+                raise UserError("branches", self.branches, f"output widths that add up to width {self.width}")
+            largest = max(branch[0] for branch in self.branches)
+            if not self.pad and min(h, w) <= 2 * largest:
+                raise UserError("grid", self.grid, f"h and w above {2 * largest}", "set pad to true")
+        for name, value in (
+            ("mix", self.mix),
+            ("holdout", self.holdout),
+            ("rehearsal_classes", self.rehearsal_classes),
+        ):
+            if value is not None and not 0.0 <= value <= 1.0:
+                raise UserError(name, value, "a share between 0 and 1")
+        for name in ("frames", "batch", "epochs", "neighbours", "gat_steps", "rehearsals"):
+            if getattr(self, name) < 1:
+                raise UserError(name, getattr(self, name), "at least 1")
+        for name in ("temperature", "learning_rate", "gat_learning_rate"):
+            if not getattr(self, name) > 0:
+                raise UserError(name, getattr(self, name), "a number above 0")
+
+
+def for_width(width: int, **changes: object) -> Config:
+    """Return the default at another published width (512, 768 or 1024) or a small padded one (128, 384).
+
+    Raises:
+        UserError: If no branch widths are known for ``width``.
+    """
+    if width in BRANCHES:
+        base = Config(
+            width=width, heads=width // 64, grid=(width // 256, 16, 16), branches=BRANCHES[width], gat_hidden=256
+        )
+    elif width in SMALL_BRANCHES:
+        base = Config(
+            width=width, heads=4, grid=(width // 64, 8, 8), pad=True, branches=SMALL_BRANCHES[width], gat_hidden=64
+        )
+    else:
+        raise UserError("width", width, f"one of {sorted([*BRANCHES, *SMALL_BRANCHES])}", "give grid and branches")
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+REFERENCE = Config(
+    attention="batch",
+    loss="mse",
+    learning_rate=2e-7,
+    batch=11,
+    warmup=0.0,
+    node_norm="sum",
+    gat_final_elu=True,
+    gat_target="random",
+    gat_loss="mse",
+    gat_steps=100_000,
+    mix=0.0,
+    calibration=0.0,
+)
+
+PRESETS: dict[str, Config] = {
+    "default": Config(),
+    "reference": REFERENCE,
+    "reference-2-branches": replace(REFERENCE, branches=BRANCH_ABLATIONS[2]),
+    "reference-1-branch": replace(REFERENCE, branches=BRANCH_ABLATIONS[1]),
+    "vit-l-14": for_width(768),
+    "rn50": for_width(1024),
+    "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=24, batch=24, holdout=0.25),
+    "gym": for_width(384, frames=8, epochs=4, gat_steps=100, ridge=1.0, rehearsals=3),
+}

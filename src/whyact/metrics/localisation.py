@@ -1,0 +1,177 @@
+"""Mean average precision of temporal detections, the ActivityNet protocol (specs 5.4).
+
+Matching is exact and vectorised: predictions of a video and class take ground truths greedily in score order,
+which is the one stable matching when every ground truth prefers the higher score. It is found by rounds of
+proposals over all videos, classes and predictions at once, in place of a loop over predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.errors import UserError
+
+Float = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Labelled spans, columns of (N,): video and label indices, start, end, and a score where they are predictions."""
+
+    video: Index
+    label: Index
+    start: Float
+    end: Float
+    score: Float | None = None
+
+    def __post_init__(self) -> None:
+        columns = [self.video, self.label, self.start, self.end] + ([] if self.score is None else [self.score])
+        if len({len(column) for column in columns}) > 1:
+            raise UserError("spans", [len(column) for column in columns], "columns of the same length")
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def at(self, keep: NDArray[np.bool_] | Index) -> Spans:
+        """Return the selected spans."""
+        score = None if self.score is None else self.score[keep]
+        return Spans(self.video[keep], self.label[keep], self.start[keep], self.end[keep], score)
+
+
+def spans(rows: Sequence[Sequence[float]]) -> Spans:
+    """Build spans from rows (video, label, start, end[, score])."""
+    table = np.asarray(rows, dtype=np.float64) if len(rows) else np.zeros((0, 5))
+    video, label, *columns = table.T
+    return Spans(video.astype(np.intp), label.astype(np.intp), *columns)
+
+
+def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], classes: int) -> Float:
+    """Return average precision in 0..1, (len(thresholds), classes); NaN for a class without ground truth.
+
+    A prediction looks at the ground truths of its video and class by falling tIoU (ties: lower index) and takes
+    the first free one at or above the threshold; a second detection of the same ground truth is a false positive.
+    Equal scores keep their input order. AP is the area under the precision envelope at recall changes.
+
+    Raises:
+        UserError: When predictions have no scores.
+    """
+    if predictions.score is None:
+        raise UserError("predictions", None, "a score for every prediction")
+    positives = np.bincount(truth.label, minlength=classes)[:classes]
+    by_score = np.argsort(-predictions.score, kind="stable")
+    order = by_score[np.argsort(predictions.label[by_score], kind="stable")]  # by class, then falling score
+    ranked = predictions.at(order)
+    first = np.searchsorted(ranked.label, np.arange(classes + 1))
+    prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
+    ap = np.full((len(thresholds), classes), np.nan)
+    ap[:, positives > 0] = 0.0
+    for row in np.argsort(thresholds):
+        keep = iou >= thresholds[row]
+        prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
+        hits = np.sort(_match(prediction, gt, len(ranked), len(truth)))
+        begin = np.searchsorted(hits, first)
+        for c in np.nonzero(np.diff(begin))[0]:
+            rank = hits[begin[c] : begin[c + 1]] - first[c]
+            precision = np.arange(1, len(rank) + 1) / (rank + 1)
+            envelope = np.maximum.accumulate(precision[::-1])
+            ap[row, c] = envelope.sum() / positives[c]
+    return ap
+
+
+def mean_ap(ap: Float) -> Float:
+    """Return mAP in 0..100 of every threshold: the mean over classes that have ground truth (0 if none has)."""
+    seen = ~np.isnan(ap)
+    return 100 * np.where(seen, ap, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+
+
+def drop_overlapping(predictions: Spans, ambiguous: Spans) -> Spans:
+    """Drop every prediction that overlaps an ambiguous span of its video (grid units, both ends rounded)."""
+    by_video: dict[int, list[tuple[float, float]]] = {}
+    for video, start, end in zip(ambiguous.video, np.rint(ambiguous.start), np.rint(ambiguous.end), strict=True):
+        by_video.setdefault(int(video), []).append((start, end))
+    start, end = np.rint(predictions.start), np.rint(predictions.end)
+    keep = np.ones(len(predictions), dtype=bool)
+    for video, found in by_video.items():
+        rows = np.nonzero(predictions.video == video)[0]
+        s, e = np.array(found).T
+        hit = (np.minimum(end[rows, None], e) > np.maximum(start[rows, None], s)).any(axis=1)
+        keep[rows[hit]] = False
+    return predictions.at(keep)
+
+
+def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float]:
+    """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, rising ground truth."""
+    videos = int(max(ranked.video.max(initial=0), truth.video.max(initial=0))) + 1
+    groups, of_truth = np.unique(truth.label * videos + truth.video, return_inverse=True)
+    key = ranked.label * videos + ranked.video
+    of_found = np.minimum(np.searchsorted(groups, key), len(groups) - 1)
+    known = np.nonzero(groups[of_found] == key)[0] if len(groups) else np.zeros(0, dtype=np.intp)
+    prediction, gt = _overlapping(ranked.at(known), of_found[known], truth, of_truth)
+    prediction = known[prediction]
+    start, end = ranked.start[prediction], ranked.end[prediction]
+    gt_start, gt_end = truth.start[gt], truth.end[gt]
+    overlap = np.minimum(end, gt_end) - np.maximum(start, gt_start)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        iou = overlap / ((end - start) + (gt_end - gt_start) - overlap)
+    keep = (overlap > 0) & (iou >= lowest)
+    prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
+    same = prediction[1:] == prediction[:-1]
+    several = np.nonzero(np.append(same, False) | np.append(False, same))[0]  # only these need an order
+    order = several[np.lexsort((gt[several], -iou[several], prediction[several]))]
+    gt[several], iou[several] = gt[order], iou[order]
+    return prediction, gt, iou
+
+
+def _overlapping(found: Spans, of_found: Index, truth: Spans, of_truth: Index) -> tuple[Index, Index]:
+    """Return pairs of one group that may overlap: all that do, and few others.
+
+    Groups are laid out one after another on a single line, where two binary searches bound the candidates of a
+    prediction: ground truths that start before its end, from the first that nobody before outlasts.
+    """
+    if not len(found) or not len(truth):
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    low = min(found.start.min(), truth.start.min())
+    pitch = 2 * (max(found.end.max(), truth.end.max()) - low) + 1
+    slack = 1e-9 * pitch * (of_truth.max() + 1)  # rounding on the long line; exact overlaps are checked later
+    starts = of_truth * pitch + (truth.start - low)
+    by_start = np.argsort(starts, kind="stable")
+    reached = np.maximum.accumulate((of_truth * pitch + (truth.end - low))[by_start])
+    begin = np.searchsorted(reached, of_found * pitch + (found.start - low) - slack)
+    stop = np.searchsorted(starts[by_start], of_found * pitch + (found.end - low) + slack)
+    count = np.maximum(stop - begin, 0)
+    pair = np.repeat(np.arange(len(found)), count)
+    offset = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    gt = by_start[np.repeat(begin, count) + offset]
+    inside = of_truth[gt] == of_found[pair]
+    return pair[inside], gt[inside]
+
+
+def _match(prediction: Index, gt: Index, predictions: int, truths: int) -> Index:
+    """Return the predictions that are matched. Pairs come sorted by prediction, best choice first.
+
+    Every free prediction proposes to its next choice; a ground truth keeps the lowest (best ranked) proposer
+    and frees the other, until nobody has a choice left.
+    """
+    if not len(prediction):
+        return np.zeros(0, dtype=np.intp)
+    last = np.append(prediction[1:] != prediction[:-1], True)
+    holder = np.full(truths, predictions, dtype=np.intp)
+    choice = np.zeros(predictions, dtype=np.intp)  # the pair a prediction proposes with
+    at = np.nonzero(np.append(True, last[:-1]))[0]
+    choice[prediction[at]] = at
+    while len(at):
+        who, where = prediction[at], gt[at]
+        before = holder[where]
+        np.minimum.at(holder, where, who)
+        kept = holder[where]
+        displaced = before[(before < predictions) & (kept != before)]
+        freed = np.concatenate([who[kept != who], np.unique(displaced)])
+        at = choice[freed]
+        at = at[~last[at]] + 1
+        choice[prediction[at]] = at
+    return holder[holder < predictions]

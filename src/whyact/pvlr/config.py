@@ -1,0 +1,219 @@
+"""Every setting of PVLR, typed; the presets; and the ablations of the study.
+
+``default`` repairs what the public code does wrong; ``official`` and ``official-activitynet`` keep it, so that
+published settings can be rerun. Each repair is one field, marked "repair" below and listed in docs/pvlr.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from whyact.errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and switches of the network. Widths are numbers of channels."""
+
+    rgb_width: int = 1024  # both stream widths are set from the data
+    flow_width: int = 1024  # 0: one encoder plays both streams
+    hidden: int = 512
+    fused: int = 2048
+    width: int = 1024  # D, the joint space
+    auxiliary_encoder: bool = True
+    gate: Literal["cosine", "product"] = "cosine"
+    fusion_kernel: int = 3
+    convex: float = 0.5
+    attention_pool: int = 1  # odd window of a length-preserving average; 1: none
+    dropout: float = 0.5
+    fusion_dropout: float = 0.7
+    drop_attention_logits: bool = True  # kept from official: without it attention can collapse to 0
+    kaiming: bool = False
+    variance: Literal["log", "relu"] = "log"  # repair: one meaning, log-variance; official reads it both ways
+    variance_hidden: int = 0  # width of a hidden layer in the variance head; 0: none
+    log_variance: tuple[float, float] = (-8.0, 4.0)
+    noise: float = 0.1  # s: the sampler's noise has standard deviation s * exp(v/2)
+    samples: int = 20  # K
+    prefix: int = 4
+    postfix: int = 4
+    background: Literal["context", "first-row"] = "context"  # repair: official reads one row of the prompt table
+    temperature_train: float = 8.0
+    temperature_test: float = 0.03
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights and switches of the losses; field names follow specs 3."""
+
+    classification: float = 0.8
+    sparsity: float = 0.8
+    guide: float = 0.8
+    co_activity: float = 1.0
+    distillation: float = 200.0
+    intra_action: float = 0.005
+    intra_background: float = 0.005
+    inter: float = 0.005
+    orthogonality: float = 0.5
+    top_k: int = 7  # r: the T/r highest snippets of each class
+    easy: int = 20
+    hard: int = 5
+    mask_dropout: float = 0.6
+    inner: int = 3  # m
+    outer: int = 24  # M; repair: official swaps the two, which inverts the rings
+    valid_rings: bool = True  # repair: pick only inside the rings, fall back where a ring is too small
+    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = "kl"
+    contrast: Literal["neg-log", "frobenius"] = "neg-log"
+    symmetric: bool = True
+    half_bhattacharyya: bool = True  # repair: the constant of the second term
+    per_dimension: bool = True  # repair: divide distances by D, so that similarities do not saturate
+    variance_floor: float = 1e-2  # repair: official adds 1e-5, which lets dead units rule
+    similarity_floor: float = 1e-6  # repair: keeps both logarithms finite
+    mixture: Literal["attention", "time"] = "attention"  # repair: divide by the attention mass, not by T
+    mixture_variance: Literal["definition", "naive"] = "definition"
+    inter_metric: Literal["distribution", "cosine"] = "distribution"
+
+    def __post_init__(self) -> None:
+        if self.valid_rings and self.outer <= self.inner:
+            raise UserError("LossConfig.outer", self.outer, f"more than inner ({self.inner}), or the rings are empty")
+
+
+@dataclass(frozen=True)
+class InferenceConfig:
+    """From curves to segments (specs 5). Windows are shares of a proposal's length."""
+
+    top_k: int = 20
+    class_threshold: float = 0.2
+    cas_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)
+    attention_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)
+    cas_gamma: float = 0.5
+    cas_window: float = 0.1
+    attention_gamma: float = 0.05
+    attention_window: float = 0.1
+    sigma: float = 0.2
+    normalise_attention: bool = True  # repair: score attention proposals on the same min-max curve
+    # repair: a negative activation counts 0; official multiplies, so that low attention raises it
+    suppression: Literal["positive", "product"] = "positive"
+    drop_lone_first: bool = False  # repair: official loses a mask whose only snippet is the first
+    pixel_iou: bool = False  # repair: official counts n+1 snippets in the overlap of soft-NMS
+    detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    chunk: int = 2048  # snippets held at once
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long, with what, on how much (specs 4). Iterations are rounded up to whole epochs of 50."""
+
+    iterations: int = 7000
+    learning_rate: float = 5e-5
+    weight_decay: float = 1e-3
+    snippets: int = 320
+    pairs: int = 3
+    singles: int = 4
+
+
+@dataclass(frozen=True)
+class Config:
+    """All of PVLR.
+
+    ``text`` names the source of class semantics, ``size`` the scale of everything; ``auto`` leaves both to the
+    data: CLIP and the published sizes for THUMOS'14 and ActivityNet, small sizes (one CPU core) for all other data.
+    """
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"
+    size: Literal["auto", "published", "small"] = "auto"
+
+
+OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")
+OFFICIAL_LOSS = LossConfig(
+    inner=24,
+    outer=3,
+    valid_rings=False,
+    half_bhattacharyya=False,
+    per_dimension=False,
+    variance_floor=1e-5,
+    similarity_floor=1e-30,
+    mixture="time",
+)
+OFFICIAL_INFERENCE = InferenceConfig(
+    normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
+)
+#: Sizes for the generated world and for small data of one's own (specs 8.2).
+_SMALL: dict[str, dict[str, Any]] = {
+    "model": {"hidden": 32, "fused": 128, "width": 64, "samples": 10},
+    "loss": {"easy": 8, "hard": 4},
+    "train": {"iterations": 150, "learning_rate": 1e-3, "snippets": 100},
+}
+
+
+def small(config: Config) -> Config:
+    """Return the same method at small size; a setting that differs from the published one is left as it is."""
+    published = Config()
+    changed: dict[str, Any] = {"size": "small"}
+    for section, values in _SMALL.items():
+        own, default = getattr(config, section), getattr(published, section)
+        changed[section] = replace(own, **{k: v for k, v in values.items() if getattr(own, k) == getattr(default, k)})
+    wide = max(config.loss.inner, config.loss.outer)
+    if wide == published.loss.outer:  # the wide ring, whichever name it goes by
+        swapped = config.loss.inner == wide
+        changed["loss"] = replace(changed["loss"], **{"inner" if swapped else "outer": 9})
+    return replace(config, **changed)
+
+
+DEFAULT = Config()
+OFFICIAL = Config(OFFICIAL_MODEL, OFFICIAL_LOSS, OFFICIAL_INFERENCE)
+_ANET_LOSS = {
+    "classification": 1.0,
+    "distillation": 1.0,
+    "intra_action": 0.01,
+    "intra_background": 0.01,
+    "inter": 0.0,
+    "orthogonality": 4.0,
+    "top_k": 5,
+    "easy": 3,
+    "hard": 3,
+    "symmetric": False,
+}
+_ANET_MODEL = {
+    "auxiliary_encoder": False,
+    "gate": "product",
+    "fusion_kernel": 1,
+    "convex": 0.4,
+    "attention_pool": 13,
+    "kaiming": True,
+    "variance_hidden": 1024,
+    "temperature_train": 1.0,
+    "temperature_test": 0.01,
+}
+_ANET_INFERENCE = {
+    "top_k": 10,
+    "attention_thresholds": (0.2, 0.95, 10),
+    "cas_gamma": 0.01,
+    "cas_window": 0.2,
+    "attention_gamma": 0.5,
+    "attention_window": 0.4,
+    "sigma": 0.5,
+    "detection": (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95),
+}
+_ANET_TRAIN = TrainConfig(20000, 3e-5, 5e-5, 60)
+
+
+def _activitynet(config: Config, noise: float, inner: int, outer: int) -> Config:
+    return Config(
+        replace(config.model, noise=noise, **_ANET_MODEL),  # type: ignore[arg-type]
+        replace(config.loss, inner=inner, outer=outer, **_ANET_LOSS),  # type: ignore[arg-type]
+        replace(config.inference, **_ANET_INFERENCE),  # type: ignore[arg-type]
+        _ANET_TRAIN,
+    )
+
+
+PRESETS: dict[str, Config] = {
+    "default": DEFAULT,
+    "official": OFFICIAL,
+    "default-activitynet": _activitynet(DEFAULT, 0.1, 3, 12),
+    "official-activitynet": _activitynet(OFFICIAL, 0.05, 12, 3),
+}

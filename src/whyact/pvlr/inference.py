@@ -1,0 +1,197 @@
+"""From a video's features to curves, from curves to segments, from segments to mAP (specs 5).
+
+Segments are in snippets here; :mod:`whyact.pvlr.task` turns them into seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whyact.data.types import FeatureSequence
+from whyact.errors import UserError
+from whyact.metrics.average_precision import mean_average_precision
+from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
+from whyact.metrics.proposals import min_max, outer_inner, runs
+from whyact.metrics.soft_nms import soft_nms
+from whyact.pvlr.config import InferenceConfig
+from whyact.pvlr.model import PVLR
+
+Float = NDArray[np.float64]
+Protocol = Literal["seconds", "official"]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One video over time: ``cas`` (T,C+1), its standard deviation ``std`` (T,C+1), ``attention`` (T,)."""
+
+    cas: Float
+    std: Float
+    attention: Float
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Scored segments of one video: ``label``, ``start``, ``end`` (snippets, half-open), ``score``; all (N,).
+
+    ``probability`` (C,) is the video's class distribution, background left out.
+    """
+
+    label: NDArray[np.intp]
+    start: Float
+    end: Float
+    score: Float
+    probability: Float
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@torch.no_grad()
+def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int = 2048) -> Curves:
+    """Run the network over a video of any length, ``chunk`` snippets at a time.
+
+    The pieces overlap by the network's reach and share the time mean of the whole video, so the result does
+    not depend on ``chunk``; with memory-mapped features the memory does not depend on the length.
+
+    Args:
+        model: In eval mode.
+        features: (T,D).
+        text: (C+1,D) class texts, computed once an evaluation.
+        chunk: Snippets per piece.
+
+    Raises:
+        UserError: When there is no snippet.
+    """
+    device = text.device
+    length = len(features)
+    if length == 0:
+        raise UserError("features", "no snippet", "at least one snippet")
+    total = np.zeros(features.shape[1])
+    for start in range(0, length, chunk):
+        total += np.asarray(features[start : start + chunk], dtype=np.float64).sum(axis=0)
+    time_mean = torch.as_tensor(total / length, dtype=torch.float32, device=device)[None]
+    pieces: list[tuple[Float, Float, Float]] = []
+    for start in range(0, length, chunk):
+        low, high = max(0, start - model.reach), min(length, start + chunk + model.reach)
+        piece = torch.from_numpy(np.array(features[low:high], dtype=np.float32)).to(device)[None]
+        out = model(piece, text=text, time_mean=time_mean)
+        keep = slice(start - low, min(start + chunk, length) - low)
+        values = (out.cas[0, keep], model.activation_std(out)[0, keep], out.attention[0, keep])
+        pieces.append(tuple(value.double().cpu().numpy() for value in values))  # type: ignore[arg-type]
+    cas, std, attention = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    return Curves(cas, std, attention)
+
+
+def suppressed(found: Curves, cfg: InferenceConfig) -> Float:
+    """Return the class activation (T,C+1) damped by attention."""
+    cas = found.cas if cfg.suppression == "product" else np.maximum(found.cas, 0)
+    return cas * found.attention[:, None]
+
+
+def video_logits(activation: Float, cfg: InferenceConfig) -> Float:
+    """Return the mean (C+1,) of each class's T/top_k highest snippets of (T,C+1)."""
+    return _top_mean(activation, max(1, len(activation) // cfg.top_k))
+
+
+def softmax(x: Float) -> Float:
+    """Return the softmax over the last axis."""
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def localise(found: Curves, cfg: InferenceConfig) -> Detections:
+    """Turn a video's curves into scored segments: proposals of two families, then soft-NMS per class."""
+    activation = suppressed(found, cfg)
+    probability = softmax(video_logits(activation, cfg))[:-1]
+    kept = np.nonzero(probability >= cfg.class_threshold)[0]
+    if not len(kept):
+        kept = np.array([probability.argmax()])
+    z = np.ascontiguousarray(activation[:, kept].T)  # (K,T)
+    q = min_max(z)
+    low, high, steps = cfg.cas_thresholds
+    mask = (q[:, None] > np.linspace(low, high, steps)[None, :, None]).reshape(-1, q.shape[1])
+    rows, start, end = _runs(mask, cfg)
+    k = rows // steps
+    score = outer_inner(q, k, start, end, cfg.cas_window) + cfg.cas_gamma * probability[kept[k]]
+    low, high, steps = cfg.attention_thresholds
+    _, a_start, a_end = _runs(found.attention > np.linspace(low, high, steps)[:, None], cfg)
+    a_k = np.repeat(np.arange(len(kept)), len(a_start))
+    a_start, a_end = np.tile(a_start, len(kept)), np.tile(a_end, len(kept))
+    a_score = outer_inner(q if cfg.normalise_attention else z, a_k, a_start, a_end, cfg.attention_window)
+    a_score += cfg.attention_gamma * probability[kept[a_k]]
+    label = kept[np.concatenate([k, a_k])]
+    starts = np.concatenate([start, a_start]).astype(np.float64)
+    ends = np.concatenate([end, a_end]).astype(np.float64)
+    scores = np.concatenate([score, a_score])
+    for c in kept:
+        at = label == c
+        scores[at] = soft_nms(starts[at], ends[at], scores[at], cfg.sigma, cfg.pixel_iou)
+    return Detections(label, starts, ends, scores, probability)
+
+
+def _runs(mask: NDArray[np.bool_], cfg: InferenceConfig) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    rows, start, end = runs(mask)
+    if cfg.drop_lone_first:
+        lone = (mask.sum(axis=1) == 1) & mask[:, 0]
+        keep = ~lone[rows]
+        rows, start, end = rows[keep], start[keep], end[keep]
+    return rows, start, end
+
+
+def detection_map(
+    detections: Sequence[Detections],
+    videos: Sequence[FeatureSequence],
+    classes: int,
+    thresholds: Sequence[float],
+    protocol: Protocol = "seconds",
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
+) -> Float:
+    """Return mAP in 0..100 of every tIoU threshold.
+
+    Args:
+        detections: One per video, in snippets.
+        videos: With ground-truth segments in seconds.
+        classes: C.
+        thresholds: Of tIoU.
+        protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
+        ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
+    """
+    rate = np.array([video.rate for video in videos])
+    video = np.repeat(np.arange(len(videos)), [len(d) for d in detections])
+    found = Spans(
+        video,
+        *(np.concatenate([getattr(d, name) for d in detections]) for name in ("label", "start", "end", "score")),
+    )
+    truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
+    if ambiguous:
+        rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]
+        found = drop_overlapping(found, _scale(spans(rows), rate))
+    # tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
+    truth = _scale(truth, rate)
+    digits = 0 if protocol == "official" else 9
+    truth = Spans(truth.video, truth.label, truth.start.round(digits), truth.end.round(digits))
+    return mean_ap(detection_ap(found, truth, thresholds, classes))
+
+
+def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence]) -> float:
+    """Return classification mAP in 0..100 from the raw activation: top T/8 mean, softmax (specs 5.5)."""
+    scores = np.stack([softmax(_top_mean(c.cas, -(-len(c.cas) // 8)))[:-1] for c in found])
+    labels = np.zeros(scores.shape, dtype=bool)
+    for i, video in enumerate(videos):
+        labels[i, list(video.target)] = True
+    return 100 * mean_average_precision(scores, labels).mean
+
+
+def _top_mean(x: Float, k: int) -> Float:
+    return np.partition(x, len(x) - k, axis=0)[-k:].mean(axis=0)
+
+
+def _scale(s: Spans, factor: Float) -> Spans:
+    return Spans(s.video, s.label, s.start * factor[s.video], s.end * factor[s.video], s.score)

@@ -1,0 +1,132 @@
+"""The authors' checkpoints (initial and best) as runs of ours: weights only, every key accounted for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import torch
+from torch import Tensor
+
+from whyact.data import activitynet, thumos14
+from whyact.data.pickles import load_torch
+from whyact.errors import UserError
+from whyact.features.towers import TextTower, clip_tower
+from whyact.pvlr.config import PRESETS
+from whyact.pvlr.model import PVLR, PromptedText
+from whyact.training.checkpoint import check_run_folder, save_checkpoint
+
+Benchmark = Literal["thumos14", "activitynet-1.3"]
+_COMMON = (
+    (r"vAttn\.bit_wise_attn\.", "rgb.bit."),
+    (r"vAttn\.channel_conv\.", "rgb.channel."),
+    (r"vAttn\.attention\.", "rgb.attention."),
+    (r"fAttn\.bit_wise_attn\.", "flow.bit."),
+    (r"fAttn\.channel_conv\.", "flow.channel."),
+    (r"fAttn\.attention\.", "flow.attention."),
+    (r"fusion\.", "fusion1."),
+    (r"fusion2\.", "fusion2."),
+    (r"embedding\.", "text.table."),
+)
+RENAMED: dict[Benchmark, tuple[tuple[str, str], ...]] = {
+    "thumos14": (
+        *_COMMON,
+        (r"vAttn\.AE_e\.", "rgb.auxiliary."),
+        (r"fAttn\.AE_e\.", "flow.auxiliary."),
+        (r"snippet_prob_encoder\.fc_mean\.", "mean."),
+        (r"snippet_prob_encoder\.fc_var\.", "variance."),
+    ),
+    "activitynet-1.3": (
+        *_COMMON,
+        (r"snippet_prob_encoder\.mu_enc\.", "mean."),
+        (r"snippet_prob_encoder\.var_enc\.", "variance."),
+    ),
+}
+#: The frozen CLIP inside the file, and a reconstruction branch that no loss ever reached.
+DROPPED = (r"clipmodel\.", r"[vf]Attn\.AE_d\.")
+
+
+def import_published(
+    path: Path, out: Path, root: Path, benchmark: Benchmark = "thumos14", tower: TextTower | None = None
+) -> dict[str, Any]:
+    """Convert a published checkpoint into a run folder (safetensors, no CLIP inside) and return its card.
+
+    Args:
+        path: ``PVLR_init.pth`` or a best checkpoint.
+        out: The run folder to write.
+        root: The annotations, for the class list.
+        benchmark: Which code base wrote the file.
+        tower: The text tower; by default CLIP RN50.
+
+    Raises:
+        UserError: When a key is missing, unknown or of another shape, or CLIP cannot be loaded.
+    """
+    check_run_folder(out)
+    thumos = benchmark == "thumos14"
+    found = thumos14.load(root) if thumos else activitynet.load(root, "1.3")
+    prompts = [(thumos14 if thumos else activitynet).prompt_name(name) for name in found.classes]
+    config = replace(PRESETS["official" if thumos else "official-activitynet"], text="clip", size="published")
+    tower = clip_tower() if tower is None else tower
+    model = PVLR(config.model, PromptedText(tower, prompts, config.model)).eval()
+    tensors = convert(load_torch(path), model.state_dict(), benchmark, path)
+    model.load_state_dict(tensors)
+    with torch.no_grad():
+        text = model.text()
+    card = {
+        "method": "pvlr",
+        "data": benchmark,
+        "split_sha256": found.sha256(),
+        "licence": "see the authors' repository",
+        "seed": None,
+        "metrics": {},
+        "extra": {
+            "classes": list(found.classes),
+            "prompts": prompts,
+            "fold": 1,
+            "note": f"weights published by the authors ({Path(path).name})",
+            "snippet_seconds": 1 / thumos14.SNIPPETS_PER_SECOND,
+        },
+    }
+    save_checkpoint(Path(out), {**tensors, "class_texts": text}, msgspec.to_builtins(config), card)
+    return card
+
+
+def convert(
+    published: Mapping[str, Tensor], wanted: Mapping[str, Tensor], benchmark: Benchmark, where: object
+) -> dict[str, Tensor]:
+    """Rename published tensors to ours and check every key and shape.
+
+    Raises:
+        UserError: When one is missing, unknown or of another shape.
+    """
+    made: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for key, value in published.items():
+        plain = key.removeprefix("module.")
+        if any(re.match(pattern, plain) for pattern in DROPPED):
+            continue
+        name = next(
+            (ours + plain[m.end() :] for theirs, ours in RENAMED[benchmark] if (m := re.match(theirs, plain))), ""
+        )
+        if name in wanted:
+            made[name] = value.float()
+        else:
+            unknown.append(key)
+    missing = sorted(wanted.keys() - made.keys())
+    _refuse(where, unknown, f"only the tensors of the authors' {benchmark} model")
+    _refuse(where, missing, "every tensor of the model (these are missing)")
+    wrong = [
+        f"{k} {tuple(made[k].shape)} for {tuple(wanted[k].shape)}" for k in wanted if made[k].shape != wanted[k].shape
+    ]
+    _refuse(where, wrong, "tensors of the model's shapes")
+    return made
+
+
+def _refuse(where: object, names: Sequence[str], expected: str) -> None:
+    if names:
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise UserError(where, ", ".join(names[:3]) + more, expected)

@@ -1,0 +1,202 @@
+"""The data sets that PVLR knows by name, and the model that fits each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from whyact.data import activitynet, gym, synthetic_untrimmed, thumos14
+from whyact.data.feature_files import FeatureFolder, open_folder, read_labels, sequence
+from whyact.data.pickles import load_array
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed import UntrimmedSet
+from whyact.errors import UserError
+from whyact.features.towers import StandInTower, TextTower, clip_tower, encode_texts
+from whyact.pvlr.config import Config, small
+from whyact.pvlr.model import PVLR, ProjectedText, PromptedText
+
+
+@dataclass(frozen=True)
+class Split:
+    """Train and test sequences of a data set; ``prompts`` are the words of each class for the text tower."""
+
+    name: str
+    classes: tuple[str, ...]
+    prompts: tuple[str, ...]
+    train: list[FeatureSequence]
+    test: list[FeatureSequence]
+    widths: tuple[int, int]
+    text: str
+    size: str
+    sha256: str = ""
+    note: str = ""
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+
+def load_split(data: str, root: Path | None, fold: int = 1) -> Split:
+    """Read or generate a data set.
+
+    Args:
+        data: One of :data:`DATA`.
+        root: The folder that holds it; ``synthetic`` needs none.
+        fold: For generated and composed data the number of the world or composition; else without effect.
+
+    Raises:
+        UserError: On an unknown name, a missing root or bad files.
+    """
+    if data not in DATA:
+        raise UserError("--data", data, f"one of {', '.join(DATA)}")
+    if root is None and data != "synthetic":
+        raise UserError("--root", None, f"the folder that holds {data}", f"--data {data} --root DIR")
+    return DATA[data](root or Path(), fold)
+
+
+def resolve(config: Config, split: Split) -> Config:
+    """Fill what the settings leave to the data: text source, size, stream widths."""
+    size = split.size if config.size == "auto" else config.size
+    config = small(config) if size == "small" else replace(config, size=size)  # type: ignore[arg-type]
+    rgb, flow = split.widths
+    return replace(
+        config,
+        text=split.text if config.text == "auto" else config.text,  # type: ignore[arg-type]
+        model=replace(config.model, rgb_width=rgb, flow_width=flow),
+    )
+
+
+def build_model(config: Config, prompts: Sequence[str]) -> PVLR:
+    """Return an untrained model for resolved settings and these class words, in eval mode.
+
+    Raises:
+        UserError: When the text source needs an extra that is not installed, or a name is too long.
+    """
+    text: nn.Module
+    cfg = config.model
+    if config.text == "sentence":
+        from whyact.features.text import encode_sentences
+
+        text = ProjectedText(torch.from_numpy(encode_sentences(list(prompts))), cfg.width)
+    else:
+        tower: TextTower = clip_tower() if config.text == "clip" else StandInTower()
+        cfg = replace(cfg, width=tower.out_width)
+        text = PromptedText(tower, list(prompts), cfg)
+    return PVLR(cfg, text).eval()
+
+
+def stand_in_vectors(prompts: Sequence[str]) -> np.ndarray:
+    """Return the stand-in tower's vectors (C,D) of class names, from which the generated world is made."""
+    return encode_texts(StandInTower(), prompts).numpy()
+
+
+def _synthetic(root: Path, fold: int) -> Split:
+    classes = synthetic_untrimmed.CLASSES
+    train, test = synthetic_untrimmed.generate(stand_in_vectors(classes), fold)
+    width = train[0].features.shape[1] // 2
+    note = "generated feature sequences; no real video was seen"
+    return Split(
+        "synthetic", classes, classes, train, test, (width, width), "stand-in", "small", _sha256(train, test), note
+    )
+
+
+def _gym(root: Path, fold: int) -> Split:
+    clips = gym.load(root)
+    train, test = gym.compose(clips, fold)
+    note = "composed: real I3D snippets of trimmed clips, spliced; class words from a sentence encoder; no CLIP"
+    widths = (1024, 1024)
+    return Split(
+        "gym", clips.classes, clips.classes, train, test, widths, "sentence", "small", _sha256(train, test), note
+    )
+
+
+def _thumos14(root: Path, fold: int) -> Split:
+    found = thumos14.load(root)
+    joint = next(iter(sorted(root.rglob(thumos14.JOINT_FEATURES))), None)
+    prompts = tuple(thumos14.prompt_name(name) for name in found.classes)
+    if joint is None:
+        return _joined(found, open_folder(root), prompts, "published")
+    rows = load_array(joint)
+    if len(rows) != len(found.videos):
+        raise UserError(joint, len(rows), f"{len(found.videos)} rows, one for each annotated video")
+    target = tuple(folder for part in ("train", "test") if (folder := root / "Thumos14_CLIP" / part).is_dir())
+    by_id = {
+        video.id: sequence(video, np.asarray(row, dtype=np.float32), target=_clip_rows(target, video.id, len(row)))
+        for video, row in zip(found.videos, rows, strict=True)
+    }
+    train, test = ([by_id[video.id] for video in side] for side in (found.train, found.test))
+    widths = (thumos14.RGB_WIDTH, thumos14.FLOW_WIDTH)
+    return Split(
+        found.name,
+        found.classes,
+        prompts,
+        train,
+        test,
+        widths,
+        "clip",
+        "published",
+        found.sha256(),
+        "",
+        found.ambiguous,
+    )
+
+
+def _activitynet(version: str) -> Callable[[Path, int], Split]:
+    def read(root: Path, fold: int) -> Split:
+        found = activitynet.load(root, version)
+        prompts = tuple(activitynet.prompt_name(name) for name in found.classes)
+        return _joined(found, activitynet.feature_folder(root, version), prompts, "published")
+
+    return read
+
+
+def _folder(root: Path, fold: int) -> Split:
+    found = read_labels(root / "labels.csv")
+    prompts = tuple(name.replace("_", " ").lower() for name in found.classes)
+    return _joined(found, open_folder(root), prompts, "small")
+
+
+def _joined(found: UntrimmedSet, folder: FeatureFolder, prompts: tuple[str, ...], size: str) -> Split:
+    train, test = ([folder.read(video) for video in side] for side in (found.train, found.test))
+    if not train:
+        raise UserError(found.name, "no training video", "videos of the subset train")
+    text = "clip" if size == "published" or folder.target else "sentence"
+    widths = folder.widths(found.train[0].id)
+    return Split(
+        found.name, found.classes, prompts, train, test, widths, text, size, found.sha256(), "", found.ambiguous
+    )
+
+
+def _clip_rows(folders: Sequence[Path], name: str, length: int) -> np.ndarray | None:
+    if not folders:
+        return None
+    path = next((folder / f"{name}.npy" for folder in folders if (folder / f"{name}.npy").is_file()), None)
+    if path is None:
+        raise UserError(folders[0], name, "a CLIP feature file for every video")
+    rows = load_array(path, mmap=True)
+    if len(rows) < length:
+        raise UserError(path, len(rows), f"at least {length} rows, as the features have")
+    return rows[:length]
+
+
+def _sha256(train: Sequence[FeatureSequence], test: Sequence[FeatureSequence]) -> str:
+    digest = hashlib.sha256()
+    for side in (train, test):
+        for video in side:
+            digest.update(json.dumps([video.id, video.segments]).encode())
+            digest.update(np.ascontiguousarray(video.features).tobytes())
+    return digest.hexdigest()
+
+
+DATA: dict[str, Callable[[Path, int], Split]] = {
+    "synthetic": _synthetic,
+    "gym": _gym,
+    "thumos14": _thumos14,
+    "activitynet-1.2": _activitynet("1.2"),
+    "activitynet-1.3": _activitynet("1.3"),
+    "folder": _folder,
+}

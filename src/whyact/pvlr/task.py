@@ -1,0 +1,314 @@
+"""PVLR for the verbs: train, evaluate and predict on feature sequences."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whyact.data.feature_files import SNIPPET_SECONDS, read_features, read_snippet_seconds, sequence
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed import Annotation
+from whyact.errors import UserError
+from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
+from whyact.pvlr.config import PRESETS, Config, InferenceConfig
+from whyact.pvlr.evidence import boundary_deviation, segment_evidence
+from whyact.pvlr.inference import Curves, Detections, classification_map, curves, detection_map, localise, softmax
+from whyact.pvlr.learner import learn
+from whyact.pvlr.model import PVLR, FixedText
+from whyact.pvlr.sets import Split, build_model, load_split, resolve
+from whyact.report.webvtt import write_webvtt
+from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.fit import seed_everything
+
+__all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "predict", "train"]
+
+OPTIONS = {"vtt": "also write the segments as WebVTT subtitles into this folder"}
+TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
+SHOWN = 50  # segments of a prediction at most
+FAINT = 0.1  # of the best score: what is fainter is not shown
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with everything that inference needs."""
+
+    model: PVLR
+    text: Tensor
+    classes: tuple[str, ...]
+    config: Config
+    card: dict[str, Any]
+    sha256: str
+    folder: str
+
+
+def train(
+    data: str,
+    root: Path | None,
+    out: Path,
+    *,
+    config: Config,
+    fold: int = 1,
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Train on video-level labels, save the run, and return its card.
+
+    Args:
+        data: A name out of :data:`whyact.pvlr.sets.DATA`.
+        root: The folder that holds it.
+        out: The run folder to write.
+        config: Settings; what they leave to the data is filled in.
+        fold: Number of the generated world or composition.
+        seed: Of everything random.
+        progress: Show a bar.
+
+    Raises:
+        UserError: On bad data, settings or folders.
+    """
+    check_run_folder(out)
+    split = load_split(data, root, fold)
+    config = resolve(config, split)
+    seed_everything(seed)
+    model = build_model(config, split.prompts)
+    config = replace(config, model=model.cfg)
+    resume = Path(out) / "state"
+    result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
+    with torch.no_grad():
+        text = model.text().cpu()
+    metrics = _measure(model.cpu(), text, split, config) if split.test and any(v.segments for v in split.test) else {}
+    card = {
+        "method": "pvlr",
+        "data": data,
+        "split_sha256": split.sha256,
+        "licence": "",
+        "seed": seed,
+        "metrics": {name: value for name, value in metrics.items() if isinstance(value, float)},
+        "versions": versions(),
+        "extra": {
+            "classes": list(split.classes),
+            "prompts": list(split.prompts),
+            "fold": fold,
+            "note": split.note,
+            "train_videos": len(split.train),
+            "seconds": round(result.seconds, 1),
+            "snippet_seconds": 1.0 / split.train[0].rate,
+        },
+    }
+    save_checkpoint(Path(out), {**model.state_dict(), TEXTS: text}, msgspec.to_builtins(config), card)
+    return card
+
+
+def load(folder: Path) -> Run:
+    """Load a run for inference; no text tower is needed.
+
+    Raises:
+        UserError: When the folder is not a whole run of this method.
+    """
+    saved = load_checkpoint(folder)
+    if saved.card["method"] != "pvlr":
+        raise UserError(folder, f"a run of {saved.card['method']}", "a run of pvlr")
+    try:
+        config = msgspec.convert(saved.config, Config)
+        text = saved.tensors[TEXTS]
+        model = PVLR(config.model, FixedText(text))
+        own = {k: v for k, v in saved.tensors.items() if k != TEXTS and not k.startswith("text.")}
+        model.load_state_dict({**own, "text.features": text})
+    except (msgspec.ValidationError, KeyError, RuntimeError) as error:
+        raise UserError(
+            folder, str(error).splitlines()[0], "a run that this version can read", "train it again"
+        ) from error
+    classes = tuple(saved.card["extra"]["classes"])
+    return Run(model.eval(), text, classes, config, saved.card, saved.sha256, str(folder))
+
+
+def evaluate(
+    run: Path, data: str, root: Path | None, *, fold: int | None = None, progress: bool = True
+) -> dict[str, Any]:
+    """Measure a run on the test part of a data set: detection mAP in both protocols, classification mAP.
+
+    Raises:
+        UserError: When the data's classes are not the run's, or the test part has no segments.
+    """
+    loaded = load(run)
+    split = load_split(data, root, fold if fold is not None else int(loaded.card["extra"]["fold"]))
+    if split.classes != loaded.classes:
+        unseen = sorted(set(split.classes) - set(loaded.classes))
+        raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
+    if not any(video.segments for video in split.test):
+        raise UserError(data, "no segments in the test part", "test videos with annotated segments")
+    return _measure(loaded.model, loaded.text, split, loaded.config)
+
+
+def predict(
+    inputs: list[str], run: Path | None, *, options: dict[str, str] | None = None, progress: bool = True
+) -> list[Prediction]:
+    """Say when which action happens in each input, with evidence for every segment.
+
+    Args:
+        inputs: ``.npy`` files of snippet features (T,D), or names of videos of ``options["data"]``.
+        run: The run folder.
+        options: ``data`` and ``root`` to look names up; ``vtt`` a folder for subtitles.
+        progress: Without effect; a prediction takes less than a second.
+
+    Raises:
+        UserError: On a missing run or input, or features of another width.
+    """
+    options = options or {}
+    if run is None:
+        raise UserError("--model", None, "a run folder of pvlr", "whyact train pvlr --data synthetic --out RUN")
+    loaded = load(run)
+    known: dict[str, FeatureSequence] = {}
+    if "data" in options:
+        root = Path(options["root"]) if "root" in options else None
+        split = load_split(options["data"], root, int(loaded.card["extra"]["fold"]))
+        known = {video.id: video for video in (*split.test, *split.train)}
+    predictions = [predict_sequence(loaded, *_read(name, known, loaded)) for name in inputs]
+    if "vtt" in options:
+        for prediction in predictions:
+            write_webvtt(prediction, Path(options["vtt"]) / f"{prediction.id}.vtt")
+    return predictions
+
+
+def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None = None) -> Prediction:
+    """Return the prediction about one feature sequence.
+
+    Raises:
+        UserError: When the features have another width than the model was built for.
+    """
+    cfg = run.config
+    width = cfg.model.rgb_width + cfg.model.flow_width
+    if video.features.shape[1] != width:
+        raise UserError(
+            video.id, f"features of width {video.features.shape[1]}", f"width {width}, as the run was trained on"
+        )
+    found = curves(run.model, video.features, run.text, cfg.inference.chunk)
+    detections = localise(found, cfg.inference)
+    order = np.argsort(-detections.probability, kind="stable")
+    labels = [LabelScore(label=run.classes[c], score=float(detections.probability[c])) for c in order]
+    segments = shown_segments(found, detections, run.classes, video.rate, cfg.inference)
+    extra = run.card["extra"]
+    return Prediction(
+        id=video.id,
+        video=facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate),
+        labels=labels,
+        segments=segments,
+        evidence=segment_evidence(
+            run.model, video.features, run.text, found, segments[:10], run.classes, video.rate, cfg.inference
+        ),
+        curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
+        target=", ".join(run.classes[c] for c in video.target if c < len(run.classes)),
+        unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
+        threshold=cfg.inference.class_threshold,
+        notes=[extra["note"]] if extra.get("note") else [],
+        provenance=Provenance(
+            method="pvlr",
+            checkpoint=os.path.basename(run.folder.rstrip("/")),
+            checkpoint_sha256=run.sha256,
+            trained_on=run.card["data"],
+            split_sha256=run.card["split_sha256"],
+            prompt=f"{cfg.model.prefix} learned + class name + {cfg.model.postfix} learned, {cfg.text}"
+            if cfg.text != "sentence"
+            else "class name, sentence encoder, learned projection",
+            sampler="every snippet",
+            seed=run.card["seed"],
+            versions=run.card["versions"],
+        ),
+    )
+
+
+def shown_segments(
+    found: Curves, detections: Detections, classes: tuple[str, ...], rate: float, cfg: InferenceConfig
+) -> list[Segment]:
+    """Return the segments worth showing, best first: not faint, not much covered by a better one of the class.
+
+    The score is scaled to 0..1 by its largest possible value (inside 1, outside 0, class certain).
+    """
+    kept: list[int] = []
+    for i in np.argsort(-detections.score, kind="stable"):
+        if detections.score[i] <= FAINT * detections.score.max() or len(kept) == SHOWN:
+            break
+        start, end = detections.start[i], detections.end[i]
+        overlaps = (
+            (min(end, detections.end[j]) - max(start, detections.start[j]))
+            / (max(end, detections.end[j]) - min(start, detections.start[j]))
+            for j in kept
+            if detections.label[j] == detections.label[i]
+        )
+        if all(overlap <= 0.3 for overlap in overlaps):
+            kept.append(int(i))
+    top = 1 + max(cfg.cas_gamma, cfg.attention_gamma)
+    result = []
+    for i in kept:
+        c, start, end = int(detections.label[i]), int(detections.start[i]), int(detections.end[i])
+        deviation = boundary_deviation(found, c, start, end)
+        result.append(
+            Segment(
+                start=start / rate,
+                end=end / rate,
+                label=classes[c],
+                score=float(min(1.0, detections.score[i] / top)),
+                interval=(deviation[0] / rate, deviation[1] / rate),
+            )
+        )
+    return result
+
+
+def _measure(model: PVLR, text: Tensor, split: Split, config: Config) -> dict[str, Any]:
+    cfg = config.inference
+    found = [curves(model, video.features, text, cfg.chunk) for video in split.test]
+    detections = [localise(c, cfg) for c in found]
+    result: dict[str, Any] = {}
+    for protocol, suffix in (("seconds", ""), ("official", "_official_grid")):
+        ap = detection_map(detections, split.test, len(split.classes), cfg.detection, protocol, split.ambiguous)  # type: ignore[arg-type]
+        result[f"avg_mAP{suffix}"] = float(ap.mean())
+        result[f"mAP{suffix}"] = {f"{t:g}": float(value) for t, value in zip(cfg.detection, ap, strict=True)}
+    return result | {"classification_mAP": classification_map(found, split.test), "videos": len(split.test)}
+
+
+def _drawn(found: Curves, video: FeatureSequence, classes: tuple[str, ...], shown: set[int]) -> list[Curve]:
+    """Return attention and, for each shown class, its probability with one standard deviation to each side."""
+    times = video.times.tolist()
+    drawn = [Curve(name="attention", times=times, values=found.attention.tolist())]
+    level = softmax(found.cas)
+    for c in sorted(shown):
+        # Softmax moves with its own logit at the rate p(1-p): the deviation to first order.
+        deviation = found.std[:, c] * level[:, c] * (1 - level[:, c])
+        low, high = np.clip(level[:, c] - deviation, 0, 1), np.clip(level[:, c] + deviation, 0, 1)
+        drawn.append(
+            Curve(name=classes[c], times=times, values=level[:, c].tolist(), lower=low.tolist(), upper=high.tolist())
+        )
+    return drawn
+
+
+def _read(name: str, known: dict[str, FeatureSequence], run: Run) -> tuple[FeatureSequence, VideoFacts]:
+    path = Path(name)
+    if name in known:
+        video = known[name]
+        digest = hashlib.sha256(np.ascontiguousarray(video.features).tobytes()).hexdigest()
+    elif path.suffix == ".npy":
+        features: NDArray[np.floating] = read_features(path)
+        config = path.parent.parent / "features.json"
+        seconds = (
+            read_snippet_seconds(config)
+            if config.is_file()
+            else run.card["extra"].get("snippet_seconds", SNIPPET_SECONDS)
+        )
+        video = sequence(Annotation(path.stem, "", 0.0, ()), features, seconds)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    elif path.suffix.lower() in VIDEO_SUFFIXES:
+        raise UserError(name, "a video", "a .npy file of snippet features (T,D)", f"whyact extract {name} --out DIR")
+    else:
+        step = "give --data NAME --root DIR for a video of a data set" if not known else ""
+        raise UserError(name, "no such input", "a .npy file of snippet features, or a video's name", step)
+    return video, VideoFacts(path=name, sha256=digest, duration=len(video.features) / video.rate)

@@ -1,0 +1,187 @@
+"""The task as the verbs call it, and its evidence checked by doing the removals again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from whyact.errors import UserError
+from whyact.locate_gat import evidence as why
+from whyact.locate_gat import task
+from whyact.locate_gat.config import PRESETS
+from whyact.prediction import from_json, to_json
+
+TINY = replace(PRESETS["synthetic"], epochs=1, gat_steps=3, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
+CLIP = "temporal-31-02"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "synthetic"
+    task.train("synthetic", None, folder, config=TINY, progress=False)
+    return folder
+
+
+def predict(run: Path, **options: str) -> list:
+    return task.predict([CLIP], run, options={"data": "synthetic", **options}, progress=False)
+
+
+def test_the_card_says_what_the_run_is(run: Path) -> None:
+    _, model, others, card, _ = task.load_run(run)
+    assert (card["method"], card["data"], card["seed"]) == ("locate-gat", "synthetic", 0)
+    assert card["extra"]["parameters"] == task.parameters(model)
+    assert others.shape == (10, 128)
+    assert model.mix == pytest.approx(0.4)
+
+
+def test_evaluation_repeats_what_training_measured(run: Path) -> None:
+    measured = task.evaluate(run, "synthetic", None, progress=False)
+    card = task.load_run(run)[3]
+    for name in ("zsl_top1", "gzsl_h", "gzsl_seen"):
+        assert measured[name] == pytest.approx(card["metrics"][name])
+    assert measured["unseen_videos"] == 120
+    with pytest.raises(UserError, match="the split it was trained on"):
+        task.evaluate(run, "synthetic-appearance", None, fold=2, progress=False)
+
+
+def test_answers_are_probabilities_over_the_labels_and_travel_as_json(run: Path) -> None:
+    answers = predict(run)
+    assert from_json(to_json(answers)) == answers
+    assert sorted(score.label for score in answers[0].labels) == [f"temporal action 0.{c}" for c in range(30, 40)]
+    assert sum(score.score for score in answers[0].labels) == pytest.approx(1, abs=1e-5)
+    assert answers[0].target == "temporal action 0.31"
+    assert answers[0].provenance.prompt == "{}"
+
+
+def test_labels_restrict_the_answer_whatever_their_order(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("temporal action 0.33\ntemporal action 0.02\n\ntemporal action 0.31\n")
+    from_file = predict(run, labels=str(tmp_path / "labels.txt"))[0]
+    from_words = predict(run, labels="temporal action 0.31, temporal action 0.33, temporal action 0.02")[0]
+    assert {s.label for s in from_file.labels} == {
+        "temporal action 0.31",
+        "temporal action 0.33",
+        "temporal action 0.02",
+    }
+    scores = [{s.label: s.score for s in answer.labels} for answer in (from_file, from_words)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"labels": "temporal action 0.31, Temporal Action 0.31"}, "every label once"),
+        ({"labels": " , "}, "at least one"),
+        ({"labels": "juggling knives"}, "juggling knives"),
+        ({"evidence": "many"}, "--evidence"),
+        ({"data": "gymnastics"}, "--data"),
+    ],
+)
+def test_bad_options_are_named(run: Path, options: dict[str, str], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        predict(run, **options)
+
+
+def test_bad_inputs_are_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a clip's name"):
+        task.predict(["nobody"], run, options={"data": "synthetic"})
+    np.save(tmp_path / "narrow.npy", np.ones((4, 7), np.float32))
+    with pytest.raises(UserError, match="width 7"):
+        task.predict([str(tmp_path / "narrow.npy")], run)
+    np.save(tmp_path / "empty.npy", np.ones((0, 128), np.float32))
+    with pytest.raises(UserError, match="finite features"):
+        task.predict([str(tmp_path / "empty.npy")], run)
+    (tmp_path / "video.mp4").write_bytes(b"x")
+    with pytest.raises(UserError, match="not CLIP's"):
+        task.predict([str(tmp_path / "video.mp4")], run)
+    with pytest.raises(UserError, match="--preset synthetic"):
+        task.train("synthetic", None, tmp_path / "out", config=PRESETS["default"], progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_feature_files_are_answered(run: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.ones((1, 128), np.float32))
+    answer = task.predict([str(tmp_path / "one.npy")], run)[0]
+    assert not [e for e in answer.evidence if e.kind == "frame"]
+    assert any("none to leave out" in note for note in answer.notes)
+
+
+@pytest.fixture(scope="module")
+def found(run: Path) -> tuple:
+    known, model, others, _, _ = task.load_run(run)
+    names = (*known.unseen, known.seen[0])
+    rows = torch.tensor([*range(30, 40), 0])
+    frames = torch.randn(1, 8, 128, generator=torch.Generator().manual_seed(0))
+    source = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+    candidates = why.Candidates(names, rows, others)
+    return known, model, why.answer(model, frames[:, source * 2], source, candidates)
+
+
+def test_frame_contributions_are_exact_removals(found: tuple) -> None:
+    _, model, answer = found
+    contributions = why.frame_contributions(model, answer)
+    assert set(contributions) == {0, 1, 2, 3}
+    for row, value in contributions.items():
+        keep = torch.from_numpy(answer.source != row)
+        # the frames left, at their own positions, in a block that never had the others
+        block = model.encoder
+        x = block.project(answer.frames[:, keep]) + block.positions[:, keep]
+        y = block.norm1(x)
+        video = torch.nn.functional.normalize((x + block.attention(y, y, y, need_weights=False)[0]).mean(1), dim=1)
+        left = why.probabilities(model, video, answer.candidates)[0, answer.best]
+        assert value == pytest.approx(float(answer.probabilities[answer.best] - left), abs=1e-5)
+
+
+def test_neighbours_are_known_classes_and_move_what_they_say(found: tuple) -> None:
+    known, model, answer = found
+    near = why.neighbour_evidence(model, answer, tuple(known.seen), 5)
+    assert near
+    assert {e.subject for e in near} <= set(known.seen)
+    node = known.seen.index(near[0].subject)
+    video = model.embed(answer.frames)
+    without = why.probabilities(model, video, answer.candidates, without=node)[0, answer.best]
+    assert near[0].contribution == pytest.approx(float(answer.probabilities[answer.best] - without), abs=1e-6)
+    mix = model.choice.clone()
+    model.choice = torch.tensor([0.0, 0.2])
+    assert why.neighbour_evidence(model, answer, tuple(known.seen), 5) == []
+    model.choice = mix
+
+
+def test_a_cut_off_node_reaches_nobody(found: tuple) -> None:
+    _, model, answer = found
+    reach = model.graph_rows(answer.candidates.others, without=3)[1].detach()
+    others = [i for i in range(len(reach)) if i != 3]
+    assert reach[others, 3].abs().max() == 0
+    assert reach[3, 3] == pytest.approx(1)
+
+
+def test_shares_add_up_to_the_lead(found: tuple) -> None:
+    _, model, answer = found
+    split = why.shares(model, answer)
+    weight, bias = model.classifier(answer.candidates.others)
+    score = (model.embed(answer.frames) @ weight.T + bias)[0][answer.candidates.rows].detach()
+    second = answer.candidates.names.index(split.runner_up)
+    assert split.text + split.graph == pytest.approx(float(score[answer.best] - score[second]), abs=1e-4)
+
+
+def test_at_mix_zero_probabilities_are_the_softmax_of_cosines(found: tuple) -> None:
+    _, model, answer = found
+    unseen = why.Candidates(answer.candidates.names[:10], answer.candidates.rows[:10], answer.candidates.others)
+    video = model.embed(answer.frames)
+    cosine = torch.nn.functional.cosine_similarity(video, unseen.others)
+    expected = (cosine / model.config.temperature).softmax(0)
+    torch.testing.assert_close(why.probabilities(model, video, unseen, mix=0.0)[0], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_rank_changes_list_names_whose_rank_moves() -> None:
+    text = np.array([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+    mixed = np.array([[3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
+    changes = why.rank_changes(text, mixed, np.array([0, 1]), ("a", "b", "c"))
+    assert [(c.name, c.text, c.graph, c.videos, c.moved) for c in changes] == [("b", 2.0, 1.0, 1, 1)]
+    swapped = why.rank_changes(text, text[:, [1, 0, 2]], np.array([0, 0]), ("a", "b", "c"))
+    assert [(c.name, c.graph, c.moved) for c in swapped] == [("a", 2.0, 2)]
+    both = why.rank_changes(text * [[1], [-1]], text * [[-1], [1]], np.array([0, 0]), ("a", "b", "c"))
+    assert [(c.name, c.text, c.graph, c.moved) for c in both] == [("a", 2.0, 2.0, 2)], "ups and downs must not cancel"

@@ -1,0 +1,38 @@
+"""The method page and the code speak of the same equations and settings."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import whyact.pvlr
+from whyact.pvlr.config import PRESETS
+
+HOME = Path(whyact.pvlr.__file__).parent
+PAGE = Path(__file__).parents[2] / "docs" / "pvlr.md"
+
+
+@pytest.fixture
+def page():
+    if not PAGE.is_file():
+        pytest.skip("the docs are not part of this installation")
+    return PAGE.read_text()
+
+
+def test_every_equation_of_the_page_is_in_the_code_and_back(page):
+    code = (HOME / "model.py").read_text() + (HOME / "losses.py").read_text()
+    in_code = set()
+    for first, last in re.findall(r"Eq\. (\d+)(?:-(\d+))?", code):
+        in_code |= set(range(int(first), int(last or first) + 1))
+    on_page = {int(number) for number in re.findall(r"^\| (\d+) \|", page, flags=re.M)}
+    assert on_page == in_code == set(range(1, 25))
+
+
+def test_every_repair_is_on_the_page(page):
+    default, official = PRESETS["default"], PRESETS["official"]
+    for section in ("model", "loss", "inference"):
+        a, b = getattr(default, section), getattr(official, section)
+        for field in fields(a):
+            if getattr(a, field.name) != getattr(b, field.name):
+                assert f"`{section}.{field.name}`" in page

@@ -1,0 +1,70 @@
+"""The authors' checkpoints: every key is accounted for."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from whyact.errors import UserError
+from whyact.features.towers import StandInTower
+from whyact.pvlr.config import PRESETS
+from whyact.pvlr.model import PVLR, PromptedText
+from whyact.pvlr.published import RENAMED, convert
+
+SIZES = {"rgb_width": 6, "flow_width": 6, "hidden": 4, "fused": 12, "width": 64}
+
+
+def ours(benchmark):
+    preset = PRESETS["official" if benchmark == "thumos14" else "official-activitynet"]
+    hidden = {"variance_hidden": 5} if preset.model.variance_hidden else {}
+    cfg = replace(preset.model, **SIZES, **hidden)
+    return PVLR(cfg, PromptedText(StandInTower(), ["long jump"], cfg)).eval()
+
+
+def theirs(state, benchmark):
+    """Write a state as the authors' file would, CLIP and the dead branch included."""
+    back = {name: pattern.replace("\\", "") for pattern, name in RENAMED[benchmark]}
+    made = {}
+    for key, value in state.items():
+        prefix = max((name for name in back if key.startswith(name)), key=len)
+        made[back[prefix] + key[len(prefix) :]] = value
+    made["clipmodel.visual.proj"] = torch.zeros(1)
+    if benchmark == "thumos14":
+        made["vAttn.AE_d.0.weight"] = made["fAttn.AE_d.0.bias"] = torch.zeros(1)
+    return made
+
+
+@pytest.mark.parametrize("benchmark", ["thumos14", "activitynet-1.3"])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_a_round_trip_gives_the_same_model(benchmark, prefix):
+    state = ours(benchmark).state_dict()
+    published = {prefix + key: value for key, value in theirs(state, benchmark).items()}
+    back = convert(published, state, benchmark, "file")
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[key], state[key]) for key in state)
+
+
+def test_the_names_are_those_of_the_published_file():
+    keys = theirs(ours("thumos14").state_dict(), "thumos14")
+    for name in (
+        "vAttn.AE_e.0.weight", "fAttn.bit_wise_attn.0.bias", "vAttn.attention.5.weight", "fusion.0.weight",
+        "fusion2.0.bias", "snippet_prob_encoder.fc_mean.weight", "snippet_prob_encoder.fc_var.bias", "embedding.weight",
+    ):  # fmt: skip
+        assert name in keys
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("fusion.0.weight"), "fusion1.0.weight"),
+        (lambda state: state.update(extra=torch.zeros(1)), "extra"),
+        (lambda state: state.update({"fusion2.0.bias": torch.zeros(3)}), r"fusion2.0.bias \(3,\)"),
+    ],
+    ids=["missing", "unknown", "shape"],
+)
+def test_a_key_that_does_not_fit_is_named(change, message):
+    state = ours("thumos14").state_dict()
+    published = theirs(state, "thumos14")
+    change(published)
+    with pytest.raises(UserError, match=message):
+        convert(published, state, "thumos14", "file")

@@ -1,0 +1,165 @@
+"""Train, evaluate and predict: what a user gets and what a user's mistake gets."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from whyact.errors import UserError
+from whyact.prediction import from_json, to_json
+from whyact.pvlr import task
+from whyact.pvlr.evidence import remove
+from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
+from whyact.pvlr.sets import DATA, load_split
+from whyact.report.webvtt import to_webvtt
+
+CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("pvlr") / "run"
+    card = task.train("synthetic", None, folder, config=CONFIG, fold=7, seed=3, progress=False)
+    return folder, card
+
+
+def test_training_writes_a_run_that_evaluates_as_its_card_says(run):
+    folder, card = run
+    found = task.evaluate(folder, "synthetic", None, progress=False)
+    assert found["avg_mAP"] == pytest.approx(card["metrics"]["avg_mAP"])
+    assert found["videos"] == 30
+    assert set(found["mAP"]) == {"0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7"}
+    assert card["extra"]["note"].startswith("generated")
+    assert not any("tower" in name for name in task.load_checkpoint(folder).tensors)
+
+
+def test_a_prediction_says_when_how_sure_and_why(run):
+    folder, _ = run
+    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    assert from_json(to_json([prediction])) == [prediction]
+    assert prediction.label in load_split("synthetic", None, 7).classes
+    assert sum(label.score for label in prediction.labels) < 1
+    assert prediction.segments
+    for segment in prediction.segments:
+        assert 0 <= segment.start < segment.end <= prediction.video.duration + 1e-9
+        assert 0 < segment.score <= 1
+        assert min(segment.interval) > 0
+    assert {curve.name for curve in prediction.curves} >= {"attention", prediction.segments[0].label}
+    band = prediction.curves[1]
+    assert all(low <= value <= high for low, value, high in zip(band.lower, band.values, band.upper, strict=True))
+
+
+def test_a_contribution_is_what_removing_the_snippets_costs(run):
+    folder, _ = run
+    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    loaded = task.load(folder)
+    video = next(v for v in load_split("synthetic", None, 7).test if v.id == "test_0001")
+    scores = {label.label: label.score for label in prediction.labels}
+    cfg = loaded.config.inference
+    for evidence in prediction.evidence[:6]:
+        left = remove(video.features, round(evidence.start * video.rate), round(evidence.end * video.rate))
+        if not len(left):
+            continue
+        again = softmax(video_logits(suppressed(curves(loaded.model, left, loaded.text), cfg), cfg))
+        without = again[loaded.classes.index(evidence.label)]
+        assert evidence.contribution == pytest.approx(scores[evidence.label] - without, abs=1e-6)
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, array)
+    return str(path)
+
+
+def test_a_feature_file_is_an_input_and_one_snippet_is_enough(run, tmp_path):
+    folder, _ = run
+    (tmp_path / "features.json").write_text('{"snippet_seconds": 0.5}')
+    name = save(tmp_path / "features" / "one.npy", np.random.default_rng(0).normal(size=(1, 128)).astype(np.float32))
+    prediction = task.predict([name], folder, progress=False)[0]
+    assert prediction.video.duration == 0.5
+    assert len(prediction.video.sha256) == 64
+
+
+def test_subtitles_are_written_and_escaped(run, tmp_path):
+    folder, _ = run
+    prediction = task.predict(
+        ["test_0000"], folder, options={"data": "synthetic", "vtt": str(tmp_path / "new")}, progress=False
+    )[0]
+    text = (tmp_path / "new" / "test_0000.vtt").read_text()
+    assert text == to_webvtt(prediction)
+    cues = text.split("\n\n")
+    assert cues[0] == "WEBVTT"
+    assert len(cues) == 1 + len(prediction.segments)
+    prediction.segments[0].label = "a<b> --> & c"
+    assert "a&lt;b&gt; –&gt; &amp; c" in to_webvtt(prediction)
+
+
+def test_subtitle_times_carry_over_minutes(run):
+    folder, _ = run
+    prediction = task.predict(["test_0000"], folder, options={"data": "synthetic"}, progress=False)[0]
+    segment = prediction.segments[0]
+    segment.start, segment.end = 59.9996, 3661.25
+    assert "00:01:00.000 --> 01:01:01.250" in to_webvtt(prediction)
+
+
+def test_mistakes_are_named(run, tmp_path):
+    folder, _ = run
+    wide = save(tmp_path / "wide.npy", np.zeros((3, 9), np.float32))
+    broken = save(tmp_path / "nan.npy", np.full((3, 128), np.nan, np.float32))
+    for name, message in ((wide, "width 9"), (broken, "snippet 0"), ("film.mp4", "whyact extract"), ("who", "--data")):
+        with pytest.raises(UserError, match=message):
+            task.predict([name], folder, progress=False)
+    with pytest.raises(UserError, match="--model"):
+        task.predict([wide], None, progress=False)
+    with pytest.raises(UserError, match="one of synthetic"):
+        task.train("nonsense", None, tmp_path / "x", config=CONFIG, progress=False)
+    with pytest.raises(UserError, match="--root"):
+        task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)
+    assert not (tmp_path / "x").exists()
+
+
+def own_data(tmp_path, labels="a,run\nb,jump\nc,run\nd,jump;run\n", widths=(6,)):
+    names = ("features",) if len(widths) == 1 else ("rgb", "flow")
+    rng = np.random.default_rng(0)
+    for video in "abcd":
+        for name, width in zip(names, widths, strict=True):
+            save(tmp_path / name / f"{video}.npy", rng.normal(size=(15, width)).astype(np.float32))
+    (tmp_path / "labels.csv").write_text("name,labels\n" + labels)
+    return tmp_path
+
+
+@pytest.mark.parametrize("widths", [(6,), (6, 4)])
+def test_own_features_train_and_predict(tmp_path, widths):
+    root = own_data(tmp_path / "data", widths=widths)
+    config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=2))
+    card = task.train("folder", root, tmp_path / "run", config=config, progress=False)
+    assert card["extra"]["classes"] == ["jump", "run"]
+    assert card["metrics"] == {}
+    prediction = task.predict(["a"], tmp_path / "run", options={"data": "folder", "root": str(root)}, progress=False)[0]
+    assert prediction.target == "run"
+    with pytest.raises(UserError, match="segments"):
+        task.evaluate(tmp_path / "run", "folder", root)
+
+
+def test_another_class_list_is_refused(tmp_path):
+    config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=1))
+    task.train("folder", own_data(tmp_path / "one"), tmp_path / "run", config=config, progress=False)
+    other = own_data(tmp_path / "two", labels="a,run\nb,swim\n")
+    with pytest.raises(UserError, match="swim"):
+        task.evaluate(tmp_path / "run", "folder", other)
+
+
+def test_every_data_name_has_a_reader():
+    assert set(DATA) == {"synthetic", "gym", "thumos14", "activitynet-1.2", "activitynet-1.3", "folder"}
+
+
+def test_presets_differ_in_every_repair():
+    default, official = task.PRESETS["default"], task.PRESETS["official"]
+    assert official.loss.inner > official.loss.outer
+    assert official.model.variance == "relu"
+    assert (official.train.learning_rate, official.train.snippets, official.model.samples) == (5e-5, 320, 20)
+    assert (official.loss.distillation, official.loss.intra_action, official.model.noise) == (200, 0.005, 0.005)
+    assert default.loss.valid_rings
+    assert task.PRESETS["official-activitynet"].loss.inter == 0
