@@ -5,6 +5,7 @@ import pytest
 
 from whyact.errors import UserError
 from whyact.studies import pvlr
+from whyact.studies.pvlr_references import snippet_labels
 from whyact.studies.results import from_json
 
 
@@ -27,7 +28,7 @@ def test_an_untrained_network_finds_next_to_nothing():
 def test_snippets_are_labelled_by_their_centre():
     split = pvlr.load_split("synthetic", None, 0)
     video = split.test[0]
-    labels = pvlr.snippet_labels(video, 8)
+    labels = snippet_labels(video, 8)
     for start, end, c in video.segments:
         inside = labels[round(start * video.rate) : round(end * video.rate)]
         assert set(inside.tolist()) == {c}
