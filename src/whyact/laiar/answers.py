@@ -71,8 +71,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
     packed = PackedClips(
         [clip.without_relations() for clip in clips], slots=run.config.data.slots, window=run.config.data.window
     )
+    selects = run.config.select.temporal or run.config.select.spatial
     for index, batch in evaluation_batches(packed, run.config.data.frames):
-        path = run.model.video(batch)
+        path = run.model.video(batch, gather=selects)  # the dropped tokens are really not computed
         names = name_tokens(run.bank, path.tokens, batch.classes, len(run.vocabulary.relations))
         importance = path.used if path.selection.score is None else path.selection.score
         assert importance is not None

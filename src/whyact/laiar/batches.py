@@ -55,7 +55,7 @@ class TrainingBatches:
             )
 
 
-def evaluation_batches(packed: PackedClips, frames: int, size: int = 64) -> Iterator[tuple[np.ndarray, RelationBatch]]:
+def evaluation_batches(packed: PackedClips, frames: int, size: int = 32) -> Iterator[tuple[np.ndarray, RelationBatch]]:
     """Yield (clip positions, batch) in order, frames evenly spaced with both ends."""
     for start in range(0, len(packed), size):
         index = np.arange(start, min(start + size, len(packed)))

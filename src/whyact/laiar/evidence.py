@@ -19,7 +19,7 @@ from torch import Tensor
 from whyact.data.packed import RelationBatch
 from whyact.laiar.model import LaIAR
 
-CHUNK = 256  # clips a forward pass while removing
+CHUNK = 128  # removals a forward pass: bounds the memory
 
 
 @dataclass

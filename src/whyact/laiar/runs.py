@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class Run:
     """A trained model with everything that answering needs.
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
-    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1.
+    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
+    epoch's mean loss terms and keep rate.
     """
 
     model: LaIAR
@@ -44,6 +45,7 @@ class Run:
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
+    history: list[dict[str, float]] = field(default_factory=list)
     card: dict[str, Any] | None = None
     path: str = ""
     sha256: str = ""
@@ -66,6 +68,7 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
+        "history": run.history,
     }
     tensors = dict(run.model.state_dict())
     if run.config.model.shared:  # the one DT-Former has two names in the module; store it once
@@ -114,6 +117,7 @@ def load_run(folder: Path) -> Run:
         extra["threshold"],
         extra["temperature"],
         extra["calibrated"],
+        extra.get("history", []),
         found.card,
         str(folder),
         found.sha256,

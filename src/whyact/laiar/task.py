@@ -53,15 +53,14 @@ def train_run(
             raise UserError(f"clip {clip.id}", None, "relations and an action, which training needs")
     threads()
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
-    kept = result.history[-1].get("keep") if result.history else None
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
     bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
-    run = Run(model, vocabulary, config, bank, appearance_width(clips))
+    run = Run(model, vocabulary, config, bank, appearance_width(clips), history=result.history)
     share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
     if share < 0.1:
         print(
-            f"warning: the token selectors keep {share:.0%} of the tokens (training: {kept}); they have collapsed. "
-            "Next: raise --select.share, or use --preset default",
+            f"warning: the token selectors keep {share:.0%} of the tokens; they have collapsed. Next: raise "
+            "--select.share, or use --preset default",
             file=sys.stderr,
         )
     return run

@@ -1,0 +1,250 @@
+"""The documentation tells the truth: its commands and code run, its links lead somewhere, its names and defaults exist.
+
+Commands run in a temporary folder in the order of the page; Python blocks with no command between them are one session.
+The demo is trained once for all pages. A page's steps that read ``data/cad120`` are a test of their own, which skips
+where the data is not at hand.
+"""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "whyact"
+CAD120 = ROOT.parent / "shared" / "data" / "cad120"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LIMIT = 1800  # seconds for one step, on a machine that is busy with other things
+
+FENCE = re.compile(
+    r"(?:^File `(?P<file>[^`\n]+)`:\n\n|^<!-- transcript: (?P<transcript>[^\n]+) -->\n)?"
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
+)
+COMMAND = re.compile(r"^(whyact|python)\s")
+REFERENCE = re.compile(r"`([\w/]+\.py)(?:::([\w.]+))?`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+SETTING = re.compile(r"`((?:data|model|select|loss|optim)\.\w+)`")
+ROW = re.compile(r"^\| `(\w+\.\w+)` \|(.*)\|$", re.MULTILINE)
+
+
+class Step(NamedTuple):
+    """Something a reader of a page does: write a file, run a command, run Python, or compare a transcript."""
+
+    kind: str
+    text: str
+    name: str = ""
+
+    @property
+    def needs_data(self) -> bool:
+        """Return whether the step reads CAD-120. A study is too long to run here and reads an empty folder instead."""
+        return "data/cad120" in self.text and not is_study(self.text)
+
+
+def is_study(command: str) -> bool:
+    """Return whether a command starts a study."""
+    return command.startswith("whyact reproduce")
+
+
+def steps(page: str) -> Iterator[Step]:
+    """Yield the steps of a page in reading order."""
+    for block in FENCE.finditer(page):
+        text = block["text"]
+        if block["file"]:
+            yield Step("file", text, block["file"])
+        elif block["transcript"]:
+            yield Step("transcript", block["transcript"], text)
+        elif block["language"] == "python":
+            yield Step("python", text)
+        elif block["language"] == "sh":
+            lines = text.replace("\\\n", " ").splitlines()
+            yield from (Step("sh", line) for line in lines if COMMAND.match(line))
+
+
+def one_session(found: Iterable[Step]) -> list[Step]:
+    """Join Python steps that follow each other."""
+    out: list[Step] = []
+    for step in found:
+        if out and out[-1].kind == step.kind == "python":
+            out[-1] = step._replace(text=f"{out[-1].text}\n{step.text}")
+        else:
+            out.append(step)
+    return out
+
+
+def run(words: str | list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a shell command, or a program with arguments, with this environment's ``whyact`` and ``python`` first."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = ["bash", "-eo", "pipefail", "-c", words] if isinstance(words, str) else words
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+def told(done: subprocess.CompletedProcess[str], what: str) -> str:
+    """Say what a step printed, for a failure's message."""
+    return f"{what}\nexit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train the demo once, also when several workers share the session, and return its folder."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "docs-demo"
+    with (shared / "docs-demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "demo" / "report.html").exists():
+            folder.mkdir(exist_ok=True)
+            done = run("whyact demo", folder)
+            assert done.returncode == 0, told(done, "whyact demo")
+    return folder / "demo"
+
+
+def follow(step: Step, folder: Path) -> None:
+    """Do one step in a folder; fail with what it printed."""
+    if step.kind == "file":
+        (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / step.name).write_text(step.text, encoding="utf-8")
+    elif step.kind == "python":
+        done = run([sys.executable, "-c", step.text], folder)
+        assert done.returncode == 0, told(done, step.text)
+    elif step.kind == "transcript":
+        done = run(step.text, folder)
+        assert done.returncode == 0, told(done, step.text)
+        answered = done.stdout.splitlines()[0].rpartition(" ")[0]  # "CLIP: ACTION"; the score may differ in a digit
+        assert f"\n{answered} " in step.name, told(done, f"the transcript of {step.text} has another answer")
+    elif is_study(step.text):
+        (folder / "empty").mkdir(exist_ok=True)
+        done = run(step.text.replace("data/cad120", "empty"), folder)
+        assert (done.returncode, "annotations.zip" in done.stderr) == (2, True), told(done, step.text)
+    else:
+        done = run(step.text, folder)
+        assert done.returncode == 0, told(done, step.text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_tells_to_run_runs(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    todo = [step for step in steps(page.read_text(encoding="utf-8")) if not step.needs_data]
+    if any("demo" in step.text for step in todo):
+        shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
+    for step in one_session(todo):
+        follow(step, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_tells_to_run_on_cad120_runs(page: Path, tmp_path: Path) -> None:
+    todo = [step for step in steps(page.read_text(encoding="utf-8")) if step.needs_data]
+    if not todo:
+        pytest.skip("the page has no step that reads CAD-120")
+    if not CAD120.is_dir():
+        pytest.skip(f"CAD-120 is not at hand: no folder ../{CAD120.relative_to(ROOT.parent)}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cad120").symlink_to(CAD120, target_is_directory=True)
+    for step in todo:
+        follow(step, tmp_path)
+
+
+def test_steps_are_found_in_a_page() -> None:
+    page = (
+        "```sh\nmake demo\nwhyact a \\\n  --b   # c\npip install -e .\npython -m d\n```\n\n"
+        "File `x/y.txt`:\n\n```text\none\n```\n```text\nwhyact no\n```\n\n"
+        "<!-- transcript: whyact t -->\n```text\nCLIP: eat 0.9\n```\n\n```python\nz = 1\n```\n"
+    )
+    page += "```python\ny = z\n```\n"
+    assert one_session(steps(page)) == [
+        Step("sh", "whyact a    --b   # c"),
+        Step("sh", "python -m d"),
+        Step("file", "one\n", "x/y.txt"),
+        Step("transcript", "whyact t", "CLIP: eat 0.9\n"),
+        Step("python", "z = 1\n\ny = z\n"),
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    missing = []
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            missing.append(target)
+    assert not missing
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_code_exists(page: Path) -> None:
+    missing = []
+    for path, name in REFERENCE.findall(page.read_text(encoding="utf-8")):
+        file = next((root / path for root in (SOURCE, ROOT) if (root / path).is_file()), None)
+        if file is None or (name and name not in names(file)):
+            missing.append(f"{path}::{name}")
+    assert not missing
+
+
+@cache
+def names(file: Path) -> set[str]:
+    """Return the functions, classes and variables that a file defines, members as ``Class.member``."""
+    return set(defined(ast.parse(file.read_text(encoding="utf-8")).body))
+
+
+def defined(body: list[ast.stmt], prefix: str = "") -> Iterator[str]:
+    """Yield the names that statements define, those of classes with their members."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield prefix + node.name
+            if isinstance(node, ast.ClassDef):
+                yield from defined(node.body, f"{prefix}{node.name}.")
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                yield from (prefix + part.id for part in ast.walk(target) if isinstance(part, ast.Name))
+
+
+def settings(preset: str) -> dict[str, Any]:
+    """Return the dotted settings of a LaIAR preset as a page writes them."""
+    from whyact.laiar.config import PRESETS
+
+    def written(value: Any) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+    sections = vars(PRESETS[preset])
+    return {f"{name}.{key}": written(value) for name, part in sections.items() for key, value in vars(part).items()}
+
+
+def test_named_settings_exist_with_the_values_that_the_page_says() -> None:
+    page = (ROOT / "docs" / "laiar.md").read_text(encoding="utf-8")
+    presets = [settings("default"), settings("paper-literal")]
+    assert not {name for name in SETTING.findall(page) if name not in presets[0]}
+    departures = set()
+    for name, cells in ROW.findall(page):
+        said = [cell.strip() for cell in cells.split("|")]
+        wanted = [preset[name] for preset in presets][: len(said) - 1]
+        assert said[: len(wanted)] == wanted, name
+        if len(wanted) == 2:
+            departures.add(name)
+    assert departures == {name for name, value in presets[0].items() if presets[1][name] != value}
