@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import torch
 
 from whyact.data.types import Vocabulary
 from whyact.errors import UserError
@@ -122,9 +121,3 @@ def load_run(folder: Path) -> Run:
         str(folder),
         found.sha256,
     )
-
-
-def threads() -> None:
-    """Set one thread and flush denormals: what a model of this size is fastest with."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)

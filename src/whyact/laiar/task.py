@@ -20,13 +20,14 @@ from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.learner import appearance_width, learn
-from whyact.laiar.runs import Run, load_run, save_run, threads
+from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import check_run_folder
+from whyact.training.fit import numerics
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
 
@@ -34,6 +35,7 @@ OPTIONS: dict[str, str] = {}
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
+@numerics()
 def train_run(
     clips: Sequence[RelationClip],
     vocabulary: Vocabulary,
@@ -51,7 +53,6 @@ def train_run(
     for clip in clips:
         if clip.relations is None or clip.target is None:
             raise UserError(f"clip {clip.id}", None, "relations and an action, which training needs")
-    threads()
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
     bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
@@ -136,6 +137,7 @@ def train(
     return card
 
 
+@numerics()
 def evaluate(
     run: Path, data: str, root: Path | None, *, fold: int | None = None, progress: bool = True
 ) -> dict[str, Any]:
@@ -144,7 +146,6 @@ def evaluate(
     Raises:
         UserError: For a damaged run, bad data or another vocabulary than the run's.
     """
-    threads()
     loaded = load_run(run)
     own = (loaded.card or {}).get("extra", {}).get("fold", 1)
     found = _read(loaded, data, root)
@@ -159,6 +160,7 @@ def evaluate(
     return scores
 
 
+@numerics()
 def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
     """Answer annotated clips by name.
 
@@ -170,7 +172,6 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
     Raises:
         UserError: For an unknown clip, a missing model or bad data.
     """
-    threads()
     if run is None:
         raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
     loaded = load_run(run)

@@ -119,7 +119,7 @@ def fit(
         )
         started = time.perf_counter()
         seed_everything(seed)
-        with _numerics(threads), bar or nullcontext():
+        with numerics(threads), bar or nullcontext():
             _run(trainer, module, batches)
     return FitResult(keeper.history, time.perf_counter() - started)
 
@@ -223,8 +223,11 @@ def _accelerator(device: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _numerics(threads: int | None) -> Iterator[None]:
-    """Set torch's CPU threads, and flush denormal numbers to zero: they cost up to 100 times the time of others."""
+def numerics(threads: int | None = 1) -> Iterator[None]:
+    """Set torch's CPU threads, and flush denormal numbers to zero: they cost up to 100 times the time of others.
+
+    A context, or a decorator; both settings belong to the whole process and are put back at the end.
+    """
     before = torch.get_num_threads()
     flushed = float(torch.tensor(1e-310, dtype=torch.float64) * 1.0) == 0.0
     if threads is not None:
