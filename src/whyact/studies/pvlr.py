@@ -26,7 +26,7 @@ from whyact.pvlr.sets import Split, build_model, load_split, resolve
 from whyact.studies import results
 from whyact.studies.grid import run_cells
 from whyact.studies.pvlr_references import oracle_curves, snippet_curves
-from whyact.training.fit import seed_everything
+from whyact.training.fit import numerics, seed_everything
 
 CELLS = Path("runs/reproduce-pvlr")
 SEEDS = {"synthetic": 3, "gym": 5}
@@ -108,10 +108,9 @@ def run(
     print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
 
 
+@numerics()
 def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Compute one row of one table for one seed, which fixes data, initialisation and training."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
     root = Path(params["root"]) if params["root"] else None
     split = load_split(params["table"], root, params["seed"])
     config = msgspec.convert(params["config"], Config)
