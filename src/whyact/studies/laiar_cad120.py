@@ -195,7 +195,7 @@ def _table2(results: Results) -> list[Row]:
         row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
         for key, (name, paper) in TABLE2.items()
     ]
-    note = "fold 1 only; the preset paper-literal: every equation and weight as printed, up to 3 times slower"
+    note = "fold 1 only; the preset paper-literal: every equation and weight as printed"
     for metric in ("mAR", "keep_ratio"):
         values = _values(results[LITERAL], metric)
         rows.append(row("paper table 2", "as printed", metric, values, unit="0..1", note=note))
