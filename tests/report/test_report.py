@@ -202,7 +202,9 @@ def test_the_report_knows_only_predictions_and_the_lowest_floor() -> None:
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             own = [name for name in names if name.startswith("whyact")]
-            assert all(name.startswith(("whyact.prediction", "whyact.errors", "whyact.files", "whyact.report")) for name in own), file
+            assert all(
+                name.startswith(("whyact.prediction", "whyact.errors", "whyact.files", "whyact.report")) for name in own
+            ), file
 
 
 def test_every_token_can_be_read_in_numbers_without_a_script() -> None:
