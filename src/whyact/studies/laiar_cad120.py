@@ -21,7 +21,7 @@ from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
 from whyact.studies.grid import run_cells
 from whyact.studies.laiar_baselines import BASELINES
-from whyact.studies.laiar_cells import LITERAL, RGB, cell
+from whyact.studies.laiar_cells import RGB, cell
 from whyact.studies.results import Row, header, row, to_json, to_markdown, write_results
 
 NAME = "laiar-cad120"
@@ -104,7 +104,6 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         groups = {f: sorted({c.group for c in found.fold(f)[0]}) for f in folds}
         cells += [{"row": RGB, "fold": f, "seed": 0, "held_out": group, **common} for f in folds for group in groups[f]]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
-        cells += [c for c in grid([LITERAL], ABLATION_SEEDS) if c["fold"] == folds[0]]
     done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     nested: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -191,15 +190,10 @@ def _table1(results: Results) -> list[Row]:
 
 
 def _table2(results: Results) -> list[Row]:
-    rows = [
+    return [
         row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
         for key, (name, paper) in TABLE2.items()
     ]
-    note = "fold 1 only; the preset paper-literal: every equation and weight as printed"
-    for metric in ("mAR", "keep_ratio"):
-        values = _values(results[LITERAL], metric)
-        rows.append(row("paper table 2", "as printed", metric, values, unit="0..1", note=note))
-    return rows
 
 
 def _table6(results: Results) -> list[Row]:
