@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,7 @@ COMMAND = re.compile(r"^(whyact|python)\s")
 REFERENCE = re.compile(r"`([\w/]+\.py)(?:::([\w.]+))?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SETTING = re.compile(r"`((?:data|model|select|loss|optim)\.\w+)`")
+RESULT = re.compile(r"^\| `([^`]+)` \| (\w+) \| ([\d.]+) ± ([\d.]+) \|", re.MULTILINE)
 ROW = re.compile(r"^\| `(\w+\.\w+)` \|(.*)\|$", re.MULTILINE)
 
 
@@ -248,3 +250,12 @@ def test_named_settings_exist_with_the_values_that_the_page_says() -> None:
         if len(wanted) == 2:
             departures.add(name)
     assert departures == {name for name, value in presets[0].items() if presets[1][name] != value}
+
+
+def test_results_in_the_readme_are_those_of_the_study() -> None:
+    rows = json.loads((ROOT / "docs" / "results" / "laiar-cad120.json").read_text(encoding="utf-8"))["rows"]
+    measured = {(row["row"], row["table"]): (row["mean"], row["sd"]) for row in rows if row["metric"] == "mAR"}
+    said = RESULT.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert said
+    for name, table, mean, sd in said:
+        assert (float(mean), float(sd)) == pytest.approx(measured[name, table], abs=0.00501), name

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hand_clips import clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hand_clips import clip
 from whyact.data.packed import PackedClips
 
 
