@@ -162,7 +162,7 @@ def limb(draw: ImageDraw.ImageDraw, a: Point, b: Point, ra: float, rb: float, co
     """Draw a tapered, rounded limb from ``a`` to ``b`` (canvas pixels) in strips from shade to light."""
     for step in range(6):
         share = 1.0 - 0.15 * step
-        tone = darker(color, 0.34 - 0.1 * step)
+        tone = darker(color, 0.27 - 0.085 * step)
         off = 0.55 * (1.0 - share)
         pa = (a[0] + light[0] * ra * off, a[1] + light[1] * ra * off)
         pb = (b[0] + light[0] * rb * off, b[1] + light[1] * rb * off)
