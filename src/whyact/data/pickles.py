@@ -131,7 +131,7 @@ def _memory_ceiling(size: int) -> Iterator[None]:
 
 
 def _no_bytes() -> bytes:
-    """Stand in for ``bytes``, which old protocols call for an empty value: with an argument it could ask for any size."""
+    """Stand in for ``bytes``, which old protocols call for an empty value; a number would ask for that many."""
     return b""
 
 
