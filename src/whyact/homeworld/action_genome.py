@@ -10,17 +10,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from whyact.data.action_genome import PERSONS, RELATED, frame_key
 from whyact.data.action_genome_words import OBJECTS, RELATIONS, squashed
+from whyact.data.charades import CLASSES as CLASS_FILE
+from whyact.data.charades import COLUMNS, MAPPING, TEST, TRAIN
 from whyact.data.pickles import dump_plain
 from whyact.homeworld.classes import CLASSES, OFFICIAL, code, kind_of, object_codes, verb_codes
-from whyact.homeworld.film_set import fold_of
+from whyact.homeworld.film_set import scene_entry
 from whyact.homeworld.relations import JOINTS, joints, person_box, relations, thing_box
 from whyact.homeworld.render import render
 from whyact.homeworld.scenes import SCENES
@@ -29,7 +32,6 @@ from whyact.homeworld.takes import Take, draw_takes
 from whyact.homeworld.write import whole_folder, write_lines
 from whyact.video.write import write_video
 
-COLUMNS = "id subject scene quality relevance verified script objects descriptions actions length".split()
 _DIRT = 5  # this module's stream of chance
 _NAMES = 36**5
 
@@ -58,6 +60,7 @@ def write_action_genome(
     size: tuple[int, int] = (320, 240),
     pixels: bool = True,
     frames: bool = False,
+    done: Callable[[str], object] = lambda name: None,
 ) -> Path:
     """Write a world as Charades and Action Genome are written.
 
@@ -78,6 +81,7 @@ def write_action_genome(
         size: (width, height) of videos and frames.
         pixels: Write ``videos/ID.mp4``.
         frames: Write the annotated frames as ``frames/ID.mp4/000001.png``.
+        done: Called with the name of every video that is finished.
 
     Returns:
         ``root``.
@@ -102,23 +106,20 @@ def write_action_genome(
             for person, objects, key in _annotate(id_, take, kept, wrong, rng, size, dirt):
                 people[key], things[key] = person, objects
             truth.append(json.dumps(_truth(id_, take)))
-            cast[id_] = {
-                "scene": take.scene.name, "index": take.index, "rho": rho, "part": take.part, "fold": fold_of(take.index),
-            }  # fmt: skip
+            cast[id_] = scene_entry(take.index, take.part, rho)
             if pixels:
                 pictures = (render(take.video[t], take.scene, size) for t in range(len(take.video)))
                 write_video(draft / "videos" / f"{id_}.mp4", pictures, fps)
             if frames:
                 _write_frames(draft / "frames" / f"{id_}.mp4", take, kept, size)
+            done(id_)
         _write_charades(draft, rows)
         folder = draft / "annotations"
         write_lines(folder / "frame_list.txt", sorted(people))
         write_lines(folder / "object_classes.txt", [squashed(word) for word in OBJECTS])
         write_lines(folder / "relationship_classes.txt", [squashed(word) for word in RELATIONS])
-        (folder / "person_bbox.pkl").write_bytes(dump_plain({key: people[key] for key in sorted(people)}))
-        (folder / "object_bbox_and_relationship.pkl").write_bytes(
-            dump_plain({key: things[key] for key in sorted(things)})
-        )
+        (folder / PERSONS).write_bytes(dump_plain({key: people[key] for key in sorted(people)}))
+        (folder / RELATED).write_bytes(dump_plain({key: things[key] for key in sorted(things)}))
         write_lines(draft / "truth.jsonl", truth)
         scenes = {"seed": seed, "rho": rho, "fps": fps, "scenes": list(SCENES), "videos": cast}
         (draft / "scenes.json").write_text(json.dumps(scenes, indent=1) + "\n", encoding="utf-8")
@@ -164,7 +165,6 @@ def _annotate(
     scale = size[0] / IMAGE_SIZE[0]
     for place, t in enumerate(frames):
         state = take.video[t]
-        number = f"{t + 1:06d}"
         missed = bool(rng.random() < 0.03) and dirt
         # A detector's box: off by a pixel or so.
         box = np.clip(np.array(person_box(state)) * scale + rng.normal(0, 0.6, 4), 0, [*size, *size])
@@ -180,7 +180,7 @@ def _annotate(
             "keypoints": points[None].astype(np.float32)[:n],
             "keypoints_logits": np.where(points[None, :, 2] > 0, 8.0, 0.0).astype(np.float32)[:n].reshape(n, JOINTS),
         }
-        objects = []
+        objects: list[dict[str, Any]] = []
         for thing in state.things:
             if thing.name not in take.things:
                 continue
@@ -202,10 +202,10 @@ def _annotate(
                     "spatial_relationship": list(said.spatial) if seen else None,
                     "contacting_relationship": list(said.contacting) if seen else None,
                     "visible": seen,
-                    "metadata": {"tag": f"{id_}.mp4/{word}/{number}", "set": take.part},
+                    "metadata": {"tag": f"{id_}.mp4/{word}/{t + 1:06d}", "set": take.part},
                 }
             )
-        yield person, objects, f"{id_}.mp4/{number}.png"
+        yield person, objects, frame_key(id_, t + 1)
 
 
 def _row(id_: str, take: Take, rng: np.random.Generator, fps: float, *, no_actions: bool) -> list[str]:
@@ -250,11 +250,11 @@ def _write_charades(root: Path, rows: dict[str, list[list[str]]]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([COLUMNS, *found])
-        (root / f"Charades_v1_{part}.csv").write_text(text.getvalue(), encoding="utf-8", newline="\n")
+        (root / {"train": TRAIN, "test": TEST}[part]).write_text(text.getvalue(), encoding="utf-8", newline="\n")
     objects, verbs = object_codes(), verb_codes()
-    write_lines(root / "Charades_v1_classes.txt", [f"{code(i)} {c.name}" for i, c in enumerate(CLASSES)])
+    write_lines(root / CLASS_FILE, [f"{code(i)} {c.name}" for i, c in enumerate(CLASSES)])
     write_lines(
-        root / "Charades_v1_mapping.txt",
+        root / MAPPING,
         [f"{code(i)} {objects[c.object]} {verbs[c.verb]}" for i, c in enumerate(CLASSES)],
     )
     write_lines(root / "Charades_v1_objectclasses.txt", [f"{number} {word}" for word, number in objects.items()])

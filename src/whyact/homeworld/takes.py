@@ -166,4 +166,4 @@ def _annotated(video: WorldVideo, acts: tuple[Act, ...]) -> tuple[str, ...]:
 def _frames(acts: tuple[Act, ...], frames: int) -> tuple[int, ...]:
     """Return the annotated frames: evenly spread over each action, both its ends among them."""
     spread = [np.linspace(a.start, a.stop - 1, min(_PER_ACTION, a.stop - a.start)) for a in acts]
-    return tuple(sorted({min(int(round(t)), frames - 1) for t in np.concatenate(spread).tolist()}))
+    return tuple(sorted({min(round(t), frames - 1) for t in np.concatenate(spread).tolist()}))
