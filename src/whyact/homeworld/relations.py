@@ -49,11 +49,10 @@ def person_box(state: WorldState) -> Box:
     w, h = person.torso_size
     points.append((x - w / 2, y - h / 2, x + w / 2, max(state.table, y - h / 2 + 1)))
     for hand in (0, 1):
-        if person.hidden[hand]:
-            continue
-        points.append(_around(person.hands[hand], person.hand_size))
-        ex, ey = elbow(person, hand)
-        points.append((ex - 13 * body, ey - 13 * body, ex + 13 * body, ey + 13 * body))
+        for (jx, jy), r in ((shoulder(person, hand), 17.5 * body), (elbow(person, hand), 13.5 * body)):
+            points.append((jx - r, jy - r, jx + r, jy + r))
+        if not person.hidden[hand]:
+            points.append(_around(person.hands[hand], person.hand_size))
     low, high = np.min(points, axis=0)[:2], np.max(points, axis=0)[2:]
     return _clipped(low[0], low[1], high[0], high[1])
 

@@ -46,7 +46,7 @@ def _sprite(
 def shadow_sprite(size: Point, unit: float, light: Point, strength: int = 120) -> Sprite:
     """Return the soft shadow of something that stands on the table, anchored at the middle of its foot."""
     w = size[0]
-    deep = 0.16 * w + 5
+    deep = min(0.16 * w + 5, 13.0)
     reach = w * 0.75 + 12
     pen = Pen((-reach, -deep * 2, reach, deep * 2), unit, light, finer=1)
     away = -light[0] * w * 0.2
