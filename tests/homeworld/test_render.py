@@ -169,7 +169,7 @@ def test_a_hand_that_holds_shows_a_grip_and_nothing_else_changes() -> None:
     mug = thing("mug", (190.0, 370.0))
     change = difference(state(mug, hands=hands), state(replace(mug, held_by="hand_1"), hands=hands))
     assert (change > 25).sum() > 15
-    left, top, right, bottom = extent(change > 0)
+    left, top, right, _ = extent(change > 0)
     assert left >= 180 - 22 - 30
     assert right <= 190 + 15 + 30
     assert top >= 372 - 17 - 8
