@@ -56,7 +56,9 @@ class Take:
 def draw_takes(
     *, seed: int, videos: int, subjects: int = 8, rho: float = 0.0, every: int = 1, single: bool = False
 ) -> Iterator[Take]:
-    """Check the numbers and return an iterator over this many takes; the same arguments give the same takes, and more videos leave the first as they are.
+    """Check the numbers and return an iterator over this many takes.
+
+    The same arguments give the same takes, and more videos leave the first as they are.
 
     Every fourth person, and the last, is seen in the test part only, as Charades shares nobody between its parts.
 
