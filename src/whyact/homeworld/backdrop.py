@@ -154,7 +154,12 @@ def _table(image: Image.Image, scene: Scene, table: float, unit: float) -> None:
     z, middle = scene.zoom, 320 + scene.shift[0]
     near = table + TABLE_DEPTH * z
     far_half, near_half = 318 * z, 372 * z
-    top = [(middle - far_half, table), (middle + far_half, table), (middle + near_half, near), (middle - near_half, near)]
+    top = [
+        (middle - far_half, table),
+        (middle + far_half, table),
+        (middle + near_half, near),
+        (middle - near_half, near),
+    ]
     rows = slice(max(0, int(table * unit) - 1), h)
     y, x = np.mgrid[rows.start : h, 0:w] / unit
     depth = np.clip((y - table) / (near - table), 0, 1)
@@ -168,13 +173,22 @@ def _table(image: Image.Image, scene: Scene, table: float, unit: float) -> None:
     tone = tone - 0.28 * (np.abs((depth * 4) % 1.0 - 0.02) < 0.02) * (depth > 0.1)
     gleam = np.exp(-(((across - 0.5 * scene.light[0]) / 0.5) ** 2 + ((depth - 0.25) / 0.5) ** 2))
     wood = np.array(scene.wood)
-    lit = tone[..., None] * wood * (0.86 + 0.12 * depth[..., None]) + 38 * gleam[..., None] * (0.8 + 0.2 * fibre[..., None])
+    lit = tone[..., None] * wood * (0.86 + 0.12 * depth[..., None]) + 38 * gleam[..., None] * (
+        0.8 + 0.2 * fibre[..., None]
+    )
     painted = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
 
     region = (0, rows.start, w, h)
     beneath = image.crop(region)
     shade = Shape(beneath.size, unit, (0.0, rows.start / unit))
-    shade.polygon([(middle - near_half * 0.9, near), (middle + near_half * 0.9, near), (middle + near_half, 560), (middle - near_half, 560)])
+    shade.polygon(
+        [
+            (middle - near_half * 0.9, near),
+            (middle + near_half * 0.9, near),
+            (middle + near_half, 560),
+            (middle - near_half, 560),
+        ]
+    )
     shade.box(middle - near_half, near, middle + near_half, near + 60 * z)
     beneath.paste((16, 11, 10), (0, 0), shade.soft(10).image.point(lambda v: v * 0.72))
     draw = ImageDraw.Draw(beneath)

@@ -114,7 +114,11 @@ def _mirror(pen: Pen, hue: float, scene: Scene) -> None:
     pen.fill(pen.shape().ellipse(0, 0, 54, 70), (206, 178, 120), bulge=4, gloss=0.6)
     glass = pen.shape().ellipse(0, 0, 47, 63)
     pen.fill(glass, mix(scene.wall, (214, 230, 240), 0.6), bulge=3, depth=0.4)
-    streaks = pen.shape().polygon([(-40, 20), (10, -60), (24, -60), (-34, 36)]).polygon([(-10, 50), (44, -30), (46, -14), (0, 56)])
+    streaks = (
+        pen.shape()
+        .polygon([(-40, 20), (10, -60), (24, -60), (-34, 36)])
+        .polygon([(-10, 50), (44, -30), (46, -14), (0, 56)])
+    )
     pen.fill(streaks.within(glass), (255, 255, 255), opacity=0.35)
 
 

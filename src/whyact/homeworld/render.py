@@ -149,9 +149,7 @@ def _things_and_arms(canvas: Image.Image, state: WorldState, scene: Scene, unit:
     light = scene.light
 
     def put(thing: Thing, *, front: bool = False) -> None:
-        sprite = thing_sprite(
-            thing.kind, thing.size, thing.openness, thing.hue, thing.door, unit, light, front=front
-        )
+        sprite = thing_sprite(thing.kind, thing.size, thing.openness, thing.hue, thing.door, unit, light, front=front)
         sprite.put(canvas, thing.center[0] * unit, thing.center[1] * unit)
 
     if cupboard is not None:

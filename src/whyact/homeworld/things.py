@@ -92,9 +92,14 @@ def _jar(pen: Pen, w: float, h: float, openness: float, hue: float) -> None:
     tall = h / (1.08 - 0.08 * openness)
     top, bottom, r = h / 2 - tall, h / 2, w / 2
     filling = hsv(0.02 + 0.13 * hue, 0.8, 0.78)
-    pen.fill(pen.shape().box(-r, top + tall * 0.12, r, bottom, radius=w * 0.2), (196, 214, 216), bulge=w * 0.12, gloss=1)
     pen.fill(
-        pen.shape().box(-r * 0.88, top + tall * 0.36, r * 0.88, bottom - 2, w * 0.16), filling, bulge=w * 0.14, gloss=0.6
+        pen.shape().box(-r, top + tall * 0.12, r, bottom, radius=w * 0.2), (196, 214, 216), bulge=w * 0.12, gloss=1
+    )
+    pen.fill(
+        pen.shape().box(-r * 0.88, top + tall * 0.36, r * 0.88, bottom - 2, w * 0.16),
+        filling,
+        bulge=w * 0.14,
+        gloss=0.6,
     )
     grain = pen.shape()
     for i in range(14):
@@ -224,7 +229,12 @@ def _laptop(pen: Pen, w: float, h: float, openness: float, hue: float) -> None:
             pen.fill(keys, (46, 48, 56))
         pen.fill(pen.shape().box(-w * 0.11, back + deck * 0.68, w * 0.11, back + deck * 0.82, 1), darker(metal, 0.15))
     else:
-        top = [(x0 + inset * 1.2, back + 1), (x1 - inset * 1.2, back + 1), (x1 - 2, bottom - 3.6), (x0 + 2, bottom - 3.6)]
+        top = [
+            (x0 + inset * 1.2, back + 1),
+            (x1 - inset * 1.2, back + 1),
+            (x1 - 2, bottom - 3.6),
+            (x0 + 2, bottom - 3.6),
+        ]
         pen.fill(pen.shape().polygon(top), darker(metal, 0.08), bulge=1.2, gloss=0.4)
         pen.fill(pen.shape().ellipse(0, back + deck * 0.42, w * 0.05, deck * 0.14), darker(metal, -0.45))
 
