@@ -201,8 +201,8 @@ def _dartboard(pen: Pen, hue: float, scene: Scene) -> None:
 
 def _neon(pen: Pen, hue: float, scene: Scene) -> None:
     color = hsv(hue, 0.85, 1.0)
-    sign = pen.shape().arc(0, 0, 62, 40, 0, 360, 4).line([(-30, 14), (-30, -14), (-8, 14), (-8, -14)], 4)
-    sign.arc(22, 0, 16, 15, 0, 360, 4)
+    sign = pen.shape().arc(0, 0, 62, 40, 0, 360, 4).line([(8, 14), (8, -14), (30, 14), (30, -14)], 4)
+    sign.arc(-22, 0, 16, 15, 0, 360, 4)
     glow = pen.shape().arc(0, 0, 62, 40, 0, 360, 12).ellipse(0, 0, 40, 20).soft(11)
     pen.fill(glow, color, opacity=0.6)
     pen.fill(sign, mix(color, (255, 255, 255), 0.5), bulge=1)

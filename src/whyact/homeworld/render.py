@@ -77,7 +77,7 @@ def _develop(canvas: Image.Image, frame: int, scene: Scene, size: tuple[int, int
     image = ImageChops.multiply(canvas.reduce(_FINER), _light(scene, size))
     blur = scene.blur * size[0] / 320
     if blur > 0.1:
-        image = image.filter(ImageFilter.GaussianBlur(blur))
+        image = image.filter(ImageFilter.BoxBlur(blur))
     noise = _noise(scene, size)
     y, x = frame * 29 % 64, frame * 47 % 61
     out = np.asarray(image, dtype=np.int16) + noise[y : y + size[1], x : x + size[0]]
@@ -145,7 +145,7 @@ def _things_and_arms(canvas: Image.Image, state: WorldState, scene: Scene, unit:
     person = state.person
     cupboard = next((t for t in state.things if t.kind == CUPBOARD), None)
     standing = [t for t in state.things if t.visible and not t.held_by and not t.inside and t is not cupboard]
-    inside = [t for t in state.things if t.visible and t.inside]
+    inside = [t for t in state.things if t.visible and t.inside and not t.held_by]
     light = scene.light
 
     def put(thing: Thing, *, front: bool = False) -> None:
@@ -170,7 +170,7 @@ def _things_and_arms(canvas: Image.Image, state: WorldState, scene: Scene, unit:
         grip = bool(held[hand])
         hand_sprite(person, scene, angle, side, unit, grip=grip, front=False).put(canvas, x * unit, y * unit)
         for thing in held[hand]:
-            if thing.visible and not thing.inside:
+            if thing.visible:
                 put(thing)
         if grip:
             hand_sprite(person, scene, angle, side, unit, grip=True, front=True).put(canvas, x * unit, y * unit)
