@@ -57,6 +57,7 @@ def train_run(
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
     bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
     run = Run(model, vocabulary, sized_for(config, clips), bank, history=result.history)
+    run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
     share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
     if share < 0.1:
         print(
