@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from whyact.data.types import RelationClip
-from whyact.detect.open import shipped_detector
+from whyact.detect.open import DetectorEncoder, shipped_detector
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import Config
 from whyact.laiar.relation_network import train_network, with_predictions
@@ -50,7 +50,7 @@ def settings(row: str, epochs: int | None) -> Config:
 @lru_cache(maxsize=1)
 def _world(folder: str, seed: int, boxes: str) -> World:
     detector = shipped_detector()
-    return world(Path(folder), seed, boxes, detector=detector, encoder=detector.encoder())
+    return world(Path(folder), seed, boxes, detector=detector, encoder=DetectorEncoder(detector))
 
 
 def prepare_cell(params: dict[str, Any]) -> dict[str, Any]:

@@ -23,11 +23,14 @@ from whyact.homeworld.scenes import SCENES, draw_scene, through_camera
 from whyact.homeworld.states import IMAGE_SIZE
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.homeworld.write import Recording, draw_world, record, write_annotations
+from whyact.laiar.config import PRESETS
 from whyact.laiar.detected import detected_clip
+from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import looked_into
 from whyact.laiar.watch import SUBJECTS_AT_MOST
 
 SIZE = (320, 240)
+SIDE = mask_side(PRESETS["default"].model.mask_size)
 FRAMES = 16  # of each clip, evenly spaced with both ends: training jitters among them
 RHO = 0.6  # how strongly training scenes depend on the action
 TEST_WORLDS = 1000  # test people come from worlds with seeds from here on
@@ -93,7 +96,7 @@ def prepare(
                 if boxes == "detected":
                     clip = _detected(clip, frames, detector, labelled_only=part == "train")
                 if clip.slots:
-                    clip = looked_into(clip, list(frames), encoder)
+                    clip = looked_into(clip, list(frames), encoder, SIDE)
                 made.append(replace(clip, group=scene))
             write_clips(path, made)
         paths.append(path)

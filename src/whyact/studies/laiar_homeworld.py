@@ -133,7 +133,7 @@ def _main(results: Results) -> list[Row]:
 
 def _gains(results: Results) -> list[Row]:
     """Paired differences over the same worlds and initialisations."""
-    pairs = {}
+    pairs: dict[str, tuple[str, str, str, str]] = {}
     for boxes in ("oracle", "detected"):
         pairs |= {
             f"scheme, {boxes} boxes": ("full", "no-scheme", boxes, "mAR"),
