@@ -14,8 +14,8 @@ from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detector
 from whyact.errors import UserError
 from whyact.features.roi import BOX_SIDE, Maps, pool
+from whyact.files import SHIPPED
 
-SHIPPED = Path(__file__).parents[1] / "shipped"
 SHIPPED_NAME = "shipped"
 OWN = "detector"  # the folder of a run's own detector within the run
 
