@@ -44,7 +44,7 @@ class DetectorEncoder:
 
 def shipped_detector() -> SmallDetector:
     """Open the detector that travels with the package."""
-    return load_detector(SHIPPED / OWN)
+    return load_detector(SHIPPED / "laiar" / OWN)
 
 
 def own_detector(run: Path) -> SmallDetector | None:
