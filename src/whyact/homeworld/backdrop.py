@@ -10,6 +10,7 @@ from whyact.homeworld.brush import RGB, Pen, Shape, darker, mix
 from whyact.homeworld.decor import PAINTERS
 from whyact.homeworld.layout import TABLE
 from whyact.homeworld.scenes import Scene
+from whyact.homeworld.states import IMAGE_SIZE
 
 TABLE_DEPTH = 118.0  # from the table's far edge to its near edge, room units
 _THICK = 17.0
@@ -21,17 +22,21 @@ def paint_backdrop(scene: Scene, table: float, size: tuple[int, int]) -> Image.I
     ``table`` is the y of the table's far edge in room units (640 wide, 480 high).
     """
     unit = size[0] / 640
-    image = Image.fromarray(_wall(scene, table, size))
+    plain = Image.fromarray(_wall(scene, table))  # wall and table at one pixel a unit, whatever the size
+    _table(plain, scene, table)
+    image = plain.resize(size, Image.Resampling.BILINEAR)
     for decor in scene.decor:
         x = (decor.x - 320) * scene.zoom + 320 + scene.shift[0]
         y = (decor.y - TABLE) * scene.zoom + table
         k = scene.zoom * unit
-        pen = Pen((-95, -90, 95, 110), k, scene.light, finer=2)
+        pen = Pen((-95, -90, 95, 110), k, scene.light, finer=2 if unit <= 1 else 1)
         PAINTERS[decor.what](pen, decor.hue, scene)
         sprite = pen.sprite()
         _cast(image, sprite.image, x * unit - sprite.anchor[0], y * unit - sprite.anchor[1], scene, k)
         sprite.put(image, x * unit, y * unit)
-    _table(image, scene, table, unit)
+    edge = round(table * unit)
+    below = plain.crop((0, round(table), 640, 480)).resize((size[0], size[1] - edge), Image.Resampling.BILINEAR)
+    image.paste(below, (0, edge))
     return image
 
 
@@ -53,11 +58,10 @@ def grain(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, in
     return np.asarray(np.asarray(big, dtype=np.float64) / 127.5 - 1.0)
 
 
-def _wall(scene: Scene, table: float, size: tuple[int, int]) -> NDArray[np.uint8]:
-    w, h = size
-    unit = w / 640
+def _wall(scene: Scene, table: float) -> NDArray[np.uint8]:
+    w, h = IMAGE_SIZE
     rng = np.random.default_rng((scene.seed, 77))
-    y, x = np.mgrid[0:h, 0:w] / unit
+    y, x = np.mgrid[0:h, 0:w].astype(np.float64)
     # Room coordinates of every pixel, so that the pattern follows the camera.
     rx = (x - 320 - scene.shift[0]) / scene.zoom + 320
     ry = (y - table) / scene.zoom + TABLE
@@ -148,15 +152,20 @@ def _cast(image: Image.Image, sprite: Image.Image, x: float, y: float, scene: Sc
     image.paste((18, 12, 12), at, alpha)
 
 
-def _table(image: Image.Image, scene: Scene, table: float, unit: float) -> None:
+def _table(image: Image.Image, scene: Scene, table: float) -> None:
     """Paint the table over its part of the image: a top in perspective with grain, a lit edge, dark beneath."""
     w, h = image.size
     z, middle = scene.zoom, 320 + scene.shift[0]
     near = table + TABLE_DEPTH * z
     far_half, near_half = 318 * z, 372 * z
-    top = [(middle - far_half, table), (middle + far_half, table), (middle + near_half, near), (middle - near_half, near)]
-    rows = slice(max(0, int(table * unit) - 1), h)
-    y, x = np.mgrid[rows.start : h, 0:w] / unit
+    top = [
+        (middle - far_half, table),
+        (middle + far_half, table),
+        (middle + near_half, near),
+        (middle - near_half, near),
+    ]
+    first = max(0, int(table) - 1)
+    y, x = np.mgrid[first:h, 0:w].astype(np.float64)
     depth = np.clip((y - table) / (near - table), 0, 1)
     across = (x - middle) / (far_half + (near_half - far_half) * depth)  # -1..1 along the top
     rng = np.random.default_rng((scene.seed, 78))
@@ -168,26 +177,34 @@ def _table(image: Image.Image, scene: Scene, table: float, unit: float) -> None:
     tone = tone - 0.28 * (np.abs((depth * 4) % 1.0 - 0.02) < 0.02) * (depth > 0.1)
     gleam = np.exp(-(((across - 0.5 * scene.light[0]) / 0.5) ** 2 + ((depth - 0.25) / 0.5) ** 2))
     wood = np.array(scene.wood)
-    lit = tone[..., None] * wood * (0.86 + 0.12 * depth[..., None]) + 38 * gleam[..., None] * (0.8 + 0.2 * fibre[..., None])
+    lit = tone[..., None] * wood * (0.86 + 0.12 * depth[..., None]) + 38 * gleam[..., None] * (
+        0.8 + 0.2 * fibre[..., None]
+    )
     painted = Image.fromarray(np.clip(lit, 0, 255).astype(np.uint8))
 
-    region = (0, rows.start, w, h)
+    region = (0, first, w, h)
     beneath = image.crop(region)
-    shade = Shape(beneath.size, unit, (0.0, rows.start / unit))
-    shade.polygon([(middle - near_half * 0.9, near), (middle + near_half * 0.9, near), (middle + near_half, 560), (middle - near_half, 560)])
+    shade = Shape(beneath.size, 1.0, (0.0, first))
+    shade.polygon(
+        [
+            (middle - near_half * 0.9, near),
+            (middle + near_half * 0.9, near),
+            (middle + near_half, 560),
+            (middle - near_half, 560),
+        ]
+    )
     shade.box(middle - near_half, near, middle + near_half, near + 60 * z)
     beneath.paste((16, 11, 10), (0, 0), shade.soft(10).image.point(lambda v: v * 0.72))
     draw = ImageDraw.Draw(beneath)
 
     def bar(x0: float, y0: float, x1: float, y1: float, color: RGB) -> None:
-        oy = rows.start
-        draw.rectangle((x0 * unit, y0 * unit - oy, x1 * unit, y1 * unit - oy), fill=color)
+        draw.rectangle((x0, y0 - first, x1, y1 - first), fill=color)
 
     for side in (-1, 1):
         leg = middle + side * near_half * 0.8
         bar(leg - 16, near, leg + 16, 600, darker(scene.wood, 0.5))
         bar(leg - 16, near, leg - 8, 600, darker(scene.wood, 0.4 if scene.light[0] < 0 else 0.58))
-    beneath.paste(painted, (0, 0), Shape(beneath.size, unit, (0.0, rows.start / unit)).polygon(top).image)
+    beneath.paste(painted, (0, 0), Shape(beneath.size, 1.0, (0.0, first)).polygon(top).image)
     thick = _THICK * z
     bar(middle - near_half, near, middle + near_half, near + thick, darker(scene.wood, 0.3))
     bar(middle - near_half, near, middle + near_half, near + 1.6, darker(scene.wood, -0.25))

@@ -126,29 +126,36 @@ class Pen:
         depth: float = 0.9,
         gloss: float = 0.0,
         opacity: float = 1.0,
-        texture: NDArray[np.float64] | None = None,
+        texture: NDArray[np.float32] | None = None,
     ) -> Pen:
         """Fill a shape: flat, or bulging by this many units and lit, with gloss, and times a texture (H,W)."""
         mask = shape.image if opacity == 1.0 else shape.image.point(lambda v: v * opacity)
-        if not bulge and texture is None:
-            flat = Image.new("RGBA", self._size, (*color, 255))
-            flat.putalpha(mask)
-            self.image.alpha_composite(flat)
+        inked = mask.getbbox()
+        if inked is None:
             return self
-        shade = np.ones(self._size[::-1])
-        spark = 0.0 * shade
-        if bulge:
-            height = np.asarray(shape.image.filter(ImageFilter.GaussianBlur(bulge * self._k)), dtype=np.float64) / 255
-            gy, gx = np.gradient(height * bulge * self._k)
-            slope = -(gx * -self.light[0] + gy * -self.light[1]) * 2.0
+        if not bulge and texture is None:
+            flat = Image.new("RGBA", (inked[2] - inked[0], inked[3] - inked[1]), (*color, 255))
+            flat.putalpha(mask.crop(inked))
+            self.image.alpha_composite(flat, inked[:2])
+            return self
+        # Only where there is ink, and as far around it as the blur reaches.
+        far = int(3 * bulge * self._k) + 1
+        x0, y0 = max(inked[0] - far, 0), max(inked[1] - far, 0)
+        x1, y1 = min(inked[2] + far, self._size[0]), min(inked[3] + far, self._size[1])
+        shade = np.ones((y1 - y0, x1 - x0), dtype=np.float32)
+        spark = np.zeros_like(shade)
+        if bulge and min(shade.shape) > 1:
+            puffed = shape.image.crop((x0, y0, x1, y1)).filter(ImageFilter.GaussianBlur(bulge * self._k))
+            gy, gx = np.gradient(np.asarray(puffed, dtype=np.float32) * (bulge * self._k / 255))
+            slope = 2.0 * (gx * self.light[0] + gy * self.light[1]) * -1.0
             shade = np.clip(1.0 + depth * slope, 0.35, 1.6)
             spark = gloss * np.clip(slope - 0.12, 0.0, 0.5) * 255
         if texture is not None:
-            shade = shade * texture
-        lit = np.clip(shade[..., None] * np.array(color) + spark[..., None], 0, 255).astype(np.uint8)
+            shade = shade * texture[y0:y1, x0:x1]
+        lit = np.clip(shade[..., None] * np.array(color, dtype=np.float32) + spark[..., None], 0, 255).astype(np.uint8)
         layer = Image.fromarray(lit).convert("RGBA")
-        layer.putalpha(mask)
-        self.image.alpha_composite(layer)
+        layer.putalpha(mask.crop((x0, y0, x1, y1)))
+        self.image.alpha_composite(layer, (x0, y0))
         return self
 
     def sprite(self) -> Sprite:
@@ -162,7 +169,7 @@ def limb(draw: ImageDraw.ImageDraw, a: Point, b: Point, ra: float, rb: float, co
     """Draw a tapered, rounded limb from ``a`` to ``b`` (canvas pixels) in strips from shade to light."""
     for step in range(6):
         share = 1.0 - 0.15 * step
-        tone = darker(color, 0.34 - 0.1 * step)
+        tone = darker(color, 0.27 - 0.085 * step)
         off = 0.55 * (1.0 - share)
         pa = (a[0] + light[0] * ra * off, a[1] + light[1] * ra * off)
         pb = (b[0] + light[0] * rb * off, b[1] + light[1] * rb * off)

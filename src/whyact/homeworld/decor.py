@@ -114,7 +114,11 @@ def _mirror(pen: Pen, hue: float, scene: Scene) -> None:
     pen.fill(pen.shape().ellipse(0, 0, 54, 70), (206, 178, 120), bulge=4, gloss=0.6)
     glass = pen.shape().ellipse(0, 0, 47, 63)
     pen.fill(glass, mix(scene.wall, (214, 230, 240), 0.6), bulge=3, depth=0.4)
-    streaks = pen.shape().polygon([(-40, 20), (10, -60), (24, -60), (-34, 36)]).polygon([(-10, 50), (44, -30), (46, -14), (0, 56)])
+    streaks = (
+        pen.shape()
+        .polygon([(-40, 20), (10, -60), (24, -60), (-34, 36)])
+        .polygon([(-10, 50), (44, -30), (46, -14), (0, 56)])
+    )
     pen.fill(streaks.within(glass), (255, 255, 255), opacity=0.35)
 
 
@@ -197,8 +201,8 @@ def _dartboard(pen: Pen, hue: float, scene: Scene) -> None:
 
 def _neon(pen: Pen, hue: float, scene: Scene) -> None:
     color = hsv(hue, 0.85, 1.0)
-    sign = pen.shape().arc(0, 0, 62, 40, 0, 360, 4).line([(-30, 14), (-30, -14), (-8, 14), (-8, -14)], 4)
-    sign.arc(22, 0, 16, 15, 0, 360, 4)
+    sign = pen.shape().arc(0, 0, 62, 40, 0, 360, 4).line([(8, 14), (8, -14), (30, 14), (30, -14)], 4)
+    sign.arc(-22, 0, 16, 15, 0, 360, 4)
     glow = pen.shape().arc(0, 0, 62, 40, 0, 360, 12).ellipse(0, 0, 40, 20).soft(11)
     pen.fill(glow, color, opacity=0.6)
     pen.fill(sign, mix(color, (255, 255, 255), 0.5), bulge=1)

@@ -13,6 +13,7 @@ from whyact.homeworld.states import MOUTH, Person
 
 _SKIN: tuple[RGB, ...] = ((240, 200, 172), (224, 178, 144), (198, 146, 110), (158, 106, 76), (112, 74, 54))
 _HAIR: tuple[RGB, ...] = ((38, 28, 24), (84, 54, 34), (132, 86, 48), (194, 152, 92), (70, 66, 68), (122, 50, 30))
+_BONE = 84.0  # length of the upper arm and of the forearm, room units
 
 
 def skin_of(person: Person) -> RGB:
@@ -106,13 +107,13 @@ def _head(w: float, h: float, turn: Point, skin: RGB, hair: RGB, style: int, uni
         pen.fill(pen.shape().ellipse(px - w * 0.014, py - h * 0.012, w * 0.011, h * 0.009), (255, 255, 255))
         lid = pen.shape().arc(x, eye + h * 0.008, w * 0.095, h * 0.056, 190, 350, h * 0.018)
         pen.fill(lid, darker(skin, 0.62))
-        brow = [(x - w * 0.09, eye - h * 0.075), (x, eye - h * 0.098), (x + w * 0.09, eye - h * 0.075)]
-        pen.fill(pen.shape().line(brow, h * 0.026), darker(hair, 0.1))
+        brow = [(x - w * 0.09, eye - h * 0.088), (x, eye - h * 0.11), (x + w * 0.09, eye - h * 0.088)]
+        pen.fill(pen.shape().line(brow, h * 0.022), darker(hair, 0.1))
     nose = [(tx * 1.25, eye + h * 0.02), (tx * 1.45 + w * 0.035, h * 0.13 + ty), (tx * 1.45 - w * 0.03, h * 0.14 + ty)]
     pen.fill(pen.shape().line(nose, h * 0.02).soft(0.6), darker(skin, 0.36), opacity=0.75)
     lips = pen.shape().ellipse(tx, MOUTH * h + ty * 0.4, w * 0.125, h * 0.026)
     pen.fill(lips, mix(skin, (186, 62, 66), 0.65), bulge=1.0)
-    smile = pen.shape().arc(tx, MOUTH * h - h * 0.03 + ty * 0.4, w * 0.13, h * 0.035, 15, 165, h * 0.013)
+    smile = pen.shape().arc(tx, MOUTH * h - h * 0.045 + ty * 0.4, w * 0.15, h * 0.05, 20, 160, h * 0.014)
     pen.fill(smile, darker(skin, 0.6), opacity=0.85)
     chin = pen.shape().arc(tx * 0.6, h * 0.33, w * 0.12, h * 0.05, 30, 150, h * 0.012).soft(0.6)
     pen.fill(chin, darker(skin, 0.4), opacity=0.5)
@@ -137,13 +138,15 @@ def shoulder(person: Person, hand: int) -> Point:
     return person.torso[0] + side * w * 0.4, person.torso[1] - h * 0.5 + h * 0.17
 
 
-def elbow(a: Point, wrist: Point, side: int, bone: float) -> Point:
-    """Return the elbow between shoulder and wrist, by the two-bone rule, pointing out and down.
+def elbow(person: Person, hand: int) -> Point:
+    """Return the elbow between shoulder and hand, by the two-bone rule, pointing out and down.
 
     Seen from the front an arm looks shorter the more it points at the viewer, so both bones shrink
     with the distance to bridge, and stretch where it is longer than the arm.
     """
-    dx, dy = wrist[0] - a[0], wrist[1] - a[1]
+    a, goal, side = shoulder(person, hand), person.hands[hand], (-1, 1)[hand]
+    bone = _BONE * person.head_size[0] / 56.0
+    dx, dy = goal[0] - a[0], goal[1] - a[1]
     far = max(float(np.hypot(dx, dy)), 1e-6)
     length = max(0.505 * far, min(bone, 0.5 * far + 0.28 * bone))
     bend = float(np.sqrt(max(length**2 - far**2 / 4, 0.0)))
@@ -155,10 +158,8 @@ def elbow(a: Point, wrist: Point, side: int, bone: float) -> Point:
 
 def draw_arm(canvas: Image.Image, person: Person, hand: int, scene: Scene, unit: float) -> float:
     """Draw an arm from the shoulder to the wrist and return the forearm's angle (radians, y down)."""
-    side = (-1, 1)[hand]
     body = person.head_size[0] / 56.0
-    start, goal = shoulder(person, hand), person.hands[hand]
-    joint = elbow(start, goal, side, 84.0 * body)
+    start, joint, goal = shoulder(person, hand), elbow(person, hand), person.hands[hand]
     angle = float(np.arctan2(goal[1] - joint[1], goal[0] - joint[0]))
     back = 0.22 * person.hand_size[0]
     wrist = (goal[0] - back * np.cos(angle), goal[1] - back * np.sin(angle))
@@ -230,21 +231,20 @@ def _hand(
 
 
 def _gripping(pen: Pen, w: float, h: float, side: int, skin: RGB, *, front: bool) -> None:
-    """Draw a hand round a thing that lies towards the body: palm outside, fingers across its front."""
+    """Draw a hand round a thing that lies towards the body: palm outside, fingertips on its front."""
     out = side * w
     if not front:
-        pen.fill(pen.shape().ellipse(out * 0.16, 0, w * 0.32, h * 0.47), darker(skin, 0.12), bulge=4.0)
-        thumb = pen.shape().line([(out * 0.1, -h * 0.26), (-out * 0.22, -h * 0.38)], h * 0.18)
-        pen.fill(thumb, skin, bulge=2.0)
+        palm = pen.shape().box(*sorted_box(out * 0.06, -h * 0.4, out * 0.5, h * 0.42), h * 0.3)
+        pen.fill(palm, darker(skin, 0.1), bulge=4.0)
+        thumb = pen.shape().line([(out * 0.3, -h * 0.3), (-out * 0.12, -h * 0.4)], h * 0.17)
+        pen.fill(thumb, darker(skin, 0.04), bulge=2.0)
         return
-    pen.fill(pen.shape().box(*sorted_box(out * 0.14, -h * 0.4, out * 0.44, h * 0.46), h * 0.22), skin, bulge=3.4)
     for i in range(4):
-        y = -h * 0.31 + i * h * 0.215
-        tip = -out * (0.28, 0.36, 0.33, 0.22)[i]
-        finger = pen.shape().line([(out * 0.26, y), (tip, y + h * 0.02)], h * 0.19)
+        y = -h * 0.27 + i * h * 0.21
+        tip = out * (0.08, 0.02, 0.05, 0.13)[i]
+        finger = pen.shape().line([(out * 0.38, y + h * 0.02 * (i - 1)), (tip, y)], h * 0.185)
         pen.fill(finger, darker(skin, 0.02 * i), bulge=1.8, depth=1.1)
-        nail = pen.shape().ellipse(tip, y + h * 0.02, h * 0.06, h * 0.05)
-        pen.fill(nail, mix(skin, (255, 226, 220), 0.5))
+        pen.fill(pen.shape().ellipse(tip, y, h * 0.05, h * 0.045), mix(skin, (255, 226, 220), 0.5))
 
 
 def sorted_box(x0: float, y0: float, x1: float, y1: float) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from whyact.errors import UserError
 from whyact.homeworld.backdrop import light_map, paint_backdrop
 from whyact.homeworld.brush import taper
-from whyact.homeworld.figures import body_sprite, draw_arm, elbow, hand_sprite, head_sprite, shoulder
+from whyact.homeworld.figures import body_sprite, draw_arm, elbow, hand_sprite, head_sprite
 from whyact.homeworld.gaze import gaze
 from whyact.homeworld.scenes import Scene
 from whyact.homeworld.states import HANDS, IMAGE_SIZE, Thing, WorldState
@@ -77,7 +77,7 @@ def _develop(canvas: Image.Image, frame: int, scene: Scene, size: tuple[int, int
     image = ImageChops.multiply(canvas.reduce(_FINER), _light(scene, size))
     blur = scene.blur * size[0] / 320
     if blur > 0.1:
-        image = image.filter(ImageFilter.GaussianBlur(blur))
+        image = image.filter(ImageFilter.BoxBlur(blur))
     noise = _noise(scene, size)
     y, x = frame * 29 % 64, frame * 47 % 61
     out = np.asarray(image, dtype=np.int16) + noise[y : y + size[1], x : x + size[0]]
@@ -128,8 +128,7 @@ def _shadows_on_table(canvas: Image.Image, state: WorldState, scene: Scene, unit
     for hand in (0, 1):
         if person.hidden[hand]:
             continue
-        a, goal = shoulder(person, hand), person.hands[hand]
-        joint = elbow(a, goal, (-1, 1)[hand], 84.0 * body)
+        joint, goal = elbow(person, hand), person.hands[hand]
         lift = max(0.0, state.table + 20 * body - goal[1])  # the higher the hand, the further and fainter its shadow
         dx, dy = -scene.light[0] * (12 + 0.3 * lift), 9 + 0.9 * lift - top
         value = int(np.clip(100 - 0.6 * lift, 0, 255))
@@ -145,13 +144,11 @@ def _things_and_arms(canvas: Image.Image, state: WorldState, scene: Scene, unit:
     person = state.person
     cupboard = next((t for t in state.things if t.kind == CUPBOARD), None)
     standing = [t for t in state.things if t.visible and not t.held_by and not t.inside and t is not cupboard]
-    inside = [t for t in state.things if t.visible and t.inside]
+    inside = [t for t in state.things if t.visible and t.inside and not t.held_by]
     light = scene.light
 
     def put(thing: Thing, *, front: bool = False) -> None:
-        sprite = thing_sprite(
-            thing.kind, thing.size, thing.openness, thing.hue, thing.door, unit, light, front=front
-        )
+        sprite = thing_sprite(thing.kind, thing.size, thing.openness, thing.hue, thing.door, unit, light, front=front)
         sprite.put(canvas, thing.center[0] * unit, thing.center[1] * unit)
 
     if cupboard is not None:
@@ -172,7 +169,7 @@ def _things_and_arms(canvas: Image.Image, state: WorldState, scene: Scene, unit:
         grip = bool(held[hand])
         hand_sprite(person, scene, angle, side, unit, grip=grip, front=False).put(canvas, x * unit, y * unit)
         for thing in held[hand]:
-            if thing.visible and not thing.inside:
+            if thing.visible:
                 put(thing)
         if grip:
             hand_sprite(person, scene, angle, side, unit, grip=True, front=True).put(canvas, x * unit, y * unit)

@@ -36,31 +36,31 @@ class _Look:
 # Named with the scene strings of Charades, so that its reader and its scene folds work on this world.
 _LOOKS: dict[str, _Look] = {
     "Basement (A room below the ground floor)": _Look(
-        (0.08, 0.12, 0.62), "brick", (0.07, 0.5, 0.45), (0.1, 0.08, 0.4), ("pipes", "shelf", "lamp"),
+        (0.08, 0.12, 0.62), "brick", (0.07, 0.5, 0.45), (0.1, 0.08, 0.4), ("pipes", "shelf", "clock"),
         0.5, 0.82, 5.0, 0.55, (0.6, 0.35, 0.45), True),
     "Bathroom": _Look(
         (0.5, 0.18, 0.9), "tiles", (0.1, 0.12, 0.88), (0.55, 0.1, 0.6), ("mirror", "towel", "plant"),
         -0.4, 1.0, 2.0, 0.3, (0.92, 0.3, 0.9), False),
     "Bedroom": _Look(
-        (0.72, 0.16, 0.86), "dots", (0.07, 0.45, 0.62), (0.09, 0.3, 0.55), ("window", "picture", "lamp"),
+        (0.72, 0.16, 0.86), "dots", (0.07, 0.45, 0.62), (0.09, 0.3, 0.55), ("window", "lamp", "picture"),
         0.25, 0.95, 2.5, 0.4, (0.55, 0.3, 0.85), True),
     "Dining room": _Look(
-        (0.02, 0.42, 0.66), "stripes", (0.05, 0.62, 0.42), (0.07, 0.45, 0.45), ("picture", "pendant", "cabinet"),
+        (0.02, 0.42, 0.66), "stripes", (0.05, 0.62, 0.42), (0.07, 0.45, 0.45), ("cabinet", "picture", "pendant"),
         0.6, 0.92, 3.0, 0.35, (0.13, 0.25, 0.93), True),
     "Garage": _Look(
-        (0.58, 0.06, 0.66), "blocks", (0.09, 0.32, 0.6), (0.6, 0.03, 0.42), ("pegboard", "shelf", "window"),
+        (0.58, 0.06, 0.66), "blocks", (0.09, 0.32, 0.6), (0.6, 0.03, 0.42), ("window", "pegboard", "clock"),
         -0.55, 0.86, 6.0, 0.5, (0.6, 0.55, 0.42), True),
     "Home Office / Study (A room in a house used for work)": _Look(
-        (0.4, 0.2, 0.72), "plain", (0.06, 0.52, 0.5), (0.08, 0.4, 0.4), ("shelf", "window", "clock"),
+        (0.4, 0.2, 0.72), "plain", (0.06, 0.52, 0.5), (0.08, 0.4, 0.4), ("window", "shelf", "clock"),
         -0.1, 0.95, 1.5, 0.25, (0.62, 0.22, 0.9), True),
     "Kitchen": _Look(
-        (0.13, 0.22, 0.95), "lowtiles", (0.09, 0.42, 0.76), (0.08, 0.2, 0.62), ("window", "shelf", "pendant", "clock"),
+        (0.13, 0.22, 0.95), "lowtiles", (0.09, 0.42, 0.76), (0.08, 0.2, 0.62), ("window", "shelf", "pendant"),
         0.15, 1.0, 2.0, 0.3, (0.99, 0.6, 0.8), False),
     "Laundry room": _Look(
-        (0.56, 0.24, 0.86), "plain", (0.12, 0.06, 0.85), (0.55, 0.14, 0.55), ("washer", "shelf", "towel"),
+        (0.56, 0.24, 0.86), "plain", (0.12, 0.06, 0.85), (0.55, 0.14, 0.55), ("shelf", "washer", "towel"),
         -0.3, 0.97, 3.5, 0.45, (0.3, 0.35, 0.75), False),
     "Living room": _Look(
-        (0.11, 0.28, 0.86), "damask", (0.06, 0.6, 0.54), (0.06, 0.45, 0.5), ("window", "picture", "lamp", "plant"),
+        (0.11, 0.28, 0.86), "damask", (0.06, 0.6, 0.54), (0.06, 0.45, 0.5), ("window", "picture", "plant"),
         0.4, 0.96, 2.0, 0.3, (0.46, 0.5, 0.6), True),
     "Recreation room / Man cave": _Look(
         (0.63, 0.4, 0.42), "planks", (0.04, 0.66, 0.38), (0.0, 0.3, 0.3), ("dartboard", "picture", "neon"),
@@ -127,11 +127,17 @@ def draw_scene(name: str, seed: int) -> Scene:
     left = bool(rng.random() < 0.5)
     angle = rng.uniform(0.5, 1.0)
     light = (-float(np.cos(angle)) if left else float(np.cos(angle)), -float(np.sin(angle)))
-    places = [(112.0, 96.0), (520.0, 100.0), (430.0, 64.0), (215.0, 70.0)]
-    order = [0, 1, 2, 3] if left else [1, 0, 3, 2]  # the first decoration (often a window) is where light comes from
+    # The first decoration (often a window) is where the light comes from; the third, a small one, is between.
+    side = 1 if left else -1
+    places = ((320 - side * 226.0, 96.0), (320 + side * 222.0, 102.0), (320 - side * 82.0, 66.0))
     decor = tuple(
-        Decor(what, places[i][0] + float(rng.uniform(-14, 14)), places[i][1] + float(rng.uniform(-8, 8)), rng.random())
-        for what, i in zip(look.decor, order, strict=False)
+        Decor(
+            what,
+            x + float(rng.uniform(-6, 6)),
+            y + float(rng.uniform(-6, 6)) + (104.0 if what == "washer" else 0.0),
+            rng.random(),
+        )
+        for what, (x, y) in zip(look.decor, places, strict=True)
     )
     warm = look.warmth + rng.uniform(-0.15, 0.15)
     bright = look.bright * rng.uniform(0.95, 1.03)

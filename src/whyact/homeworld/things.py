@@ -6,12 +6,13 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyact.homeworld.brush import RGB, Pen, Point, Sprite, darker, hsv, mix
 from whyact.homeworld.states import DOOR, INTERIOR
 from whyact.homeworld.vocabulary import CUPBOARD, KIND
 
-_STEPS = 24  # openness is drawn in this many steps
+_STEPS = 20  # openness is drawn in this many steps
 
 
 def thing_sprite(
@@ -22,7 +23,8 @@ def thing_sprite(
     ``size`` in room units as in the state; ``unit`` canvas pixels a room unit. Of a cupboard, ``front``
     asks for its frame and door, which hide what is in it, and the rest is what lies behind.
     """
-    step = round(openness * _STEPS) / _STEPS if KIND[kind].opens else 1.0
+    moves = KIND[kind].opens and (kind != CUPBOARD or front)
+    step = round(openness * _STEPS) / _STEPS if moves else 1.0
     return _sprite(kind, (round(size[0], 1), round(size[1], 1)), step, hue, door, unit, light, front)
 
 
@@ -32,7 +34,7 @@ def _sprite(
 ) -> Sprite:
     w, h = size
     wide = w * (0.5 + DOOR) + 1 if kind == CUPBOARD else w / 2
-    pen = Pen((-wide, -h / 2, wide, h / 2), unit, light, finer=3)
+    pen = Pen((-wide, -h / 2, wide, h / 2), unit, light, finer=2 if kind == CUPBOARD else 3)
     if kind == CUPBOARD:
         (_cupboard_front if front else _cupboard_back)(pen, w, h, openness, hue, door)
     else:
@@ -44,7 +46,7 @@ def _sprite(
 def shadow_sprite(size: Point, unit: float, light: Point, strength: int = 120) -> Sprite:
     """Return the soft shadow of something that stands on the table, anchored at the middle of its foot."""
     w = size[0]
-    deep = 0.16 * w + 5
+    deep = min(0.16 * w + 5, 13.0)
     reach = w * 0.75 + 12
     pen = Pen((-reach, -deep * 2, reach, deep * 2), unit, light, finer=1)
     away = -light[0] * w * 0.2
@@ -92,9 +94,14 @@ def _jar(pen: Pen, w: float, h: float, openness: float, hue: float) -> None:
     tall = h / (1.08 - 0.08 * openness)
     top, bottom, r = h / 2 - tall, h / 2, w / 2
     filling = hsv(0.02 + 0.13 * hue, 0.8, 0.78)
-    pen.fill(pen.shape().box(-r, top + tall * 0.12, r, bottom, radius=w * 0.2), (196, 214, 216), bulge=w * 0.12, gloss=1)
     pen.fill(
-        pen.shape().box(-r * 0.88, top + tall * 0.36, r * 0.88, bottom - 2, w * 0.16), filling, bulge=w * 0.14, gloss=0.6
+        pen.shape().box(-r, top + tall * 0.12, r, bottom, radius=w * 0.2), (196, 214, 216), bulge=w * 0.12, gloss=1
+    )
+    pen.fill(
+        pen.shape().box(-r * 0.88, top + tall * 0.36, r * 0.88, bottom - 2, w * 0.16),
+        filling,
+        bulge=w * 0.14,
+        gloss=0.6,
     )
     grain = pen.shape()
     for i in range(14):
@@ -224,17 +231,27 @@ def _laptop(pen: Pen, w: float, h: float, openness: float, hue: float) -> None:
             pen.fill(keys, (46, 48, 56))
         pen.fill(pen.shape().box(-w * 0.11, back + deck * 0.68, w * 0.11, back + deck * 0.82, 1), darker(metal, 0.15))
     else:
-        top = [(x0 + inset * 1.2, back + 1), (x1 - inset * 1.2, back + 1), (x1 - 2, bottom - 3.6), (x0 + 2, bottom - 3.6)]
+        top = [
+            (x0 + inset * 1.2, back + 1),
+            (x1 - inset * 1.2, back + 1),
+            (x1 - 2, bottom - 3.6),
+            (x0 + 2, bottom - 3.6),
+        ]
         pen.fill(pen.shape().polygon(top), darker(metal, 0.08), bulge=1.2, gloss=0.4)
         pen.fill(pen.shape().ellipse(0, back + deck * 0.42, w * 0.05, deck * 0.14), darker(metal, -0.45))
 
 
-def _timber(pen: Pen, hue: float) -> np.ndarray:
-    """Return a wood grain (H,W) around 1 for a sheet of this size."""
-    w, h = pen.image.size
-    y, x = np.mgrid[0:h, 0:w]
-    wave = np.sin(x / w * 60 + 3 * np.sin(y / h * 5 + 9 * hue) + hue * 40) * np.sin(x / w * 23 + y / h * 2)
-    return np.asarray(1.0 + 0.06 * wave)
+def _timber(pen: Pen, hue: float) -> NDArray[np.float32]:
+    """Return a wood grain (H,W) around 1 for the pen's sheet."""
+    return _grain(pen.image.size, round(hue, 3))
+
+
+@lru_cache(maxsize=16)
+def _grain(size: tuple[int, int], hue: float) -> NDArray[np.float32]:
+    w, h = size
+    x, y = np.linspace(0, 1, w, dtype=np.float32)[None], np.linspace(0, 1, h, dtype=np.float32)[:, None]
+    wave = np.sin(x * 60 + 3 * np.sin(y * 5 + 9 * hue) + hue * 40) * np.sin(x * 23 + y * 2)
+    return np.asarray(1 + 0.06 * wave, dtype=np.float32)
 
 
 def _cupboard_color(hue: float) -> RGB:
