@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from whyact.detect.link import LinkSettings, iou, link
+from whyact.detect.link import LinkSettings, link
 from whyact.detect.types import Detections, detections
 
 SIZE = (640, 480)
@@ -139,12 +139,3 @@ def test_the_order_of_detections_changes_nothing_and_every_box_is_one_that_was_f
     for t in range(len(found)):  # no box in two tracks
         used = one.boxes[t, one.seen[t]]
         assert len(np.unique(used, axis=0)) == len(used)
-
-
-@given(st.lists(st.tuples(*[st.integers(0, 12)] * 4), min_size=1, max_size=4))
-def test_overlap_equals_counted_pixels(boxes: list[tuple[int, int, int, int]]) -> None:
-    def pixels(box: tuple[int, int, int, int]) -> set[tuple[int, int]]:
-        return {(x, y) for x in range(box[0], box[2]) for y in range(box[1], box[3])}
-
-    expected = [[len(pixels(a) & pixels(b)) / max(len(pixels(a) | pixels(b)), 1) for b in boxes] for a in boxes]
-    np.testing.assert_allclose(iou(boxes, boxes), expected)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whyact.detect.tracks import Tracks
 from whyact.detect.types import Detections, Float, suppress
+from whyact.metrics.boxes import area, iou
 
 Array = NDArray[np.float64]
 
@@ -172,23 +173,10 @@ class _Linker:
         limited = np.array([self._limited(track) for track in tracks])
         reach = np.where(limited, np.inf, size / 2 + self.settings.speed * self.diagonal * gap)
         other = found.classes[:, None] != np.array([track.number for track in tracks])
-        growth = np.abs(np.log(_area(box))[:, None] - np.log(_area(last))) / 2
+        growth = np.abs(np.log(area(box))[:, None] - np.log(area(last))) / 2
         cost = (1 - overlap) + 2 * away / self.diagonal + 0.1 * np.minimum(gap, 5.0) + growth / 2 + other
         forbidden = (away > reach) | (growth > _GROWTH) | (other & (overlap < self.settings.switch))
         return np.where(forbidden, _FORBIDDEN, cost)
-
-
-def iou(a: ArrayLike, b: ArrayLike) -> Array:
-    """Return intersection over union (N,M) of boxes (N,4) and (M,4), xyxy; 0 where both are empty."""
-    one, two = np.asarray(a, dtype=np.float64)[:, None], np.asarray(b, dtype=np.float64)[None]
-    side = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    shared = np.clip(side, 0, None).prod(axis=-1)
-    union = _area(one) + _area(two) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-
-
-def _area(box: Array) -> Array:
-    return np.clip(box[..., 2:] - box[..., :2], 0, None).prod(axis=-1)
 
 
 def _as_tracks(
