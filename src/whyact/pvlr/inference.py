@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,19 @@ from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.model import PVLR
 
 Float = NDArray[np.float64]
-Protocol = Literal["seconds", "official"]
+Comparison = Literal["seconds", "official"]
+
+
+class Rows(Protocol):
+    """Features (T,D) of which pieces can be read: an array, mapped or not, or a view of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (T,D)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,11 @@ class Detections:
 
 
 @torch.no_grad()
-def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int = 2048) -> Curves:
+def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curves:
     """Run the network over a video of any length, ``chunk`` snippets at a time.
 
     The pieces overlap by the network's reach and share the time mean of the whole video, so the result does
-    not depend on ``chunk``; with memory-mapped features the memory does not depend on the length.
+    not depend on ``chunk``; with memory-mapped features, memory holds one piece and the curves.
 
     Args:
         model: In eval mode.
@@ -150,7 +162,7 @@ def detection_map(
     videos: Sequence[FeatureSequence],
     classes: int,
     thresholds: Sequence[float],
-    protocol: Protocol = "seconds",
+    protocol: Comparison = "seconds",
     ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
 ) -> Float:
     """Return mAP in 0..100 of every tIoU threshold.
