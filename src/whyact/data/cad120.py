@@ -23,7 +23,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from whyact.data.archive import Archive, sha256_text
+from whyact.data.archive import Archive
+from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, Rule, Vocabulary
 from whyact.errors import UserError
 
@@ -82,36 +83,9 @@ class ClipEntry:
         return f"{self.subject}/{self.activity}/{self.video}/{self.start}-{self.end}"
 
 
-@dataclass(frozen=True)
-class Cad120:
-    """The whole set: clips with all their frames, vocabulary, and folds as (train, test) clip positions."""
-
-    name: str
-    vocabulary: Vocabulary
-    clips: tuple[RelationClip, ...]
-    folds: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
-
-    def fold(self, number: int) -> tuple[list[RelationClip], list[RelationClip]]:
-        """Return the (train, test) clips of a fold.
-
-        Raises:
-            UserError: When there is no such fold, or one of its sides has no clip.
-        """
-        if number not in self.folds:
-            raise UserError("--fold", number, f"one of {sorted(self.folds)}")
-        train, test = self.folds[number]
-        for side, members in (("train", train), ("test", test)):
-            if not members:
-                raise UserError(f"splits/{side}list{number:02d}.txt", "no clip", f"at least one clip to {side} on")
-        return [self.clips[i] for i in train], [self.clips[i] for i in test]
-
-    def split_sha256(self, number: int) -> str:
-        """Return a checksum of the fold: its train and test clip names in order."""
-        train, test = self.fold(number)
-        return sha256_text("train", *(c.id for c in train), "test", *(c.id for c in test))
-
-
-def read(root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None) -> Cad120:
+def read(
+    root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None
+) -> RelationData:
     """Read the re-annotation under ``root``, a folder that holds the archives or their unpacked folders.
 
     Args:
@@ -153,7 +127,7 @@ def read(root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS,
         )
         for number, (train, test) in splits.items()
     }
-    return Cad120("cad120", vocabulary, tuple(clips), folds)
+    return RelationData("cad120", vocabulary, tuple(clips), folds)
 
 
 def _no_clip(only: str, entries: Sequence[ClipEntry]) -> list[ClipEntry]:

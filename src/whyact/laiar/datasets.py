@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from whyact.data import cad120
+from whyact.data.relation_data import RelationData
 from whyact.errors import UserError
 
 NAMES = ("cad120", "homeworld")
@@ -14,7 +15,7 @@ HOMEWORLD_SEED = 7
 
 def read_relations(
     name: str, root: Path | None, *, rgb_relations: bool, slots: int, only: str | None = None
-) -> cad120.Cad120:
+) -> RelationData:
     """Read a data set of relation clips.
 
     Args:
