@@ -27,9 +27,10 @@ from whyact.errors import UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
 from whyact.files import temporary_sibling, write_atomic
 from whyact.prediction import VideoFacts
-from whyact.video.decode import decode
+from whyact.video.decode import windows
 
 BATCH = 4  # snippets encoded at once
+DECODING_LIMIT = 86400.0  # seconds spent in decoding one file
 
 
 @dataclass(frozen=True)
@@ -207,16 +208,22 @@ def _encode(
     import torch
 
     encoders = {id(encoder): encoder for several in files.values() for encoder in several}
-    rows = {file: RowFile(file) for file in files}
-    facts, snippets = _snippets(path, seconds)
     # Prepared one by one: a batch holds what the networks take, never full frames.
-    prepared = ({key: encoder.prepare(frames) for key, encoder in encoders.items()} for frames in snippets)
+    prepared = (
+        ({key: encoder.prepare(frames) for key, encoder in encoders.items()}, known)
+        for frames, known in _snippets(path, seconds)
+    )
+    rows = {file: RowFile(file) for file in files}
+    facts = VideoFacts(path=str(path))
     count = 0
     try:
         while batch := list(islice(prepared, BATCH)):
-            said = {key: encoder.encode(torch.stack([one[key] for one in batch])) for key, encoder in encoders.items()}
+            said = {
+                key: encoder.encode(torch.stack([one[key] for one, _ in batch])) for key, encoder in encoders.items()
+            }
             for file, several in files.items():
                 rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+            facts = batch[-1][1]
             count += len(batch)
             tell(count)
         for one_file in rows.values():
@@ -240,16 +247,15 @@ def _load(name: str, weights: str) -> tuple[SnippetEncoder, Encoder]:
     return load_encoder(name, path.name, load_torch(path)), Encoder(name, path.name, digest)
 
 
-def _snippets(path: Path, seconds: float) -> tuple[VideoFacts, Iterator[NDArray[np.uint8]]]:
-    """Return a video's facts and its snippets (FRAMES,H,W,3): in each, the frames on screen at even moments."""
-    length = decode(path, 1).facts.duration
-    count = max(1, round(length / seconds))
-    video = decode(path, count * FRAMES, limit=float("inf"))
-    moments = (np.arange(count * FRAMES) + 0.5) * seconds / FRAMES
-    if video.facts.degraded:  # the rest of the file is broken: no snippet repeats the last frame that is not
-        count = max(1, round((float(video.times[-1]) + seconds / FRAMES) / seconds))
-    shown = np.maximum(np.searchsorted(video.times, moments, side="right") - 1, 0)
-    return video.facts, (video.frames[shown[i * FRAMES : (i + 1) * FRAMES]] for i in range(count))
+def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], VideoFacts]]:
+    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated."""
+    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False):
+        frames = window.video.frames
+        lacking = FRAMES - len(frames)
+        yield (
+            np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames,
+            window.video.facts,
+        )
 
 
 class RowFile:

@@ -60,7 +60,10 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     detector: Any = open_detector(named, names=options.get("names")) if named else own
     if detector is None:
         raise UserError(
-            "--detector", None, f"a detector, as {run.path} has none of its own", "--detector FILE.onnx, or --tracks FILE"
+            "--detector",
+            None,
+            f"a detector, as {run.path} has none of its own",
+            "--detector FILE.onnx, or --tracks FILE",
         )
     target = run.vocabulary.objects
     notes = []
@@ -72,7 +75,10 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
             notes.append(f"Boxes by {detector.name}: {PERSON_NOTE}.")
     if not words:
         raise UserError(
-            "--detector", named, f"a detector that knows one of {', '.join(target)}", "--class-map FILE says which is which"
+            "--detector",
+            named,
+            f"a detector that knows one of {', '.join(target)}",
+            "--class-map FILE says which is which",
         )
     return Eyes(detector, words, own.encoder() if own and run.config.model.roi[0] else None, notes)
 
@@ -101,9 +107,7 @@ def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any
     return prediction
 
 
-def _boxes(
-    run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any
-) -> tuple[Tracks, VideoFacts]:
+def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
         most = {c: SUBJECTS_AT_MOST[w] for c, w in eyes.words.items() if w in SUBJECTS_AT_MOST}
         return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)

@@ -210,11 +210,14 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
     detections = localise(found, cfg.inference)
     order = np.argsort(-detections.probability, kind="stable")
     labels = [LabelScore(label=run.classes[c], score=float(detections.probability[c])) for c in order]
+    facts = facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate)
     segments = shown_segments(found, detections, run.classes, video.rate, cfg.inference)
+    for segment in segments:  # the last snippet may reach past the end of a video
+        segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     extra = run.card["extra"]
     prediction = Prediction(
         id=video.id,
-        video=facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate),
+        video=facts,
         labels=labels,
         segments=segments,
         evidence=segment_evidence(
