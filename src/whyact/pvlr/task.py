@@ -37,6 +37,7 @@ OPTIONS = {
 }
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
 SHOWN = 50  # segments of a prediction at most
+EXPLAINED = (10, 100_000)  # segments with evidence at most; and snippets a removal reruns, over all segments
 FAINT = 0.1  # of the best score: what is fainter is not shown
 
 
@@ -82,6 +83,8 @@ def train(
     config = resolve(config, split)
     seed_everything(seed)
     model = build_model(config, split.prompts)
+    if config.start:
+        start_from(model, Path(config.start))
     config = replace(config, model=model.cfg)
     resume = Path(out) / "state"
     result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
@@ -109,6 +112,20 @@ def train(
     }
     save_checkpoint(Path(out), {**model.state_dict(), TEXTS: text}, msgspec.to_builtins(config), card)
     return card
+
+
+def start_from(model: PVLR, folder: Path) -> None:
+    """Load a run's weights into a model that is about to be trained.
+
+    Raises:
+        UserError: When the folder is no run, or one of other sizes or another source of class texts.
+    """
+    tensors = {name: value for name, value in load_checkpoint(folder).tensors.items() if name != TEXTS}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        found = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"--start {folder}", found, "a run of the same sizes, text source and classes") from error
 
 
 def load(folder: Path) -> Run:
@@ -215,19 +232,23 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
     for segment in segments:  # the last snippet may reach past the end of a video
         segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     extra = run.card["extra"]
+    explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
+    notes = [extra["note"]] if extra.get("note") else []
+    if explained < min(EXPLAINED[0], len(segments)):
+        notes.append(f"the video is long: evidence for the {explained} best of {len(segments)} segments")
     prediction = Prediction(
         id=video.id,
         video=facts,
         labels=labels,
         segments=segments,
         evidence=segment_evidence(
-            run.model, video.features, run.text, found, segments[:10], run.classes, video.rate, cfg.inference
+            run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
         ),
         curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
         target=", ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,
-        notes=[extra["note"]] if extra.get("note") else [],
+        notes=notes,
         provenance=Provenance(
             method="pvlr",
             checkpoint=os.path.basename(run.folder.rstrip("/")),
