@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from whyact.data.archive import Archive
+from whyact.data.pair_clips import AnnotatedVideo
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, Rule, Vocabulary
 from whyact.errors import UserError
@@ -271,45 +272,30 @@ class _VideoArrays:
         return obj_id.rsplit("_", 1)[0]
 
     def clip(self, entry: ClipEntry, max_pairs: int, scores: _Scores | None) -> RelationClip:
-        """Cut one clip: every annotated pair whose two tracks are seen in the clip, the longest visible first."""
+        """Cut one clip, with the scores of its pairs where there are some."""
         if entry.end > self.length:
             raise UserError(
                 f"{self.where}: clip {entry.id}",
                 f"last frame {entry.end}",
                 f"at most {self.length}, the video's length",
             )
-        span = slice(entry.start - 1, entry.end)
-        visible = {obj: (boxes[span] != 0).any(axis=1) for obj, boxes in self.boxes.items()}
         index = {name: i for i, name in enumerate(self.vocabulary.objects)}
-        pairs = [p for p in self.labels if visible[p[0]].any() and visible[p[1]].any()]
-        pairs.sort(key=lambda p: (-int((visible[p[0]] & visible[p[1]]).sum()), index[self.class_name(p[1])], p))
-        kept = pairs[:max_pairs]
-        t, k, r = entry.end - entry.start + 1, len(kept), len(self.vocabulary.relations)
-        relations = np.zeros((t, k, r), dtype=bool)
-        valid = np.zeros((t, k), dtype=bool)
-        for slot, pair in enumerate(kept):
-            label = self.labels[pair][span]
-            valid[:, slot] = label >= 0  # a hidden box stays a token: food in the microwave is hidden, and that matters
-            relations[np.flatnonzero(label >= 0), slot, label[label >= 0]] = True
-        stack = np.zeros((t, k, 4), dtype=np.float32)
-        frames = np.arange(entry.start, entry.end + 1, dtype=np.int64)
-        return RelationClip(
-            id=entry.id,
-            subject_boxes=np.stack([self.boxes[a][span] for a, _ in kept], axis=1) if kept else stack,
-            object_boxes=np.stack([self.boxes[b][span] for _, b in kept], axis=1) if kept else stack,
-            subject_class=np.array([index[self.class_name(a)] for a, _ in kept], dtype=np.int64),
-            object_class=np.array([index[self.class_name(b)] for _, b in kept], dtype=np.int64),
-            valid=valid,
-            times=(frames - entry.start) / FPS,
-            frames=frames,
-            slots=tuple(kept),
+        labels = {
+            pair: np.eye(len(self.vocabulary.relations) + 1, dtype=bool)[x, :-1] for pair, x in self.labels.items()
+        }
+        video = AnnotatedVideo(
+            boxes=self.boxes,
+            kind={track: index[self.class_name(track)] for track in self.boxes},
+            labels=labels,
+            frames=np.arange(1, self.length + 1, dtype=np.int64),
+            rate=FPS,
             image_size=IMAGE_SIZE,
-            relations=relations,
-            appearance=None if scores is None else scores.stack(kept, t),
-            target=self.vocabulary.actions.index(entry.action),
-            group=entry.subject,
-            dropped_pairs=len(pairs) - len(kept),
+            relations=len(self.vocabulary.relations),
         )
+        target = self.vocabulary.actions.index(entry.action)
+        span = slice(entry.start - 1, entry.end)
+        clip = video.clip(entry.id, span, max_pairs, target=target, group=entry.subject)
+        return clip if scores is None else replace(clip, appearance=scores.stack(clip.slots, len(clip.times)))
 
 
 class _Scores:

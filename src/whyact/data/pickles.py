@@ -6,6 +6,7 @@ and container constructors that published annotation arrays need; everything els
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 from collections.abc import Iterator
@@ -179,3 +180,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise UserError("pickle", "a persistent reference", "plain data only", "do not trust this file")
+
+
+def dump_plain(value: Any) -> bytes:
+    """Return a pickle of plain data, for the writers of published layouts that are pickles; equal data, equal bytes.
+
+    Nothing of ours is kept in this format: only generated worlds that imitate Action Genome write it.
+
+    Args:
+        value: Containers, numbers, strings and NumPy arrays; an object that occurs twice is written twice.
+    """
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, protocol=4)
+    pickler.fast = True  # without a memo, for what it notes depends on which equal strings happen to be one object
+    pickler.dump(value)
+    return stream.getvalue()

@@ -183,7 +183,7 @@ class FeatureStore:
             return
         from safetensors.numpy import save
 
-        tensors = {}
+        tensors: dict[str, Half] = {}
         for row, (entry, half) in enumerate(self._pending.values()):
             entry.row = row
             tensors |= {f"{row}/{name}": array for name, array in half.items()}

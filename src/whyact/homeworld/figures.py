@@ -13,6 +13,7 @@ from whyact.homeworld.states import MOUTH, Person
 
 _SKIN: tuple[RGB, ...] = ((240, 200, 172), (224, 178, 144), (198, 146, 110), (158, 106, 76), (112, 74, 54))
 _HAIR: tuple[RGB, ...] = ((38, 28, 24), (84, 54, 34), (132, 86, 48), (194, 152, 92), (70, 66, 68), (122, 50, 30))
+_BONE = 84.0  # length of the upper arm and of the forearm, room units
 
 
 def skin_of(person: Person) -> RGB:
@@ -137,13 +138,15 @@ def shoulder(person: Person, hand: int) -> Point:
     return person.torso[0] + side * w * 0.4, person.torso[1] - h * 0.5 + h * 0.17
 
 
-def elbow(a: Point, wrist: Point, side: int, bone: float) -> Point:
-    """Return the elbow between shoulder and wrist, by the two-bone rule, pointing out and down.
+def elbow(person: Person, hand: int) -> Point:
+    """Return the elbow between shoulder and hand, by the two-bone rule, pointing out and down.
 
     Seen from the front an arm looks shorter the more it points at the viewer, so both bones shrink
     with the distance to bridge, and stretch where it is longer than the arm.
     """
-    dx, dy = wrist[0] - a[0], wrist[1] - a[1]
+    a, goal, side = shoulder(person, hand), person.hands[hand], (-1, 1)[hand]
+    bone = _BONE * person.head_size[0] / 56.0
+    dx, dy = goal[0] - a[0], goal[1] - a[1]
     far = max(float(np.hypot(dx, dy)), 1e-6)
     length = max(0.505 * far, min(bone, 0.5 * far + 0.28 * bone))
     bend = float(np.sqrt(max(length**2 - far**2 / 4, 0.0)))
@@ -155,10 +158,8 @@ def elbow(a: Point, wrist: Point, side: int, bone: float) -> Point:
 
 def draw_arm(canvas: Image.Image, person: Person, hand: int, scene: Scene, unit: float) -> float:
     """Draw an arm from the shoulder to the wrist and return the forearm's angle (radians, y down)."""
-    side = (-1, 1)[hand]
     body = person.head_size[0] / 56.0
-    start, goal = shoulder(person, hand), person.hands[hand]
-    joint = elbow(start, goal, side, 84.0 * body)
+    start, joint, goal = shoulder(person, hand), elbow(person, hand), person.hands[hand]
     angle = float(np.arctan2(goal[1] - joint[1], goal[0] - joint[0]))
     back = 0.22 * person.hand_size[0]
     wrist = (goal[0] - back * np.cos(angle), goal[1] - back * np.sin(angle))

@@ -9,7 +9,7 @@ prefers; in the test part the scene does not depend on the class.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -149,6 +149,7 @@ def write_videos(
     every: int = 1,
     clips: bool = False,
     size: tuple[int, int] | None = (320, 240),
+    done: Callable[[str], object] = lambda name: None,
 ) -> Path:
     """Write a filmed world: ``videos/ID.mp4``, the CAD-120 layout under ``annotations``, and ``scenes.json``.
 
@@ -165,6 +166,7 @@ def write_videos(
         every: See there; the videos have 30 / every frames a second.
         clips: See there.
         size: (width, height) of the videos; None writes annotations only.
+        done: Called with the name of every video that is finished.
 
     Returns:
         ``root``.
@@ -183,13 +185,8 @@ def write_videos(
             if size is not None:
                 pictures = (render(video[t], film.scene, size) for t in range(len(video)))
                 write_video(draft / "videos" / f"{recording.id}.mp4", pictures, film.fps)
-            cast[recording.id] = {
-                "scene": film.scene.name,
-                "index": film.index,
-                "rho": rho,
-                "part": film.part,
-                "fold": film.fold,
-            }
+            cast[recording.id] = scene_entry(film.index, film.part, rho)
+            done(recording.id)
             name = f"{video.person}-{film.part}-s{film.index:02d}"
             yield replace(recording, video=replace(video, person=name))
 
@@ -198,6 +195,11 @@ def write_videos(
         scenes = {"seed": seed, "rho": rho, "fps": FPS / every, "scenes": list(SCENES), "videos": cast}
         (draft / "scenes.json").write_text(json.dumps(scenes, indent=1) + "\n", encoding="utf-8")
     return Path(root)
+
+
+def scene_entry(index: int, part: str, rho: float) -> dict[str, object]:
+    """Return what ``scenes.json`` says of a video."""
+    return {"scene": SCENES[index], "index": index, "rho": rho, "part": part, "fold": fold_of(index)}
 
 
 def _scene_folds(people: list[str]) -> Folds:

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from whyact.errors import UserError
 from whyact.homeworld.backdrop import light_map, paint_backdrop
 from whyact.homeworld.brush import taper
-from whyact.homeworld.figures import body_sprite, draw_arm, elbow, hand_sprite, head_sprite, shoulder
+from whyact.homeworld.figures import body_sprite, draw_arm, elbow, hand_sprite, head_sprite
 from whyact.homeworld.gaze import gaze
 from whyact.homeworld.scenes import Scene
 from whyact.homeworld.states import HANDS, IMAGE_SIZE, Thing, WorldState
@@ -128,8 +128,7 @@ def _shadows_on_table(canvas: Image.Image, state: WorldState, scene: Scene, unit
     for hand in (0, 1):
         if person.hidden[hand]:
             continue
-        a, goal = shoulder(person, hand), person.hands[hand]
-        joint = elbow(a, goal, (-1, 1)[hand], 84.0 * body)
+        joint, goal = elbow(person, hand), person.hands[hand]
         lift = max(0.0, state.table + 20 * body - goal[1])  # the higher the hand, the further and fainter its shadow
         dx, dy = -scene.light[0] * (12 + 0.3 * lift), 9 + 0.9 * lift - top
         value = int(np.clip(100 - 0.6 * lift, 0, 255))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import RelationClip, Vocabulary
+from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.detect.link import LinkSettings, link
 from whyact.detect.tracks import Tracks
 from whyact.detect.types import Detections, Detector
@@ -130,8 +130,13 @@ def clip_from_tracks(
     )
 
 
-def looked_into(clip: RelationClip, frames: Sequence[NDArray[np.uint8]], encoder: RoiEncoder) -> RelationClip:
-    """Return the clip with what the encoder sees in its boxes; one frame (H,W,3) for each of the clip's T."""
+def looked_into(
+    clip: RelationClip, frames: Sequence[NDArray[np.uint8]], encoder: RoiEncoder, side: int
+) -> RelationClip:
+    """Return the clip with what the encoder sees in its boxes; one frame (H,W,3) for each of the clip's T.
+
+    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks.
+    """
     images = np.stack(list(frames))
     if clip.image_size != (images.shape[2], images.shape[1]):
         raise UserError(
@@ -139,7 +144,8 @@ def looked_into(clip: RelationClip, frames: Sequence[NDArray[np.uint8]], encoder
             f"frames of {images.shape[2]}x{images.shape[1]}",
             "boxes and video of the same size",
         )
-    return replace(clip, pixels=roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid))
+    found = roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
+    return replace(clip, pixels=RoiFeatures(**found))
 
 
 def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterator[list[NDArray[np.uint8]]]:

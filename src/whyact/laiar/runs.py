@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from whyact.data.types import Vocabulary
+from whyact.data.types import RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config
 from whyact.laiar.domain import Domain
@@ -26,6 +26,8 @@ class _Words(msgspec.Struct):
     actions: list[str]
     allowed: list[tuple[str, str, list[str]]]
     rules: list[tuple[str, str, str, str, list[str]]]
+    groups: list[tuple[str, list[str], bool]] = []
+    multi_label: bool = False
 
 
 @dataclass
@@ -34,14 +36,16 @@ class Run:
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
     were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
-    epoch's mean loss terms and keep rate. ``clip_seconds`` is the training clips' median length; ``domain`` knows
-    what their frames look like, where the model was trained with pixels.
+    epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
+    ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
+    model was trained with pixels.
     """
 
     model: LaIAR
     vocabulary: Vocabulary
     config: Config
     bank: LabelBank
+    prior: list[float] = field(default_factory=list)
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
@@ -62,10 +66,13 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         list(v.actions),
         [(a, b, list(names)) for (a, b), names in v.allowed.items()],
         [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
+        [(g.name, list(g.relations), g.exclusive) for g in v.groups],
+        v.multi_label,
     )
     extra = {
         **card.pop("extra", {}),
         "words": msgspec.to_builtins(words),
+        "prior": run.prior,
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
@@ -88,8 +95,6 @@ def load_run(folder: Path) -> Run:
     Raises:
         UserError: When it is missing, damaged, or not LaIAR's.
     """
-    from whyact.data.types import Rule
-
     found = load_checkpoint(folder)
     if found.card["method"] != "laiar":
         raise UserError(folder, found.card["method"], "a run of laiar")
@@ -103,6 +108,8 @@ def load_run(folder: Path) -> Run:
             tuple(words.actions),
             {(a, b): tuple(names) for a, b, names in words.allowed},
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
+            tuple(RelationGroup(name, tuple(names), alone) for name, names, alone in words.groups),
+            words.multi_label,
         )
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)
@@ -121,6 +128,7 @@ def load_run(folder: Path) -> Run:
         vocabulary,
         config,
         bank,
+        prior=extra.get("prior", []),
         threshold=extra["threshold"],
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],

@@ -17,6 +17,7 @@ from whyact.features.roi import RoiEncoder
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.domain import frame_looks
 from whyact.laiar.explain import explain
+from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import Told, clip_from_tracks, even_times, frames_for, looked_into, window_spans
 from whyact.laiar.runs import Run
 from whyact.prediction import Evidence, LabelScore, Prediction, Segment, Track, TrackPoint, VideoFacts
@@ -216,8 +217,8 @@ def _clips(
         odd = 0
         if run.domain is not None:
             with torch.no_grad():
-                odd = int(run.domain.strange(frame_looks(encoder.maps(np.stack(frames)))).sum())
-        yield looked_into(clip, frames, encoder), odd
+                odd = int(run.domain.strange(frame_looks(encoder.maps(np.stack(frames)).values)).sum())
+        yield looked_into(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
 
 
 def _alone(tracks: Tracks, paired: list[Track]) -> list[Track]:

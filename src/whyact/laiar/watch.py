@@ -49,13 +49,14 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import own_detector, open_detector
+    from whyact.detect.open import open_detector, own_detector
 
     own = own_detector(Path(run.path))
     if run.config.model.roi[0] and own is None:
         raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
+    encoder = DetectorEncoder(own) if own is not None and run.config.model.roi[0] else None
     if "tracks" in options:
-        return Eyes(None, {}, own.encoder() if own and run.config.model.roi[0] else None, [])
+        return Eyes(None, {}, encoder, [])
     named = options.get("detector")
     detector: Any = open_detector(named, names=options.get("names")) if named else own
     if detector is None:
@@ -80,7 +81,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
             f"a detector that knows one of {', '.join(target)}",
             "--class-map FILE says which is which",
         )
-    return Eyes(detector, words, own.encoder() if own and run.config.model.roi[0] else None, notes)
+    return Eyes(detector, words, encoder, notes)
 
 
 def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any = None) -> Prediction:

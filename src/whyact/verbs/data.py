@@ -15,7 +15,11 @@ _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check c
 
 
 def run(argv: list[str]) -> int:
-    """Check the data set that ``argv`` names; print what was found."""
+    """Check the data set that ``argv`` names; print what was found. ``make`` goes to :mod:`whyact.verbs.data_make`."""
+    if argv[:1] == ["make"]:
+        from whyact.verbs.data_make import run as make
+
+        return make(argv[1:])
     parser = Parser("data", "Check a data set: every file is read as training reads it.", _EXAMPLES, "what was found")
     parser.add_argument("action", metavar="check", choices=["check"], help="what to do")
     parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")

@@ -17,8 +17,8 @@ from whyact.files import temporary_sibling
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
-def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: float) -> int:
-    """Encode frames (H,W,3) uint8 RGB, one at a time, and return how many there were.
+def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: float) -> Path:
+    """Encode frames (H,W,3) uint8 RGB, one at a time; return the path.
 
     H.264 where the encoder is there, else MPEG-4; 4:2:0 colours, so width and height must be even. Memory
     does not grow with the length. The file appears under its name when it is complete.
@@ -49,7 +49,7 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return count
+    return path
 
 
 def _encode(av: Any, container: Any, frames: Iterable[NDArray[np.uint8]], fps: Fraction, path: Path) -> int:
