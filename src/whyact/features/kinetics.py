@@ -63,10 +63,11 @@ class KineticsEncoder:
         found: Tensor = self.transform(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2))
         return found
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """Return (N,D) of (N,3,FRAMES,h,w)."""
-        return self.model(prepared).float().clone()
+        found: Tensor = self.model(prepared).float()
+        return found
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ class ClipSnippets:
         """Return the middle frame (3,h,w) as CLIP takes it."""
         return self.clip.prepare(frames[len(frames) // 2])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """Return (N,D) of (N,3,h,w)."""
         found: Tensor = self.clip.model.encode_image(prepared).float()
-        return found.clone()
+        return found
 
 
 def load_encoder(name: str, weights: str = DOWNLOAD, state: Mapping[str, Tensor] | None = None) -> SnippetEncoder:

@@ -39,6 +39,18 @@ class Rows(Protocol):
     def __getitem__(self, rows: slice, /) -> Any: ...
 
 
+class Annotated(Protocol):
+    """A video with a name and ground truth."""
+
+    @property
+    def id(self) -> str:
+        """Return its name."""
+
+    @property
+    def segments(self) -> tuple[tuple[float, float, int], ...]:
+        """Return (start s, end s, class)."""
+
+
 @dataclass(frozen=True)
 class Curves:
     """One video over time: ``cas`` (T,C+1), its standard deviation ``std`` (T,C+1), ``attention`` (T,)."""
@@ -175,12 +187,25 @@ def detection_map(
         protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
         ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
     """
-    rate = np.array([video.rate for video in videos])
     video = np.repeat(np.arange(len(videos)), [len(d) for d in detections])
     found = Spans(
         video,
         *(np.concatenate([getattr(d, name) for d in detections]) for name in ("label", "start", "end", "score")),
     )
+    return spans_map(found, videos, [video.rate for video in videos], classes, thresholds, protocol, ambiguous)
+
+
+def spans_map(
+    found: Spans,
+    videos: Sequence[Annotated],
+    rates: Sequence[float],
+    classes: int,
+    thresholds: Sequence[float],
+    protocol: Comparison = "seconds",
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
+) -> Float:
+    """Return mAP as :func:`detection_map` does, for spans in snippets; ``rates`` are snippets a second."""
+    rate = np.asarray(rates)
     truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
     if ambiguous:
         rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]

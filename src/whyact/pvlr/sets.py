@@ -124,14 +124,16 @@ def _gym(root: Path, fold: int) -> Split:
 
 def _thumos14(root: Path, fold: int) -> Split:
     found = thumos14.load(root)
-    joint = next(iter(sorted(root.rglob(thumos14.JOINT_FEATURES))), None)
     prompts = tuple(thumos14.prompt_name(name) for name in found.classes)
-    if joint is None:
-        return _joined(found, open_folder(root), prompts, "published")
+    target = tuple(sorted(folder for folder in root.glob("**/Thumos14_CLIP/*") if folder.is_dir()))
+    joint = next(iter(sorted(root.rglob(thumos14.JOINT_FEATURES))), None)
+    converted = (root / "features" / f"{found.videos[0].id}.npy").is_file()
+    if joint is None or converted:
+        folder = open_folder(root)
+        return _joined(found, replace(folder, target=folder.target or target), prompts, "published")
     rows = load_array(joint)
     if len(rows) != len(found.videos):
         raise UserError(joint, len(rows), f"{len(found.videos)} rows, one for each annotated video")
-    target = tuple(folder for part in ("train", "test") if (folder := root / "Thumos14_CLIP" / part).is_dir())
     by_id = {
         video.id: sequence(video, np.asarray(row, dtype=np.float32), target=_clip_rows(target, video.id, len(row)))
         for video, row in zip(found.videos, rows, strict=True)
@@ -162,9 +164,25 @@ def _activitynet(version: str) -> Callable[[Path, int], Split]:
     return read
 
 
-def _folder(root: Path, fold: int) -> Split:
+def read_folder(root: Path) -> UntrimmedSet:
+    """Return the labels of one's own data: ``annotations.json`` if there is one, else ``labels.csv``."""
     annotations = root / "annotations.json"
-    found = read_labels(root / "labels.csv") if not annotations.is_file() else activitynet.read_json(annotations)
+    return activitynet.read_json(annotations) if annotations.is_file() else read_labels(root / "labels.csv")
+
+
+def read_annotations(data: str, root: Path) -> UntrimmedSet:
+    """Return who is in a data set and when which action happens; features are not needed.
+
+    Raises:
+        UserError: On a data set without annotation files, or broken ones.
+    """
+    if data not in ANNOTATIONS:
+        raise UserError("--data", data, f"one of {', '.join(ANNOTATIONS)}")
+    return ANNOTATIONS[data](root)
+
+
+def _folder(root: Path, fold: int) -> Split:
+    found = read_folder(root)
     broken = read_broken(root / "broken.csv")
     left_out = [video.id for video in found.videos if video.id in broken]
     if left_out:  # what cannot be decoded cannot be learned from; the rest can
@@ -224,4 +242,10 @@ DATA: dict[str, Callable[[Path, int], Split]] = {
     "activitynet-1.2": _activitynet("1.2"),
     "activitynet-1.3": _activitynet("1.3"),
     "folder": _folder,
+}
+ANNOTATIONS: dict[str, Callable[[Path], UntrimmedSet]] = {
+    "thumos14": thumos14.load,
+    "activitynet-1.2": lambda root: activitynet.load(root, "1.2"),
+    "activitynet-1.3": lambda root: activitynet.load(root, "1.3"),
+    "folder": read_folder,
 }
