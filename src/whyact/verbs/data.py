@@ -141,14 +141,21 @@ def _gym(root: Path) -> dict[str, Any]:
 
 
 def _folder(root: Path) -> dict[str, Any]:
-    """Read labels.csv and every feature file that it names."""
-    from whyact.data.feature_files import open_folder, read_labels
+    """Read labels.csv (or annotations.json) and every feature file that it names."""
+    from whyact.data.feature_files import open_folder, read_broken
     from whyact.data.untrimmed import summary
+    from whyact.pvlr.sets import read_folder
 
-    found, folder = read_labels(root / "labels.csv"), open_folder(root)
-    lengths = [len(folder.read(video).features) for video in found.videos]
+    found, folder, left_out = read_folder(root), open_folder(root), read_broken(root / "broken.csv")
+    lengths = [len(folder.read(video).features) for video in found.videos if video.id not in left_out]
     unlabelled = sorted(set(folder.names()) - {video.id for video in found.videos})
-    return {**summary(found), "snippets": sum(lengths), "shortest": min(lengths), "features_without_label": unlabelled}
+    return {
+        **summary(found),
+        "snippets": sum(lengths),
+        "shortest": min(lengths, default=0),
+        "features_without_label": unlabelled,
+        "left_out": left_out,
+    }
 
 
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
