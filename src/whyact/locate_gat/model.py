@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from whyact.locate_gat.config import Branch, Config
 
 QUICK = 1.702
+CPU_FRAMES = 16  # frames that LCA reads at once: their maps stay in a CPU's cache, which more than halves the time
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -80,7 +81,8 @@ class LCA(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (...,D) to (...,D): every frame vector on its own, branch outputs concatenated."""
         maps = x.reshape(-1, *self.grid)  # row-major (c,h,w)
-        return torch.cat([branch(maps) for branch in self.branches], dim=1).reshape(x.shape)
+        parts = maps.split(CPU_FRAMES) if maps.device.type == "cpu" else (maps,)
+        return torch.cat([_side_by_side(self.branches, part) for part in parts]).reshape(x.shape)
 
 
 class PatchLCA(nn.Module):
@@ -97,7 +99,12 @@ class PatchLCA(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """Map patch tokens (B,P,D) to one vector a frame (B, sum of branch outputs)."""
         maps = patches.transpose(1, 2).unflatten(2, (self.side, self.side))
-        return torch.cat([branch(maps) for branch in self.branches], dim=1)
+        return _side_by_side(self.branches, maps)
+
+
+def _side_by_side(branches: nn.ModuleList, maps: Tensor) -> Tensor:
+    """Concatenate what every branch makes of maps (B,c,h,w): (B, sum of outputs)."""
+    return torch.cat([branch(maps) for branch in branches], dim=1)
 
 
 class LoCATe(nn.Module):

@@ -51,7 +51,7 @@ class Tensors:
         )
 
 
-class _Batches:
+class Batches:
     """Shuffled batches of one epoch, the order drawn from torch's global generator."""
 
     def __init__(self, frames: Tensor, target: Tensor, size: int) -> None:
@@ -151,7 +151,7 @@ def train_stages(
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames.mean(1), model.seen[target], config.ridge)
         model.encoder.project.weight.data, model.encoder.project.bias.data = weight, bias
-    batches = _Batches(frames, target, config.batch)
+    batches = Batches(frames, target, config.batch)
     history = fit(
         Stage1(model, len(batches)), batches, epochs=config.epochs, seed=seed, device=device, progress=progress
     ).history
