@@ -304,6 +304,7 @@ class LocateGat(nn.Module):
         return self.embed(frames) @ weight.T + bias
 
 
+@torch.no_grad()
 def best_classes(video: Tensor, weight: Tensor, bias: Tensor, k: int, chunk: int = 8192) -> tuple[Tensor, Tensor]:
     """Return scores and classes (N,k) of the ``k`` best, without ever holding the (N,C) scores.
 
@@ -314,5 +315,11 @@ def best_classes(video: Tensor, weight: Tensor, bias: Tensor, k: int, chunk: int
         k: At most C.
         chunk: Videos scored at once; memory is ``chunk * C`` numbers.
     """
-    best = [torch.addmm(bias, part, weight.T).topk(k, dim=1) for part in video.split(chunk)]
-    return torch.cat([b.values for b in best]), torch.cat([b.indices for b in best])
+    scores = video.new_empty(min(chunk, len(video)), len(weight))
+    values, classes = video.new_empty(len(video), k), torch.empty(len(video), k, dtype=torch.long, device=video.device)
+    for first in range(0, len(video), chunk):  # into one buffer: freed chunks would be cut up and the heap would grow
+        part = video[first : first + chunk]
+        torch.addmm(bias, part, weight.T, out=scores[: len(part)])
+        rows = slice(first, first + len(part))
+        torch.topk(scores[: len(part)], k, dim=1, out=(values[rows], classes[rows]))
+    return values, classes

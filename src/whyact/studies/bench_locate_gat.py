@@ -12,10 +12,10 @@ from whyact.studies.bench import ratio
 from whyact.training.fit import numerics
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from whyact.features.clip import ClipEncoder
-    from whyact.locate_gat.model import LCA
+    from whyact.locate_gat.model import CBAM, LCA
 
 VIDEOS, CLASSES = 100_000, 700
 SECONDS_ALLOWED = 5.0
@@ -46,9 +46,10 @@ def epoch(repeats: int) -> list[results.Row]:
         per_frame.append(_encode_seconds(clip, pixels) / sample)
     encoding = [videos * frames * one for one in per_frame]
     ratios = [(c + e) / c for c, e in zip(cached, encoding, strict=True)]
+    median = statistics.median(per_frame)
     note = (
-        f"{videos} videos of {frames} frames, published widths, one thread: {statistics.median(cached):.1f} s cached; "
-        f"encoding measured on {sample} frames of 320x240 ({1000 * statistics.median(per_frame):.0f} ms each, ViT-B/16, "
+        f"{videos} videos of {frames} frames, published widths, one thread; {statistics.median(cached):.1f} s cached; "
+        f"encoding measured on {sample} frames of 320x240 ({1000 * median:.0f} ms each, ViT-B/16, "
         f"random weights) and scaled to {videos * frames}, without decoding; 20 is the least allowed"
     )
     return [
@@ -100,19 +101,19 @@ def plain_lca(like: LCA, grid: tuple[int, int, int]) -> Any:
     def gelu(x: Tensor) -> Tensor:
         return x * torch.sigmoid(1.702 * x)
 
-    def gate(x: Tensor, channel: nn.Module, spatial: nn.Module) -> Tensor:
+    def gate(x: Tensor, like: CBAM) -> Tensor:
         average = torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1)
         largest = torch.nn.functional.adaptive_max_pool2d(x, 1).flatten(1)
-        x = x * torch.sigmoid(channel(average) + channel(largest)).unsqueeze(2).unsqueeze(3)
+        x = x * torch.sigmoid(like.channel(average) + like.channel(largest)).unsqueeze(2).unsqueeze(3)
         where = torch.cat([x.max(1, keepdim=True).values, x.mean(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(spatial(where))
+        return x * torch.sigmoid(like.spatial(where))
 
     def forward(frames: Tensor) -> Tensor:
         maps = frames.reshape(-1, *grid)
         pooled = []
         for branch in like.branches:
             x = gelu(branch.around(gelu(branch.squeeze(maps))))  # type: ignore[operator]
-            x = gelu(branch.widen(gate(x, branch.gate.channel, branch.gate.spatial)))  # type: ignore[operator,union-attr]
+            x = gelu(branch.widen(gate(x, branch.gate)))  # type: ignore[operator,arg-type]
             pooled.append(torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
         return torch.cat(pooled, dim=1).reshape(frames.shape)
 
