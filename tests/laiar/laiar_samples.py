@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whyact.data.packed import RelationBatch
+from whyact.data.packed import RelationBatch, RoiBatch
 from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.model import LaIAR
 
@@ -75,9 +75,22 @@ def random_batch(
     )
 
 
+ROI = (3, 5, 2)  # the maps' side is that of SMALL's box-mask encoder
+
+
+def with_pixels(batch: RelationBatch, seed: int = 0) -> RelationBatch:
+    """Return the batch with random RoI features and a clip vector of width 6."""
+    g = torch.Generator().manual_seed(seed)
+    a, c, side = ROI
+    shape = batch.valid.shape
+    subject, thing = torch.randn(*shape, a, generator=g), torch.randn(*shape, a, generator=g)
+    union = torch.randn(*shape, c, side, side, generator=g)
+    return replace(batch, pixels=RoiBatch(subject, thing, union), context=torch.randn(len(batch), 6, generator=g))
+
+
 def pick(batch: RelationBatch, index: list[int]) -> RelationBatch:
     """Return the clips at these positions."""
-    return RelationBatch(**{n: v[index] for n, v in vars(batch).items() if v is not None})
+    return batch.map(lambda x: x[index])
 
 
 def random_keep(batch: RelationBatch, seed: int = 0, share: float = 0.5) -> Tensor:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from laiar_samples import close, padded, random_batch, small_model
 from torch import Tensor, nn
 
-from whyact.laiar.model import GPO
+from whyact.laiar.pooling import GPO
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=15)

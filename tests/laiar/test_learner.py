@@ -19,7 +19,7 @@ from whyact.laiar import learner as module
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches, evaluation_batches
 from whyact.laiar.config import PRESETS, Config, DataConfig, LossConfig, OptimConfig, SelectConfig
-from whyact.laiar.learner import Learner, appearance_width, build_model, learn, triple_labels
+from whyact.laiar.learner import Learner, build_model, learn, sized_for, triple_labels
 from whyact.laiar.model import LaIAR
 from whyact.metrics.transitions import rule_transitions
 
@@ -328,13 +328,14 @@ class TestLearn:
         assert any(not torch.equal(a[name], c[name]) for name in a)
 
     def test_sizes_come_from_the_words_and_the_clips(self) -> None:
-        model = build_model(CONFIG, VOCABULARY, 3)
+        seen = clip("ff", appearance=np.zeros((2, 1, 9), np.float32), context=np.zeros(7, np.float32))
+        config = sized_for(CONFIG, [CLIPS[0], seen])
+        assert (config.model.app_width, config.model.roi, config.model.context_width) == (9, (0, 0, 0), 7)
+        model = build_model(config, VOCABULARY)
         assert model.head_v.out_features == 6
         assert model.s.relation.shape[0] == 6
         assert model.v.w_app is not None
-        assert build_model(CONFIG, VOCABULARY, 0).v.w_app is None
-        assert appearance_width(CLIPS) == 0
-        assert appearance_width([CLIPS[0], clip("ff", appearance=np.zeros((2, 1, 9), np.float32))]) == 9
+        assert build_model(sized_for(config, CLIPS), VOCABULARY).v.w_app is None
 
 
 def test_a_fixed_selection_reaches_the_former_as_given() -> None:

@@ -210,6 +210,17 @@ class TestRules:
             kept, dropped = product[b][found.keep[b] > 0], product[b][valid[b] & (found.keep[b] == 0)]
             assert kept.min() > dropped.max()
 
+    @pytest.mark.parametrize("rule", ["budget", "threshold"])
+    @pytest.mark.parametrize("gated", [True, False])
+    def test_tells_the_order_of_tokens_under_every_rule(self, rule: str, gated: bool) -> None:
+        made, (x, valid, cls) = selectors(rule=rule), tokens()
+        found = made(x, valid, cls, 1.0, gated)
+        temporal, spatial = made.logits(x, valid, cls)
+        assert temporal is not None
+        assert spatial is not None
+        assert found.score is not None  # evidence orders its removals by it
+        torch.testing.assert_close(found.score.exp(), torch.sigmoid(temporal)[..., None] * torch.sigmoid(spatial))
+
     def test_frames_go_whole_when_only_frames_are_chosen(self) -> None:
         made, (x, valid, cls) = selectors(spatial=False, share=0.4), tokens(gaps=0.2)
         keep = made(x, valid, cls, 1.0).keep

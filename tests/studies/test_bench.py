@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from whyact.cli import main
-from whyact.studies import bench, results
+from whyact.studies import bench, bench_laiar, results
 
 
 def test_ratio_is_above_one_when_the_first_is_faster() -> None:
@@ -46,3 +46,12 @@ def test_the_training_bench_measures_two_real_trainings() -> None:
     (row,) = bench.training(1)
     assert row.row == "fit / plain-loop"
     assert 0.05 < row.mean < 2
+
+
+def test_the_gather_bench_compares_equal_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("B", 2), ("T", 5), ("K", 4)):
+        monkeypatch.setattr(bench_laiar, name, size)
+    rows = bench_laiar.gather(1)
+    assert [row.row.split(" / ")[1] for row in rows] == ["masked", "masked", "answer, masked"]
+    for row in rows[:2]:
+        assert float(row.note.rsplit(" ", 1)[1]) < 1e-5

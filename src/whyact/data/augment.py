@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
-from whyact.data.packed import RelationBatch
+from whyact.data.packed import RelationBatch, RoiBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.metrics.transitions import rule_transitions
 
@@ -125,4 +126,14 @@ def augment(
         gone = gone & (label.amax(1) * (1 - label).masked_fill(~valid[..., None], 0).amax(1)).amax(-1)[:, None].eq(0)
     thinned = valid & ~gone
     valid = torch.where(thinned.flatten(1).any(1)[:, None, None], thinned, valid)
-    return RelationBatch(boxes, seen, batch.classes, valid, batch.target, batch.relations, batch.appearance)
+    pixels = batch.pixels
+    if pixels is not None:
+        union = pixels.union.clone()
+        union[flip] = union[flip].flip(-1)  # the vectors are means over their boxes: a mirror changes them little
+        there = seen.to(union.dtype)
+        pixels = RoiBatch(
+            pixels.subject * there[..., :1],
+            pixels.object * there[..., 1:],
+            union * there.prod(-1)[..., None, None, None],
+        )
+    return replace(batch, boxes=boxes, seen=seen, valid=valid, pixels=pixels)

@@ -6,7 +6,8 @@ A Python loop over clips would cost more than the model; here a batch is a handf
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +17,26 @@ from whyact.data.types import RelationClip
 
 
 @dataclass
+class RoiBatch:
+    """The pixel terms of Eq. 1: ``subject`` and ``object`` (B,T,K,A), ``union`` (B,T,K,C,S,S); zeros where hidden."""
+
+    subject: Tensor
+    object: Tensor
+    union: Tensor
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> RoiBatch:
+        """Return the terms with ``function`` applied to each."""
+        return RoiBatch(function(self.subject), function(self.object), function(self.union))
+
+
+@dataclass
 class RelationBatch:
     """A batch of sampled clips: B clips, T frames, K slots, R relation labels.
 
     ``boxes`` (B,T,K,2,4) xyxy as shares of the image size, zeros where hidden; ``seen`` (B,T,K,2) both boxes'
     visibility; ``classes`` (B,K,2) subject and object class; ``relations`` (B,T,K,R) multi-hot float or ``None``;
-    ``appearance`` (B,T,K,A) or ``None``, zeros where the encoder saw nothing; ``valid`` (B,T,K); ``target`` (B,).
+    ``appearance`` (B,T,K,A) or ``None``, zeros where the encoder saw nothing; ``valid`` (B,T,K); ``target`` (B,);
+    ``pixels`` what an encoder saw in the boxes, or ``None``; ``context`` (B,D) a vector of the whole clip, or ``None``.
     """
 
     boxes: Tensor
@@ -31,22 +46,27 @@ class RelationBatch:
     target: Tensor
     relations: Tensor | None = None
     appearance: Tensor | None = None
+    pixels: RoiBatch | None = None
+    context: Tensor | None = None
 
     def without_relations(self) -> RelationBatch:
         """Return the batch as the video model may see it."""
-        return RelationBatch(self.boxes, self.seen, self.classes, self.valid, self.target, None, self.appearance)
+        return replace(self, relations=None)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> RelationBatch:
         """Return the batch with ``function`` applied to every tensor."""
-        return RelationBatch(
-            boxes=function(self.boxes),
-            seen=function(self.seen),
-            classes=function(self.classes),
-            valid=function(self.valid),
-            target=function(self.target),
-            relations=None if self.relations is None else function(self.relations),
-            appearance=None if self.appearance is None else function(self.appearance),
-        )
+
+        done: dict[str, Any] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None:
+                done[item.name] = value.map(function) if isinstance(value, RoiBatch) else function(value)
+        return RelationBatch(**done)
+
+    def slots(self, count: int) -> RelationBatch:
+        """Return the batch with its first ``count`` slots."""
+        done = self.map(lambda x: x[:, :, :count] if x.dim() > 2 else x)
+        return replace(done, classes=self.classes[:, :count], target=self.target, context=self.context)
 
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
@@ -92,6 +112,7 @@ class PackedClips:
                 self.relations[rows, :n] = clip.relations[:, :n]
             if appearance is not None and clip.appearance is not None:
                 appearance[rows, :n] = clip.appearance[:, :n]
+        self.pixels, self.context = self._pixels(k), self._context()
         self.sums = self.counts = None
         if appearance is not None:
             # Running sums make the mean over any window of frames one subtraction.
@@ -102,6 +123,28 @@ class PackedClips:
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    def _pixels(self, slots: int) -> list[np.ndarray] | None:
+        """Return subject, object and union features (F,K,...) in half precision."""
+        shape = next((c.pixels.shape for c in self.clips if c.pixels is not None), None)
+        if shape is None:
+            return None
+        a, channels, side = shape
+        frames = int(self.offsets[-1])
+        out = [np.zeros((frames, slots, *rest), np.float16) for rest in ((a,), (a,), (channels, side, side))]
+        for i, clip in enumerate(self.clips):
+            rows, n = slice(self.offsets[i], self.offsets[i + 1]), self.slots[i]
+            if clip.pixels is not None:
+                for to, values in zip(out, (clip.pixels.subject, clip.pixels.object, clip.pixels.union), strict=True):
+                    to[rows, :n] = values[:, :n]
+        return out
+
+    def _context(self) -> np.ndarray | None:
+        """Return one vector a clip (N,D), zeros where a clip has none."""
+        width = next((len(c.context) for c in self.clips if c.context is not None), 0)
+        if not width:
+            return None
+        return np.stack([np.zeros(width, np.float32) if c.context is None else c.context for c in self.clips])
 
     def even_positions(self, index: np.ndarray, frames: int) -> np.ndarray:
         """Return (B,T) frame positions, evenly spaced and including the first and the last frame."""
@@ -153,6 +196,10 @@ class PackedClips:
             target=torch.from_numpy(self.target[index]),
             relations=None if self.relations is None else torch.from_numpy(self.relations[rows, :k]),
             appearance=appearance,
+            pixels=None
+            if self.pixels is None
+            else RoiBatch(*(torch.from_numpy(x[rows, :k]).float() for x in self.pixels)),
+            context=None if self.context is None else torch.from_numpy(self.context[index]),
         )
 
     def _windows(self, index: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

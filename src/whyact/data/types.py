@@ -48,13 +48,35 @@ class Vocabulary:
 
 
 @dataclass(frozen=True)
+class RoiFeatures:
+    """What an encoder saw in the boxes of each pair, the pixel terms of LaIAR's Eq. 1; zeros where a box is hidden.
+
+    ``subject`` and ``object`` (T,K,A) are the boxes' vectors, ``union`` (T,K,C,S,S) the map of their union box.
+    """
+
+    subject: NDArray[np.floating]
+    object: NDArray[np.floating]
+    union: NDArray[np.floating]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Return (A, C, S): width of a box's vector, channels and side of a union map."""
+        return self.subject.shape[-1], self.union.shape[-3], self.union.shape[-1]
+
+    def at(self, index: NDArray[np.intp]) -> RoiFeatures:
+        """Return the features at these frame positions."""
+        return RoiFeatures(self.subject[index], self.object[index], self.union[index])
+
+
+@dataclass(frozen=True)
 class RelationClip:
     """A clip as person/object pairs over time (LaIAR's input). One token = one pair in one frame.
 
     Shapes: ``subject_boxes`` and ``object_boxes`` (T,K,4); ``subject_class`` and ``object_class`` (K,),
     for a slot is one track and a track does not change its class; ``relations`` (T,K,R) multi-hot or
     ``None`` when unknown; ``valid`` (T,K); ``times`` (T,) seconds; ``frames`` (T,) frame numbers in the
-    source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing.
+    source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing; ``pixels`` what an
+    encoder saw in the boxes; ``context`` (D,) one vector of the whole clip from any video encoder.
     """
 
     id: str
@@ -72,6 +94,8 @@ class RelationClip:
     target: int | None = None
     group: str = ""
     dropped_pairs: int = 0
+    pixels: RoiFeatures | None = None
+    context: Float | None = None
 
     def __post_init__(self) -> None:
         t, k = self.valid.shape
@@ -87,6 +111,11 @@ class RelationClip:
             shapes["relations"] = (self.relations.shape, (t, k, self.relations.shape[-1]))
         if self.appearance is not None:
             shapes["appearance"] = (self.appearance.shape, (t, k, self.appearance.shape[-1]))
+        if self.pixels is not None:
+            a, c, side = self.pixels.shape
+            shapes["pixels, subject"] = (self.pixels.subject.shape, (t, k, a))
+            shapes["pixels, object"] = (self.pixels.object.shape, (t, k, a))
+            shapes["pixels, union"] = (self.pixels.union.shape, (t, k, c, side, side))
         for name, (found, expected) in shapes.items():
             if found != expected:
                 raise UserError(f"clip {self.id}, {name}", found, f"shape {expected}")
@@ -103,6 +132,7 @@ class RelationClip:
             frames=self.frames[i],
             relations=None if self.relations is None else self.relations[i],
             appearance=None if self.appearance is None else self.appearance[i],
+            pixels=None if self.pixels is None else self.pixels.at(i),
         )
 
     def without_relations(self) -> RelationClip:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from whyact.data.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
@@ -90,7 +89,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             if explain and changes:
                 best = int(probabilities.argmax())
                 single = one(batch, i)
-                single = replace(single, **{n: x[:, :, :k] for n, x in _tokens(single)}, classes=single.classes[:, :k])
+                single = single.slots(k)
                 removed = removal_masks(changes, keep.numpy())
                 without = scores_without(run.model, single, path.selection.keep[i, :, :k], removed, run.temperature)
                 drop, rest = (probabilities[best] - without[:, best]).view(2, -1).numpy()
@@ -113,8 +112,3 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 changes=changes,
                 contribution=contribution,
             )
-
-
-def _tokens(batch: RelationBatch) -> list[tuple[str, Tensor]]:
-    pairs = [(name, getattr(batch, name)) for name in ("boxes", "seen", "valid", "relations", "appearance")]
-    return [(name, x) for name, x in pairs if x is not None]

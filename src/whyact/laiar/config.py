@@ -38,7 +38,9 @@ class ModelConfig:
     dropout: float = 0.1
     class_width: int = 200  # category embeddings of Eq. 1 and label embeddings of Eq. 2
     box_width: int = 512  # width of each visual term of Eq. 1
-    app_width: int = 0  # subject/object appearance of Eq. 1; set from the data
+    app_width: int = 0  # scores of a pair by another network, beside Eq. 1; set from the data
+    roi: tuple[int, int, int] = (0, 0, 0)  # box vector, channels and side of the union map; set from the data
+    context_width: int = 0  # a vector of the whole clip from another encoder, joined to z; set from the data
     mask_size: int = 27
     mask_channels: tuple[int, int] = (128, 256)
     geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone

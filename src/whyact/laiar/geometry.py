@@ -16,6 +16,11 @@ LAYOUT_WIDTH = 8 + 7 + 2 + 2 * (8 + 7)  # places, pair, visibility; steps of pla
 COURSE_WIDTH = 2 * (8 + 7)
 
 
+def mask_side(size: int) -> int:
+    """Return the side of what the box-mask encoder makes of masks of ``size`` cells a side (27 -> 7, 14 -> 4)."""
+    return (size + 3) // 4
+
+
 def box_masks(boxes: Tensor, seen: Tensor, size: int) -> Tensor:
     """Rasterise a subject and an object box inside their union box (Eq. 1, the box-pair mask).
 

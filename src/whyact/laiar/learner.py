@@ -21,10 +21,10 @@ from whyact.laiar.model import LaIAR, Path
 from whyact.training.fit import FitResult, fit, seed_everything
 
 
-def build_model(config: Config, vocabulary: Vocabulary, app_width: int) -> LaIAR:
-    """Return an untrained LaIAR for this vocabulary; ``app_width`` is the width of the clips' appearance."""
+def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
+    """Return an untrained LaIAR for this vocabulary; its settings know the widths of the clips (:func:`sized_for`)."""
     return LaIAR(
-        replace(config.model, app_width=app_width),
+        config.model,
         config.select,
         objects=len(vocabulary.objects),
         relations=len(vocabulary.relations),
@@ -34,9 +34,12 @@ def build_model(config: Config, vocabulary: Vocabulary, app_width: int) -> LaIAR
     )
 
 
-def appearance_width(clips: Sequence[RelationClip]) -> int:
-    """Return the width of the clips' appearance, 0 where they have none."""
-    return next((c.appearance.shape[-1] for c in clips if c.appearance is not None), 0)
+def sized_for(config: Config, clips: Sequence[RelationClip]) -> Config:
+    """Return the settings with the widths of what the clips bring along: scores, pixel features, clip vectors."""
+    app = next((c.appearance.shape[-1] for c in clips if c.appearance is not None), 0)
+    roi = next((c.pixels.shape for c in clips if c.pixels is not None), (0, 0, 0))
+    context = next((len(c.context) for c in clips if c.context is not None), 0)
+    return replace(config, model=replace(config.model, app_width=app, roi=roi, context_width=context))
 
 
 def triple_labels(batch: RelationBatch) -> Tensor:
@@ -149,8 +152,9 @@ def learn(
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
     seed_everything(seed)
+    config = sized_for(config, clips)
     batches = TrainingBatches(clips, vocabulary, config)
-    model = build_model(config, vocabulary, appearance_width(clips))
+    model = build_model(config, vocabulary)
     counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
     weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
     learner = Learner(model, config, weight, config.optim.epochs * len(batches))

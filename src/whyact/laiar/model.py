@@ -16,12 +16,16 @@ from torch import Tensor, nn
 
 from whyact.data.packed import RelationBatch
 from whyact.laiar.config import ModelConfig, SelectConfig
-from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course
+from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course, mask_side
+from whyact.laiar.pooling import GPO
 from whyact.laiar.selection import Selection, TokenSelectors
 
 
 class VisualRelation(nn.Module):
-    """Eq. 1: v = [appearance terms, W_u(f_box(mask)), category embeddings, geometry] of each pair."""
+    """Eq. 1: v = [W_s app_i, W_o app_j, W_u(u + f_box(mask))], then category embeddings, geometry, scores.
+
+    Without pixels there is no appearance and the union map u is nought.
+    """
 
     def __init__(self, config: ModelConfig, objects: int) -> None:
         super().__init__()
@@ -36,33 +40,52 @@ class VisualRelation(nn.Module):
             nn.ReLU(),
             nn.BatchNorm2d(second),
         )
-        side = (((c.mask_size + 1) // 2) + 1) // 2
+        side = mask_side(c.mask_size)
+        app, channels, map_side = c.roi
+        if app:
+            if map_side != side:
+                raise ValueError(f"union maps of side {map_side} beside masks of side {side}")
+            times = 1 + 2 * c.course
+            self.w_s, self.w_o = nn.Linear(times * app, c.box_width), nn.Linear(times * app, c.box_width)
+            self.reduce = nn.Conv2d(channels, second, 1)
         self.w_u = nn.Linear(second * side * side, c.box_width)
         self.w_app = nn.Linear((1 + 2 * c.course) * c.app_width, c.box_width) if c.app_width else None
         self.w_geometry = nn.Linear(LAYOUT_WIDTH + COURSE_WIDTH * c.course, c.box_width) if c.geometry else None
         self.subject = nn.Embedding(objects, c.class_width) if c.category else None
         self.object = nn.Embedding(objects, c.class_width) if c.category else None
-        terms = 1 + bool(c.app_width) + c.geometry
+        terms = 1 + 2 * bool(app) + bool(c.app_width) + c.geometry
         self.width = terms * c.box_width + 2 * c.class_width * c.category
 
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return v (B,T,K,d_v); padded pairs are zero, and BatchNorm never sees them."""
         valid = batch.valid
-        rows = [
-            self.w_u(self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size)).flatten(1))
-        ]
+        union = self.f_box(box_masks(batch.boxes[valid], batch.seen[valid], self.config.mask_size))
+        rows = []
+        if batch.pixels is not None and self.config.roi[0]:
+            for weight, app, there in (
+                (self.w_s, batch.pixels.subject, batch.seen[..., :1]),
+                (self.w_o, batch.pixels.object, batch.seen[..., 1:]),
+            ):
+                rows.append(weight(self._with_course(app, there)[valid]))
+            union = union + self.reduce(batch.pixels.union[valid])
+        rows.append(self.w_u(union.flatten(1)))
         if self.w_geometry is not None:
             rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen, self.config.course)[valid]))
         if self.w_app is not None:
             assert batch.appearance is not None
-            known = batch.appearance.any(-1, keepdim=True).to(batch.appearance.dtype) * valid[..., None]
-            seen = batch.appearance * known
-            rows.append(self.w_app((torch.cat([seen, course(seen, known)], -1) if self.config.course else seen)[valid]))
+            known = batch.appearance.any(-1, keepdim=True) & valid[..., None]
+            rows.append(self.w_app(self._with_course(batch.appearance, known)[valid]))
         if self.subject is not None and self.object is not None:
             classes = batch.classes[:, None].expand(*valid.shape, 2)[valid]
             rows += [self.subject(classes[:, 0]), self.object(classes[:, 1])]
         v = torch.cat(rows, -1)
         return v.new_zeros(*valid.shape, v.shape[-1]).masked_scatter(valid[..., None], v)
+
+    def _with_course(self, x: Tensor, known: Tensor) -> Tensor:
+        """Return x (B,T,K,A) where known (B,T,K,1), and beside it how it differs from its slot's two ends."""
+        there = known.to(x.dtype)
+        x = x * there
+        return torch.cat([x, course(x, there)], -1) if self.config.course else x
 
 
 class SemanticRelation(nn.Module):
@@ -82,56 +105,6 @@ class SemanticRelation(nn.Module):
         classes = batch.classes[:, None].expand(*batch.valid.shape, 2)
         s = torch.cat([self.subject(classes[..., 0]), share @ self.relation, self.object(classes[..., 1])], -1)
         return s * batch.valid[..., None]
-
-
-class GPO(nn.Module):
-    """Generalised pooling operator: a learned weight for each rank of the sorted values.
-
-    The weights come from a bidirectional GRU over the rank codes and so depend on the number of elements
-    alone. With ``knots`` the GRU runs on that many evenly spaced ranks and the logits are interpolated.
-    """
-
-    def __init__(self, codes: int = 32, hidden: int = 32, temperature: float = 0.1, knots: int = 0) -> None:
-        super().__init__()
-        self.codes, self.temperature, self.knots = codes, temperature, knots
-        self.gru = nn.GRU(codes, hidden, bidirectional=True, batch_first=True)
-        self.score = nn.Linear(hidden, 1, bias=False)
-
-    def weights(self, count: Tensor, length: int) -> Tensor:
-        """Return (B,length) pooling weights for ``count`` (B,) elements; zero beyond the count."""
-        n, inverse = count.clamp_min(1).unique(return_inverse=True)  # U distinct counts
-        steps = n.clamp_max(self.knots) if self.knots else n
-        m = int(steps.max())
-        grid = torch.arange(m, device=n.device)[None].float()
-        last = (steps - 1).clamp_min(1)[:, None]
-        rank = grid.clamp_max(float(m)) * (n - 1)[:, None] / last  # (U,m) rank - 1 of each knot
-        packed = nn.utils.rnn.pack_padded_sequence(
-            self._rank_codes(rank), steps.cpu(), batch_first=True, enforce_sorted=False
-        )
-        hidden, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], batch_first=True)  # (U,m,2H)
-        logits = self.score(sum(hidden.chunk(2, -1)) / 2)[..., 0]  # (U,m)
-        ranks = torch.arange(length, device=n.device)[None]  # (1,length)
-        where = (ranks * last / (n - 1).clamp_min(1)[:, None]).clamp_max(m - 1)
-        low = torch.minimum(where.floor().long(), (steps - 1)[:, None])
-        high = torch.minimum(low + 1, (steps - 1)[:, None])
-        share = where - low
-        logits = logits.gather(1, low) * (1 - share) + logits.gather(1, high) * share
-        logits = (logits / self.temperature).masked_fill(ranks >= n[:, None], -1e4)
-        return logits.softmax(-1)[inverse] * (count > 0)[:, None]
-
-    def _rank_codes(self, rank: Tensor) -> Tensor:
-        rate = torch.exp(torch.arange(0, self.codes, 2, device=rank.device) * (-math.log(1e4) / self.codes))
-        angle = (rank[..., None] + 1) * rate
-        return torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Pool x (B,N,D) over the valid elements of mask (B,N): (B,D); all-invalid rows give zeros."""
-        ranked = (
-            x.masked_fill(~mask[..., None], -1e4)
-            .sort(1, descending=True)[0]
-            .masked_fill(torch.arange(x.shape[1], device=x.device)[None, :, None] >= mask.sum(1)[:, None, None], 0.0)
-        )
-        return torch.einsum("bn,bnd->bd", self.weights(mask.sum(1), x.shape[1]), ranked)
 
 
 class RelationEncoder(nn.Module):
@@ -318,7 +291,9 @@ class LaIAR(nn.Module):
         self.f_s = RelationEncoder(self.s.width, config)
         self.dt_former = DTFormer(config, select, frames, slots)
         self.language_dt_former = self.dt_former if config.shared else DTFormer(config, select, frames, slots)
-        self.head_v, self.head_s, self.head_v2s = nn.Linear(d, classes), nn.Linear(d, classes), nn.Linear(d, classes)
+        self.context = nn.Linear(config.context_width, d) if config.context_width else None
+        z = d * (1 + bool(config.context_width))  # the clip's own vector stands beside the class token
+        self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
     def video(
@@ -339,32 +314,34 @@ class LaIAR(nn.Module):
             keep: (B,T,K) a fixed selection in place of the selectors' own.
             gather: Really drop the other tokens instead of masking them (evaluation; the multiplying gate cannot).
         """
-        path = self._path(
-            self.v(batch), batch.valid, self.f_v, self.dt_former, self.head_v, progress, gated, keep, gather
-        )
-        path.v2s_logits = self.head_v2s(path.z)
-        return path
+        x, former = self.v(batch), self.dt_former
+        z, tokens, selection, used = self._encode(x, batch.valid, self.f_v, former, progress, gated, keep, gather)
+        beside = z
+        if self.context is not None:
+            context = z.new_zeros(len(z), self.config.context_width) if batch.context is None else batch.context
+            beside = torch.cat([z, self.context(context)], -1)
+        return Path(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside))
 
     def language(
         self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None
     ) -> Path:
         """Run the language model over the scene graph (Eq. 2-7)."""
-        return self._path(
-            self.s(batch), batch.valid, self.f_s, self.language_dt_former, self.head_s, progress, gated, keep, False
-        )
+        x, former = self.s(batch), self.language_dt_former
+        z, tokens, selection, used = self._encode(x, batch.valid, self.f_s, former, progress, gated, keep, False)
+        return Path(z, self.head_s(z), tokens, selection, used)
 
-    def _path(
+    def _encode(
         self,
         x: Tensor,
         valid: Tensor,
         encoder: RelationEncoder,
         former: DTFormer,
-        head: nn.Linear,
         progress: float,
         gated: bool,
         keep: Tensor | None,
         gather: bool,
-    ) -> Path:
+    ) -> tuple[Tensor, Tensor, Selection, Tensor | None]:
+        """Return z (B,D), the joint-space tokens, the selection and the attention of Eq. 2-6."""
         tokens = encoder(x, valid)  # (B,T,K,D) in the joint space
         x0 = former.positioned(tokens)
         selection = former.selectors(x0, valid, former.cls, progress, gated)
@@ -376,4 +353,4 @@ class LaIAR(nn.Module):
             z, used = former.forward_gathered(x0, selection.keep), None
         else:
             z, used = former(x0, selection.keep, valid)
-        return Path(z, head(z), tokens, selection, used)
+        return z, tokens, selection, used

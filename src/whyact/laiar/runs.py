@@ -40,7 +40,6 @@ class Run:
     vocabulary: Vocabulary
     config: Config
     bank: LabelBank
-    app_width: int
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
@@ -63,7 +62,6 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
     extra = {
         **card.pop("extra", {}),
         "words": msgspec.to_builtins(words),
-        "app_width": run.app_width,
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
@@ -98,7 +96,7 @@ def load_run(folder: Path) -> Run:
             {(a, b): tuple(names) for a, b, names in words.allowed},
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
         )
-        model = build_model(config, vocabulary, extra["app_width"])
+        model = build_model(config, vocabulary)
         tensors = dict(found.tensors)
         bank = LabelBank(tensors.pop("bank.vectors"), tensors.pop("bank.triples"))
         result = model.load_state_dict(tensors, strict=False)
@@ -112,7 +110,6 @@ def load_run(folder: Path) -> Run:
         vocabulary,
         config,
         bank,
-        extra["app_width"],
         extra["threshold"],
         extra["temperature"],
         extra["calibrated"],

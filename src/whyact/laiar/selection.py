@@ -156,7 +156,7 @@ class TokenSelectors(nn.Module):
         if not gated or (self.training and progress < self.config.warmup):
             return Selection(everything, everything, score)
         if self.config.rule == "threshold":
-            return self._threshold(temporal, spatial, valid)
+            return self._threshold(temporal, spatial, valid, score)
         share, noise = self.schedule(progress)
         noise = noise if self.training else 0.0
         if spatial is None:  # whole frames
@@ -167,7 +167,7 @@ class TokenSelectors(nn.Module):
         keep, soft = keep_best(_disturbed(score, noise).flatten(1), valid.flatten(1), share, self.config.tau)
         return Selection(keep.view_as(valid), soft.view_as(valid), score)
 
-    def _threshold(self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor) -> Selection:
+    def _threshold(self, temporal: Tensor | None, spatial: Tensor | None, valid: Tensor, score: Tensor) -> Selection:
         keep = probability = valid.to(torch.float32)
         for logits in (None if temporal is None else temporal[..., None], spatial):
             if logits is None:
@@ -180,4 +180,4 @@ class TokenSelectors(nn.Module):
             best = probability.masked_fill(~valid, -1).flatten(1).argmax(1)  # valid even where all round to 0
             one = F.one_hot(best, keep.flatten(1).shape[1]).view_as(keep) * valid
             keep = torch.where(empty[:, None, None], one.to(keep.dtype), keep)
-        return Selection(keep, probability)
+        return Selection(keep, probability, score)

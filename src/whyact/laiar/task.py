@@ -19,7 +19,7 @@ from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
-from whyact.laiar.learner import appearance_width, learn
+from whyact.laiar.learner import learn, sized_for
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
@@ -56,7 +56,7 @@ def train_run(
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
     bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
-    run = Run(model, vocabulary, config, bank, appearance_width(clips), history=result.history)
+    run = Run(model, vocabulary, sized_for(config, clips), bank, history=result.history)
     share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
     if share < 0.1:
         print(
@@ -155,7 +155,7 @@ def evaluate(
     scores |= faithfulness(loaded, answers)
     if loaded.config.loss.scheme:
         scores["language_mAR"] = language_recall(loaded, test_clips)
-        if loaded.app_width:
+        if loaded.config.model.app_width:
             scores["two_stage_mAR"] = language_recall(loaded, test_clips, relation_prior(train_clips, found.vocabulary))
     return scores
 

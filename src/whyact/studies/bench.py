@@ -6,11 +6,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from whyact.studies import results
+from whyact.verbs.lazy import load
 
 Work = Callable[[], object]
 
@@ -38,6 +40,19 @@ def ratio(table: str, first: str, second: str, work: tuple[Work, Work], repeats:
     made = results.row(table, f"{first} / {second}", "speed_ratio", ratios, unit="x", note=note)
     made.mean = median
     return made
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread inside: timings on a shared machine vary less, and sides compare alike."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def training(repeats: int) -> list[results.Row]:
@@ -76,13 +91,9 @@ def training(repeats: int) -> list[results.Row]:
     def through_fit() -> None:
         fit(Small(), batches, epochs=1, seed=0, device="cpu", progress=False)
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        note = "a step of this model takes well under a millisecond: the worst case for fit"
+    note = "a step of this model takes well under a millisecond: the worst case for fit"
+    with one_thread():
         return [ratio("training", "fit", "plain-loop", (through_fit, plain), repeats, note)]
-    finally:
-        torch.set_num_threads(threads)
 
 
 def start(repeats: int) -> list[results.Row]:
@@ -101,4 +112,17 @@ def _seconds(work: Work) -> float:
     return time.perf_counter() - started
 
 
-BENCHES: dict[str, Callable[[int], list[results.Row]]] = {"start": start, "training": training}
+def _later(target: str) -> Callable[[int], list[results.Row]]:
+    """Return a benchmark ``module:function`` that is imported when it runs."""
+    return lambda repeats: load(target)(repeats)
+
+
+BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
+    "start": start,
+    "training": training,
+    "laiar-gather": _later("whyact.studies.bench_laiar:gather"),
+    "pvlr-detection": _later("whyact.studies.bench_pvlr:detection"),
+    "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
+    "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),
+    "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
+}
