@@ -125,4 +125,7 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
     "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),
     "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
+    "locate-gat-epoch": _later("whyact.studies.bench_locate_gat:epoch"),
+    "locate-gat-lca": _later("whyact.studies.bench_locate_gat:lca"),
+    "locate-gat-scoring": _later("whyact.studies.bench_locate_gat:scoring"),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whyact.studies import results
@@ -74,7 +75,7 @@ def lca(repeats: int) -> list[results.Row]:
         x = torch.randn(64, config.width)
         with torch.inference_mode():
             same = float((fast(x) - slow(x)).abs().max())
-            work = (lambda f=fast, x=x: f(x)), (lambda s=slow, x=x: s(x))  # type: ignore[misc]
+            work = (partial(fast, x), partial(slow, x))
             note = f"64 frames, one thread, largest difference {same:.0e}; 1 is the least allowed"
             rows.append(ratio("locate-gat-lca", f"whyact D={config.width}", "plain modules", work, repeats, note))
     return rows

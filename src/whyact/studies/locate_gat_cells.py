@@ -50,7 +50,7 @@ def cell(asked: dict[str, Any]) -> dict[str, Any]:
     root = Path(asked["root"]) if "root" in asked else None
     fold = asked.get("fold", seed + 1)
     name = table.removesuffix("-ablation")
-    data, split = zero_shot_sets.load(name, root, fold, config.backbone, config.backbone_weights, False)
+    data, split = zero_shot_sets.load(name, root, fold, config.reading, config.class_order, False)
     if asked.get("row") == "shuffled-names":
         data = _shuffled(data, split.seen, seed)
     fitted, tensors = fit_split(data, split, config, seed=seed)

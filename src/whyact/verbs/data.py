@@ -103,6 +103,17 @@ def _folder(root: Path) -> dict[str, Any]:
     return {**summary(found), "snippets": sum(lengths), "shortest": min(lengths), "features_without_label": unlabelled}
 
 
+def _zero_shot(name: str) -> Callable[[Path], dict[str, Any]]:
+    """Compare a zero-shot data set's lists with its videos, and try to decode each."""
+
+    def check(root: Path) -> dict[str, Any]:
+        from whyact.data import zero_shot_check
+
+        return zero_shot_check.check(name, root)
+
+    return check
+
+
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "cad120": _relation_clips,
     "thumos14": _thumos14,
@@ -110,4 +121,17 @@ CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "activitynet-1.3": _activitynet("1.3"),
     "gym": _gym,
     "folder": _folder,
+    **{
+        name: _zero_shot(name)
+        for name in (
+            "videos",
+            "ucf101",
+            "hmdb51",
+            "olympic-sports",
+            "truze-ucf101",
+            "truze-hmdb51",
+            "activitynet",
+            "kinetics",
+        )
+    },
 }
