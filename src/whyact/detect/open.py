@@ -70,9 +70,9 @@ def open_detector(name: str, *, names: str | None = None) -> Detector:
     if name == SHIPPED_NAME:
         return shipped_detector()
     if name == "fasterrcnn-r50":
-        from whyact.detect.torchvision import faster_rcnn_r50
+        from whyact.detect.torchvision import faster_rcnn_r50_fpn
 
-        return faster_rcnn_r50()
+        return faster_rcnn_r50_fpn()
     if path.is_dir():
         return load_detector(path)
     raise UserError("--detector", name, f"{SHIPPED_NAME}, fasterrcnn-r50, FILE.onnx or a small detector's folder")

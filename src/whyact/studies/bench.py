@@ -128,4 +128,7 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
     "video-decoding": _later("whyact.studies.bench_video:decoding"),
     "video-extraction": _later("whyact.studies.bench_video:extraction"),
+    "locate-gat-epoch": _later("whyact.studies.bench_locate_gat:epoch"),
+    "locate-gat-lca": _later("whyact.studies.bench_locate_gat:lca"),
+    "locate-gat-scoring": _later("whyact.studies.bench_locate_gat:scoring"),
 }

@@ -158,6 +158,17 @@ def _folder(root: Path) -> dict[str, Any]:
     }
 
 
+def _zero_shot(name: str) -> Callable[[Path], dict[str, Any]]:
+    """Compare a zero-shot data set's lists with its videos, and try to decode each."""
+
+    def check(root: Path) -> dict[str, Any]:
+        from whyact.data import zero_shot_check
+
+        return zero_shot_check.check(name, root)
+
+    return check
+
+
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "cad120": _relation_clips,
     "charades": _charades,
@@ -168,4 +179,17 @@ CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "activitynet-1.3": _activitynet("1.3"),
     "gym": _gym,
     "folder": _folder,
+    **{
+        name: _zero_shot(name)
+        for name in (
+            "videos",
+            "ucf101",
+            "hmdb51",
+            "olympic-sports",
+            "truze-ucf101",
+            "truze-hmdb51",
+            "activitynet",
+            "kinetics",
+        )
+    },
 }
