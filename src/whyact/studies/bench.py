@@ -126,6 +126,7 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
     "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),
     "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
+    "fuzz": _later("whyact.studies.fuzz:fuzz"),
     "video-decoding": _later("whyact.studies.bench_video:decoding"),
     "video-extraction": _later("whyact.studies.bench_video:extraction"),
     "locate-gat-epoch": _later("whyact.studies.bench_locate_gat:epoch"),
