@@ -91,6 +91,11 @@ class RoiFeatures:
         """Return the features at these frame positions."""
         return RoiFeatures(self.subject[index], self.object[index], self.union[index])
 
+    def pick(self, slots: Sequence[int]) -> RoiFeatures:
+        """Return the features of these slots."""
+        i = np.asarray(slots, dtype=np.intp)
+        return RoiFeatures(self.subject[:, i], self.object[:, i], self.union[:, i])
+
 
 @dataclass(frozen=True)
 class RelationClip:

@@ -55,7 +55,7 @@ def draw_world(*, seed: int, subjects: int = 4, videos_per_subject: int = 7) -> 
         for v, rng in enumerate(own.spawn(videos_per_subject)):
             # An odd number of activities, so every one of them is played in both directions in turn.
             video = draw_video(rng, subject, activities[v % len(activities)], backwards=(s + v) % 2 == 1)
-            yield _record(f"{s + 1:04d}{v + 1:06d}", video, rng)
+            yield record(f"{s + 1:04d}{v + 1:06d}", video, rng)
 
 
 def draw_fresh(*, seed: int, action: str | None = None) -> Recording:
@@ -75,7 +75,7 @@ def draw_fresh(*, seed: int, action: str | None = None) -> Recording:
         fit = [c for c in read_clips(video) if (c.action == action if action else c.pair)]
         if fit:
             clip = fit[int(rng.integers(len(fit)))]
-            return _record(f"9{seed % 10**9:09d}", video.cut(clip.start, clip.stop), rng)
+            return record(f"9{seed % 10**9:09d}", video.cut(clip.start, clip.stop), rng)
 
 
 def write_world(root: Path, *, seed: int, subjects: int = 4, videos_per_subject: int = 7) -> Path:
@@ -98,7 +98,8 @@ def write_fresh_video(root: Path, *, seed: int, action: str | None = None) -> Pa
     return _write(root, [draw_fresh(seed=seed, action=action)])
 
 
-def _record(id_: str, video: WorldVideo, rng: np.random.Generator) -> Recording:
+def record(id_: str, video: WorldVideo, rng: np.random.Generator) -> Recording:
+    """Return a video with the clips read off it and the boxes that a detector reports."""
     clips = read_clips(video)
     return Recording(id_, video, clips, observe(video, clips, rng))
 

@@ -11,6 +11,7 @@ import msgspec
 from whyact.data.types import RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config
+from whyact.laiar.domain import Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
@@ -36,6 +37,8 @@ class Run:
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
     were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
     epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
+    ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
+    model was trained with pixels.
     """
 
     model: LaIAR
@@ -47,6 +50,8 @@ class Run:
     temperature: float = 1.0
     calibrated: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+    clip_seconds: float = 0.0
+    domain: Domain | None = None
     card: dict[str, Any] | None = None
     path: str = ""
     sha256: str = ""
@@ -72,11 +77,15 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         "temperature": run.temperature,
         "calibrated": run.calibrated,
         "history": run.history,
+        "clip_seconds": run.clip_seconds,
     }
     tensors = dict(run.model.state_dict())
     if run.config.model.shared:  # the one DT-Former has two names in the module; store it once
         tensors = {name: t for name, t in tensors.items() if not name.startswith("language_dt_former.")}
     tensors |= {"bank.vectors": run.bank.vectors, "bank.triples": run.bank.triples}
+    if run.domain is not None:
+        tensors |= {"domain.mean": run.domain.mean, "domain.spread": run.domain.spread}
+        extra["domain_limit"] = run.domain.limit
     return save_checkpoint(folder, tensors, asdict(run.config), {"method": "laiar", **card, "extra": extra})
 
 
@@ -105,6 +114,9 @@ def load_run(folder: Path) -> Run:
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)
         bank = LabelBank(tensors.pop("bank.vectors"), tensors.pop("bank.triples"))
+        domain = None
+        if "domain_limit" in extra:
+            domain = Domain(tensors.pop("domain.mean"), tensors.pop("domain.spread"), extra["domain_limit"])
         result = model.load_state_dict(tensors, strict=False)
         missing = [name for name in result.missing_keys if not name.startswith(LANGUAGE)]
         if missing or result.unexpected_keys:
@@ -116,12 +128,14 @@ def load_run(folder: Path) -> Run:
         vocabulary,
         config,
         bank,
-        extra.get("prior", []),
-        extra["threshold"],
-        extra["temperature"],
-        extra["calibrated"],
-        extra.get("history", []),
-        found.card,
-        str(folder),
-        found.sha256,
+        prior=extra.get("prior", []),
+        threshold=extra["threshold"],
+        temperature=extra["temperature"],
+        calibrated=extra["calibrated"],
+        history=extra.get("history", []),
+        clip_seconds=extra.get("clip_seconds", 0.0),
+        domain=domain,
+        card=found.card,
+        path=str(folder),
+        sha256=found.sha256,
     )

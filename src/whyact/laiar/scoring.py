@@ -86,11 +86,13 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
 
 def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
     """Score the stated transitions of correctly recognised clips whose action has a true transition."""
-    stated, true = [], []
+    stated, true, unseen = [], [], 0
+    ruled = {rule.action for rule in run.vocabulary.rules}
     for answer in answers:
         if answer.predicted != answer.clip.target:
             continue
         truth = true_transitions(run, answer)
+        unseen += not truth and run.vocabulary.actions[answer.predicted] in ruled
         if truth:
             stated.append([stated_transition(run, answer, i) for i in range(len(answer.changes))])
             true.append(truth)
@@ -101,6 +103,7 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
         "transition_accuracy_classes": top.named,
         "transition_accuracy_top3": top3.pair,
         "transition_clips": top.clips,
+        "transition_unseen": unseen,  # right answers of which no tracked pair makes the change: nothing true to name
     }
 
 
