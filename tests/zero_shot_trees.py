@@ -12,7 +12,7 @@ from scipy.io import savemat
 
 from whyact.data import zero_shot_layouts as layouts
 
-CLIP = "whyact-tiny"
+CLIP = "whyact-tiny-video"
 TINY = {
     "embed_dim": 24,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 8},

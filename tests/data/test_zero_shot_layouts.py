@@ -117,7 +117,7 @@ def test_videos_are_encoded_once_and_missing_ones_are_listed(
     data, split = zero_shot_sets.load("ucf101", root, 1, READING, progress=False)
     assert data.missing == ("v_YoYo_g02_c01.avi", "v_YoYo_g00_c01.avi")
     assert (data.width, data.text.shape, data.said["HammerThrow"]) == (24, (4, 24), "hammer throw")
-    assert data.pixels == data.semantics == "CLIP whyact-tiny random weights"
+    assert data.pixels == data.semantics == "CLIP whyact-tiny-video random weights"
     monkeypatch.setattr("whyact.data.video_folders.decode", lambda *_: pytest.fail("decoded twice"))
     (root / "ucf" / "UCF-101" / "YoYo" / "v_YoYo_g00_c01.avi").unlink()
     again, _ = zero_shot_sets.load("ucf101", root, 2, READING, progress=False)
@@ -133,7 +133,7 @@ def test_word_vectors_stand_for_the_names(tmp_path: Path, monkeypatch: pytest.Mo
     data, _ = zero_shot_sets.load("ucf101", root, 1, words, progress=False)
     table = zero_shot_files.read_labels(root / "zero-shot", "UCF101")
     np.testing.assert_allclose(data.text, table.words)
-    assert (data.semantics, data.pixels) == ("word vectors of Label.mat", "CLIP whyact-tiny random weights")
+    assert (data.semantics, data.pixels) == ("word vectors of Label.mat", "CLIP whyact-tiny-video random weights")
     with pytest.raises(UserError, match="no word vectors"):
         zero_shot_sets.load("videos", root / "ucf" / "UCF-101", 1, words, progress=False)
 

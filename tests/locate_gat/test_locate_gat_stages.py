@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from whyact.data.synthetic_zero_shot import SyntheticSpec, generate
 from whyact.data.zero_shot import ClassSplit, partition
 from whyact.errors import UserError
+from whyact.locate_gat import stages
 from whyact.locate_gat.baselines import conse, ridge
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.losses import prototypes
@@ -154,19 +155,18 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
     world: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, split, _, _ = world
-    config = replace(TINY, epochs=3, gat_steps=200, rehearsals=1)
+    config = replace(TINY, epochs=3, gat_steps=8, rehearsals=1)
+    monkeypatch.setattr(stages, "STEPS_AN_EPOCH", 4)
     whole, _ = fit_split(data, split, config)
     folder = tmp_path / "state"
-    stop_at(monkeypatch, "training_step", Stage1, after=9)
-    with pytest.raises(RuntimeError, match="stopped"):
-        fit_split(data, split, config, resume_dir=folder)
-    monkeypatch.undo()
-    stop_at(monkeypatch, "training_step", Stage2, after=320)  # in the second stage of the whole model
-    with pytest.raises(RuntimeError, match="stopped"):
-        fit_split(data, split, config, resume_dir=folder)
-    monkeypatch.undo()
-    steps = stop_at(monkeypatch, "training_step", Stage1, after=10**9)
-    resumed, _ = fit_split(data, split, config, resume_dir=folder)
+    for stage, after in ((Stage1, 2), (Stage2, 14)):  # in the rehearsal; in the whole model's second stage
+        with monkeypatch.context() as patched:
+            stop_at(patched, stage, after)
+            with pytest.raises(RuntimeError, match="stopped"):
+                fit_split(data, split, config, resume_dir=folder)
+    with monkeypatch.context() as patched:
+        steps = stop_at(patched, Stage1, after=10**9)
+        resumed, _ = fit_split(data, split, config, resume_dir=folder)
     assert steps == [], "nothing of the first stage is trained again"
     assert resumed.choice == whole.choice
     for name, tensor in whole.model.state_dict().items():
@@ -175,9 +175,9 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
         fit_split(data, split, replace(config, learning_rate=1e-3), resume_dir=folder)
 
 
-def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, stage: type, after: int) -> list[int]:
+def stop_at(monkeypatch: pytest.MonkeyPatch, stage: type, after: int) -> list[int]:
     done: list[int] = []
-    step = getattr(stage, name)
+    step = stage.training_step
 
     def counted(self: object, batch: object) -> object:
         done.append(1)
@@ -185,7 +185,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, name: str, stage: type, after: int)
             raise RuntimeError("stopped")
         return step(self, batch)
 
-    monkeypatch.setattr(stage, name, counted)
+    monkeypatch.setattr(stage, "training_step", counted)
     return done
 
 
