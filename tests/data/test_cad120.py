@@ -23,6 +23,7 @@ from cad120_layout import (
 )
 
 from whyact.data import cad120
+from whyact.data.relation_data import RelationData
 from whyact.data.types import Rule
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
@@ -31,7 +32,7 @@ REAL = Path(__file__).parents[3] / "shared" / "data" / "cad120"
 HELD, FREE, NEAR, APART, SHUT, OPEN = range(6)
 
 
-def read(tmp_path: Path, files: Files | None = None, **options: Any) -> cad120.Cad120:
+def read(tmp_path: Path, files: Files | None = None, **options: Any) -> RelationData:
     return cad120.read(write_folder(tmp_path, files or annotation_files()), **options)
 
 
@@ -173,12 +174,14 @@ class TestFolds:
     def test_empty_fold(self, tmp_path: Path, side: str) -> None:
         dataset = read(tmp_path, {**annotation_files(), f"splits/{side}list01.txt": "Cleo\n"})
         assert len(dataset.fold(2)[0]) == 2  # the other fold is as good as before
-        with pytest.raises(UserError, match=rf"splits/{side}list01.txt: found 'no clip'"):
+        with pytest.raises(
+            UserError, match=rf"fold 1 of cad120: found 'no clip'; expected at least one clip to {side} on"
+        ):
             dataset.fold(1)
 
 
 class TestScores:
-    def read(self, tmp_path: Path, scores: Files, files: Files | None = None) -> cad120.Cad120:
+    def read(self, tmp_path: Path, scores: Files, files: Files | None = None) -> RelationData:
         write_folder(tmp_path, scores, "results_attributes+relationships")
         return read(tmp_path, files, rgb_relations=True)
 
@@ -383,29 +386,29 @@ class TestWhatIsRefused:
 
 
 @pytest.fixture(scope="module")
-def dataset() -> cad120.Cad120:
+def dataset() -> RelationData:
     return cad120.read(REAL, rgb_relations=True)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the CAD-120 re-annotation is not beside the repository")
 class TestRealAnnotation:
-    def test_counts(self, dataset: cad120.Cad120) -> None:
+    def test_counts(self, dataset: RelationData) -> None:
         assert len(dataset.clips) == 551
         assert [len(dataset.fold(n)[1]) for n in (1, 2, 3, 4)] == [152, 135, 140, 124]
         assert all(len(train) + len(test) == 551 for train, test in dataset.folds.values())
         assert len(dataset.vocabulary.relations) == 8
         assert len(dataset.vocabulary.actions) == 10
 
-    def test_no_pair_is_dropped(self, dataset: cad120.Cad120) -> None:
+    def test_no_pair_is_dropped(self, dataset: RelationData) -> None:
         assert max(len(c.slots) for c in dataset.clips) <= 28
         assert not any(c.dropped_pairs for c in dataset.clips)
 
-    def test_each_subject_is_tested_once(self, dataset: cad120.Cad120) -> None:
+    def test_each_subject_is_tested_once(self, dataset: RelationData) -> None:
         tested = [{c.group for c in dataset.fold(n)[1]} for n in dataset.folds]
         assert all(len(group) == 1 for group in tested)
         assert len(set.union(*tested)) == 4
 
-    def test_scores_are_probabilities(self, dataset: cad120.Cad120) -> None:
+    def test_scores_are_probabilities(self, dataset: RelationData) -> None:
         values = np.concatenate([c.appearance.reshape(-1, 8) for c in dataset.clips if c.appearance is not None])
         assert np.nanmin(values) >= 0
         assert np.nanmax(values) <= 1

@@ -24,6 +24,7 @@ def test_plain_data_survives_every_protocol(tmp_path, protocol):
         "c": np.arange(6.0).reshape(2, 3),
         "d": np.float64(3),
         "e": {1},
+        "f": b"",
     }
     path = tmp_path / "data.pkl"
     path.write_bytes(pickle.dumps(data, protocol=protocol))
@@ -42,6 +43,18 @@ def test_a_callable_is_refused_by_name(tmp_path, payload):
     path.write_bytes(pickle.dumps(payload))
     with pytest.raises(UserError, match="plain data"):
         load_pickle(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="this system tells no memory use")
+def test_a_pickle_cannot_ask_for_more_memory_than_its_size_warrants(tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    path = tmp_path / "bomb.pkl"
+    path.write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")  # memo entry 2**31 - 1: a table of 32 GiB
+    with pytest.raises(UserError, match="MemoryError"):
+        load_pickle(path)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_an_object_array_with_an_attack_inside_is_refused(tmp_path):

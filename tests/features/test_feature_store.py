@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from whyact.errors import UserError
-from whyact.features.store import MANIFEST, FeatureStore
+from whyact.features.store import MANIFEST, FeatureStore, feature_key
 
 
 def features(seed: int, frames: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -62,6 +70,7 @@ def test_tampering_is_found(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(UserError, match="other bytes"):
         FeatureStore(tmp_path, "tiny").get("video 0")
+    assert any("other bytes" in wrong for wrong in FeatureStore(tmp_path, "tiny").verify())
     (tmp_path / MANIFEST).write_text("{")
     with pytest.raises(UserError, match="manifest"):
         FeatureStore(tmp_path, "tiny")
@@ -82,3 +91,136 @@ def test_features_that_cannot_be_kept_are_refused(tmp_path: Path, bad: np.ndarra
         with pytest.raises(UserError, match=words):
             store.add("bad", "k", bad, np.arange(3.0), rate=1.0)
     assert len(FeatureStore(tmp_path, "tiny")) == 1
+
+
+def test_several_arrays_a_video(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    made = {}
+    with FeatureStore(tmp_path, "roi", 2) as store:
+        for i, slots in enumerate((2, 5, 1)):
+            made[i] = {
+                "subject": rng.standard_normal((3, slots, 6)).astype(np.float16),
+                "union": rng.standard_normal((3, slots, 4, 2, 2)).astype(np.float16),
+            }
+            store.add_arrays(f"v{i}", "k", made[i], np.arange(3.0), 1.0)
+        with pytest.raises(UserError, match="width 4x3x3"):
+            store.add_arrays("bad", "k", {**made[0], "union": np.zeros((3, 2, 4, 3, 3))}, np.arange(3.0), 1.0)
+        with pytest.raises(UserError, match="subject of width"):
+            store.add_arrays("bad", "k", {"union": made[0]["union"]}, np.arange(3.0), 1.0)
+    store = FeatureStore(tmp_path, "roi")
+    assert store.verify() == []
+    for i, arrays in made.items():
+        found = store.get(f"v{i}").arrays
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+def test_what_is_stored_is_not_made_again(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> tuple[dict[str, np.ndarray], np.ndarray, float]:
+        made.append(1)
+        return {"a": np.ones((2, 3))}, np.arange(2.0), 1.0
+
+    key = feature_key("sha", "uniform 2", "tiny", "weights")
+    assert key != feature_key("sha", "uniform 2", "tiny", "other weights")
+    assert key != feature_key("sha", "uniform 2", "tiny", "weights", boxes="others")
+    for _ in range(3):
+        with FeatureStore(tmp_path, "tiny") as store:
+            np.testing.assert_array_equal(store.get_or_add("v", key, make).arrays["a"], np.ones((2, 3)))
+    assert len(made) == 1
+
+
+def test_large_videos_fill_a_shard_early(tmp_path: Path) -> None:
+    with FeatureStore(tmp_path, "tiny", 64, shard_bytes=100) as store:
+        store.add("a", "k", *features(0, 7), rate=1.0)  # 112 bytes
+        assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+def test_the_manifest_is_made_again_from_the_shards(tmp_path: Path) -> None:
+    fill(tmp_path, 5)
+    (tmp_path / MANIFEST).unlink()
+    store = FeatureStore(tmp_path, "tiny")
+    assert len(store) == 5
+    assert store.verify() == []
+    np.testing.assert_array_equal(store.get("video 3").features, features(3, 4)[0])
+    with pytest.raises(UserError, match="another folder"):
+        FeatureStore(tmp_path, "large")
+
+
+def test_what_a_kill_left_half_written_goes(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    old, young = tmp_path / ".a.tmp", tmp_path / ".b.tmp"
+    old.touch()
+    young.touch()
+    os.utime(old, (0, 0))
+    FeatureStore(tmp_path, "tiny")
+    assert (old.exists(), young.exists()) == (False, True)
+
+
+@pytest.fixture(scope="module")
+def sound_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("store")
+    fill(folder, 5)
+    return folder
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_flipped_bit_is_found_wherever_it_is(sound_store: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(sound_store.iterdir())))
+    before = path.read_bytes()
+    position, bit = data.draw(st.integers(0, len(before) - 1)), data.draw(st.integers(0, 7))
+    changed = bytearray(before)
+    changed[position] ^= 1 << bit
+    try:
+        path.write_bytes(changed)
+        try:
+            wrong = FeatureStore(sound_store, "tiny").verify()
+        except UserError as error:
+            wrong = [str(error)]
+        assert wrong
+    finally:
+        path.write_bytes(before)
+    assert FeatureStore(sound_store, "tiny").verify() == []
+
+
+WRITER = """
+import sys, time
+import numpy as np
+from whyact.features.store import FeatureStore
+with FeatureStore(sys.argv[1], "tiny", 3) as store, open(sys.argv[2], "a", buffering=1) as log:
+    for i in range(90):
+        if not store.has(f"v{i}", "k"):
+            log.write(f"{i}\\n")
+            time.sleep(0.002)
+            store.add(f"v{i}", "k", np.full((4, 8), i), np.arange(4.0), 1.0)
+"""
+
+
+def test_a_killed_extraction_is_resumed_and_no_finished_shard_redone(tmp_path: Path) -> None:
+    store, log = tmp_path / "store", tmp_path / "log"
+    log.touch()
+    rng, kills = random.Random(0), 0
+    done: set[str] = set()
+    for attempt in range(6):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(store), str(log)])
+        began = len(log.read_text().split())
+        if attempt < 5:
+            while process.poll() is None and len(log.read_text().split()) == began:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 0.1))
+            process.send_signal(signal.SIGKILL)
+        kills += process.wait(timeout=60) != 0
+        assert not done & {f"v{line}" for line in log.read_text().split()[began:]}
+        left = FeatureStore(store, "tiny")
+        assert left.verify() == []
+        assert all(left.has(video, "k") for video in done)
+        done = {f"v{i}" for i in range(90) if left.has(f"v{i}", "k")}
+    assert kills >= 3
+    assert len(done) == 90
+    whole = FeatureStore(store, "tiny")
+    assert len(whole) == 90
+    for i in range(90):
+        assert (whole.get(f"v{i}").features == i).all()

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
+from made_videos import numbers, write_clip
 from whyact.errors import UserError
 from whyact.video.decode import can_decode, decode
-
-
-def write_clip(path: Path, frames: int, rate: int = 25, gop: int = 10, every: int = 1) -> Path:
-    """Write frames whose brightness is 8 + 3 * (number mod 80); with ``every`` only one in so many, gaps left."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=rate, options={"crf": "0", "g": str(gop)})
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for i in range(0, frames, every):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 8 + 3 * (i % 80), np.uint8), format="rgb24")
-            frame.pts, frame.time_base = i, Fraction(1, rate)
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path
-
-
-def numbers(frames: np.ndarray) -> np.ndarray:
-    return np.rint((frames.mean((1, 2, 3)) - 8) / 3).astype(int)
 
 
 @pytest.mark.parametrize("count", [1, 4, 8])

@@ -12,6 +12,8 @@ from whyact.data.packed import RelationBatch, RoiBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.metrics.transitions import rule_transitions
 
+NULL = "null"  # the action of a clip in which none of the others happens
+
 
 def reversed_targets(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> np.ndarray:
     """Return for each clip the action it shows when played backwards, -1 where it shows none we can name.
@@ -24,6 +26,8 @@ def reversed_targets(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> n
         ValueError: If a clip has no relations (only training clips have).
     """
     index = {name: i for i, name in enumerate(vocabulary.actions)}
+    if vocabulary.multi_label:
+        return np.full(len(clips), -1, dtype=np.int64)
     mirror = {
         rule.action: other.action
         for rule in vocabulary.rules
@@ -45,7 +49,7 @@ def reversed_targets(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> n
         named = {rule.action for rule in vocabulary.rules}
         if action in mirror and mirror[action] in found:
             out[i] = index[mirror[action]]
-        elif action not in named and not found:
+        elif action == NULL and action not in named and not found:  # of others, nobody says what they become
             out[i] = clip.target
     return out
 
@@ -58,6 +62,9 @@ def action_spans(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> np.nd
     """
     out = np.zeros((len(clips), 2), dtype=np.int64)
     for i, clip in enumerate(clips):
+        if vocabulary.multi_label:  # an action may be anywhere
+            out[i] = 0, len(clip.times) - 1
+            continue
         assert clip.relations is not None
         found = rule_transitions(clip.relations, clip.valid, clip.subject_class, clip.object_class, vocabulary)
         action = None if clip.target is None else vocabulary.actions[clip.target]
@@ -65,7 +72,8 @@ def action_spans(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> np.nd
         named = any(rule.action == action for rule in vocabulary.rules)
         if own:
             out[i] = min(f.t_before for f in own), max(f.t_after for f in own)
-        elif named or found:  # the label does not follow from the relations: only the whole clip is sure to show it
+        elif named or found or action != NULL:
+            # The label does not follow from the relations: only the whole clip is sure to show it.
             out[i] = 0, len(clip.times) - 1
         else:
             out[i] = (len(clip.times) - 1) // 2, (len(clip.times) - 1) // 2

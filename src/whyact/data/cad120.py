@@ -17,13 +17,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from whyact.data.archive import Archive, sha256_text
+from whyact.data.archive import Archive
+from whyact.data.pair_clips import AnnotatedVideo
+from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, Rule, Vocabulary
 from whyact.errors import UserError
 
@@ -82,36 +85,9 @@ class ClipEntry:
         return f"{self.subject}/{self.activity}/{self.video}/{self.start}-{self.end}"
 
 
-@dataclass(frozen=True)
-class Cad120:
-    """The whole set: clips with all their frames, vocabulary, and folds as (train, test) clip positions."""
-
-    name: str
-    vocabulary: Vocabulary
-    clips: tuple[RelationClip, ...]
-    folds: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
-
-    def fold(self, number: int) -> tuple[list[RelationClip], list[RelationClip]]:
-        """Return the (train, test) clips of a fold.
-
-        Raises:
-            UserError: When there is no such fold, or one of its sides has no clip.
-        """
-        if number not in self.folds:
-            raise UserError("--fold", number, f"one of {sorted(self.folds)}")
-        train, test = self.folds[number]
-        for side, members in (("train", train), ("test", test)):
-            if not members:
-                raise UserError(f"splits/{side}list{number:02d}.txt", "no clip", f"at least one clip to {side} on")
-        return [self.clips[i] for i in train], [self.clips[i] for i in test]
-
-    def split_sha256(self, number: int) -> str:
-        """Return a checksum of the fold: its train and test clip names in order."""
-        train, test = self.fold(number)
-        return sha256_text("train", *(c.id for c in train), "test", *(c.id for c in test))
-
-
-def read(root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None) -> Cad120:
+def read(
+    root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None
+) -> RelationData:
     """Read the re-annotation under ``root``, a folder that holds the archives or their unpacked folders.
 
     Args:
@@ -153,7 +129,24 @@ def read(root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS,
         )
         for number, (train, test) in splits.items()
     }
-    return Cad120("cad120", vocabulary, tuple(clips), folds)
+    return RelationData("cad120", vocabulary, tuple(clips), folds)
+
+
+def annotated_videos(
+    root: Path,
+) -> tuple[list[tuple[ClipEntry, AnnotatedVideo, list[ClipEntry]]], Vocabulary, dict[int, tuple[set[str], set[str]]]]:
+    """Read whole videos in the order of their first clip: (first clip, tracks and labels, clips); words; folds."""
+    archive, prefix = _open(root, ANNOTATIONS)
+    words = _vocabulary(archive, prefix)
+    videos: dict[str, list[ClipEntry]] = {}
+    for entry in _entries(archive, prefix, words):
+        videos.setdefault(_member(entry), []).append(entry)
+    out = []
+    for member, clips in videos.items():
+        name = f"{prefix}{member}"
+        arrays = _VideoArrays(f"{archive.path}: {name}", archive.json(name, _Video), words)
+        out.append((clips[0], arrays.annotated, clips))
+    return out, words, _splits(archive, prefix)
 
 
 def _no_clip(only: str, entries: Sequence[ClipEntry]) -> list[ClipEntry]:
@@ -297,44 +290,31 @@ class _VideoArrays:
         return obj_id.rsplit("_", 1)[0]
 
     def clip(self, entry: ClipEntry, max_pairs: int, scores: _Scores | None) -> RelationClip:
-        """Cut one clip: every annotated pair whose two tracks are seen in the clip, the longest visible first."""
+        """Cut one clip, with the scores of its pairs where there are some."""
         if entry.end > self.length:
             raise UserError(
                 f"{self.where}: clip {entry.id}",
                 f"last frame {entry.end}",
                 f"at most {self.length}, the video's length",
             )
+        target = self.vocabulary.actions.index(entry.action)
         span = slice(entry.start - 1, entry.end)
-        visible = {obj: (boxes[span] != 0).any(axis=1) for obj, boxes in self.boxes.items()}
+        clip = self.annotated.clip(entry.id, span, max_pairs, target=target, group=entry.subject)
+        return clip if scores is None else replace(clip, appearance=scores.stack(clip.slots, len(clip.times)))
+
+    @cached_property
+    def annotated(self) -> AnnotatedVideo:
+        """Return tracks and labels of the whole video."""
         index = {name: i for i, name in enumerate(self.vocabulary.objects)}
-        pairs = [p for p in self.labels if visible[p[0]].any() and visible[p[1]].any()]
-        pairs.sort(key=lambda p: (-int((visible[p[0]] & visible[p[1]]).sum()), index[self.class_name(p[1])], p))
-        kept = pairs[:max_pairs]
-        t, k, r = entry.end - entry.start + 1, len(kept), len(self.vocabulary.relations)
-        relations = np.zeros((t, k, r), dtype=bool)
-        valid = np.zeros((t, k), dtype=bool)
-        for slot, pair in enumerate(kept):
-            label = self.labels[pair][span]
-            valid[:, slot] = label >= 0  # a hidden box stays a token: food in the microwave is hidden, and that matters
-            relations[np.flatnonzero(label >= 0), slot, label[label >= 0]] = True
-        stack = np.zeros((t, k, 4), dtype=np.float32)
-        frames = np.arange(entry.start, entry.end + 1, dtype=np.int64)
-        return RelationClip(
-            id=entry.id,
-            subject_boxes=np.stack([self.boxes[a][span] for a, _ in kept], axis=1) if kept else stack,
-            object_boxes=np.stack([self.boxes[b][span] for _, b in kept], axis=1) if kept else stack,
-            subject_class=np.array([index[self.class_name(a)] for a, _ in kept], dtype=np.int64),
-            object_class=np.array([index[self.class_name(b)] for _, b in kept], dtype=np.int64),
-            valid=valid,
-            times=(frames - entry.start) / FPS,
-            frames=frames,
-            slots=tuple(kept),
+        one_hot = np.eye(len(self.vocabulary.relations) + 1, dtype=bool)[:, :-1]  # the last row, -1, has none
+        return AnnotatedVideo(
+            boxes=self.boxes,
+            kind={track: index[self.class_name(track)] for track in self.boxes},
+            labels={pair: one_hot[label] for pair, label in self.labels.items()},
+            frames=np.arange(1, self.length + 1, dtype=np.int64),
+            rate=FPS,
             image_size=IMAGE_SIZE,
-            relations=relations,
-            appearance=None if scores is None else scores.stack(kept, t),
-            target=self.vocabulary.actions.index(entry.action),
-            group=entry.subject,
-            dropped_pairs=len(pairs) - len(kept),
+            relations=len(self.vocabulary.relations),
         )
 
 

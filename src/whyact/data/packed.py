@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.types import RelationClip
+from whyact.metrics.charades import multi_hot
 
 
 @dataclass
@@ -35,7 +36,8 @@ class RelationBatch:
 
     ``boxes`` (B,T,K,2,4) xyxy as shares of the image size, zeros where hidden; ``seen`` (B,T,K,2) both boxes'
     visibility; ``classes`` (B,K,2) subject and object class; ``relations`` (B,T,K,R) multi-hot float or ``None``;
-    ``appearance`` (B,T,K,A) or ``None``, zeros where the encoder saw nothing; ``valid`` (B,T,K); ``target`` (B,);
+    ``appearance`` (B,T,K,A) or ``None``, zeros where the encoder saw nothing; ``valid`` (B,T,K); ``target`` (B,),
+    or (B,C) multi-hot where a clip shows any number of actions;
     ``pixels`` what an encoder saw in the boxes, or ``None``; ``context`` (B,D) a vector of the whole clip, or ``None``.
     """
 
@@ -83,9 +85,10 @@ class PackedClips:
         clips: The clips, each with all its frames.
         slots: Most slots used of a clip.
         window: Average appearance from half-way to the previous to half-way to the next sampled frame.
+        classes: C, where clips show any number of actions: targets are then multi-hot.
     """
 
-    def __init__(self, clips: Sequence[RelationClip], *, slots: int, window: bool = True) -> None:
+    def __init__(self, clips: Sequence[RelationClip], *, slots: int, window: bool = True, classes: int = 0) -> None:
         self.clips = list(clips)
         self.window = window
         lengths = [len(c.times) for c in clips]
@@ -93,6 +96,8 @@ class PackedClips:
         self.offsets = np.concatenate([[0], np.cumsum(self.lengths)])
         self.slots = np.array([min(slots, len(c.slots)) for c in clips], dtype=np.int64)
         self.target = np.array([-1 if c.target is None else c.target for c in clips], dtype=np.int64)
+        if classes:
+            self.target = multi_hot([c.targets or () for c in clips], classes).astype(np.int64)
         k, f = max(1, int(self.slots.max(initial=1))), int(self.offsets[-1])
         self.boxes = np.zeros((f, k, 2, 4), np.float32)
         self.valid = np.zeros((f, k), bool)

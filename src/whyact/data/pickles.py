@@ -6,7 +6,11 @@ and container constructors that published annotation arrays need; everything els
 
 from __future__ import annotations
 
+import io
+import os
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -95,11 +99,41 @@ def _open(path: Path | str) -> IO[bytes]:
 
 def _unpickle(file: IO[bytes], path: Path | str, encoding: str) -> Any:
     try:
-        return _PlainUnpickler(file, encoding=encoding).load()
+        with _memory_ceiling(os.fstat(file.fileno()).st_size):
+            return _PlainUnpickler(file, encoding=encoding).load()
     except UserError as error:
         raise UserError(path, error.value, error.expected, error.next_step) from None
     except Exception as error:  # a broken pickle may raise nearly anything
         raise UserError(path, f"{type(error).__name__}: {error}", "a complete pickle of plain data") from error
+
+
+@contextmanager
+def _memory_ceiling(size: int) -> Iterator[None]:
+    """Let the process grow by a generous multiple of the file's size and no more, where the system can say so.
+
+    Five bytes of a pickle can ask the C unpickler for a table of 64 GiB; with a ceiling that is a MemoryError.
+    """
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            used = int(stream.read().split()[0]) * resource.getpagesize()
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    except (ImportError, OSError):
+        yield
+        return
+    ceiling = used + 2**30 + 64 * size
+    limits = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_AS, (min([ceiling, *limits]), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _no_bytes() -> bytes:
+    """Stand in for ``bytes``, which old protocols call for an empty value; a number would ask for that many."""
+    return b""
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -126,6 +160,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
+    ("builtins", "bytes"): _no_bytes,
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, bytearray, complex)},
     **{("__builtin__", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, complex)},
 }
@@ -144,3 +180,18 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise UserError("pickle", "a persistent reference", "plain data only", "do not trust this file")
+
+
+def dump_plain(value: Any) -> bytes:
+    """Return a pickle of plain data, for the writers of published layouts that are pickles; equal data, equal bytes.
+
+    Nothing of ours is kept in this format: only generated worlds that imitate Action Genome write it.
+
+    Args:
+        value: Containers, numbers, strings and NumPy arrays; an object that occurs twice is written twice.
+    """
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, protocol=4)
+    pickler.fast = True  # without a memo, for what it notes depends on which equal strings happen to be one object
+    pickler.dump(value)
+    return stream.getvalue()

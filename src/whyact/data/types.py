@@ -33,11 +33,21 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class RelationGroup:
+    """Relation labels that answer one question (attention, place, contact); ``exclusive``: exactly one is true."""
+
+    name: str
+    relations: tuple[str, ...]
+    exclusive: bool = False
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """The words of a data set: object classes, relation labels (attributes included), actions, rules.
 
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
-    a self-pair (an attribute) has the key ``(c, c)``.
+    a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
+    several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
     """
 
     objects: tuple[str, ...]
@@ -45,6 +55,20 @@ class Vocabulary:
     actions: tuple[str, ...]
     allowed: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
+    groups: tuple[RelationGroup, ...] = ()
+    multi_label: bool = False
+
+    @property
+    def group_of(self) -> tuple[int, ...]:
+        """Return the group of each relation label; without groups they are all in one."""
+        found = {name: g for g, group in enumerate(self.groups) for name in group.relations}
+        return tuple(found.get(name, 0) for name in self.relations)
+
+    @property
+    def naming(self) -> tuple[int, ...]:
+        """Return the relation labels by which evidence names a token."""
+        last = max(0, len(self.groups) - 1)
+        return tuple(i for i, group in enumerate(self.group_of) if group == last)
 
 
 @dataclass(frozen=True)
@@ -67,6 +91,11 @@ class RoiFeatures:
         """Return the features at these frame positions."""
         return RoiFeatures(self.subject[index], self.object[index], self.union[index])
 
+    def pick(self, slots: Sequence[int]) -> RoiFeatures:
+        """Return the features of these slots."""
+        i = np.asarray(slots, dtype=np.intp)
+        return RoiFeatures(self.subject[:, i], self.object[:, i], self.union[:, i])
+
 
 @dataclass(frozen=True)
 class RelationClip:
@@ -76,7 +105,8 @@ class RelationClip:
     for a slot is one track and a track does not change its class; ``relations`` (T,K,R) multi-hot or
     ``None`` when unknown; ``valid`` (T,K); ``times`` (T,) seconds; ``frames`` (T,) frame numbers in the
     source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing; ``pixels`` what an
-    encoder saw in the boxes; ``context`` (D,) one vector of the whole clip from any video encoder.
+    encoder saw in the boxes; ``context`` (D,) one vector of the whole clip from any video encoder. ``target`` is the
+    one action of the clip, or ``targets`` are its actions where a clip may show any number of them.
     """
 
     id: str
@@ -96,6 +126,7 @@ class RelationClip:
     dropped_pairs: int = 0
     pixels: RoiFeatures | None = None
     context: Float | None = None
+    targets: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         t, k = self.valid.shape
@@ -137,7 +168,7 @@ class RelationClip:
 
     def without_relations(self) -> RelationClip:
         """Return the clip as the video model may see it: no relation labels, no target."""
-        return replace(self, relations=None, target=None)
+        return replace(self, relations=None, target=None, targets=None)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def observe(video: WorldVideo, clips: list[WorldClip], rng: np.random.Generator)
     n = len(video)
     visible = video.visible
     out = {}
-    for name, center, size, seen in _outlines(video, visible):
+    for name, center, size, seen in outlines(video, visible):
         seen = seen & ~_lost(rng, n, [c for c in clips if name in c.pair])
         bias = rng.normal(0, 0.02, 2)
         center = center + tremor(rng, (n, 2), sd=0.6, width=2.5)
@@ -106,10 +106,10 @@ def annotation(video: WorldVideo, boxes: dict[str, NDArray[np.int64]], video_id:
     }
 
 
-def _outlines(
+def outlines(
     video: WorldVideo, visible: NDArray[np.bool_]
 ) -> list[tuple[str, NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]]:
-    """Return name, centre (T,2), size (T,2) and whether it is in view (T,) of all that is annotated."""
+    """Return name, centre (T,2), size (T,2) and whether it is in view (T,) of all that is annotated; no noise."""
     n = len(video)
     out = []
     for i, (name, kind) in enumerate(zip(video.names, video.kinds, strict=True)):

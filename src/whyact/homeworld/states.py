@@ -8,6 +8,7 @@ Lengths are image pixels, sizes are (width, height). Axis letters: T frames, M t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ Pair = tuple[str, str]
 INTERIOR = 0.8  # share of the cupboard's width and height that lies behind its frame
 DOOR = 0.2  # how far an open cupboard door sticks out, as a share of the cupboard's width
 MOUTH = 0.22  # below the head's centre, as a share of the head's height
-_TOUCH = 0.10  # largest gap between mouth and thing that counts as contact, same unit
+TOUCH = 0.10  # largest gap between mouth and thing that counts as contact, same unit
 _LID_HIDES = 0.3  # a cupboard less open than this hides what it holds
 
 
@@ -143,7 +144,7 @@ class WorldVideo:
         )
         return WorldState(frame, person, things, self.table)
 
-    @property
+    @cached_property
     def inside(self) -> Bool:
         """Return (T,M): whether the thing's centre lies in the cupboard's interior."""
         if CUPBOARD not in self.kinds:
@@ -152,7 +153,7 @@ class WorldVideo:
         within = np.abs(self.center - self.center[:, c : c + 1]) <= self.size[:, c : c + 1] * INTERIOR / 2
         return within.all(axis=-1) & np.array([KIND[k].storable for k in self.kinds])
 
-    @property
+    @cached_property
     def visible(self) -> Bool:
         """Return (T,M): false for what a shut cupboard hides."""
         if CUPBOARD not in self.kinds:
@@ -164,7 +165,7 @@ class WorldVideo:
         """Return (T,): whether the gap between the mouth and the thing's outline is small."""
         mouth = self.head + np.array([0.0, MOUTH * self.head_size[1]])
         gap = np.maximum(np.abs(self.center[:, thing] - mouth) - self.size[:, thing] / 2, 0.0)
-        return np.hypot(gap[:, 0], gap[:, 1]) <= _TOUCH * self.head_size[1]
+        return np.hypot(gap[:, 0], gap[:, 1]) <= TOUCH * self.head_size[1]
 
     def relations(self) -> dict[Pair, Bool]:
         """Read off, for every pair that can carry a relation, in which frames it is true, (T,) each.

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,16 +46,16 @@ def draw_world(*, seed: int, subjects: int = 4, videos_per_subject: int = 7) -> 
     Raises:
         UserError: On a negative seed, or fewer than two subjects or one video.
     """
-    _check_at_least("seed", seed, 0)
-    _check_at_least("subjects", subjects, 2)
-    _check_at_least("videos_per_subject", videos_per_subject, 1)
+    check_at_least("seed", seed, 0)
+    check_at_least("subjects", subjects, 2)
+    check_at_least("videos_per_subject", videos_per_subject, 1)
     activities = list(ACTIVITIES)
     for s, own in enumerate(np.random.default_rng((seed, _WORLD)).spawn(subjects)):
         subject = draw_subject(own, f"Subject{s + 1}")
         for v, rng in enumerate(own.spawn(videos_per_subject)):
             # An odd number of activities, so every one of them is played in both directions in turn.
             video = draw_video(rng, subject, activities[v % len(activities)], backwards=(s + v) % 2 == 1)
-            yield _record(f"{s + 1:04d}{v + 1:06d}", video, rng)
+            yield record(f"{s + 1:04d}{v + 1:06d}", video, rng)
 
 
 def draw_fresh(*, seed: int, action: str | None = None) -> Recording:
@@ -63,7 +64,7 @@ def draw_fresh(*, seed: int, action: str | None = None) -> Recording:
     Raises:
         UserError: On a negative seed or an action that the world does not have.
     """
-    _check_at_least("seed", seed, 0)
+    check_at_least("seed", seed, 0)
     if action is not None and action not in VOCABULARY.actions:
         raise UserError("action", action, f"one of {', '.join(VOCABULARY.actions)}")
     rng = np.random.default_rng((seed, _FRESH))
@@ -74,7 +75,7 @@ def draw_fresh(*, seed: int, action: str | None = None) -> Recording:
         fit = [c for c in read_clips(video) if (c.action == action if action else c.pair)]
         if fit:
             clip = fit[int(rng.integers(len(fit)))]
-            return _record(f"9{seed % 10**9:09d}", video.cut(clip.start, clip.stop), rng)
+            return record(f"9{seed % 10**9:09d}", video.cut(clip.start, clip.stop), rng)
 
 
 def write_world(root: Path, *, seed: int, subjects: int = 4, videos_per_subject: int = 7) -> Path:
@@ -97,29 +98,45 @@ def write_fresh_video(root: Path, *, seed: int, action: str | None = None) -> Pa
     return _write(root, [draw_fresh(seed=seed, action=action)])
 
 
-def _record(id_: str, video: WorldVideo, rng: np.random.Generator) -> Recording:
+def record(id_: str, video: WorldVideo, rng: np.random.Generator) -> Recording:
+    """Return a video with the clips read off it and the boxes that a detector reports."""
     clips = read_clips(video)
     return Recording(id_, video, clips, observe(video, clips, rng))
 
 
-def _write(root: Path, recordings: Iterable[Recording]) -> Path:
+@contextmanager
+def whole_folder(root: Path) -> Iterator[Path]:
+    """Give a draft folder to write in; it takes the name ``root`` when the block ends well, else it is removed.
+
+    Raises:
+        UserError: Where ``root`` exists and is not empty.
+    """
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(root, None, "a folder that does not exist yet, or an empty one", "choose another folder")
     root.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
     try:
-        _write_annotations(draft / "annotations", recordings)
+        yield draft
         draft.chmod(0o755)
         if root.exists():
             root.rmdir()
         os.replace(draft, root)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return root
 
 
-def _write_annotations(folder: Path, recordings: Iterable[Recording]) -> None:
+Folds = list[tuple[list[str], list[str]]]
+
+
+def write_annotations(
+    folder: Path, recordings: Iterable[Recording], folds: Callable[[list[str]], Folds] | None = None
+) -> None:
+    """Write the files of the CAD-120 layout; recordings are taken one at a time.
+
+    ``folds`` turns the people, in order of appearance, into (train, test) lists; without it each person is
+    tested on once.
+    """
     clips, people = [], dict[str, None]()
     for recording in recordings:
         video = recording.video
@@ -131,12 +148,22 @@ def _write_annotations(folder: Path, recordings: Iterable[Recording]) -> None:
             f"{video.person}, {video.activity}, {recording.id}, {c.start + 1}, {c.stop}, {c.action}"
             for c in recording.clips
         ]
-    _write_lines(folder / "video_clips.txt", clips)
-    for fold, person in enumerate(people, 1):
-        _write_lines(folder / "splits" / f"testlist{fold:02d}.txt", [person])
-        _write_lines(folder / "splits" / f"trainlist{fold:02d}.txt", [p for p in people if p != person])
+    write_lines(folder / "video_clips.txt", clips)
+    for fold, (train, test) in enumerate((folds or _leave_one_out)(list(people)), 1):
+        write_lines(folder / "splits" / f"testlist{fold:02d}.txt", test)
+        write_lines(folder / "splits" / f"trainlist{fold:02d}.txt", train)
     for name, lines in _knowledge().items():
-        _write_lines(folder / "knowledge" / f"{name}.txt", lines)
+        write_lines(folder / "knowledge" / f"{name}.txt", lines)
+
+
+def _leave_one_out(people: list[str]) -> Folds:
+    return [([p for p in people if p != person], [person]) for person in people]
+
+
+def _write(root: Path, recordings: Iterable[Recording]) -> Path:
+    with whole_folder(root) as draft:
+        write_annotations(draft / "annotations", recordings)
+    return Path(root)
 
 
 def _knowledge() -> dict[str, list[str]]:
@@ -158,11 +185,13 @@ def _knowledge() -> dict[str, list[str]]:
     }
 
 
-def _write_lines(file: Path, lines: list[str]) -> None:
+def write_lines(file: Path, lines: list[str]) -> None:
+    """Write a text file of lines, its folder made."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
 
 
-def _check_at_least(name: str, value: int, least: int) -> None:
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Raise :class:`UserError` on a value below the least."""
     if value < least:
         raise UserError(name, value, f"a whole number of at least {least}")

@@ -13,6 +13,7 @@ from whyact.data.types import RelationClip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import (
     Change,
+    class_probabilities,
     list_changes,
     name_tokens,
     rank_changes,
@@ -20,6 +21,8 @@ from whyact.laiar.evidence import (
     scores_without,
 )
 from whyact.laiar.runs import Run
+
+YES = 0.5  # where a clip may show several actions: the probability from which an answer gives one
 
 
 @dataclass
@@ -46,11 +49,23 @@ class Answer:
     margin: np.ndarray
     changes: list[Change]
     contribution: list[float]
+    multi_label: bool = False
 
     @property
     def predicted(self) -> int:
         """Return the likeliest action."""
         return int(self.probabilities.argmax())
+
+    @property
+    def chosen(self) -> list[int]:
+        """Return the actions that the answer gives, which its evidence is for: the likeliest and all it says yes to."""
+        return _chosen(self.probabilities, self.multi_label)
+
+
+def _chosen(probabilities: np.ndarray, multi_label: bool) -> list[int]:
+    """Return one action, or every action with at least even odds (the likeliest where none has)."""
+    yes = [int(c) for c in np.flatnonzero(probabilities >= YES)] if multi_label else []
+    return yes or [int(probabilities.argmax())]
 
 
 def one(batch: RelationBatch, i: int) -> RelationBatch:
@@ -70,6 +85,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
     packed = PackedClips(
         [clip.without_relations() for clip in clips], slots=run.config.data.slots, window=run.config.data.window
     )
+    several = run.vocabulary.multi_label
     selects = run.config.select.temporal or run.config.select.spatial
     for index, batch in evaluation_batches(packed, run.config.data.frames):
         path = run.model.video(batch, gather=selects)  # the dropped tokens are really not computed
@@ -84,15 +100,19 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             named = np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1)
             labels = np.where(keep.numpy(), named, -1)
             changes = list_changes(labels)
-            probabilities = logits[i].softmax(-1)
+            probabilities = class_probabilities(logits[i], several)
+            if several and not valid.any():  # nothing was seen: how often each action happens at all
+                probabilities = torch.tensor(run.prior)
             contribution: list[float] = []
             if explain and changes:
-                best = int(probabilities.argmax())
+                best = _chosen(probabilities.numpy(), several)
                 single = one(batch, i)
                 single = single.slots(k)
                 removed = removal_masks(changes, keep.numpy())
-                without = scores_without(run.model, single, path.selection.keep[i, :, :k], removed, run.temperature)
-                drop, rest = (probabilities[best] - without[:, best]).view(2, -1).numpy()
+                without = scores_without(
+                    run.model, single, path.selection.keep[i, :, :k], removed, run.temperature, multi_label=several
+                )
+                drop, rest = (probabilities[best] - without[:, best]).mean(-1).view(2, -1).numpy()
                 order = rank_changes(changes, drop, rest)
                 changes, contribution = [changes[j] for j in order], [float(drop[j]) for j in order]
             yield Answer(
@@ -111,4 +131,5 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 margin=names.margin[i, :, :k].numpy(),
                 changes=changes,
                 contribution=contribution,
+                multi_label=several,
             )

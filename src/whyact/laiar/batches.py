@@ -23,7 +23,8 @@ class TrainingBatches:
 
     def __init__(self, clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config) -> None:
         self.config = config
-        self.packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
+        classes = len(vocabulary.actions) if vocabulary.multi_label else 0
+        self.packed = PackedClips(clips, slots=config.data.slots, window=config.data.window, classes=classes)
         self.backwards = reversed_targets(clips, vocabulary)
         self.spans = action_spans(clips, vocabulary)
 
@@ -43,8 +44,9 @@ class TrainingBatches:
             span = crop_spans(self.spans[index], self.packed.lengths[index], data.crop, random)
             positions = self.packed.jittered_positions(index, data.frames, data.time_jitter, random, span)
             batch = self.packed.batch(index, positions, backwards=flip)
-            target = np.where(flip, self.backwards[index], self.packed.target[index])
-            batch = replace(batch, target=torch.from_numpy(target))
+            if batch.target.dim() == 1:
+                target = np.where(flip, self.backwards[index], self.packed.target[index])
+                batch = replace(batch, target=torch.from_numpy(target))
             yield augment(
                 batch,
                 random,

@@ -17,6 +17,10 @@ class DataConfig:
     frames: int = 10  # T
     slots: int = 28  # K at most; further pairs are dropped and counted
     rgb_relations: bool = False  # read relation probabilities predicted from RGB as appearance
+    contact_only: bool = False  # of grouped relations, those of the last group alone
+    filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
+    relations: Literal["label", "prediction"] = "label"  # what the language model learns from: truth, or a network's
+    boxes: Literal["oracle", "detected"] = "oracle"  # annotated boxes and classes, or a detector's
     window: bool = True  # average appearance between neighbouring sampled frames, not one frame alone
     reverse: float = 0.5  # share of reversible training clips played backwards, with the mirrored label
     time_jitter: float = 0.5  # of the gap between sampled frames
@@ -41,6 +45,7 @@ class ModelConfig:
     app_width: int = 0  # scores of a pair by another network, beside Eq. 1; set from the data
     roi: tuple[int, int, int] = (0, 0, 0)  # box vector, channels and side of the union map; set from the data
     context_width: int = 0  # a vector of the whole clip from another encoder, joined to z; set from the data
+    relation_pooling: Literal["group_sum", "mean"] = "group_sum"  # how Eq. 2 embeds several labels of one pair
     mask_size: int = 27
     mask_channels: tuple[int, int] = (128, 256)
     geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone
@@ -88,6 +93,7 @@ class LossConfig:
     sim_max: int = 2048
     detach_tss: bool = True
     detach_xm: bool = True
+    xm_mode: Literal["auto", "softmax", "bernoulli"] = "auto"  # auto: bernoulli where a clip shows several actions
     smoothing: float = 0.0
     balance: float = 0.5  # class weights: counts to the power -balance
 

@@ -5,40 +5,53 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from whyact.data import cad120
+from whyact.data import action_genome_clips, cad120, own
+from whyact.data.relation_data import RelationData
 from whyact.errors import UserError
+from whyact.laiar.config import DataConfig
 
-NAMES = ("cad120", "homeworld")
+NAMES = ("cad120", "homeworld", "action-genome", "action-genome-scenes", "own")
 HOMEWORLD_SEED = 7
 
 
-def read_relations(
-    name: str, root: Path | None, *, rgb_relations: bool, slots: int, only: str | None = None
-) -> cad120.Cad120:
+def read_relations(name: str, root: Path | None, config: DataConfig, *, only: str | None = None) -> RelationData:
     """Read a data set of relation clips.
 
     Args:
-        name: ``cad120`` (any set in its layout), or ``homeworld``, which is generated when ``root`` is ``None``.
+        name: ``cad120`` (any set in its layout); ``homeworld``, which is generated when ``root`` is ``None``;
+            ``action-genome``, with the official split, or ``action-genome-scenes``, with folds of unseen scenes;
+            ``own``, videos and one JSON of the reader's own.
         root: The folder that holds it.
-        rgb_relations: Read relation probabilities predicted from RGB too.
-        slots: Most pairs of a clip.
+        config: Which modalities and relations to read, and at most how many pairs a clip.
         only: Read just this clip.
 
     Raises:
-        UserError: For an unknown name, a missing root or damaged data.
+        UserError: For an unknown name, a missing root, damaged data, or a modality that the data do not have.
     """
     if name not in NAMES:
         raise UserError("--data", name, f"one of {', '.join(NAMES)}")
-    if name == "homeworld":
-        if rgb_relations:
-            raise UserError("--data.rgb_relations", "true", "false: homeworld has no pixels yet")
-        if root is None:
-            from whyact.homeworld.write import write_world
+    if config.rgb_relations and name != "cad120":
+        raise UserError("--data.rgb_relations", "true", f"false: {name} brings no relation scores from RGB")
+    if config.boxes == "detected":
+        raise UserError("--data.boxes", "detected", f"oracle: {name} has no detected tracks here")
+    if name == "homeworld" and root is None:
+        from whyact.homeworld.write import write_world
 
-            with tempfile.TemporaryDirectory() as folder:
-                world = Path(folder) / "world"
-                write_world(world, seed=HOMEWORLD_SEED)
-                return cad120.read(world, max_pairs=slots, only=only)
+        with tempfile.TemporaryDirectory() as folder:
+            world = Path(folder) / "world"
+            write_world(world, seed=HOMEWORLD_SEED)
+            return cad120.read(world, max_pairs=config.slots, only=only)
     if root is None:
         raise UserError("--root", None, f"the folder that holds {name}", f"whyact data check {name} --root DIR")
-    return cad120.read(root, rgb_relations=rgb_relations, max_pairs=slots, only=only)
+    if name.startswith("action-genome"):
+        return action_genome_clips.read(
+            root,
+            slots=config.slots,
+            contact_only=config.contact_only,
+            filter_small=config.filter_small,
+            scenes=name == "action-genome-scenes",
+            only=only,
+        )
+    if name == "own":
+        return own.read(root, slots=config.slots, only=only)
+    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only)

@@ -6,7 +6,7 @@ Three things are kept apart because they can fail apart: which tokens were *sele
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from whyact.data.packed import RelationBatch
+from whyact.errors import UserError
 from whyact.laiar.model import LaIAR
 
 CHUNK = 128  # removals a forward pass: bounds the memory
@@ -50,8 +51,13 @@ class Change(NamedTuple):
 
 
 @torch.no_grad()
-def build_bank(model: LaIAR, batches: Iterable[RelationBatch]) -> LabelBank:
-    """Build the label bank from training batches; a token counts when it carries exactly one label.
+def build_bank(model: LaIAR, batches: Iterable[RelationBatch], naming: Sequence[int] | None = None) -> LabelBank:
+    """Build the label bank from training batches; a token counts when it carries exactly one naming label.
+
+    Args:
+        model: In evaluation mode.
+        batches: With relations.
+        naming: The relation labels that name tokens; all of them by default.
 
     A label's direction is half-way between the centroid of its semantic tokens and that of the video tokens of the
     same pairs: Eq. 8 pulls the two together but leaves an offset, which would bend every name the same way.
@@ -59,8 +65,10 @@ def build_bank(model: LaIAR, batches: Iterable[RelationBatch]) -> LabelBank:
     sums: dict[tuple[int, int, int], Tensor] = {}
     for batch in batches:
         assert batch.relations is not None
-        single = batch.valid & (batch.relations.sum(-1) == 1)
-        label = batch.relations.argmax(-1)[single]
+        labels = torch.arange(batch.relations.shape[-1]) if naming is None else torch.tensor(list(naming))
+        named = batch.relations[..., labels]
+        single = batch.valid & (named.sum(-1) == 1)
+        label = labels[named.argmax(-1)[single]]
         classes = batch.classes[:, None].expand(*batch.valid.shape, 2)[single]
         triples, where = torch.stack([classes[:, 0], label, classes[:, 1]], 1).unique(dim=0, return_inverse=True)
         both = (model.language(batch).tokens, model.video(batch.without_relations()).tokens)
@@ -70,8 +78,15 @@ def build_bank(model: LaIAR, batches: Iterable[RelationBatch]) -> LabelBank:
             key = (triple[0], triple[1], triple[2])
             sums[key] = sums[key] + total if key in sums else total
     ordered = sorted(sums)
+    if not ordered:
+        raise UserError("training clips", "no pair with exactly one relation", "some, for they name the evidence")
     centroids = F.normalize(torch.stack([sums[key] for key in ordered]), dim=-1)
     return LabelBank(F.normalize(centroids.sum(1), dim=-1), torch.tensor(ordered, dtype=torch.long))
+
+
+def class_probabilities(logits: Tensor, multi_label: bool) -> Tensor:
+    """Return probabilities (...,C): one of all classes, or each class by itself."""
+    return logits.sigmoid() if multi_label else logits.softmax(-1)
 
 
 @dataclass
@@ -146,7 +161,13 @@ def list_changes(labels: np.ndarray) -> list[Change]:
 
 @torch.no_grad()
 def scores_without(
-    model: LaIAR, clip: RelationBatch, keep: Tensor, removed: Tensor, temperature: float = 1.0
+    model: LaIAR,
+    clip: RelationBatch,
+    keep: Tensor,
+    removed: Tensor,
+    temperature: float = 1.0,
+    *,
+    multi_label: bool = False,
 ) -> Tensor:
     """Return the class probabilities (M,C) after exact removal of tokens from one clip's input.
 
@@ -159,6 +180,7 @@ def scores_without(
         keep: (T,K) the clip's own selection.
         removed: (M,T,K) bool, one removal a row.
         temperature: What the logits are divided by.
+        multi_label: Each class has its own probability.
     """
     out = []
     for part in removed.split(CHUNK):
@@ -166,7 +188,7 @@ def scores_without(
         stay = ~part
         batch = clip.map(lambda x: x.expand(m, *x.shape[1:]))  # noqa: B023  (used at once)
         batch = replace(batch, valid=batch.valid & stay, seen=batch.seen & stay[..., None])
-        out.append((model.video(batch, keep=keep * stay).logits / temperature).softmax(-1))
+        out.append(class_probabilities(model.video(batch, keep=keep * stay).logits / temperature, multi_label))
     return torch.cat(out) if out else torch.zeros(0, model.head_v.out_features)
 
 

@@ -39,7 +39,7 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
         )
     return Prediction(
         id=clip.id,
-        target="" if clip.target is None else words.actions[clip.target],
+        target="; ".join(words.actions[c] for c in _true_actions(answer)),
         video=VideoFacts(
             path=source,
             duration=float(clip.times[-1] - clip.times[0] + (1 / fps if fps else 0)) if len(clip.times) else 0.0,
@@ -69,6 +69,11 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
             versions=card.get("versions", {}),
         ),
     )
+
+
+def _true_actions(answer: Answer) -> tuple[int, ...]:
+    clip = answer.clip
+    return clip.targets or (() if clip.target is None else (clip.target,))
 
 
 def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:

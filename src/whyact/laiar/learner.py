@@ -31,6 +31,7 @@ def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
         classes=len(vocabulary.actions),
         frames=config.data.frames,
         slots=config.data.slots,
+        groups=vocabulary.group_of,
     )
 
 
@@ -101,7 +102,10 @@ class Learner(LightningModule):
                 terms["sim"] = losses.similarity(v, s, label[pick], self.model.log_t, strict=c.sim_mode == "strict")
             if c.xm and video.v2s_logits is not None:
                 terms["xm"] = losses.cross_modal(
-                    video.v2s_logits, language.logits, detach=c.detach_xm, multi_label=batch.target.dim() == 2
+                    video.v2s_logits,
+                    language.logits,
+                    detach=c.detach_xm,
+                    multi_label=c.xm_mode == "bernoulli" or (c.xm_mode == "auto" and batch.target.dim() == 2),
                 )
         if select.guided:
             # L_tss: the language model's attention teaches the selectors of both. Without it each path teaches its own.
@@ -155,8 +159,10 @@ def learn(
     config = sized_for(config, clips)
     batches = TrainingBatches(clips, vocabulary, config)
     model = build_model(config, vocabulary)
-    counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
-    weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
+    weight = torch.ones(len(vocabulary.actions))  # several actions a clip: no weights, they are reported if used
+    if not vocabulary.multi_label:
+        counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
+        weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
     learner = Learner(model, config, weight, config.optim.epochs * len(batches))
     result = fit(
         learner,

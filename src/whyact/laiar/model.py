@@ -7,7 +7,7 @@ subject-object pair in one frame. Pure functions first, thin classes after; loss
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,22 +89,37 @@ class VisualRelation(nn.Module):
 
 
 class SemanticRelation(nn.Module):
-    """Eq. 2: s = [E_sub[subject], r, E_obj[object]]; r is the mean embedding of the pair's label set."""
+    """Eq. 2: s = [E_sub[subject], r, E_obj[object]]; r embeds the pair's label set.
 
-    def __init__(self, config: ModelConfig, objects: int, relations: int) -> None:
+    r is the mean over the labels or, by ``group_sum``, the sum over the groups of relations of the mean in each; a
+    group that says nothing of a pair has a learned row of its own.
+    """
+
+    def __init__(self, config: ModelConfig, objects: int, relations: int, groups: Sequence[int] = ()) -> None:
         super().__init__()
+        self.groups = tuple(groups) if config.relation_pooling == "group_sum" and len(set(groups)) > 1 else ()
         d = config.class_width
         self.subject, self.object = nn.Embedding(objects, d), nn.Embedding(objects, d)
         self.relation = nn.Parameter(torch.empty(relations, d).normal_(0, 1))
+        self.none = nn.Parameter(torch.zeros(max(self.groups) + 1, d)) if self.groups else None
         self.width = 3 * d
 
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return s (B,T,K,d_s). Probabilities in place of labels give their weighted mean."""
         assert batch.relations is not None
-        share = batch.relations / batch.relations.sum(-1, keepdim=True).clamp_min(1e-6)
         classes = batch.classes[:, None].expand(*batch.valid.shape, 2)
-        s = torch.cat([self.subject(classes[..., 0]), share @ self.relation, self.object(classes[..., 1])], -1)
+        r = self.pooled(batch.relations)
+        s = torch.cat([self.subject(classes[..., 0]), r, self.object(classes[..., 1])], -1)
         return s * batch.valid[..., None]
+
+    def pooled(self, relations: Tensor) -> Tensor:
+        """Return r (...,d) of label sets (...,R)."""
+        if self.none is None:
+            return relations / relations.sum(-1, keepdim=True).clamp_min(1e-6) @ self.relation
+        group = F.one_hot(torch.tensor(self.groups, device=relations.device)).to(relations.dtype)  # (R,G)
+        count = relations @ group  # (...,G)
+        share = relations / (count @ group.T).clamp_min(1e-6)
+        return share @ self.relation + (count == 0).to(relations.dtype) @ self.none
 
 
 class RelationEncoder(nn.Module):
@@ -282,12 +297,13 @@ class LaIAR(nn.Module):
         classes: int,
         frames: int,
         slots: int,
+        groups: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.config, d = config, config.width
         self.v = VisualRelation(config, objects)
         self.f_v = RelationEncoder(self.v.width, config)
-        self.s = SemanticRelation(config, objects, relations)
+        self.s = SemanticRelation(config, objects, relations, groups)
         self.f_s = RelationEncoder(self.s.width, config)
         self.dt_former = DTFormer(config, select, frames, slots)
         self.language_dt_former = self.dt_former if config.shared else DTFormer(config, select, frames, slots)

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from whyact.data.types import Vocabulary
+from whyact.data.types import RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config
+from whyact.laiar.domain import Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
@@ -25,6 +26,8 @@ class _Words(msgspec.Struct):
     actions: list[str]
     allowed: list[tuple[str, str, list[str]]]
     rules: list[tuple[str, str, str, str, list[str]]]
+    groups: list[tuple[str, list[str], bool]] = []
+    multi_label: bool = False
 
 
 @dataclass
@@ -33,17 +36,22 @@ class Run:
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
     were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
-    epoch's mean loss terms and keep rate.
+    epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
+    ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
+    model was trained with pixels.
     """
 
     model: LaIAR
     vocabulary: Vocabulary
     config: Config
     bank: LabelBank
+    prior: list[float] = field(default_factory=list)
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
     history: list[dict[str, float]] = field(default_factory=list)
+    clip_seconds: float = 0.0
+    domain: Domain | None = None
     card: dict[str, Any] | None = None
     path: str = ""
     sha256: str = ""
@@ -58,19 +66,26 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         list(v.actions),
         [(a, b, list(names)) for (a, b), names in v.allowed.items()],
         [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
+        [(g.name, list(g.relations), g.exclusive) for g in v.groups],
+        v.multi_label,
     )
     extra = {
         **card.pop("extra", {}),
         "words": msgspec.to_builtins(words),
+        "prior": run.prior,
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
         "history": run.history,
+        "clip_seconds": run.clip_seconds,
     }
     tensors = dict(run.model.state_dict())
     if run.config.model.shared:  # the one DT-Former has two names in the module; store it once
         tensors = {name: t for name, t in tensors.items() if not name.startswith("language_dt_former.")}
     tensors |= {"bank.vectors": run.bank.vectors, "bank.triples": run.bank.triples}
+    if run.domain is not None:
+        tensors |= {"domain.mean": run.domain.mean, "domain.spread": run.domain.spread}
+        extra["domain_limit"] = run.domain.limit
     return save_checkpoint(folder, tensors, asdict(run.config), {"method": "laiar", **card, "extra": extra})
 
 
@@ -80,8 +95,6 @@ def load_run(folder: Path) -> Run:
     Raises:
         UserError: When it is missing, damaged, or not LaIAR's.
     """
-    from whyact.data.types import Rule
-
     found = load_checkpoint(folder)
     if found.card["method"] != "laiar":
         raise UserError(folder, found.card["method"], "a run of laiar")
@@ -95,10 +108,15 @@ def load_run(folder: Path) -> Run:
             tuple(words.actions),
             {(a, b): tuple(names) for a, b, names in words.allowed},
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
+            tuple(RelationGroup(name, tuple(names), alone) for name, names, alone in words.groups),
+            words.multi_label,
         )
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)
         bank = LabelBank(tensors.pop("bank.vectors"), tensors.pop("bank.triples"))
+        domain = None
+        if "domain_limit" in extra:
+            domain = Domain(tensors.pop("domain.mean"), tensors.pop("domain.spread"), extra["domain_limit"])
         result = model.load_state_dict(tensors, strict=False)
         missing = [name for name in result.missing_keys if not name.startswith(LANGUAGE)]
         if missing or result.unexpected_keys:
@@ -110,11 +128,14 @@ def load_run(folder: Path) -> Run:
         vocabulary,
         config,
         bank,
-        extra["threshold"],
-        extra["temperature"],
-        extra["calibrated"],
-        extra.get("history", []),
-        found.card,
-        str(folder),
-        found.sha256,
+        prior=extra.get("prior", []),
+        threshold=extra["threshold"],
+        temperature=extra["temperature"],
+        calibrated=extra["calibrated"],
+        history=extra.get("history", []),
+        clip_seconds=extra.get("clip_seconds", 0.0),
+        domain=domain,
+        card=found.card,
+        path=str(folder),
+        sha256=found.sha256,
     )

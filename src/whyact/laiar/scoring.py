@@ -40,32 +40,17 @@ def score_answers(run: Run, answers: Sequence[Answer], *, null: str = "null") ->
     predicted = np.array([a.predicted for a in answers])
     actions = run.vocabulary.actions
     recall = mean_recall(target, predicted, len(actions), actions.index(null) if null in actions else None)
-    valid, keep = [a.valid for a in answers], [a.keep for a in answers]
-    kept = kept_tokens(keep, valid)
-    true = [_true_labels(a) for a in answers]
-    naming = _naming(answers, true, keep=False)
-    naming_kept = _naming(answers, true, keep=True)
-    relations = [_relations(a) for a in answers]
-    moving = [np.broadcast_to(changing_slots(r, v), v.shape) for r, v in zip(relations, valid, strict=True)]
-    chosen = selection_quality(keep, valid, moving)
     confidence, correct = top_label(np.stack([a.probabilities for a in answers]), target)
     operating = at_threshold(confidence, correct, run.threshold)
     named = transition_scores(run, answers)
-    return _plain(
+    return plain(
         {
             "clips": len(answers),
             "mAR": recall.with_null,
             "mAR_without_null": recall.without_null,
             "mAR_weighted": recall.weighted,
             "recall": dict(zip(actions, recall.per_class.tolist(), strict=True)),
-            "keep_ratio": kept.ratio,
-            "num": kept.num,
-            "tokens": kept.valid,
-            "keep_changing": chosen.recall,
-            "keep_unchanging": chosen.elsewhere,
-            "naming": naming.micro,
-            "naming_macro": naming.macro,
-            "naming_kept": naming_kept.micro,
+            **score_evidence(run, answers),
             **named,
             "ece": expected_calibration_error(confidence, correct),
             "aurc": aurc(confidence, correct),
@@ -76,13 +61,38 @@ def score_answers(run: Run, answers: Sequence[Answer], *, null: str = "null") ->
     )
 
 
+def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Score what was kept and how it was named, whatever the actions are."""
+    valid, keep = [a.valid for a in answers], [a.keep for a in answers]
+    kept = kept_tokens(keep, valid)
+    true = [_true_labels(a, run.vocabulary.naming) for a in answers]
+    naming = _naming(answers, true, keep=False)
+    relations = [_relations(a) for a in answers]
+    moving = [np.broadcast_to(changing_slots(r, v), v.shape) for r, v in zip(relations, valid, strict=True)]
+    chosen = selection_quality(keep, valid, moving)
+    return plain(
+        {
+            "keep_ratio": kept.ratio,
+            "num": kept.num,
+            "tokens": kept.valid,
+            "keep_changing": chosen.recall,
+            "keep_unchanging": chosen.elsewhere,
+            "naming": naming.micro,
+            "naming_macro": naming.macro,
+            "naming_kept": _naming(answers, true, keep=True).micro,
+        }
+    )
+
+
 def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
     """Score the stated transitions of correctly recognised clips whose action has a true transition."""
-    stated, true = [], []
+    stated, true, unseen = [], [], 0
+    ruled = {rule.action for rule in run.vocabulary.rules}
     for answer in answers:
         if answer.predicted != answer.clip.target:
             continue
         truth = true_transitions(run, answer)
+        unseen += not truth and run.vocabulary.actions[answer.predicted] in ruled
         if truth:
             stated.append([stated_transition(run, answer, i) for i in range(len(answer.changes))])
             true.append(truth)
@@ -93,6 +103,7 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
         "transition_accuracy_classes": top.named,
         "transition_accuracy_top3": top3.pair,
         "transition_clips": top.clips,
+        "transition_unseen": unseen,  # right answers of which no tracked pair makes the change: nothing true to name
     }
 
 
@@ -157,18 +168,20 @@ def faithfulness(run: Run, answers: Sequence[Answer], *, seed: int = 0) -> dict[
                     rest[order[n:]] = True
                     masks += [first, rest]  # delete the first n; insert only the first n
             removed = torch.from_numpy(np.stack(masks)).view(-1, t, k)
-            scores = scores_without(run.model, one(batch, i), keep, removed, run.temperature)[:, answer.predicted]
+            scores = scores_without(
+                run.model, one(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
+            )[:, answer.chosen].mean(-1)
             table = scores.numpy().reshape(2, len(steps), 2)
             for row, name in enumerate(orders):
                 curves[f"delete{name}"].append(table[row, :, 0])
                 curves[f"insert{name}"].append(table[row, :, 1])
-            full.append(answer.probabilities[answer.predicted])
+            full.append(answer.probabilities[answer.chosen].mean())
     if not full:
         return {}
     p = {name: np.stack(rows) for name, rows in curves.items()}
     whole = np.array(full)
     inner = slice(1, -1)
-    return _plain(
+    return plain(
         {
             "comprehensiveness": comprehensiveness(whole, p["delete"][:, inner]).mean(),
             "comprehensiveness_random": comprehensiveness(whole, p["delete_random"][:, inner]).mean(),
@@ -206,9 +219,9 @@ def _relations(answer: Answer) -> np.ndarray:
     return answer.clip.relations[answer.positions][:, : answer.valid.shape[1]]
 
 
-def _true_labels(answer: Answer) -> np.ndarray:
-    relations = _relations(answer)
-    return np.where(answer.valid & (relations.sum(-1) == 1), relations.argmax(-1), -1)
+def _true_labels(answer: Answer, naming: Sequence[int]) -> np.ndarray:
+    named = _relations(answer)[..., list(naming)]
+    return np.where(answer.valid & (named.sum(-1) == 1), np.array(naming)[named.argmax(-1)], -1)
 
 
 def _naming(answers: Sequence[Answer], true: Sequence[np.ndarray], *, keep: bool) -> Any:
@@ -222,10 +235,10 @@ def _curve(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[float, flo
     return [(round(float(c), 4), round(float(r), 4)) for c, r in zip(curve.coverage, curve.risk, strict=True)]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Turn numpy numbers into Python's, NaN into None."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(value)
     return int(value) if isinstance(value, np.integer) else value

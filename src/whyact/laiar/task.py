@@ -12,17 +12,21 @@ import numpy as np
 
 from whyact.data.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.errors import UserError
-from whyact.laiar.answers import answer_clips
+from whyact.errors import UserError, for_each
+from whyact.files import SHIPPED
+from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
+from whyact.laiar.label_scores import class_prior, language_map, objects_only_map, score_labels
 from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
+from whyact.laiar.watch import OPTIONS, predict_videos
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
@@ -31,7 +35,7 @@ from whyact.training.fit import numerics
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
 
-OPTIONS: dict[str, str] = {}
+SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
@@ -50,13 +54,27 @@ def train_run(
     Raises:
         UserError: When a clip has no relations or no target, or every class but one is missing.
     """
+    several = vocabulary.multi_label
     for clip in clips:
-        if clip.relations is None or clip.target is None:
+        if clip.relations is None or (clip.targets if several else clip.target) is None:
             raise UserError(f"clip {clip.id}", None, "relations and an action, which training needs")
+    prior = class_prior(clips, len(vocabulary.actions)) if several else []
+    if several:  # a clip without a single token teaches nothing but the prior
+        clips = [clip for clip in clips if clip.valid.any()]
+        if not clips:
+            raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
+    if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
+        config = replace(config, loss=replace(config.loss, scheme=False))
+    elif config.data.relations == "prediction":
+        clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
-    bank = build_bank(model, (batch for _, batch in evaluation_batches(packed, config.data.frames)))
-    run = Run(model, vocabulary, sized_for(config, clips), bank, history=result.history)
+    batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
+    bank = build_bank(model, batches, vocabulary.naming)
+    run = Run(model, vocabulary, sized_for(config, clips), bank, prior, history=result.history)
+    run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
+    if several:
+        run.threshold, run.calibrated = YES, "not calibrated: a clip shows any number of actions"
     share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
     if share < 0.1:
         print(
@@ -116,22 +134,21 @@ def train(
         UserError: For bad data, an unknown fold or a folder that is not a run's.
     """
     check_run_folder(out)
-    found = read_relations(data, root, rgb_relations=config.data.rgb_relations, slots=config.data.slots)
+    found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
     run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
-    if config.optim.calibrate:
+    if config.optim.calibrate and not found.vocabulary.multi_label:
         run.temperature, run.threshold, run.calibrated = calibrate(
             train_clips, found.vocabulary, config, seed=seed, progress=progress
         )
-    scores = score_answers(run, list(answer_clips(run, test_clips)))
-    groups = ", ".join(sorted({clip.group for clip in train_clips}))
+    scores = _scores(run, list(answer_clips(run, test_clips)))
     card = {
         "data": data,
         "split_sha256": found.split_sha256(fold),
         "licence": "Apache-2.0",
         "seed": seed,
-        "metrics": {k: scores[k] for k in ("mAR", "keep_ratio", "transition_accuracy", "naming", "ece")},
-        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {groups}"},
+        "metrics": {k: scores[k] for k in SHOWN if k in scores},
+        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}"},
     }
     save_run(run, out, dict(card))
     return card
@@ -151,9 +168,14 @@ def evaluate(
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(own if fold is None else fold)
     answers = list(answer_clips(loaded, test_clips))
-    scores = score_answers(loaded, answers)
+    scores = _scores(loaded, answers)
     scores |= faithfulness(loaded, answers)
-    if loaded.config.loss.scheme:
+    if found.vocabulary.multi_label:
+        words = found.vocabulary
+        scores["language_mAP"] = language_map(loaded, test_clips) if loaded.config.loss.scheme else None
+        scores["objects_only_mAP"] = objects_only_map(train_clips, test_clips, len(words.actions), len(words.objects))
+        scores |= {"boxes": loaded.config.data.boxes, "relations": loaded.config.data.relations} | found.facts
+    elif loaded.config.loss.scheme:
         scores["language_mAR"] = language_recall(loaded, test_clips)
         if loaded.config.model.app_width:
             scores["two_stage_mAR"] = language_recall(loaded, test_clips, relation_prior(train_clips, found.vocabulary))
@@ -162,33 +184,41 @@ def evaluate(
 
 @numerics()
 def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
-    """Answer annotated clips by name.
+    """Answer video files, or annotated clips by name.
 
     Args:
-        inputs: Clip names, ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the model of the demo, which this installation trains in ``whyact demo``.
-        options: ``data`` and ``root``.
+        inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
+        run: A run folder; ``None`` for the model that travels with the package.
+        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        progress: Show a bar for each video.
 
     Raises:
-        UserError: For an unknown clip, a missing model or bad data.
+        UserError: For an unknown clip, a bad video, a missing model or bad data.
     """
-    if run is None:
-        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
-    loaded = load_run(run)
+    loaded = load_run(run or SHIPPED / "laiar")
     data = options.get("data") or str((loaded.card or {}).get("data"))
+    if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
+        return predict_videos(loaded, inputs, options, progress=progress)
     root = Path(options["root"]) if "root" in options else None
-    out = []
-    for name in inputs:
+
+    def answer(name: str) -> list[Prediction]:
         found = _read(loaded, data, root, only=name)
-        for answer in answer_clips(loaded, found.clips):
-            out.append(explain(loaded, answer, source=name, data=data))
-    return out
+        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, found.clips)]
+
+    return for_each(inputs, answer)
+
+
+def _scores(run: Run, answers: list[Answer]) -> dict[str, Any]:
+    return score_labels(run, answers) if run.vocabulary.multi_label else score_answers(run, answers)
+
+
+def _people(clips: Sequence[RelationClip]) -> str:
+    groups = sorted({clip.group for clip in clips} - {""})
+    return ", ".join(groups) if len(groups) <= 8 else f"{len(groups)} groups"
 
 
 def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
-    found = read_relations(
-        data, root, rgb_relations=run.config.data.rgb_relations, slots=run.config.data.slots, only=only
-    )
+    found = read_relations(data, root, run.config.data, only=only)
     ours, theirs = run.vocabulary, found.vocabulary
     if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):
         raise UserError(

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from whyact.data.cad120 import Cad120, read
+from whyact.data.cad120 import read
+from whyact.data.relation_data import RelationData
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
@@ -62,7 +63,7 @@ def settings(row: str, epochs: int | None) -> Config:
 
 
 @lru_cache(maxsize=1)
-def _read(root: str, rgb_relations: bool) -> Cad120:
+def _read(root: str, rgb_relations: bool) -> RelationData:
     """Read the data once a worker."""
     return read(Path(root), rgb_relations=rgb_relations)
 

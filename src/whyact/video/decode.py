@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
+from whyact.video import sampling
+from whyact.video.reader import Shown, VideoReader
 
-SEEK_GAP = 4.0  # seconds: a longer way to the next frame is jumped, a shorter one decoded through
+LIMIT = 60.0  # wall-clock seconds a file
+LONG_LIMIT = 3600.0  # the same for a file that is read window by window
 
 
 @dataclass(frozen=True)
@@ -28,146 +28,116 @@ class DecodedVideo:
     facts: VideoFacts
 
 
-def decode(path: Path | str, count: int, limit: float = 60.0) -> DecodedVideo:
-    """Decode ``count`` evenly spaced frames, each the one on screen in the middle of its share of the video.
+@dataclass(frozen=True)
+class Window:
+    """A part [start, end) of a long video, in seconds, with its frames; ``video.facts`` are those known so far."""
+
+    start: float
+    end: float
+    video: DecodedVideo
+
+
+def decode(path: Path | str, count: int, limit: float = LIMIT, *, ends: bool = False) -> DecodedVideo:
+    """Decode ``count`` evenly spaced frames; a shorter video gives each of its frames once.
 
     Args:
         path: The video file.
-        count: How many; a shorter video gives each of its frames once.
+        count: How many.
         limit: Wall-clock seconds; at the limit, what is decoded is returned and ``facts.degraded`` says so.
+        ends: Take the first and the last frame and those evenly between; otherwise each frame is the one on screen
+            in the middle of its share of the video.
 
     Raises:
         UserError: When the file is missing, no video, or gives not a single frame.
     """
-    av = _av()
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(path, "no such file", "a video file")
-    try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.video:
-                raise UserError(path, "no video stream", "a video file")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            found, reasons = _at_times(
-                av, container, stream, _length(container, stream), count, time.monotonic() + limit
-            )
-            declared, fps = int(stream.frames or 0), float(stream.average_rate or 0)
-            length = _length(container, stream)
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        raise UserError(
-            path, getattr(error, "strerror", None) or str(error), "a video file that can be read"
-        ) from error
-    if not found:
-        raise UserError(path, reasons[0] if reasons else "no frame", "a video with at least one frame that decodes")
-    times = np.array([moment for moment, _ in found])
-    frames = np.stack([frame for _, frame in found])
-    length = max(length, float(times[-1]) + (1 / fps if fps else 0.0))
-    facts = VideoFacts(
-        path=str(path),
-        sha256=_sha256(path),
-        duration=length,
-        fps=fps,
-        width=frames.shape[2],
-        height=frames.shape[1],
-        frames_decoded=len(frames),
-        frames_declared=declared,
-        degraded="; ".join(reasons),
-    )
-    return DecodedVideo(frames, times, len(frames) / length if length > 0 else 1.0, facts)
+    with VideoReader(path, limit) as reader:
+        moments = sampling.uniform(0.0, reader.length, count, step=reader.step, ends=ends)
+        shown = list(reader.frames_at(moments if reader.length > 0 else [0.0]))
+        once = [s for i, s in enumerate(shown) if i == 0 or s.time > shown[i - 1].time]
+        return _decoded(reader, once, max(reader.length, once[-1].time + reader.step) if once else 0.0)
+
+
+def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], limit: float = LIMIT) -> DecodedVideo:
+    """Decode the frame on screen at each of some times; a frame that is on screen at two of them comes twice.
+
+    Times at which the file has nothing (it is cut, say) are left out, and ``facts.degraded`` says why.
+
+    Args:
+        path: The video file.
+        times: Seconds from the start, rising.
+        limit: Wall-clock seconds.
+
+    Raises:
+        UserError: As :func:`decode`, and when ``times`` is empty, falls, or holds NaN or a negative number.
+    """
+    wanted = np.asarray(times, dtype=np.float64)
+    if wanted.ndim != 1 or not len(wanted) or not (np.diff(wanted) >= 0).all() or not (wanted >= 0).all():
+        raise UserError("times", wanted.tolist(), "rising seconds, at least one, none negative")
+    with VideoReader(path, limit) as reader:
+        return _decoded(reader, list(reader.frames_at(wanted)), float(wanted[-1] - wanted[0]))
+
+
+def windows(
+    path: Path | str, window: float, stride: float, count: int, limit: float = LONG_LIMIT, *, ends: bool = True
+) -> Iterator[Window]:
+    """Read a video window by window, forwards and once; no more than the frames of overlapping windows are kept.
+
+    Args:
+        path: The video file.
+        window: Seconds a window lasts.
+        stride: Seconds from the start of a window to that of the next.
+        count: Frames a window, evenly spaced.
+        limit: Wall-clock seconds spent in decoding, for the file; what is behind it is left out and said.
+        ends: As for :func:`decode`, of the window.
+
+    Yields:
+        The windows in order; one without any frame is left out. ``times`` count from the start of the video. The
+        facts of the last one say all that was wrong with the file.
+
+    Raises:
+        UserError: As :func:`decode`, and when the options make no sense.
+    """
+    with VideoReader(path, limit) as reader:
+        parts = sampling.spans(reader.length, window, stride)
+        moments = [sampling.uniform(a, b, count, step=reader.step, ends=ends) for a, b in parts]
+        source = reader.frames_at(np.unique(np.concatenate(moments)))
+        kept: dict[float, Shown] = {}
+        last = -1.0
+        waiting: Window | None = None  # one behind, so that the last one knows how the reading ended
+        for (start, end), own in zip(parts, moments, strict=True):
+            kept = {moment: shown for moment, shown in kept.items() if moment >= own[0]}
+            while last < own[-1] and (shown := next(source, None)) is not None:
+                last = shown.moment
+                kept[last] = shown
+            found = [kept[moment] for moment in own.tolist() if moment in kept]
+            if found:
+                if waiting is not None:
+                    yield waiting
+                waiting = Window(start, end, _decoded(reader, found, end - start))
+        if waiting is None:
+            _decoded(reader, [], 0.0)
+        else:
+            yield replace(waiting, video=replace(waiting.video, facts=reader.facts()))
 
 
 def can_decode(path: Path | str) -> str:
     """Return an empty string if the first frame of a video decodes, else the reason why not."""
     try:
-        return decode(path, 1).facts.degraded
+        with VideoReader(path) as reader:
+            found = list(reader.frames_at([0.0]))
+            return reader.degraded if found else reader.degraded or "no frame decodes"
     except UserError as error:
         return str(error.value)
 
 
-def _at_times(
-    av: Any, container: Any, stream: Any, length: float, count: int, deadline: float
-) -> tuple[list[tuple[float, NDArray[np.uint8]]], list[str]]:
-    wanted = (np.arange(count) + 0.5) * length / count if length > 0 else np.zeros(1)
-    start = float((stream.start_time or 0) * stream.time_base)
-    found: list[tuple[float, NDArray[np.uint8]]] = []
-    reasons: list[str] = []
-    current: Any = None
-    at = -1.0
-    source = _frames(av, container, stream, start)
-    try:
-        for moment in wanted:
-            if time.monotonic() > deadline:
-                reasons.append(f"stopped at the time limit after {len(found)} of {count} frames")
-                break
-            if moment - at > SEEK_GAP:
-                container.seek(int((moment + start) / stream.time_base), stream=stream, backward=True)
-                source, current = _frames(av, container, stream, start), None
-            if current is not None and at > moment:
-                continue  # frames are further apart than wanted moments: the one kept last is still on screen
-            for shown_at, frame in source:
-                if current is not None and shown_at > moment:
-                    # the frame on screen at the wanted moment is the one before
-                    _keep(found, at, current, moment)
-                    current, at = frame, shown_at
-                    break
-                current, at = frame, shown_at
-                if time.monotonic() > deadline:
-                    break
-            else:
-                if current is not None:
-                    _keep(found, at, current, moment)
-                break
-    except av.error.FFmpegError as error:
-        if current is not None:
-            _keep(found, at, current, at)
-        reasons.append(f"decoding stopped at {max(at, 0.0):.2f} s: {error.strerror or error}")
-    if not reasons and length > 0 and found and count > len(found) and float(wanted[-1]) > found[-1][0] + 1.0:
-        reasons.append(f"frames end at {found[-1][0]:.2f} s of the declared {length:.2f} s")
-    return found, reasons
-
-
-def _keep(found: list[tuple[float, NDArray[np.uint8]]], at: float, frame: Any, moment: float) -> None:
-    if found and found[-1][0] == at:
-        return  # a short video: the same frame is on screen at two wanted moments
-    image = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    found.append((at, np.ascontiguousarray(np.rot90(image, turns)) if turns else image))
-
-
-def _frames(av: Any, container: Any, stream: Any, start: float) -> Iterator[tuple[float, Any]]:
-    """Yield (seconds, frame); packets that do not decode are skipped, frames without a time follow the one before."""
-    step = 1 / float(stream.average_rate or 25)
-    last = -step
-    for packet in container.demux(stream):
-        try:
-            decoded = packet.decode()
-        except av.error.InvalidDataError:
-            continue
-        for frame in decoded:
-            last = float(frame.pts * stream.time_base) - start if frame.pts is not None else last + step
-            yield last, frame
-
-
-def _length(container: Any, stream: Any) -> float:
-    """Return the length in seconds as far as the file declares it, 0 when it does not."""
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    if container.duration:
-        return float(container.duration) / 1e6
-    return float(stream.frames / stream.average_rate) if stream.frames and stream.average_rate else 0.0
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _av() -> Any:
-    try:
-        import av
-        import av.error
-    except ImportError as error:
-        raise UserError("video decoding", None, "the package av", "pip install av") from error
-    av.logging.set_level(None)
-    return av
+def _decoded(reader: VideoReader, shown: list[Shown], length: float) -> DecodedVideo:
+    if not shown:
+        found = reader.degraded or "no frame"
+        raise UserError(reader.path, found, "a video with at least one frame that decodes")
+    facts = reader.facts()
+    return DecodedVideo(
+        np.stack([s.image for s in shown]),
+        np.array([s.time for s in shown]),
+        len(shown) / length if length > 0 else 1.0,
+        facts,
+    )

@@ -1,0 +1,1 @@
+"""Pixels to boxes to tracks: detectors, linking over time, and the tracks file that any detector can write."""

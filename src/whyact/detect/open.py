@@ -1,0 +1,78 @@
+"""Open a detector by its name or file, and look into boxes with the small detector's own backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whyact.detect.centre import STRIDE, Backbone
+from whyact.detect.small import SmallDetector, load_detector
+from whyact.detect.types import Detector
+from whyact.errors import UserError
+from whyact.features.roi import BOX_SIDE, Maps, pool
+from whyact.files import SHIPPED
+
+SHIPPED_NAME = "shipped"
+OWN = "detector"  # the folder of a run's own detector within the run
+
+
+class DetectorEncoder:
+    """The map that a small detector reads its boxes from, as what LaIAR looks into boxes with (Eq. 1)."""
+
+    stride = STRIDE
+    app_width = Backbone.out_channels
+    union_channels = Backbone.out_channels
+
+    def __init__(self, detector: SmallDetector) -> None:
+        self.detector = detector
+        self.name, self.weights_sha256 = f"backbone of {detector.name}", detector.sha256
+
+    def maps(self, frames: NDArray[np.uint8]) -> Maps:
+        """Return maps (T,64,h,w) of frames (T,H,W,3) uint8 RGB."""
+        values, scale = self.detector.feature_map(frames)
+        return Maps(values, (scale, scale))
+
+    @torch.inference_mode()
+    def vectors(self, maps: Maps, boxes: Tensor) -> Tensor:
+        """Return the map averaged in each box (N,5): (N,64)."""
+        return pool(maps, boxes, BOX_SIDE).mean((2, 3))
+
+
+def shipped_detector() -> SmallDetector:
+    """Open the detector that travels with the package."""
+    return load_detector(SHIPPED / "laiar" / OWN)
+
+
+def own_detector(run: Path) -> SmallDetector | None:
+    """Open the detector that a run brings along, ``None`` when it has none."""
+    return load_detector(run / OWN) if (run / OWN).is_dir() else None
+
+
+def open_detector(name: str, *, names: str | None = None) -> Detector:
+    """Open a detector.
+
+    Args:
+        name: ``shipped``; ``fasterrcnn-r50`` (fetched by torchvision); a small detector's folder; an ONNX file.
+        names: A file of class names, one a line, for an ONNX file.
+
+    Raises:
+        UserError: When there is no such detector, or a file is missing or broken.
+    """
+    path = Path(name)
+    if path.suffix.lower() == ".onnx":
+        from whyact.detect.onnx import OnnxDetector
+
+        return OnnxDetector(path, names=names)
+    if name == SHIPPED_NAME:
+        return shipped_detector()
+    if name == "fasterrcnn-r50":
+        from whyact.detect.torchvision import faster_rcnn_r50_fpn
+
+        return faster_rcnn_r50_fpn()
+    if path.is_dir():
+        return load_detector(path)
+    raise UserError("--detector", name, f"{SHIPPED_NAME}, fasterrcnn-r50, FILE.onnx or a small detector's folder")

@@ -1,0 +1,246 @@
+"""LaIAR on a video file: windows of tracks become clips, their answers one Prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from whyact.data.types import RelationClip, Vocabulary
+from whyact.detect.tracks import Tracks
+from whyact.features.roi import RoiEncoder
+from whyact.laiar.answers import answer_clips
+from whyact.laiar.domain import frame_looks
+from whyact.laiar.explain import explain
+from whyact.laiar.geometry import mask_side
+from whyact.laiar.pixels import Told, clip_from_tracks, even_times, frames_for, looked_into, window_spans
+from whyact.laiar.runs import Run
+from whyact.prediction import Evidence, LabelScore, Prediction, Segment, Track, TrackPoint, VideoFacts
+
+LONG = 3.0  # a video that lasts so many windows is answered window by window without being asked
+REASONS = 3  # pieces of evidence listed for each of several segments
+
+
+@dataclass
+class Windows:
+    """How a video is cut: seconds of a window, and from one window's start to the next; 0: by the training clips."""
+
+    window: float = 0.0
+    stride: float = 0.0
+
+    def spans(self, start: float, end: float, usual: float) -> list[tuple[float, float]]:
+        """Return the windows of a video; ``usual`` is the length of the clips that the model was trained on."""
+        window = self.window or (usual if usual and end - start > LONG * usual else 0.0)
+        if not window:
+            return [(start, end)]
+        return window_spans(start, end, window, self.stride or window / 2)
+
+
+@dataclass
+class _Found:
+    """A stretch of windows with one answer: the best of them stands for it."""
+
+    segment: Segment
+    best: Prediction
+
+
+@dataclass
+class _Merger:
+    """Puts the answers of windows together as they come; only one answer a segment is kept."""
+
+    null: str
+    found: list[_Found] = field(default_factory=list)
+    scores: dict[str, float] = field(default_factory=dict)
+    nothing: Prediction | None = None
+    valid: int = 0
+    kept: int = 0
+    open: bool = False
+
+    def add(self, span: tuple[float, float], answer: Prediction) -> None:
+        for label in answer.labels:
+            worst = min if label.label == self.null else max  # nothing happens only where nothing happens anywhere
+            self.scores[label.label] = worst(self.scores.get(label.label, label.score), label.score)
+        self.valid += answer.tokens_valid
+        self.kept += answer.tokens_kept
+        if answer.label == self.null:
+            self.open = False
+            if self.nothing is None or answer.score > self.nothing.score:
+                self.nothing = answer
+            return
+        last = self.found[-1] if self.found else None
+        if self.open and last and last.segment.label == answer.label and span[0] <= last.segment.end:
+            last.segment.end = span[1]
+            last.segment.score = max(last.segment.score, answer.score)
+            last.best = max(last.best, answer, key=lambda p: p.score)
+        else:
+            made = Segment(start=span[0], end=span[1], label=answer.label, score=answer.score)
+            self.found.append(_Found(made, answer))
+        self.open = True
+
+    def result(self) -> Prediction:
+        chosen = max(self.found, key=lambda f: f.segment.score).best if self.found else self.nothing
+        assert chosen is not None
+        labels = [LabelScore(label=name, score=score) for name, score in self.scores.items()]
+        labels.sort(key=lambda s: (s.label != chosen.label, -s.score))
+        tracks, evidence = _joined([f.best for f in self.found] or [chosen])
+        return msgspec.structs.replace(
+            chosen,
+            labels=labels,
+            segments=[f.segment for f in self.found],
+            tracks=tracks,
+            evidence=evidence,
+            tokens_valid=self.valid,
+            tokens_kept=self.kept,
+        )
+
+
+def _joined(answers: list[Prediction]) -> tuple[list[Track], list[Evidence]]:
+    """Join the tracks of several windows by their names, and list each window's best evidence, best window first."""
+    slots: dict[tuple[str, str], Track] = {}
+    evidence: list[Evidence] = []
+    for answer in sorted(answers, key=lambda p: -p.score):
+        number = {}
+        for track in answer.tracks:
+            own = slots.setdefault(
+                (track.subject, track.object),
+                Track(slot=len(slots), subject=track.subject, object=track.object, points=[]),
+            )
+            own.points += track.points
+            number[track.slot] = own.slot
+        for item in answer.evidence[:REASONS]:
+            track_number = None if item.track is None else number[item.track]
+            evidence.append(msgspec.structs.replace(item, track=track_number, rank=len(evidence) + 1))
+    for track in slots.values():
+        by_time = {point.time: point for point in track.points}
+        track.points = [by_time[t] for t in sorted(by_time)]
+    return list(slots.values()), evidence
+
+
+def null_action(vocabulary: Vocabulary) -> str:
+    """Return the action that stands for none: the one that no rule names, if there is exactly one."""
+    named = {rule.action for rule in vocabulary.rules}
+    rest = [action for action in vocabulary.actions if action not in named]
+    if named and len(rest) == 1:
+        return rest[0]
+    return next((a for a in vocabulary.actions if a.lower() in ("null", "none", "background")), "")
+
+
+def answer_video(
+    run: Run,
+    path: Path | str,
+    tracks: Tracks,
+    facts: VideoFacts,
+    *,
+    words: Mapping[str, str],
+    encoder: RoiEncoder | None = None,
+    windows: Windows | None = None,
+    notes: Iterable[str] = (),
+    tell: Told | None = None,
+) -> Prediction:
+    """Answer a video whose boxes are known.
+
+    Args:
+        run: The model.
+        path: The video; read only where the model looks into the boxes.
+        tracks: Boxes all through the video.
+        facts: About the video.
+        words: Class of a track -> class of the model.
+        encoder: What looks into the boxes, for a model trained with pixels.
+        windows: How to cut the video.
+        notes: Sentences for the reader.
+        tell: Called with the share that is done.
+
+    Raises:
+        UserError: For a bad window, or boxes of another image size than the video's.
+    """
+    start, end = float(tracks.times[0]), float(tracks.times[-1])
+    spans = (windows or Windows()).spans(start, end, run.clip_seconds)
+    moments = [even_times(a, b, run.config.data.frames) for a, b in spans]
+    merger, strange, looked = _Merger(null_action(run.vocabulary)), 0, 0
+    for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, words, encoder)):
+        (answer,) = answer_clips(run, [clip])
+        merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
+        strange, looked = strange + odd, looked + len(moments[i])
+        if tell is not None:
+            tell((i + 1) / len(spans))
+    prediction = merger.result()
+    said = [*notes, *prediction.notes]
+    if strange > looked / 2:
+        said.insert(0, _outside(run, strange, looked))
+    if len(spans) > 1:
+        length = spans[0][1] - spans[0][0]
+        step = float(np.median([b[0] - a[0] for a, b in pairwise(spans)]))
+        said.append(f"Answered in {len(spans)} windows of {length:.1f} s, one every {step:.1f} s.")
+    else:
+        prediction.segments = []
+    prediction.provenance.sampler += f"; boxes by {tracks.source or 'an unnamed source'}"
+    if encoder is not None:
+        prediction.provenance.sampler += f"; features by {encoder.name}"
+    prediction.video, prediction.id, prediction.notes = facts, str(path), said
+    prediction.tracks += _alone(tracks, prediction.tracks)
+    return prediction
+
+
+def _outside(run: Run, strange: int, looked: int) -> str:
+    trained = (run.card or {}).get("data", "") or "its training data"
+    return (
+        f"This video is outside of what the model knows: {strange} of {looked} frames look unlike those of {trained}, "
+        "which it was trained on. Take its answer as a guess."
+    )
+
+
+def _clips(
+    run: Run,
+    path: Path | str,
+    tracks: Tracks,
+    moments: list[np.ndarray],
+    words: Mapping[str, str],
+    encoder: RoiEncoder | None,
+) -> Iterator[tuple[RelationClip, int]]:
+    """Yield each window's clip and how many of its frames look strange."""
+    clips = (
+        clip_from_tracks(
+            tracks.at(times), run.vocabulary, slots=run.config.data.slots, words=words, id=f"{path}@{times[0]:.2f}"
+        )
+        for times in moments
+    )
+    if encoder is None:
+        for clip in clips:
+            yield clip, 0
+        return
+    for clip, frames in zip(clips, frames_for(path, moments), strict=True):
+        odd = 0
+        if run.domain is not None:
+            with torch.no_grad():
+                odd = int(run.domain.strange(frame_looks(encoder.maps(np.stack(frames)).values)).sum())
+        yield looked_into(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
+
+
+def _alone(tracks: Tracks, paired: list[Track]) -> list[Track]:
+    """Return the tracks that are in no pair, for the eye: the model did not see them."""
+    inside = {name for track in paired for name in (track.subject, track.object)}
+    out: list[Track] = []
+    for k, name in enumerate(tracks.names):
+        if name in inside:
+            continue
+        points = [
+            TrackPoint(
+                time=float(tracks.times[t]),
+                frame=int(tracks.frames[t]),
+                label="",
+                similarity=0.0,
+                margin=0.0,
+                keep_probability=0.0,
+                kept=False,
+                subject_box=tuple(float(x) for x in tracks.boxes[t, k]),  # type: ignore[arg-type]
+                object_box=tuple(float(x) for x in tracks.boxes[t, k]),  # type: ignore[arg-type]
+            )
+            for t in np.flatnonzero(tracks.known[:, k])
+        ]
+        out.append(Track(slot=len(paired) + len(out), subject=name, object=name, points=points))
+    return out

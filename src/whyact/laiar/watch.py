@@ -1,0 +1,193 @@
+"""``predict`` on video files: which detector, which boxes, which windows; then the answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whyact.detect.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
+from whyact.detect.link import LinkSettings
+from whyact.detect.tracks import Tracks
+from whyact.detect.tracks_file import read_tracks, write_tracks
+from whyact.detect.types import Detector
+from whyact.errors import UserError, for_each
+from whyact.features.roi import RoiEncoder
+from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
+from whyact.laiar.runs import Run
+from whyact.laiar.videos import Windows, answer_video
+from whyact.prediction import Prediction, VideoFacts
+from whyact.video.reader import VideoReader
+
+OPTIONS = {
+    "detector": "what finds the boxes: a detector's name, a folder, or FILE.onnx (default: the model's own)",
+    "class-map": "a JSON or YAML file, detector class -> model class",
+    "names": "a file with the ONNX detector's class names, one a line",
+    "tracks": "read the boxes from this tracks file instead of detecting them",
+    "save-tracks": "write the boxes to this tracks file",
+    "window": "seconds of video answered at a time (default: by the clips that the model was trained on)",
+    "stride": "seconds from one window's start to the next (default: half a window)",
+    "draw": "write a video with the boxes, the named relations and the action drawn in",
+}
+FASTEST = 30.0  # frames a second of a drawn video
+SUBJECTS_AT_MOST = {"hand": 2, "head": 1, "person": 1}  # homeworld and the published sets show one person
+
+
+@dataclass
+class Eyes:
+    """What looks at a video for a run: the detector, its classes in the model's words, what looks into boxes."""
+
+    detector: Detector | None
+    words: Mapping[str, str]
+    encoder: RoiEncoder | None
+    notes: list[str]
+
+
+def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
+    """Open the detector that ``options`` name, or the run's own, and what the run's model looks into boxes with.
+
+    Raises:
+        UserError: When a file is missing, or the run has no detector of its own and none is named.
+    """
+    from whyact.detect.open import DetectorEncoder, open_detector, own_detector
+
+    own = own_detector(Path(run.path))
+    if run.config.model.roi[0] and own is None:
+        raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
+    encoder = DetectorEncoder(own) if own is not None and run.config.model.roi[0] else None
+    if "tracks" in options:
+        return Eyes(None, {}, encoder, [])
+    named = options.get("detector")
+    detector: Any = open_detector(named, names=options.get("names")) if named else own
+    if detector is None:
+        raise UserError(
+            "--detector",
+            None,
+            f"a detector, as {run.path} has none of its own",
+            "--detector FILE.onnx, or --tracks FILE",
+        )
+    target = run.vocabulary.objects
+    notes = []
+    if "class-map" in options:
+        words = read_class_map(options["class-map"], detector.classes, target)
+    else:
+        words = default_map(detector.classes, target)
+        if words.get("person") == COCO_TO_HOMEWORLD["person"]:
+            notes.append(f"Boxes by {detector.name}: {PERSON_NOTE}.")
+    if not words:
+        raise UserError(
+            "--detector",
+            named,
+            f"a detector that knows one of {', '.join(target)}",
+            "--class-map FILE says which is which",
+        )
+    return Eyes(detector, words, encoder, notes)
+
+
+def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None) -> Prediction:
+    """Answer one video file.
+
+    Raises:
+        UserError: For a video that cannot be read, a bad tracks file or a bad window.
+    """
+    windows = Windows(_seconds(options, "window"), _seconds(options, "stride"))
+    words, notes = dict(eyes.words), list(eyes.notes)
+    tracks, facts = _boxes(run, path, eyes, options, tell)
+    if eyes.detector is None:
+        words = default_map(sorted(set(tracks.classes)), run.vocabulary.objects)
+        if "class-map" in options:
+            words = read_class_map(options["class-map"], sorted(set(tracks.classes)), run.vocabulary.objects)
+    unknown = sorted(set(tracks.classes) - set(words))
+    if unknown:
+        notes.append(f"Drawn, but unknown to the model: {', '.join(unknown)}.")
+    prediction = answer_video(
+        run, path, tracks, facts, words=words, encoder=eyes.encoder, windows=windows, notes=notes, tell=tell
+    )
+    if "save-tracks" in options:
+        write_tracks(Path(options["save-tracks"]), tracks)
+    return prediction
+
+
+def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
+    if eyes.detector is not None:
+        most = {c: SUBJECTS_AT_MOST[w] for c, w in eyes.words.items() if w in SUBJECTS_AT_MOST}
+        return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)
+    tracks = read_tracks(options["tracks"])
+    if not len(tracks.times):
+        raise UserError(options["tracks"], "no frame", "tracks with at least one frame")
+    with VideoReader(path) as reader:
+        next(iter(reader.frames_at([0.0])), None)
+        facts = reader.facts()
+    if (facts.width, facts.height) != tracks.image_size:
+        raise UserError(
+            f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
+        )
+    return tracks, facts
+
+
+def draw(path: str, prediction: Prediction, out: Path) -> None:
+    """Write the video again with boxes, named relations and the action drawn in; constant memory.
+
+    Raises:
+        UserError: When the video cannot be read or the file not be written.
+    """
+    from whyact.video.draw import write_overlay
+
+    with VideoReader(path, limit=LIMIT) as reader:
+        rate = min(reader.fps or RATE, FASTEST)
+        moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
+        frames = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
+        write_overlay(out, frames, prediction, rate)
+
+
+def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], *, progress: bool) -> list[Prediction]:
+    """Answer video files, one after the other.
+
+    Raises:
+        UserError: For a bad option, or a single bad video.
+        SomeFailed: When some of several videos cannot be read.
+    """
+    for name in ("tracks", "save-tracks", "draw"):
+        if name in options and len(inputs) > 1:
+            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    eyes = open_eyes(run, options)
+
+    def answer(path: str) -> list[Prediction]:
+        with _bar(path, progress) as tell:
+            prediction = watch(run, path, eyes, options, tell)
+            if "draw" in options:
+                draw(path, prediction, Path(options["draw"]))
+        return [prediction]
+
+    return for_each(inputs, answer)
+
+
+@contextmanager
+def _bar(path: str, wanted: bool) -> Iterator[Told | None]:
+    """Show how much of a video is done on stderr, where that is a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Path(path).name, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
+def _seconds(options: Mapping[str, str], name: str) -> float:
+    if name not in options:
+        return 0.0
+    try:
+        value = float(options[name])
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise UserError(f"--{name}", options[name], "seconds, above 0")
+    return value

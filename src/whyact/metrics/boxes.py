@@ -1,0 +1,97 @@
+"""Boxes: overlap, and average precision of detections at an overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+Found = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes (N,4), scores (N,), classes (N,) of a frame
+Truth = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes (M,4), classes (M,), which count (M,)
+
+
+def iou(a: ArrayLike, b: ArrayLike) -> Array:
+    """Return intersection over union (N,M) of boxes (N,4) and (M,4), xyxy; 0 where both are empty."""
+    one, two = (np.asarray(x, dtype=np.float64).reshape(-1, 4) for x in (a, b))
+    side = np.minimum(one[:, None, 2:], two[None, :, 2:]) - np.maximum(one[:, None, :2], two[None, :, :2])
+    shared = np.clip(side, 0, None).prod(axis=-1)
+    union = area(one)[:, None] + area(two)[None] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def area(boxes: ArrayLike) -> Array:
+    """Return the area (N,) of boxes (N,4), 0 for those turned inside out."""
+    box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return np.clip(box[:, 2:] - box[:, :2], 0, None).prod(axis=-1)
+
+
+@dataclass(frozen=True)
+class BoxAP:
+    """Average precision of each class (C,), NaN for a class without a box, and the mean of the others."""
+
+    per_class: Array
+    mean: float
+
+
+def box_average_precision(found: Sequence[Found], truth: Sequence[Truth], *, classes: int, iou: float = 0.5) -> BoxAP:
+    """Compute the average precision of boxes, class by class, over all frames.
+
+    In the order of falling score a box is right when the box of the truth that it overlaps most, of those of its
+    class and frame that are still free, is overlapped by at least ``iou``. AP is the area under the precision,
+    made to fall, over recall (all points). A found box on one of the truth that does not count is left out.
+
+    Args:
+        found: Of each frame, boxes (N,4), scores (N,), classes (N,).
+        truth: Of each frame, boxes (M,4), classes (M,), which count (M,).
+        classes: How many classes.
+        iou: Least overlap.
+
+    Raises:
+        ValueError: When there are not equally many frames.
+    """
+    if len(found) != len(truth):
+        raise ValueError(f"boxes of {len(found)} frames, truth of {len(truth)}")
+    ap = np.array([_class_ap(found, truth, number, iou) for number in range(classes)])
+    there = ap[~np.isnan(ap)]
+    return BoxAP(ap, float(there.mean()) if len(there) else float("nan"))
+
+
+def _class_ap(found: Sequence[Found], truth: Sequence[Truth], number: int, least: float) -> float:
+    scores: list[float] = []
+    right: list[bool] = []
+    total = 0
+    for one, two in zip(found, truth, strict=True):
+        mine = np.asarray(one[2]) == number
+        there = np.asarray(two[1]) == number
+        counts = np.asarray(two[2], dtype=bool)[there]
+        total += int(counts.sum())
+        rank = np.argsort(-np.asarray(one[1], dtype=np.float64)[mine], kind="stable")
+        overlap = iou(np.asarray(one[0])[mine], np.asarray(two[0])[there])[rank]
+        for score, verdict in zip(np.asarray(one[1])[mine][rank], _verdicts(overlap, counts, least), strict=True):
+            if verdict is not None:
+                scores.append(float(score))
+                right.append(verdict)
+    if total == 0:
+        return float("nan")
+    hits = np.array(right, dtype=bool)[np.argsort(-np.array(scores), kind="stable")]
+    precision = np.cumsum(hits) / np.arange(1, len(hits) + 1)
+    falling = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(falling[hits].sum() / total)
+
+
+def _verdicts(overlap: Array, counts: NDArray[np.bool_], least: float) -> list[bool | None]:
+    """Judge the boxes of one class and frame, best first: right, wrong, or None for left out."""
+    free = counts.copy()
+    out: list[bool | None] = []
+    for row in overlap:
+        mine = np.where(free, row, -1.0)
+        best = int(mine.argmax()) if len(mine) else -1
+        if best >= 0 and mine[best] >= least:
+            free[best] = False
+            out.append(True)
+        else:
+            out.append(None if (row[~counts] >= least).any() else False)
+    return out

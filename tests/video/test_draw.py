@@ -1,0 +1,164 @@
+"""Drawing: kept pairs in colour, dropped ones grey, boxes moving between sampled frames, the action on top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from whyact.prediction import Box, Evidence, LabelScore, Prediction, Provenance, Segment, Track, TrackPoint, VideoFacts
+from whyact.video.draw import GREY, banner, draw_banner, draw_boxes, overlay, track_colour
+
+FRAME = np.full((120, 200, 3), 40, np.uint8)
+
+
+def point(time: float, x: float, *, kept: bool = True, label: str = "holding", there: bool = True) -> TrackPoint:
+    box: Box = (x, 60, x + 30, 90) if there else (0, 0, 0, 0)
+    return TrackPoint(
+        time=time,
+        frame=int(time * 30) + 1,
+        label=label,
+        similarity=0.9,
+        margin=0.1,
+        keep_probability=0.9 if kept else 0.1,
+        kept=kept,
+        subject_box=(10, 60, 40, 100),
+        object_box=box,
+    )
+
+
+def answer(*tracks: Track, **more: object) -> Prediction:
+    return Prediction(
+        video=VideoFacts(path="x.mp4"),
+        labels=[LabelScore(label="pick", score=0.93)],
+        provenance=Provenance(method="laiar"),
+        tracks=list(tracks),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def track(*points: TrackPoint, object: str = "mug_1") -> Track:
+    return Track(slot=0, subject="hand_1", object=object, points=list(points))
+
+
+def drawn(prediction: Prediction, *times: float) -> list[np.ndarray]:
+    return list(overlay(((t, FRAME) for t in times), prediction))
+
+
+def columns(frame: np.ndarray, colour: tuple[int, int, int], rows: slice = slice(0, 120)) -> list[int]:
+    """Return the columns in which a colour stands somewhere in these rows."""
+    return np.flatnonzero((frame[rows] == colour).all(axis=-1).any(axis=0)).tolist()
+
+
+def test_boxes_have_their_colours_and_the_frame_itself_is_untouched() -> None:
+    before = FRAME.copy()
+    out = draw_boxes(FRAME, [(20, 20, 60, 70)], [""], [(255, 0, 0)], [1])
+    assert_array_equal(FRAME, before)
+    assert out.shape == FRAME.shape
+    red = (out == (255, 0, 0)).all(axis=-1)
+    assert_array_equal(np.flatnonzero(red.any(axis=0))[[0, -1]], [20, 60])
+    assert_array_equal(np.flatnonzero(red.any(axis=1))[[0, -1]], [20, 70])
+    assert not red[30:60, 30:50].any()
+
+
+def test_a_caption_stands_on_its_colour_inside_the_picture() -> None:
+    for box in [(20, 40, 60, 70), (180, 0, 199, 119), (-20, -20, 20, 10), (0, 100, 20, 119)]:
+        without = draw_boxes(FRAME, [box], [""], [(0, 255, 0)])
+        with_text = draw_boxes(FRAME, [box], ["mug 1"], [(0, 255, 0)])
+        green = (with_text == (0, 255, 0)).all(axis=-1).sum()
+        assert green > (without == (0, 255, 0)).all(axis=-1).sum() + 100
+
+
+def test_captions_of_boxes_beside_each_other_do_not_cover_each_other() -> None:
+    box = (40, 40, 80, 70)
+    both = draw_boxes(FRAME, [box, box], ["mug", "mug"], [(0, 255, 0), (255, 0, 255)])
+    for colour in ((0, 255, 0), (255, 0, 255)):
+        assert (both == colour).all(axis=-1).sum() > 150
+
+
+def test_lists_of_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="1 boxes, 2 captions"):
+        draw_boxes(FRAME, [(1, 1, 5, 5)], ["a", "b"], [GREY])
+
+
+def test_what_was_kept_is_coloured_and_what_was_dropped_grey_and_unnamed() -> None:
+    prediction = answer(track(point(1.0, 100)), track(point(1.0, 160, kept=False, label="apart"), object="pear_1"))
+    (frame,) = drawn(prediction, 1.0)
+    hand, mug, pear = (track_colour(i) for i in range(3))
+    assert columns(frame, hand, slice(75, 120))
+    assert columns(frame, mug, slice(75, 120))
+    assert not columns(frame, pear)
+    assert min(columns(frame, GREY, slice(75, 120))) >= 159
+    caption_rows = (frame == mug).all(axis=-1).any(axis=1)
+    assert caption_rows[:58].sum() > 10  # the caption stands above the box
+
+
+def test_between_two_sampled_frames_a_box_moves_in_a_straight_line() -> None:
+    prediction = answer(track(point(1.0, 100), point(1.5, 150)))
+    mug = track_colour(1)
+    lefts = [min(columns(frame, mug, slice(62, 89))) for frame in drawn(prediction, 1.0, 1.1, 1.25, 1.5)]
+    assert_array_equal(lefts, [100, 110, 125, 150])
+
+
+def test_a_label_is_that_of_the_nearer_frame() -> None:
+    prediction = answer(track(point(1.0, 100, kept=False), point(2.0, 100, kept=True)))
+    early, late = drawn(prediction, 1.4, 1.6)
+    assert not columns(early, track_colour(1))
+    assert columns(late, track_colour(1))
+
+
+def test_nothing_is_drawn_far_from_any_sampled_frame_or_where_there_is_no_box() -> None:
+    plain, far = drawn(answer(), 0.0)[0], drawn(answer(track(point(1.0, 100))), 9.0)[0]
+    assert_array_equal(plain, far)
+    hidden = drawn(answer(track(point(1.0, 100, there=False))), 1.0)[0]
+    assert columns(hidden, track_colour(0), slice(75, 120))  # the hand
+    assert not columns(hidden, track_colour(1))
+
+
+def test_the_banner_says_the_action_of_the_moment_and_what_changes() -> None:
+    evidence = Evidence(kind="transition", text="hand 1 takes mug 1", start=1.0, end=2.0, contribution=0.5)
+    prediction = answer(
+        segments=[
+            Segment(start=0, end=3, label="pick", score=0.9),
+            Segment(start=3, end=6, label="place", score=0.8),
+        ],
+        evidence=[evidence],
+    )
+    assert banner(prediction, 1.5) == ("pick  90%", "hand 1 takes mug 1")
+    assert banner(prediction, 2.0) == ("pick  90%", "")
+    assert banner(prediction, 3.0) == ("place  80%", "")
+    assert banner(answer(unsure=True), 1.0) == ("unsure: pick  93%", "")
+    with_banner = draw_banner(FRAME, "pick  90%", "because")
+    assert (with_banner[:8] != FRAME[:8]).any()
+    assert_array_equal(with_banner[100:], FRAME[100:])
+    assert_array_equal(draw_banner(FRAME, ""), FRAME)
+
+
+def test_a_banner_wider_than_the_picture_is_cut() -> None:
+    narrow = np.full((64, 40, 3), 200, np.uint8)
+    assert draw_banner(narrow, "a very long action name " * 5, "and why " * 20).shape == narrow.shape
+
+
+def test_a_thing_in_many_pairs_is_drawn_once_with_what_is_said_of_it() -> None:
+    @dataclass
+    class Pair:
+        subject: str
+        label: str
+
+    pairs = [Pair("hand_1", "holding"), Pair("head_1", "contacting")]
+    tracks = [
+        Track(slot=i, subject=p.subject, object="mug_1", points=[point(1.0, 100, label=p.label)])
+        for i, p in enumerate(pairs)
+    ]
+    one, two = drawn(answer(tracks[0]), 1.0)[0], drawn(answer(*tracks), 1.0)[0]
+    mug = track_colour(1)
+    heights = [int((frame == mug).all(axis=-1).any(axis=1)[:58].sum()) for frame in (one, two)]
+    assert heights[1] > heights[0] + 5  # one caption, a line more
+
+
+def test_colours_are_told_apart() -> None:
+    colours = [np.array(track_colour(i), float) for i in range(8)]
+    gaps = [np.abs(a - b).max() for i, a in enumerate(colours) for b in colours[:i]]
+    assert min(gaps) > 40
