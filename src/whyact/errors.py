@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
 
 class UserError(Exception):
     """Say what is wrong with an input, what was expected, and what to type next.
@@ -19,6 +24,36 @@ class UserError(Exception):
         found = "" if value is None else f": found {_short(value)}"
         step = f". Next: {next_step}" if next_step else ""
         super().__init__(f"{self.where}{found}; expected {expected}{step}")
+
+
+class SomeFailed(UserError):
+    """Some of several inputs were at fault: ``done`` holds what the others gave, ``failed`` the errors."""
+
+    def __init__(self, done: list[Any], failed: list[UserError], inputs: int) -> None:
+        self.done, self.failed = done, failed
+        said = "; ".join(str(error) for error in failed)
+        super().__init__(f"{len(failed)} of {inputs} inputs", None, f"inputs that can be read: {said}")
+
+
+def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]:
+    """Return the answers about all inputs, one after the other; a bad one does not cost those of the others.
+
+    Raises:
+        UserError: When there is one input and it is at fault.
+        SomeFailed: When some of several are, after all the others were answered.
+    """
+    done: list[T] = []
+    failed: list[UserError] = []
+    for item in inputs:
+        try:
+            done += answer(item)
+        except UserError as error:
+            failed.append(error)
+    if failed and len(inputs) == 1:
+        raise failed[0]
+    if failed:
+        raise SomeFailed(done, failed, len(inputs))
+    return done
 
 
 def _short(value: object, limit: int = 120) -> str:

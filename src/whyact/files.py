@@ -11,6 +11,8 @@ import os
 import secrets
 from pathlib import Path
 
+SHIPPED = Path(__file__).parent / "shipped"  # the small models that travel with the package
+
 
 def write_atomic(path: Path, data: bytes | str) -> Path:
     """Write ``data`` to ``path`` through a temporary sibling, synced and renamed; return ``path``.

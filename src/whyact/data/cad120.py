@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -129,6 +130,23 @@ def read(
         for number, (train, test) in splits.items()
     }
     return RelationData("cad120", vocabulary, tuple(clips), folds)
+
+
+def annotated_videos(
+    root: Path,
+) -> tuple[list[tuple[ClipEntry, AnnotatedVideo, list[ClipEntry]]], Vocabulary, dict[int, tuple[set[str], set[str]]]]:
+    """Read whole videos in the order of their first clip: (first clip, tracks and labels, clips); words; folds."""
+    archive, prefix = _open(root, ANNOTATIONS)
+    words = _vocabulary(archive, prefix)
+    videos: dict[str, list[ClipEntry]] = {}
+    for entry in _entries(archive, prefix, words):
+        videos.setdefault(_member(entry), []).append(entry)
+    out = []
+    for member, clips in videos.items():
+        name = f"{prefix}{member}"
+        arrays = _VideoArrays(f"{archive.path}: {name}", archive.json(name, _Video), words)
+        out.append((clips[0], arrays.annotated, clips))
+    return out, words, _splits(archive, prefix)
 
 
 def _no_clip(only: str, entries: Sequence[ClipEntry]) -> list[ClipEntry]:
@@ -279,23 +297,25 @@ class _VideoArrays:
                 f"last frame {entry.end}",
                 f"at most {self.length}, the video's length",
             )
+        target = self.vocabulary.actions.index(entry.action)
+        span = slice(entry.start - 1, entry.end)
+        clip = self.annotated.clip(entry.id, span, max_pairs, target=target, group=entry.subject)
+        return clip if scores is None else replace(clip, appearance=scores.stack(clip.slots, len(clip.times)))
+
+    @cached_property
+    def annotated(self) -> AnnotatedVideo:
+        """Return tracks and labels of the whole video."""
         index = {name: i for i, name in enumerate(self.vocabulary.objects)}
-        labels = {
-            pair: np.eye(len(self.vocabulary.relations) + 1, dtype=bool)[x, :-1] for pair, x in self.labels.items()
-        }
-        video = AnnotatedVideo(
+        one_hot = np.eye(len(self.vocabulary.relations) + 1, dtype=bool)[:, :-1]  # the last row, -1, has none
+        return AnnotatedVideo(
             boxes=self.boxes,
             kind={track: index[self.class_name(track)] for track in self.boxes},
-            labels=labels,
+            labels={pair: one_hot[label] for pair, label in self.labels.items()},
             frames=np.arange(1, self.length + 1, dtype=np.int64),
             rate=FPS,
             image_size=IMAGE_SIZE,
             relations=len(self.vocabulary.relations),
         )
-        target = self.vocabulary.actions.index(entry.action)
-        span = slice(entry.start - 1, entry.end)
-        clip = video.clip(entry.id, span, max_pairs, target=target, group=entry.subject)
-        return clip if scores is None else replace(clip, appearance=scores.stack(clip.slots, len(clip.times)))
 
 
 class _Scores:

@@ -14,8 +14,8 @@ from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detector
 from whyact.errors import UserError
 from whyact.features.roi import BOX_SIDE, Maps, pool
+from whyact.files import SHIPPED
 
-SHIPPED = Path(__file__).parents[1] / "shipped"
 SHIPPED_NAME = "shipped"
 OWN = "detector"  # the folder of a run's own detector within the run
 
@@ -44,7 +44,7 @@ class DetectorEncoder:
 
 def shipped_detector() -> SmallDetector:
     """Open the detector that travels with the package."""
-    return load_detector(SHIPPED / OWN)
+    return load_detector(SHIPPED / "laiar" / OWN)
 
 
 def own_detector(run: Path) -> SmallDetector | None:

@@ -24,7 +24,15 @@ from whyact.homeworld.scenes import SCENES, Scene, draw_scene, through_camera
 from whyact.homeworld.scripts import ACTIVITIES
 from whyact.homeworld.states import FPS, WorldVideo
 from whyact.homeworld.vocabulary import VOCABULARY
-from whyact.homeworld.write import Folds, Recording, check_at_least, draw_world, whole_folder, write_annotations
+from whyact.homeworld.write import (
+    Folds,
+    Recording,
+    check_at_least,
+    draw_fresh,
+    draw_world,
+    whole_folder,
+    write_annotations,
+)
 from whyact.video.write import write_video
 
 FOLDS = 5
@@ -208,3 +216,22 @@ def _scene_folds(people: list[str]) -> Folds:
         ([p for p in people if "-train-" in p and of[p] != f], [p for p in people if "-test-" in p and of[p] == f])
         for f in range(1, FOLDS + 1)
     ]
+
+
+def film_fresh(path: Path, *, seed: int, action: str | None = None, size: tuple[int, int] = (640, 480)) -> Scene:
+    """Film :func:`~whyact.homeworld.write.draw_fresh`'s video in a scene of the seed's choice; return the scene.
+
+    Args:
+        path: The video file.
+        seed: The same seed gives the same film.
+        action: What happens in it; anything but null by default.
+        size: (width, height) of the pictures.
+
+    Raises:
+        UserError: On a negative seed or an action that the world does not have.
+    """
+    recording = draw_fresh(seed=seed, action=action)
+    scene = draw_scene(SCENES[int(np.random.default_rng((seed, _CASTING)).integers(len(SCENES)))], seed)
+    video = through_camera(recording.video, scene)
+    write_video(Path(path), (render(video[t], scene, size) for t in range(len(video))), FPS)
+    return scene

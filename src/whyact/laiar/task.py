@@ -12,7 +12,8 @@ import numpy as np
 
 from whyact.data.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.errors import UserError
+from whyact.errors import UserError, for_each
+from whyact.files import SHIPPED
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config
@@ -25,6 +26,7 @@ from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
+from whyact.laiar.watch import OPTIONS, predict_videos
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
@@ -33,7 +35,6 @@ from whyact.training.fit import numerics
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
 
-OPTIONS: dict[str, str] = {}
 SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
@@ -183,27 +184,28 @@ def evaluate(
 
 @numerics()
 def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
-    """Answer annotated clips by name.
+    """Answer video files, or annotated clips by name.
 
     Args:
-        inputs: Clip names, ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the model of the demo, which this installation trains in ``whyact demo``.
-        options: ``data`` and ``root``.
+        inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
+        run: A run folder; ``None`` for the model that travels with the package.
+        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        progress: Show a bar for each video.
 
     Raises:
-        UserError: For an unknown clip, a missing model or bad data.
+        UserError: For an unknown clip, a bad video, a missing model or bad data.
     """
-    if run is None:
-        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
-    loaded = load_run(run)
+    loaded = load_run(run or SHIPPED / "laiar")
     data = options.get("data") or str((loaded.card or {}).get("data"))
+    if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
+        return predict_videos(loaded, inputs, options, progress=progress)
     root = Path(options["root"]) if "root" in options else None
-    out = []
-    for name in inputs:
+
+    def answer(name: str) -> list[Prediction]:
         found = _read(loaded, data, root, only=name)
-        for answer in answer_clips(loaded, found.clips):
-            out.append(explain(loaded, answer, source=name, data=data))
-    return out
+        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, found.clips)]
+
+    return for_each(inputs, answer)
 
 
 def _scores(run: Run, answers: list[Answer]) -> dict[str, Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from whyact.detect.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
 from whyact.detect.link import LinkSettings
 from whyact.detect.tracks import Tracks
 from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
-from whyact.errors import UserError
+from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
-from whyact.laiar.pixels import find_tracks
+from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video
 from whyact.prediction import Prediction, VideoFacts
@@ -30,6 +34,7 @@ OPTIONS = {
     "stride": "seconds from one window's start to the next (default: half a window)",
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
+FASTEST = 30.0  # frames a second of a drawn video
 SUBJECTS_AT_MOST = {"hand": 2, "head": 1, "person": 1}  # homeworld and the published sets show one person
 
 
@@ -49,7 +54,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import open_detector, own_detector
+    from whyact.detect.open import DetectorEncoder, open_detector, own_detector
 
     own = own_detector(Path(run.path))
     if run.config.model.roi[0] and own is None:
@@ -84,7 +89,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     return Eyes(detector, words, encoder, notes)
 
 
-def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any = None) -> Prediction:
+def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None) -> Prediction:
     """Answer one video file.
 
     Raises:
@@ -123,6 +128,57 @@ def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: An
             f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
         )
     return tracks, facts
+
+
+def draw(path: str, prediction: Prediction, out: Path) -> None:
+    """Write the video again with boxes, named relations and the action drawn in; constant memory.
+
+    Raises:
+        UserError: When the video cannot be read or the file not be written.
+    """
+    from whyact.video.draw import write_overlay
+
+    with VideoReader(path, limit=LIMIT) as reader:
+        rate = min(reader.fps or RATE, FASTEST)
+        moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
+        frames = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
+        write_overlay(out, frames, prediction, rate)
+
+
+def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], *, progress: bool) -> list[Prediction]:
+    """Answer video files, one after the other.
+
+    Raises:
+        UserError: For a bad option, or a single bad video.
+        SomeFailed: When some of several videos cannot be read.
+    """
+    for name in ("tracks", "save-tracks", "draw"):
+        if name in options and len(inputs) > 1:
+            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    eyes = open_eyes(run, options)
+
+    def answer(path: str) -> list[Prediction]:
+        with _bar(path, progress) as tell:
+            prediction = watch(run, path, eyes, options, tell)
+            if "draw" in options:
+                draw(path, prediction, Path(options["draw"]))
+        return [prediction]
+
+    return for_each(inputs, answer)
+
+
+@contextmanager
+def _bar(path: str, wanted: bool) -> Iterator[Told | None]:
+    """Show how much of a video is done on stderr, where that is a terminal."""
+    if not (wanted and sys.stderr.isatty()):
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(Path(path).name, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def _seconds(options: Mapping[str, str], name: str) -> float:

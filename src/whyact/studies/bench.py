@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from whyact.studies import results
-from whyact.verbs.lazy import load
 
 Work = Callable[[], object]
 
@@ -114,7 +114,8 @@ def _seconds(work: Work) -> float:
 
 def _later(target: str) -> Callable[[int], list[results.Row]]:
     """Return a benchmark ``module:function`` that is imported when it runs."""
-    return lambda repeats: load(target)(repeats)
+    module, _, name = target.partition(":")
+    return lambda repeats: getattr(import_module(module), name)(repeats)
 
 
 BENCHES: dict[str, Callable[[int], list[results.Row]]] = {

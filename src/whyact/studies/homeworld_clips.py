@@ -46,11 +46,13 @@ class World:
     test: list[RelationClip]
 
 
-def film_clips(seed: int, fold: int, part: str) -> Iterator[tuple[RelationClip, NDArray[np.uint8], str]]:
+def film_clips(
+    seed: int, fold: int, part: str, rho: float = RHO
+) -> Iterator[tuple[RelationClip, NDArray[np.uint8], str]]:
     """Yield (annotated clip, its frames (T,H,W,3), scene) of one part of a world.
 
     Every clip is a film of its own. Training scenes are those outside the fold and go with the action by chance
-    ``RHO``; test scenes are the fold's, and say nothing about the action.
+    ``rho``; test scenes are the fold's, and say nothing about the action.
     """
     train = part == "train"
     world = draw_world(seed=seed if train else TEST_WORLDS + seed, videos_per_subject=7 if train else TEST_VIDEOS)
@@ -59,7 +61,7 @@ def film_clips(seed: int, fold: int, part: str) -> Iterator[tuple[RelationClip, 
     for recording in world:
         for k, clip in enumerate(recording.clips):
             label = VOCABULARY.actions.index(clip.action)
-            while (fold_of(index := cast_scene(random, label, rho=RHO, part=part)) == fold) is train:
+            while (fold_of(index := cast_scene(random, label, rho=rho, part=part)) == fold) is train:
                 pass
             scene = draw_scene(SCENES[index], seed)
             seen = through_camera(recording.video.cut(clip.start, clip.stop), scene)
@@ -74,7 +76,7 @@ def film_clips(seed: int, fold: int, part: str) -> Iterator[tuple[RelationClip, 
 
 
 def prepare(
-    folder: Path, *, seed: int, fold: int, detector: Detector, encoder: RoiEncoder, boxes: str
+    folder: Path, *, seed: int, fold: int, detector: Detector, encoder: RoiEncoder, boxes: str, rho: float = RHO
 ) -> tuple[Path, Path]:
     """Film a world and write its clips once; return the files of the training and the test part.
 
@@ -85,14 +87,15 @@ def prepare(
         detector: What finds boxes.
         encoder: What looks into them.
         boxes: ``oracle`` or ``detected``.
+        rho: How strongly training scenes go with the action.
     """
     paths = []
     for part in ("train", "test"):
-        key = sha256(f"{seed} {fold} {part} {boxes} {FRAMES} {RHO} {detector.name} {encoder.name}".encode())[:16]
+        key = sha256(f"{seed} {fold} {part} {boxes} {FRAMES} {rho} {detector.name} {encoder.name}".encode())[:16]
         path = folder / f"world-{seed}-{part}-{boxes}-{key}.safetensors"
         if not path.exists():
             made = []
-            for clip, frames, scene in film_clips(seed, fold, part):
+            for clip, frames, scene in film_clips(seed, fold, part, rho):
                 if boxes == "detected":
                     clip = _detected(clip, frames, detector, labelled_only=part == "train")
                 if clip.slots:

@@ -15,18 +15,19 @@ _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check c
 
 
 def run(argv: list[str]) -> int:
-    """Check the data set that ``argv`` names; print what was found.
-
-    ``make`` goes to :mod:`whyact.verbs.data_make`, ``convert`` to :mod:`whyact.verbs.data_convert`.
-    """
-    if argv[:1] == ["convert"]:
-        from whyact.verbs.data_convert import run as convert
-
-        return convert(argv[1:])
+    """Check the data set that ``argv`` names; print what was found. Other actions have modules of their own."""
     if argv[:1] == ["make"]:
         from whyact.verbs.data_make import run as make
 
         return make(argv[1:])
+    if argv[:1] == ["prepare"]:
+        from whyact.verbs.data_prepare import run as prepare
+
+        return prepare(argv[1:])
+    if argv[:1] == ["convert"]:
+        from whyact.verbs.data_convert import run as convert
+
+        return convert(argv[1:])
     parser = Parser("data", "Check a data set: every file is read as training reads it.", _EXAMPLES, "what was found")
     parser.add_argument("action", metavar="check", choices=["check"], help="what to do")
     parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
@@ -40,7 +41,43 @@ def run(argv: list[str]) -> int:
         print_json(found)
     else:
         print_numbers(found)
-    return 0
+    return 0 if found.get("usable", True) else 1
+
+
+def _own(root: Path) -> dict[str, Any]:
+    """Summarise a folder of one's own videos and its JSON."""
+    from whyact.data import own
+
+    found = own.read(root, slots=10**6)
+    actions = Counter(
+        a for clip in found.clips for a in clip.targets or ((clip.target,) if clip.target is not None else ())
+    )
+    videos = [video.file for video in own.read_file(root / own.FILE).videos if video.file]
+    return {
+        "data": found.name,
+        **found.facts,
+        "video_files_missing": sum(not own.video_path("videos", root, file).is_file() for file in videos),
+        "clips": len(found.clips),
+        "clips_without_token": sum(not clip.valid.any() for clip in found.clips),
+        "objects": len(found.vocabulary.objects),
+        "relations": len(found.vocabulary.relations),
+        "actions": {name: actions[i] for i, name in enumerate(found.vocabulary.actions)},
+        "folds": {str(n): {"train": len(train), "test": len(test)} for n, (train, test) in found.folds.items()},
+    }
+
+
+def _action_genome(root: Path) -> dict[str, Any]:
+    """List what is missing, short or broken in a copy of Action Genome."""
+    from whyact.data.action_genome_check import check_action_genome
+
+    return check_action_genome(root)
+
+
+def _charades(root: Path) -> dict[str, Any]:
+    """Read the official Charades lists."""
+    from whyact.data.action_genome_check import check_charades
+
+    return check_charades(root)
 
 
 def _relation_clips(root: Path) -> dict[str, Any]:
@@ -123,6 +160,9 @@ def _folder(root: Path) -> dict[str, Any]:
 
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "cad120": _relation_clips,
+    "charades": _charades,
+    "action-genome": _action_genome,
+    "own": _own,
     "thumos14": _thumos14,
     "activitynet-1.2": _activitynet("1.2"),
     "activitynet-1.3": _activitynet("1.3"),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from glob import glob
 from pathlib import Path
 from typing import Any
 
+from whyact.errors import SomeFailed, UserError
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import DEMO_METHOD, load_method
@@ -13,8 +16,10 @@ from whyact.verbs.parser import Parser, existing_folder, writable_file
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
+VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"))
 
 
 def run(argv: list[str]) -> int:
@@ -33,12 +38,17 @@ def run(argv: list[str]) -> int:
     options = {name: value for name, value in options.items() if value is not None}
     if root is not None:
         options["root"] = str(root)
-    predictions: list[Prediction] = task.predict(args.inputs, model, options=options, progress=not args.json)
-
+    inputs = args.inputs if "data" in options else expand(args.inputs)
+    failed: list[UserError] = []
+    try:
+        predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
+    except SomeFailed as some:
+        predictions, failed = some.done, some.failed
     if report is not None:
         from whyact.report import write_report
+        from whyact.verbs.stills import stills
 
-        write_report(predictions, report)
+        write_report(predictions, report, stills(predictions))
     if args.json:
         print(to_json(predictions), flush=True)
     else:
@@ -46,7 +56,31 @@ def run(argv: list[str]) -> int:
             print(said(prediction), flush=True)
         if report is not None:
             print(f"report: {report}")
-    return 0
+    for error in failed:
+        print(f"whyact: {error}", file=sys.stderr, flush=True)
+    return 2 if failed else 0
+
+
+def expand(inputs: list[str]) -> list[str]:
+    """Return the inputs with the videos of a folder, and what a pattern matches, in place of folder and pattern.
+
+    Raises:
+        UserError: When a folder holds no video or a pattern matches nothing.
+    """
+    out: list[str] = []
+    for name in inputs:
+        path = Path(name)
+        if path.is_dir():
+            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            what = "a folder with videos"
+        elif any(mark in name for mark in "*?[") and not path.exists():
+            found, what = sorted(glob(name, recursive=True)), "a pattern that matches files"
+        else:
+            found, what = [name], ""
+        if not found:
+            raise UserError("INPUT", name, what)
+        out += [f for f in found if f not in out]
+    return out
 
 
 def said(prediction: Prediction) -> str:
@@ -71,7 +105,9 @@ def _parser(own: dict[str, str]) -> Parser:
         _EXAMPLES,
         "a list of predictions",
     )
-    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="a video file, or a clip's name with --data")
+    parser.add_argument(
+        "inputs", metavar="INPUT", nargs="+", help="a video, a folder or a pattern; with --data a clip's name"
+    )
     parser.add_argument("--model", metavar="RUN", type=Path, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")

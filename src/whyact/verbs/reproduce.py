@@ -11,6 +11,7 @@ from whyact.verbs.parser import Parser, existing_folder, whole_number
 STUDIES: dict[str, str] = {
     "laiar-cad120": "whyact.studies.laiar_cad120:run",
     "laiar-homeworld": "whyact.studies.laiar_homeworld:run",
+    "shipped-model": "whyact.studies.shipped_model:run",
     "pvlr": "whyact.studies.pvlr:run",
     "locate-gat": "whyact.studies.locate_gat:run",
 }

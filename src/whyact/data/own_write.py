@@ -1,0 +1,92 @@
+"""Write data in the format of :mod:`whyact.data.own`: from the CAD-120 layout, or from any description of videos."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.data import cad120
+from whyact.data.own import FILE, Allowed, Fold, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
+from whyact.data.types import Vocabulary
+from whyact.errors import UserError
+from whyact.files import write_atomic
+
+
+def write_own(root: Path, file: OwnFile) -> Path:
+    """Write the JSON under ``root`` and return its path.
+
+    Raises:
+        UserError: Where there is one already.
+    """
+    path = root / FILE
+    if path.exists():
+        raise UserError(path, None, "a folder without one", "choose another folder")
+    return write_atomic(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
+
+
+def from_cad120(root: Path) -> OwnFile:
+    """Describe a data set in the CAD-120 layout: the same clips, names, folds and slots.
+
+    Raises:
+        UserError: For damaged data, or a video whose clips are not listed one after the other.
+    """
+    videos, words, folds = cad120.annotated_videos(root)
+    out = []
+    for entry, annotated, clips in videos:
+        tracks = [
+            OwnTrack(name, words.objects[annotated.kind[name]], [_box(row) for row in boxes])
+            for name, boxes in annotated.boxes.items()
+        ]
+        relations = [
+            OwnRelation(pair, words.relations[r], start, end)
+            for pair, labels in annotated.labels.items()
+            for r in range(len(words.relations))
+            for start, end in _spans(labels[:, r], annotated.frames)
+        ]
+        out.append(
+            OwnVideo(
+                id=f"{entry.subject}/{entry.activity}/{entry.video}",
+                fps=annotated.rate,
+                image_size=annotated.image_size,
+                frames=annotated.frames.tolist(),
+                tracks=tracks,
+                relations=relations,
+                actions=[OwnAction(clip.action, clip.start, clip.end) for clip in clips],
+                group=entry.subject,
+            )
+        )
+    return described(words, out, [Fold(sorted(train), sorted(test)) for train, test in folds.values()])
+
+
+def described(words: Vocabulary, videos: list[OwnVideo], folds: list[Fold]) -> OwnFile:
+    """Return a file with these words; the videos' actions and relations must be among them."""
+    return OwnFile(
+        format="whyact-own",
+        version=1,
+        objects=list(words.objects),
+        relations=list(words.relations),
+        actions=list(words.actions),
+        allowed=[Allowed(a, b, list(names)) for (a, b), names in words.allowed.items()],
+        rules=[OwnRule(r.action, r.before, r.after, list(r.objects), r.subject) for r in words.rules],
+        videos=videos,
+        folds=folds,
+    )
+
+
+def _box(row: NDArray[np.float32]) -> tuple[float, float, float, float] | None:
+    x1, y1, x2, y2 = (float(x) for x in row)
+    return (x1, y1, x2, y2) if x2 > x1 else None
+
+
+def _spans(true: NDArray[np.bool_], frames: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Return the runs of true as first and last frame number."""
+    out = []
+    for value, run in groupby(range(len(true)), key=lambda i: bool(true[i])):
+        if value:
+            members = list(run)
+            out.append((int(frames[members[0]]), int(frames[members[-1]])))
+    return out
