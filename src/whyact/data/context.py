@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whyact.data.feature_files import read_features, read_snippet_seconds
+from whyact.data.feature_files import read_features, read_recipe
 from whyact.data.pickles import load_array
 from whyact.data.types import Float, RelationClip
 from whyact.errors import UserError
@@ -27,7 +27,7 @@ def with_context(clips: Sequence[RelationClip], root: Path | str) -> list[Relati
         UserError: When files are missing (all are listed), broken, or of different widths.
     """
     root = Path(root)
-    snippet = read_snippet_seconds(root / "features.json")
+    snippet = read_recipe(root / "features.json").snippet_seconds
     files = [_file(root, clip) for clip in clips]
     if absent := sorted({clip.id for clip, path in zip(clips, files, strict=True) if path is None}):
         more = f" and {len(absent) - _NAMED} more" if len(absent) > _NAMED else ""
