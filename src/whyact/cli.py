@@ -14,6 +14,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("whyact.verbs.predict:run", "say which action a video shows, and why"),
     "train": ("whyact.verbs.train:run", "train a method on a data set"),
     "eval": ("whyact.verbs.eval:run", "measure a trained model"),
+    "extract": ("whyact.verbs.extract:run", "turn videos into snippet features to train on"),
     "data": ("whyact.verbs.data:run", "check a data set before training on it"),
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),

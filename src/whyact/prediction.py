@@ -97,6 +97,15 @@ class Curve(_Record):
     upper: list[float] | None = None
 
 
+class Table(_Record):
+    """Rows of text and numbers that a method shows beside its answer; ``text`` says what they mean."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | int | float]]
+    text: str = ""
+
+
 class Evidence(_Record):
     """One checkable reason for the answer.
 
@@ -122,7 +131,11 @@ class Evidence(_Record):
 
 
 class Provenance(_Record):
-    """Where the answer comes from, so that somebody else can get the same one."""
+    """Where the answer comes from, so that somebody else can get the same one.
+
+    ``prompt`` is the sentence around a label and ``prompts`` the whole sentence that stood for each label, where
+    labels were read as language.
+    """
 
     method: str
     checkpoint: str = ""
@@ -131,6 +144,7 @@ class Provenance(_Record):
     data: str = ""
     split_sha256: str = ""
     prompt: str = ""
+    prompts: dict[str, str] = {}
     sampler: str = ""
     seed: int | None = None
     versions: dict[str, str] = {}
@@ -150,6 +164,7 @@ class Prediction(_Record):
     evidence: list[Evidence] = []
     tracks: list[Track] = []
     curves: list[Curve] = []
+    tables: list[Table] = []
     id: str = ""
     target: str = ""
     unsure: bool = False

@@ -13,6 +13,7 @@ from whyact.data import zero_shot_sets
 from whyact.data.gym_zero_shot import splits as gym_splits
 from whyact.data.synthetic_zero_shot import SyntheticSpec, generate
 from whyact.data.types import FeatureSequence
+from whyact.data.video_folders import Reading
 from whyact.data.zero_shot import ClassSplit, ZeroShotData, at_rate, partition, seeded_split
 from whyact.errors import UserError
 
@@ -124,11 +125,15 @@ def test_seeded_splits_do_not_depend_on_the_order_given() -> None:
 
 def test_unknown_sets_and_folds_are_named() -> None:
     with pytest.raises(UserError, match="synthetic"):
-        zero_shot_sets.load("kinetics-9000", None, 1, "ViT-B-16", "random")
+        zero_shot_sets.load("kinetics-9000", None, 1)
     with pytest.raises(UserError, match="--root"):
-        zero_shot_sets.load("gym", None, 1, "ViT-B-16", "random")
+        zero_shot_sets.load("gym", None, 1)
     with pytest.raises(UserError, match="--fold"):
-        zero_shot_sets.load("synthetic", None, 0, "ViT-B-16", "random")
+        zero_shot_sets.load("synthetic", None, 0)
+    with pytest.raises(UserError, match="patch_side"):
+        zero_shot_sets.load("synthetic", None, 1, Reading(patches=7))
+    with pytest.raises(UserError, match="no word vectors"):
+        zero_shot_sets.load("synthetic", None, 1, Reading(names="words"))
 
 
 @pytest.mark.skipif(not (GYM / "gym21_i3d.npz").is_file(), reason="set WHYACT_DATA to the folder of gym-i3d/")

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from whyact.errors import UserError
-from whyact.features.towers import ClipTower, StandInTower, clip_tower, encode_ids, encode_texts
+from whyact.features.clip import ClipTower, load_clip
+from whyact.features.towers import StandInTower, encode_ids, encode_texts
 
 
 def test_reading_position_matters_and_later_tokens_do_not():
@@ -56,4 +57,4 @@ def test_clip_tower_equals_clip():
 def test_weights_that_are_not_there_are_named():
     pytest.importorskip("open_clip", reason="needs the extra clip")
     with pytest.raises(UserError, match="nowhere"):
-        clip_tower("RN50", "nowhere")
+        load_clip("RN50", "nowhere")

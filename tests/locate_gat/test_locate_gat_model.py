@@ -33,6 +33,19 @@ def test_published_parameter_counts() -> None:
     assert count(mlp) == 2_099_712
 
 
+def test_the_frozen_backbone_counts_apart() -> None:
+    """CLIP ViT-B/16 as open_clip builds it, without its weights."""
+    open_clip = pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+    with torch.device("meta"):
+        frozen = count(
+            open_clip.CLIP(
+                **{key: value for key, value in open_clip.get_model_config("ViT-B-16").items() if key != "custom_text"}
+            )
+        )
+    trained = count(LoCATe(PRESETS["default"], 512)) + count(GAT(PRESETS["default"]))
+    assert (trained, frozen, trained + frozen) == (5_859_207, 149_620_737, 155_479_944)
+
+
 def test_published_map_sizes_and_widths() -> None:
     lca = LCA((2, 16, 16), BRANCHES[512], False, 0.0)
     maps = torch.randn(1, 2, 16, 16)
@@ -207,6 +220,63 @@ def test_patch_variant_sees_image_neighbours() -> None:
     assert not torch.allclose(lca(patches), lca(shuffled), atol=1e-5)
 
 
+PATCHY = for_width(128, frames=8, mixer="patch-lca", patch_side=2)
+
+
+def test_patch_variant_equals_its_definition_and_reads_patches_of_its_own_frame() -> None:
+    torch.manual_seed(4)
+    model = LoCATe(PATCHY, 128 * 5).eval()
+    assert model.own_width == 128
+    frames = torch.randn(2, 8, 128 * 5)
+    x = frames[..., :128] + model.positions
+    y = model.norm1(x)
+    x = x + model.attention(y, y, y, need_weights=False)[0]
+    expected = torch.zeros(2, 8, 128)
+    for b in range(2):
+        for t in range(8):
+            tokens = F.layer_norm(frames[b, t, 128:].reshape(4, 128), (128,), model.norm2.weight, model.norm2.bias)
+            expected[b, t] = x[b, t] + model.mixer(tokens[None])[0]
+    torch.testing.assert_close(model(frames), expected.mean(1), atol=1e-5, rtol=1e-4)
+    swapped = frames.clone()
+    swapped[:, 3, 128:256], swapped[:, 3, 256:384] = frames[:, 3, 256:384], frames[:, 3, 128:256]
+    assert not torch.allclose(model(frames), model(swapped), atol=1e-6), "which patch is where must matter"
+
+
+def test_patch_variant_joins_widths_and_leaves_frames_out_with_their_patches() -> None:
+    model = LoCATe(PATCHY, 40 * 5).eval()
+    frames, valid = torch.randn(2, 8, 200), torch.ones(2, 8, dtype=torch.bool)
+    valid[:, 1] = False
+    other = frames.clone()
+    other[:, 1] += 10
+    assert model(frames).shape == (2, 128)
+    torch.testing.assert_close(model(frames, valid), model(other, valid), atol=1e-6, rtol=0)
+
+
+def test_lca_reads_any_number_of_frames_at_once_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    lca = LCA(SMALL.grid, SMALL.branches, True, 0.0)
+    x = torch.randn(3, 8, 128)
+    whole = lca(x)
+    monkeypatch.setattr("whyact.locate_gat.model.CPU_POSITIONS", 1)
+    torch.testing.assert_close(lca(x), whole, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ucf101", "hmdb51", "activitynet", "kinetics", "truze-ucf101", "truze-hmdb51"])
+def test_published_settings_are_presets(name: str) -> None:
+    epochs = {"hmdb51": 28, "truze-hmdb51": 28}.get(name, 16)
+    batch = 32 if name == "kinetics" else 11
+    for preset, rate, axis in ((name, 3e-4, "time"), (f"reference-{name}", 2e-7, "batch")):
+        found = PRESETS[preset]
+        assert (found.epochs, found.batch, found.learning_rate, found.attention) == (epochs, batch, rate, axis)
+    assert (PRESETS[f"reference-{name}"].eval_batch, PRESETS[f"reference-{name}"].class_order) == (22, "ascii")
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_every_preset_builds_a_model_that_runs(name: str) -> None:
+    config = PRESETS[name]
+    width = config.width * (1 + config.patch_side**2)
+    assert LoCATe(config, width)(torch.randn(1, config.frames, width)).shape == (1, config.width)
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -217,6 +287,8 @@ def test_patch_variant_sees_image_neighbours() -> None:
         ({"mix": 1.5}, "mix"),
         ({"epochs": 0}, "epochs"),
         ({"temperature": 0.0}, "temperature"),
+        ({"patch_side": 3}, "patch_side"),
+        ({"mixer": "patch-lca"}, "patch_side"),
     ],
 )
 def test_impossible_settings_are_named(changes: dict, named: str) -> None:

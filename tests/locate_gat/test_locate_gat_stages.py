@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,17 @@ import torch
 from torch.nn import functional as F
 
 from whyact.data.synthetic_zero_shot import SyntheticSpec, generate
+from whyact.data.zero_shot import ClassSplit, partition
+from whyact.errors import UserError
+from whyact.locate_gat import stages
 from whyact.locate_gat.baselines import conse, ridge
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.losses import prototypes
 from whyact.locate_gat.model import LocateGat, best_classes
 from whyact.locate_gat.stages import (
     ScoreParts,
+    Stage1,
+    Stage2,
     Tensors,
     fit_split,
     inner_split,
@@ -116,6 +122,71 @@ def test_rehearsals_split_the_seen_classes(world: tuple, rehearsals: int) -> Non
         assert set(one.train) | set(one.test) <= set(fitted.part.train)
     if rehearsals == 3:
         assert sorted(c for one in inner for c in one.unseen) == sorted(fitted.seen)
+
+
+def test_validation_classes_choose_and_unseen_ones_stay_out_of_sight(world: tuple) -> None:
+    data, split, _, _ = world
+    with_validation = ClassSplit("v", split.seen, split.unseen[2:], validation=split.unseen[:2])
+    open_config = replace(TINY, epochs=1, rehearsals=3)
+    part = partition(data, with_validation, 0.2, 0)
+    tensors = Tensors.of(data, 8)
+    (inner,) = inner_split(
+        tensors, data.index(split.seen), part.train, open_config, data.classes, validation=part.validation
+    )
+    assert sorted(inner.unseen) == sorted(data.index(with_validation.validation))
+    target = tensors.target.numpy()
+    assert set(target[inner.test]) == {*inner.unseen, *target[np.setdiff1d(part.train, inner.train)]}
+    assert not set(inner.train) & set(inner.test)
+    fitted, _ = fit_split(data, with_validation, open_config)
+    spoiled = replace(
+        data,
+        text=np.where(np.isin(np.arange(10), data.index(with_validation.unseen))[:, None], 7, data.text),
+        videos=tuple(
+            replace(v, features=v.features * 50) if v.target[0] in data.index(with_validation.unseen) else v
+            for v in data.videos
+        ),
+    )
+    again, _ = fit_split(spoiled, with_validation, open_config)
+    assert again.choice == fitted.choice
+    assert len(fitted.scores(tensors).classes) == 8, "validation classes are no candidates of the table"
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
+    world: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, split, _, _ = world
+    config = replace(TINY, epochs=3, gat_steps=8, rehearsals=1)
+    monkeypatch.setattr(stages, "STEPS_AN_EPOCH", 4)
+    whole, _ = fit_split(data, split, config)
+    folder = tmp_path / "state"
+    for stage, after in ((Stage1, 2), (Stage2, 14)):  # in the rehearsal; in the whole model's second stage
+        with monkeypatch.context() as patched:
+            stop_at(patched, stage, after)
+            with pytest.raises(RuntimeError, match="stopped"):
+                fit_split(data, split, config, resume_dir=folder)
+    with monkeypatch.context() as patched:
+        steps = stop_at(patched, Stage1, after=10**9)
+        resumed, _ = fit_split(data, split, config, resume_dir=folder)
+    assert steps == [], "nothing of the first stage is trained again"
+    assert resumed.choice == whole.choice
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    with pytest.raises(UserError, match="training"):
+        fit_split(data, split, replace(config, learning_rate=1e-3), resume_dir=folder)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, stage: type, after: int) -> list[int]:
+    done: list[int] = []
+    step = stage.training_step
+
+    def counted(self: object, batch: object) -> object:
+        done.append(1)
+        if len(done) > after:
+            raise RuntimeError("stopped")
+        return step(self, batch)
+
+    monkeypatch.setattr(stage, "training_step", counted)
+    return done
 
 
 @pytest.mark.parametrize("target", ["prototype", "classifier", "random"])

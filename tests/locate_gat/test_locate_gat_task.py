@@ -95,7 +95,7 @@ def test_bad_inputs_are_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="finite features"):
         task.predict([str(tmp_path / "empty.npy")], run)
     (tmp_path / "video.mp4").write_bytes(b"x")
-    with pytest.raises(UserError, match="not CLIP's"):
+    with pytest.raises(UserError, match="trained on features"):
         task.predict([str(tmp_path / "video.mp4")], run)
     with pytest.raises(UserError, match="--preset synthetic"):
         task.train("synthetic", None, tmp_path / "out", config=PRESETS["default"], progress=False)
@@ -139,8 +139,8 @@ def test_neighbours_are_known_classes_and_move_what_they_say(found: tuple) -> No
     known, model, answer = found
     near = why.neighbour_evidence(model, answer, tuple(known.seen), 5)
     assert near
-    assert {e.subject for e in near} <= set(known.seen)
-    node = known.seen.index(near[0].subject)
+    assert {e.label for e in near} <= set(known.seen)
+    node = known.seen.index(near[0].label)
     video = model.embed(answer.frames)
     without = why.probabilities(model, video, answer.candidates, without=node)[0, answer.best]
     assert near[0].contribution == pytest.approx(float(answer.probabilities[answer.best] - without), abs=1e-6)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyact.metrics import intervals
-from whyact.metrics.intervals import bootstrap_difference, bootstrap_mean, sign_count, spread
+from whyact.metrics.intervals import bootstrap_difference, bootstrap_mean, sign_count, spread, t_difference, t_mean
 
 values = st.lists(st.floats(-10, 10), min_size=1, max_size=20)
 
@@ -120,3 +120,19 @@ def test_bad_input_is_refused():
         bootstrap_mean([1.0], rng(), level=1.0)
     with pytest.raises(ValueError, match="resamples"):
         bootstrap_mean([1.0], rng(), resamples=0)
+
+
+def test_t_interval_is_the_textbook_one():
+    bound = t_mean([1, 2, 3, 4, 5])
+    half = 2.7764451 * math.sqrt(2.5) / math.sqrt(5)
+    assert (bound.mean, bound.low, bound.high) == pytest.approx((3, 3 - half, 3 + half))
+    assert t_difference([2, 3, 4], [1, 1, 1]).mean == pytest.approx(2)
+    for wrong in ({"values": [1.0]}, {"values": [1.0, 2.0], "level": 1.0}, {"values": [1.0, float("nan")]}):
+        with pytest.raises(ValueError, match="values"):
+            t_mean(**wrong)
+
+
+def test_t_interval_holds_the_mean_as_often_as_it_says():
+    draws = rng(3).normal(size=(400, 5))
+    held = np.mean([bound.low <= 0 <= bound.high for bound in map(t_mean, draws)])
+    assert 0.92 < held < 0.98

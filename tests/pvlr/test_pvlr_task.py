@@ -9,7 +9,7 @@ import torch
 from whyact.errors import UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
-from whyact.pvlr.evidence import remove
+from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.pvlr.sets import DATA, load_split
 from whyact.report.webvtt import to_webvtt
@@ -59,7 +59,7 @@ def test_a_contribution_is_what_removing_the_snippets_costs(run):
     scores = {label.label: label.score for label in prediction.labels}
     cfg = loaded.config.inference
     for evidence in prediction.evidence[:6]:
-        left = remove(video.features, round(evidence.start * video.rate), round(evidence.end * video.rate))
+        left = Removed(video.features, round(evidence.start * video.rate), round(evidence.end * video.rate))
         if not len(left):
             continue
         again = softmax(video_logits(suppressed(curves(loaded.model, left, loaded.text), cfg), cfg))

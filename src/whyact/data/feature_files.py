@@ -6,17 +6,20 @@ A folder looks like this; everything but ``features/`` may be missing::
     rgb/NAME.npy, flow/NAME.npy instead of features/: the two streams apart
     clip/NAME.npy        (T,D2) image features of an image-language model, a training target only
     labels.csv           name,labels[,subset]; several labels separated by ";"
-    features.json        {"snippet_seconds": 0.64}
+    annotations.json     instead of labels.csv: ActivityNet's JSON, with segments to evaluate on
+    features.json        how the features were made, see :class:`Recipe`
+    broken.csv           name,reason of videos that ``whyact extract`` could not read
 """
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,27 +32,55 @@ SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both be
 LAYOUTS = (("features",), ("rgb", "flow"))
 
 
+class Encoder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What made features: a name and weights of :mod:`whyact.features.kinetics`, and the weight file's SHA-256."""
+
+    name: str
+    weights: str
+    sha256: str = ""
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``features.json``: the length of a snippet (s), the channels of both streams, and what made them.
+
+    ``widths`` (first, 0) is one stream. By hand, ``{"snippet_seconds": 0.5}`` is enough.
+    """
+
+    snippet_seconds: float = SNIPPET_SECONDS
+    widths: tuple[int, int] | None = None
+    encoders: tuple[Encoder, ...] = ()
+    target: Encoder | None = None
+
+
 @dataclass(frozen=True)
 class FeatureFolder:
-    """Where each stream is kept (folders searched in turn), and how long a snippet lasts (s)."""
+    """Where each stream is kept (folders searched in turn), and how it was made."""
 
     streams: tuple[tuple[Path, ...], ...]
     target: tuple[Path, ...]
-    snippet_seconds: float
+    recipe: Recipe = Recipe()  # noqa: RUF009 - frozen
 
     def names(self) -> list[str]:
         """Return the videos that have a file in the first stream, sorted."""
         return sorted({path.stem for folder in self.streams[0] for path in folder.glob("*.npy")})
 
     def widths(self, name: str) -> tuple[int, int]:
-        """Return the channels of both streams as one video has them; a single stream of 2048 is two of 1024 (I3D)."""
+        """Return the channels of both streams as one video has them; a single stream of 2048 is two of 1024 (I3D).
+
+        Raises:
+            UserError: When ``features.json`` says other widths than the files have.
+        """
         widths = [read_features(_find(folders, name)).shape[1] for folders in self.streams]
+        if self.recipe.widths is not None:
+            if sum(self.recipe.widths) != sum(widths):
+                raise UserError(_find(self.streams[0], name), sum(widths), f"widths {self.recipe.widths}, as it says")
+            return self.recipe.widths
         if len(widths) == 2:
             return widths[0], widths[1]
         return (1024, 1024) if widths[0] == 2048 else (widths[0], 0)
 
     def read(self, annotation: Annotation, with_target: bool = True) -> FeatureSequence:
-        """Return the features of one video. One stream stays memory-mapped; two are joined in memory.
+        """Return the features of one video, memory-mapped: rows are read when they are asked for.
 
         Raises:
             UserError: When a file is missing, the streams disagree in length, or a value is not finite.
@@ -59,7 +90,7 @@ class FeatureFolder:
         lengths = [len(array) for array in arrays]
         if len(set(lengths)) > 1:
             raise UserError(f"video {name}", lengths, "streams of the same number of snippets", "extract them again")
-        features = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
+        features: Any = arrays[0] if len(arrays) == 1 else SideBySide(*arrays)
         target = None
         if with_target and self.target:
             path = _find(self.target, name)
@@ -68,11 +99,30 @@ class FeatureFolder:
                 raise UserError(path, len(target), f"at least {len(features)} rows, as the features have")
             target = target[: len(features)]
         end = max((end for _, end, _ in annotation.segments), default=0.0)
-        length = len(features) * self.snippet_seconds
+        length = len(features) * self.recipe.snippet_seconds
         if annotation.segments and end > 2 * length + 60:
             found = f"segments until {end:.0f} s, features for {length:.0f} s"
             raise UserError(f"video {name}", found, "features and annotation of the same video")
-        return sequence(annotation, features, self.snippet_seconds, target)
+        return sequence(annotation, features, self.recipe.snippet_seconds, target)
+
+
+class SideBySide:
+    """Two mapped arrays (T,A) and (T,B) read as one (T,A+B), which is never in memory as a whole."""
+
+    ndim = 2
+
+    def __init__(self, first: NDArray[np.floating], second: NDArray[np.floating]) -> None:
+        self.arrays = (first, second)
+        self.shape = (len(first), first.shape[1] + second.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> NDArray[np.floating]:
+        return np.concatenate([array[rows] for array in self.arrays], axis=-1)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[np.floating]:
+        return self[:].astype(dtype or self.arrays[0].dtype)
 
 
 def _find(folders: Sequence[Path], name: str) -> Path:
@@ -133,7 +183,7 @@ def open_folder(root: Path | str) -> FeatureFolder:
     return FeatureFolder(
         tuple((root / name,) for name in streams),
         (target,) if target.is_dir() else (),
-        read_snippet_seconds(root / "features.json"),
+        read_recipe(root / "features.json"),
     )
 
 
@@ -174,14 +224,26 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
 
 
-def read_snippet_seconds(path: Path) -> float:
-    """Return the length of a snippet (s) that ``features.json`` states; 0.64 where there is no such file."""
+def read_recipe(path: Path) -> Recipe:
+    """Return what ``features.json`` says, or the defaults where there is no such file.
+
+    Raises:
+        UserError: When it says something else than a recipe, or a snippet of no length.
+    """
     if not path.is_file():
-        return SNIPPET_SECONDS
+        return Recipe()
     try:
-        seconds = float(json.loads(path.read_text())["snippet_seconds"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(path, None, '{"snippet_seconds": number}') from error
-    if not seconds > 0:
-        raise UserError(path, seconds, "a positive snippet_seconds")
-    return seconds
+        recipe = msgspec.json.decode(path.read_bytes(), type=Recipe)
+    except (OSError, msgspec.DecodeError) as error:
+        raise UserError(path, str(error), 'such as {"snippet_seconds": 0.64}') from error
+    if not recipe.snippet_seconds > 0:
+        raise UserError(path, recipe.snippet_seconds, "a positive snippet_seconds")
+    return recipe
+
+
+def read_broken(path: Path) -> dict[str, str]:
+    """Return the videos that could not be extracted, each with the reason; empty where there is no list."""
+    if not path.is_file():
+        return {}
+    with open(path, newline="", encoding="utf-8") as file:
+        return {row["name"]: row["reason"] for row in csv.DictReader(file)}

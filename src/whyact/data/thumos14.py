@@ -23,7 +23,7 @@ def load(root: Path | str) -> UntrimmedSet:
 
     Args:
         root: The folder of the ``.npy`` arrays, or one that holds it (``thumos14``,
-            ``Thumos14reduced-Annotations``, or the published ``features/`` folder).
+            ``Thumos14reduced-Annotations``, or the published ``features/`` folder or its parent).
 
     Raises:
         UserError: When the arrays are missing, misaligned or broken.
@@ -72,7 +72,8 @@ def convert_features(root: Path | str, out: Path | str) -> int:
 
 
 def _annotations(root: Path) -> Path:
-    for folder in (root, root / "thumos14", root / "Thumos14reduced-Annotations"):
+    name = "Thumos14reduced-Annotations"
+    for folder in (root, root / "thumos14", root / name, root / "features" / name):
         if (folder / "videoname.npy").is_file():
             return folder
     raise UserError(

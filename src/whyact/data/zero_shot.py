@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +19,33 @@ from whyact.files import canonical_json, sha256
 class ClassSplit:
     """Seen classes (trained on) and unseen ones (only ever tested on), by name.
 
+    ``validation`` classes, where a published split has them, are neither: settings are chosen on them.
+
     Raises:
-        UserError: When a side is empty, repeats a name, or shares one with the other side.
+        UserError: When a side is empty, repeats a name, or shares one with another side.
     """
 
     name: str
     seen: tuple[str, ...]
     unseen: tuple[str, ...]
+    validation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for side, names in (("seen", self.seen), ("unseen", self.unseen)):
-            if not names:
+        sides = {"seen": self.seen, "unseen": self.unseen, "validation": self.validation}
+        for side, names in sides.items():
+            if not names and side != "validation":
                 raise UserError(f"split {self.name}, {side}", "no class", "at least one class")
             _refuse_repeats(f"split {self.name}, {side}", names)
-        both = sorted(set(self.seen) & set(self.unseen))
-        if both:
-            raise UserError(f"split {self.name}", f"{both[0]!r} seen and unseen", "classes on one side only")
+        for one, other in combinations(sides, 2):
+            both = sorted(set(sides[one]) & set(sides[other]))
+            if both:
+                raise UserError(f"split {self.name}", f"{both[0]!r} {one} and {other}", "classes on one side only")
 
     @property
     def sha256(self) -> str:
-        """Return the checksum of the two sides, whatever the order of names in them."""
-        return sha256(canonical_json({"seen": sorted(self.seen), "unseen": sorted(self.unseen)}))
+        """Return the checksum of the sides, whatever the order of names in them."""
+        sides = {"seen": sorted(self.seen), "unseen": sorted(self.unseen)}
+        return sha256(canonical_json(sides | ({"validation": sorted(self.validation)} if self.validation else {})))
 
     def verified(self, expected: str) -> ClassSplit:
         """Return the split if its checksum is ``expected``.
@@ -58,8 +65,9 @@ class ZeroShotData:
     """Videos with one target each, and every class name as a text vector.
 
     ``text`` (C,Dt) follows ``classes``; ``auxiliary`` are names without videos that only densify the graph,
-    ``auxiliary_text`` (A,Dt) theirs. ``prompt`` is the sentence around a name, ``semantics`` what encoded it,
-    ``missing`` the videos that a list names and the disk lacks.
+    ``auxiliary_text`` (A,Dt) theirs. ``prompt`` is the sentence around a name, ``said`` a class -> the words put
+    there (its name where absent), ``semantics`` what encoded the sentence, ``pixels`` what encoded the frames (empty
+    where features are given), ``missing`` the videos that a list names and the disk lacks or cannot decode.
     """
 
     name: str
@@ -68,6 +76,8 @@ class ZeroShotData:
     videos: tuple[FeatureSequence, ...]
     semantics: str
     prompt: str = "{}"
+    said: dict[str, str] = field(default_factory=dict)
+    pixels: str = ""
     auxiliary: tuple[str, ...] = ()
     auxiliary_text: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     missing: tuple[str, ...] = ()
@@ -115,11 +125,12 @@ class ZeroShotData:
 
 @dataclass(frozen=True)
 class Partition:
-    """Positions of videos: trained on, seen classes held out, unseen classes."""
+    """Positions of videos: trained on, seen classes held out, unseen classes, validation classes."""
 
     train: Int
     seen_test: Int
     unseen_test: Int
+    validation: Int
 
 
 def partition(data: ZeroShotData, split: ClassSplit, holdout: float, seed: int) -> Partition:
@@ -155,6 +166,7 @@ def partition(data: ZeroShotData, split: ClassSplit, holdout: float, seed: int) 
         np.array(sorted(train), dtype=np.int64),
         np.array(sorted(held), dtype=np.int64),
         np.flatnonzero(np.isin(targets, unseen)),
+        np.flatnonzero(np.isin(targets, data.index(split.validation))),
     )
 
 

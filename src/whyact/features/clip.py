@@ -1,4 +1,8 @@
-"""CLIP through open_clip (extra ``clip``), frozen: frames and class names as vectors of one space."""
+"""CLIP through open_clip (extra ``clip``), frozen: frames and class names as vectors of one space.
+
+The one place that loads CLIP. :class:`ClipEncoder` encodes whole frames and sentences; its :attr:`~ClipEncoder.tower`
+is the text side opened up for learned prompts.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from whyact.errors import UserError
+from whyact.features.towers import freeze
 
 BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
 RANDOM = "random"
@@ -43,14 +48,24 @@ class ClipEncoder:
         """Return the number of frozen parameters."""
         return sum(p.numel() for p in self.model.parameters())
 
+    @property
+    def tower(self) -> ClipTower:
+        """Return the text side, which reads token vectors in place of sentences."""
+        return ClipTower(self.model, self.tokenizer)
+
+    def prepare(self, frame: NDArray[np.uint8]) -> Tensor:
+        """Return a frame (H,W,3) uint8 RGB as (3,h,w): resized, cropped and normalised as CLIP was trained."""
+        from PIL import Image
+
+        found: Tensor = self.preprocess(Image.fromarray(frame))
+        return found
+
     @torch.inference_mode()
     def encode_frames(self, frames: NDArray[np.uint8], batch: int = 32) -> Tensor:
         """Return (T,D) of frames (T,H,W,3) uint8 RGB: resize, centre crop and normalise as CLIP was trained."""
-        from PIL import Image
-
         parts = []
         for first in range(0, len(frames), batch):
-            images = torch.stack([self.preprocess(Image.fromarray(f)) for f in frames[first : first + batch]])
+            images = torch.stack([self.prepare(frame) for frame in frames[first : first + batch]])
             parts.append(self.model.encode_image(images).float())
         return torch.cat(parts).clone()
 
@@ -69,6 +84,41 @@ class ClipEncoder:
                 for i in range(0, len(sentences), 64)
             ]
         ).clone()
+
+
+class ClipTower(nn.Module):
+    """The text side of an open_clip model; the image side is dropped."""
+
+    mask: Tensor
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        super().__init__()
+        self.token: nn.Embedding = model.token_embedding
+        self.position: nn.Parameter = model.positional_embedding
+        self.transformer: nn.Module = model.transformer
+        self.norm: nn.Module = model.ln_final
+        self.projection: nn.Parameter = model.text_projection
+        self.register_buffer("mask", model.attn_mask, persistent=False)
+        self._tokenizer = tokenizer
+        self.token_width: int = self.token.embedding_dim
+        self.positions: int = len(self.position)
+        self.out_width: int = self.projection.shape[1]
+        self.start_id: int = self.token.num_embeddings - 2
+        self.end_id: int = self.token.num_embeddings - 1
+        freeze(self)
+
+    def tokenize(self, text: str) -> list[int]:
+        ids = self._tokenizer(text)[0].tolist()
+        return ids[1 : ids.index(self.end_id)]
+
+    def embed(self, ids: Tensor) -> Tensor:
+        return self.token(ids)
+
+    def encode(self, tokens: Tensor, read_at: Tensor) -> Tensor:
+        length = tokens.shape[1]
+        hidden = self.transformer(tokens + self.position[:length], attn_mask=self.mask[:length, :length])
+        hidden = self.norm(hidden)
+        return hidden[torch.arange(len(hidden), device=hidden.device), read_at] @ self.projection
 
 
 @contextmanager

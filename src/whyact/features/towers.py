@@ -1,14 +1,14 @@
-"""Frozen text towers with access to their token embeddings, for learned prompts.
+"""Text towers with access to their token embeddings, for learned prompts, and the one that needs no download.
 
 A tower reads a sequence of token vectors (not ids), so that learned vectors can stand between words.
-:class:`StandInTower` needs no download; :func:`clip_tower` loads CLIP through the extra ``clip``.
+CLIP's is :class:`whyact.features.clip.ClipTower`; whole sentences without a download are :mod:`whyact.features.text`.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -78,66 +78,6 @@ class StandInTower(nn.Module):
         hidden = self.layers(tokens + self.position[:length], mask=causal)
         read = hidden[torch.arange(len(hidden), device=hidden.device), read_at]
         return (self.projection(self.norm(read)) - self.centre) * self.scale
-
-
-class ClipTower(nn.Module):
-    """The text side of an open_clip model; the image side is dropped."""
-
-    mask: Tensor
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        super().__init__()
-        self.token: nn.Embedding = model.token_embedding
-        self.position: nn.Parameter = model.positional_embedding
-        self.transformer: nn.Module = model.transformer
-        self.norm: nn.Module = model.ln_final
-        self.projection: nn.Parameter = model.text_projection
-        self.register_buffer("mask", model.attn_mask, persistent=False)
-        self._tokenizer = tokenizer
-        self.token_width: int = self.token.embedding_dim
-        self.positions: int = len(self.position)
-        self.out_width: int = self.projection.shape[1]
-        self.start_id: int = self.token.num_embeddings - 2
-        self.end_id: int = self.token.num_embeddings - 1
-        freeze(self)
-
-    def tokenize(self, text: str) -> list[int]:
-        ids = self._tokenizer(text)[0].tolist()
-        return ids[1 : ids.index(self.end_id)]
-
-    def embed(self, ids: Tensor) -> Tensor:
-        return self.token(ids)
-
-    def encode(self, tokens: Tensor, read_at: Tensor) -> Tensor:
-        length = tokens.shape[1]
-        hidden = self.transformer(tokens + self.position[:length], attn_mask=self.mask[:length, :length])
-        hidden = self.norm(hidden)
-        return hidden[torch.arange(len(hidden), device=hidden.device), read_at] @ self.projection
-
-
-def clip_tower(name: str = "RN50", pretrained: str | None = "openai") -> ClipTower:
-    """Load the text tower of a CLIP model; open_clip fetches the weights on first use.
-
-    Args:
-        name: An open_clip model name. The published PVLR checkpoints need ``RN50`` (joint width 1024).
-        pretrained: An open_clip weight tag, the path of a local weight file, or ``None`` for random weights.
-
-    Raises:
-        UserError: When the extra is not installed or the weights cannot be had.
-    """
-    try:
-        import open_clip
-    except ImportError as error:
-        raise UserError("text tower clip", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
-    try:
-        # RN50's openai weights were trained with QuickGELU; the plain name would change every activation.
-        quick = pretrained == "openai"
-        model = open_clip.create_model(name, pretrained=pretrained, force_quick_gelu=quick)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise UserError(
-            f"CLIP {name}", pretrained, "weights that open_clip can load", "give the path of a file"
-        ) from error
-    return ClipTower(model, open_clip.get_tokenizer(name))
 
 
 def freeze(module: nn.Module) -> None:

@@ -56,7 +56,9 @@ class Take:
 def draw_takes(
     *, seed: int, videos: int, subjects: int = 8, rho: float = 0.0, every: int = 1, single: bool = False
 ) -> Iterator[Take]:
-    """Yield this many takes; the same arguments give the same takes, and more videos leave the first as they are.
+    """Check the numbers and return an iterator over this many takes.
+
+    The same arguments give the same takes, and more videos leave the first as they are.
 
     Every fourth person, and the last, is seen in the test part only, as Charades shares nobody between its parts.
 
@@ -77,6 +79,10 @@ def draw_takes(
     check_at_least("every", every, 1)
     if not 0.0 <= rho <= 1.0:
         raise UserError("rho", rho, "a number from 0 to 1")
+    return _draw(seed, videos, subjects, rho, every, single)
+
+
+def _draw(seed: int, videos: int, subjects: int, rho: float, every: int, single: bool) -> Iterator[Take]:
     scenes = [draw_scene(name, seed) for name in SCENES]
     made = 0
     seen = np.zeros((2, len(CLASSES)), dtype=int)

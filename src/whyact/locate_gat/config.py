@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from whyact.data.video_folders import Reading
 from whyact.errors import UserError
 
 Branch = tuple[int, int, int, int]
@@ -31,9 +32,13 @@ BRANCH_ABLATIONS: dict[int, tuple[Branch, ...]] = {
 
 SMALL_BRANCHES: dict[int, tuple[Branch, ...]] = {
     128: ((1, 4, 16, 64), (2, 4, 16, 48), (4, 4, 16, 16)),
+    300: ((1, 4, 16, 150), (2, 4, 16, 100), (4, 4, 16, 50)),
     384: ((1, 4, 16, 192), (2, 4, 16, 128), (4, 4, 16, 64)),
 }
-"""Our own widths for padded 8x8 grids: the synthetic protocol and MiniLM-wide real features."""
+"""Our own widths for padded grids: the synthetic protocol, word vectors, MiniLM-wide real features."""
+
+SMALL_GRIDS: dict[int, tuple[int, int, int]] = {128: (2, 8, 8), 300: (3, 10, 10), 384: (6, 8, 8)}
+"""How the small widths are laid out for LCA."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,10 @@ class Config:
     by a learned projection. ``grid`` (c,h,w) is how D channels are laid out for LCA, ``pad`` keeps the map
     size where h is too small for the published unpadded convolutions. ``mix`` is the share of the graph in
     the score and ``calibration`` the handicap of seen classes; ``None`` means: choose it on held-out seen
-    classes. Times and rates: ``learning_rate`` per step of Adam, ``warmup`` in epochs.
+    classes. ``eval_batch`` videos are embedded at once, which only attention over the batch can notice.
+    ``patch_side`` patches in a row go with every frame (mixer ``patch-lca`` reads them); ``names`` are CLIP's or the
+    word vectors of Label.mat; ``class_order`` is what indices of Split.mat count. Times and rates:
+    ``learning_rate`` per step of Adam, ``warmup`` in epochs.
     """
 
     # model
@@ -54,7 +62,7 @@ class Config:
     grid: tuple[int, int, int] = (2, 16, 16)
     pad: bool = False
     branches: tuple[Branch, ...] = BRANCHES[512]
-    mixer: Literal["lca", "mlp", "none"] = "lca"
+    mixer: Literal["lca", "patch-lca", "mlp", "none"] = "lca"
     attention: Literal["time", "batch", "none"] = "time"
     positions: bool = True
     lca_dropout: float = 0.0
@@ -66,6 +74,7 @@ class Config:
     weight_decay: float = 0.0
     ridge: float = 0.1
     batch: int = 32
+    eval_batch: int = 512
     epochs: int = 16
     warmup: float = 1.0
     # stage 2
@@ -86,7 +95,10 @@ class Config:
     # pixels and words, for data that is videos (see features/clip.py)
     backbone: str = "ViT-B-16"
     backbone_weights: str = "openai"
+    patch_side: int = 0
+    names: Literal["clip", "words"] = "clip"
     # protocol
+    class_order: Literal["label", "ascii"] = "label"
     holdout: float = 0.2
     rehearsals: int = 1
     rehearsal_classes: float = 0.3
@@ -97,9 +109,12 @@ class Config:
             raise UserError("grid", self.grid, f"c*h*w equal to width {self.width}")
         if self.width % self.heads:
             raise UserError("heads", self.heads, f"a divisor of width {self.width}")
+        if (self.mixer == "patch-lca") != (self.patch_side > 0):
+            fitting = "0" if self.patch_side else "1 or more"
+            raise UserError("patch_side", self.patch_side, f"{fitting} with mixer {self.mixer}")
+        if "lca" in self.mixer and sum(branch[3] for branch in self.branches) != self.width:
+            raise UserError("branches", self.branches, f"output widths that add up to width {self.width}")
         if self.mixer == "lca":
-            if sum(branch[3] for branch in self.branches) != self.width:
-                raise UserError("branches", self.branches, f"output widths that add up to width {self.width}")
             largest = max(branch[0] for branch in self.branches)
             if not self.pad and min(h, w) <= 2 * largest:
                 raise UserError("grid", self.grid, f"h and w above {2 * largest}", "set pad to true")
@@ -110,16 +125,21 @@ class Config:
         ):
             if value is not None and not 0.0 <= value <= 1.0:
                 raise UserError(name, value, "a share between 0 and 1")
-        for name in ("frames", "batch", "epochs", "neighbours", "gat_steps", "rehearsals"):
+        for name in ("frames", "batch", "eval_batch", "epochs", "neighbours", "gat_steps", "rehearsals"):
             if getattr(self, name) < 1:
                 raise UserError(name, getattr(self, name), "at least 1")
         for name in ("temperature", "learning_rate", "gat_learning_rate"):
             if not getattr(self, name) > 0:
                 raise UserError(name, getattr(self, name), "a number above 0")
 
+    @property
+    def reading(self) -> Reading:
+        """Return how pixels and names become vectors."""
+        return Reading(self.backbone, self.backbone_weights, self.patch_side, self.names)
+
 
 def for_width(width: int, **changes: object) -> Config:
-    """Return the default at another published width (512, 768 or 1024) or a small padded one (128, 384).
+    """Return the default at another published width (512, 768 or 1024) or a small padded one (128, 300, 384).
 
     Raises:
         UserError: If no branch widths are known for ``width``.
@@ -130,7 +150,7 @@ def for_width(width: int, **changes: object) -> Config:
         )
     elif width in SMALL_BRANCHES:
         base = Config(
-            width=width, heads=4, grid=(width // 64, 8, 8), pad=True, branches=SMALL_BRANCHES[width], gat_hidden=64
+            width=width, heads=4, grid=SMALL_GRIDS[width], pad=True, branches=SMALL_BRANCHES[width], gat_hidden=64
         )
     else:
         raise UserError("width", width, f"one of {sorted([*BRANCHES, *SMALL_BRANCHES])}", "give grid and branches")
@@ -142,6 +162,8 @@ REFERENCE = Config(
     loss="mse",
     learning_rate=2e-7,
     batch=11,
+    eval_batch=22,
+    class_order="ascii",
     warmup=0.0,
     node_norm="sum",
     gat_final_elu=True,
@@ -152,6 +174,20 @@ REFERENCE = Config(
     calibration=0.0,
 )
 
+PUBLISHED: dict[str, dict[str, int]] = {
+    "ucf101": {"epochs": 16, "batch": 11},
+    "hmdb51": {"epochs": 28, "batch": 11},
+    "activitynet": {"epochs": 16, "batch": 11},
+    "kinetics": {"epochs": 16, "batch": 32},
+    "truze-ucf101": {"epochs": 16, "batch": 11},
+    "truze-hmdb51": {"epochs": 28, "batch": 11},
+}
+"""What the public scripts set for each data set (spec 3). The learning rate is 2e-7 in all of them; their early
+stopping watches unseen test videos and is left out, also of the reference presets: epochs are fixed."""
+
+PATCH_BRANCHES: tuple[Branch, ...] = ((1, 8, 64, 256), (2, 8, 64, 192), (4, 4, 16, 64))
+"""Our widths for the patch variant, D = 512."""
+
 PRESETS: dict[str, Config] = {
     "default": Config(),
     "reference": REFERENCE,
@@ -159,6 +195,10 @@ PRESETS: dict[str, Config] = {
     "reference-1-branch": replace(REFERENCE, branches=BRANCH_ABLATIONS[1]),
     "vit-l-14": for_width(768),
     "rn50": for_width(1024),
+    **{name: replace(Config(), **found) for name, found in PUBLISHED.items()},  # type: ignore[arg-type]
+    **{f"reference-{name}": replace(REFERENCE, **found) for name, found in PUBLISHED.items()},  # type: ignore[arg-type]
+    "words": for_width(300, names="words", ridge=1.0),
+    "patches": Config(mixer="patch-lca", patch_side=7, branches=PATCH_BRANCHES),
     "synthetic": for_width(128, frames=8, learning_rate=5e-4, epochs=24, batch=24, holdout=0.25),
     "gym": for_width(384, frames=8, epochs=4, gat_steps=100, ridge=1.0, rehearsals=3),
 }

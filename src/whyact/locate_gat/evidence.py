@@ -23,12 +23,13 @@ from whyact.prediction import Evidence
 class Candidates:
     """The classes an answer may be: names, rows of the model's class list (seen first, then others), seen or not.
 
-    ``others`` (U,D) are the texts behind rows S..S+U-1.
+    ``others`` (U,D) are the texts behind rows S..S+U-1, ``sentences`` what stood for each name when it was encoded.
     """
 
     names: tuple[str, ...]
     rows: Tensor
     others: Tensor
+    sentences: tuple[str, ...] = ()
 
     def seen(self, model: LocateGat) -> Tensor:
         """Return which candidates (C,) the model was trained on."""
@@ -139,13 +140,11 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         evidence.append(
             Evidence(
                 kind="neighbour",
-                text=f"related to {seen_names[node]!r} (attention {float(reach[node]):.2f}), "
-                f"which moved the score by {moved:+.3f}",
+                text=f"{label!r} attends to it with {float(reach[node]):.2f}; it moved the score by {moved:+.3f}",
                 start=0.0,
                 end=0.0,
                 contribution=moved,
-                label=label,
-                subject=seen_names[node],
+                label=seen_names[node],
                 similarity=float(F.cosine_similarity(own, model.seen[node], dim=0)),
                 rank=rank,
             )
@@ -181,6 +180,31 @@ def shares(model: LocateGat, found: Answer) -> Shares | None:
     by_text = (1 - mix) * lead(text, model.standard[0, 1])
     by_graph = 0.0 if graph is None or mix == 0 else mix * lead(graph, model.standard[1, 1])
     return Shares(found.candidates.names[second], by_text, by_graph)
+
+
+@torch.no_grad()
+def part_scores(model: LocateGat, found: Answer) -> tuple[list[float], list[float]]:
+    """Return what text and graph give every candidate (C,), in standardised units; a score is their sum."""
+    video = model.embed(found.frames)
+    rows = found.candidates.rows
+    parts = []
+    for of, (mean, sd), share in zip(
+        model.parts(found.candidates.others), model.standard, (1 - model.mix, model.mix), strict=True
+    ):
+        parts.append([0.0] * len(rows) if of is None else (share * ((video @ of[rows].T)[0] - mean) / sd).tolist())
+    return parts[0], parts[1]
+
+
+@torch.no_grad()
+def rank_moves(model: LocateGat, found: Answer) -> list[tuple[int, int, int]]:
+    """Return (candidate, rank by its name alone, rank with the graph) where the two differ, by rank with the graph.
+
+    The handicap of known classes is in both.
+    """
+    alone = probabilities(model, model.embed(found.frames), found.candidates, mix=0.0)[0]
+    before, after = (1 + (p[None, :] > p[:, None]).sum(1) for p in (alone, found.probabilities))
+    moved = [(i, int(before[i]), int(after[i])) for i in range(len(before)) if before[i] != after[i]]
+    return sorted(moved, key=lambda one: one[2])
 
 
 @dataclass(frozen=True)

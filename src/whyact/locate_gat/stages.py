@@ -7,7 +7,9 @@ handicap of seen classes are chosen without one look at an unseen class or its v
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 
 from whyact.data.types import Int
 from whyact.data.zero_shot import ClassSplit, Partition, ZeroShotData, at_rate, partition, shuffle_key
+from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.losses import cosine_softmax, graph_regression, mse, prototypes
@@ -26,6 +29,7 @@ from whyact.locate_gat.model import LocateGat
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
 from whyact.training.fit import fit, seed_everything
 
+STEPS_AN_EPOCH = 100  # of the graph's training, whose state is kept after each such epoch
 MIXES = tuple(round(0.1 * i, 1) for i in range(10))
 
 
@@ -51,7 +55,7 @@ class Tensors:
         )
 
 
-class _Batches:
+class Batches:
     """Shuffled batches of one epoch, the order drawn from torch's global generator."""
 
     def __init__(self, frames: Tensor, target: Tensor, size: int) -> None:
@@ -135,8 +139,11 @@ def train_stages(
     seed: int = 0,
     device: str = "cpu",
     progress: bool = False,
+    resume_dir: Path | None = None,
 ) -> tuple[LocateGat, list[dict[str, float]]]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
+
+    With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped goes on from it.
 
     Returns:
         The model in evaluation mode, with mix and calibration 0 unless the config sets them, and the history.
@@ -149,20 +156,26 @@ def train_stages(
     model = LocateGat(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
     if isinstance(model.encoder.project, torch.nn.Linear):
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
-        weight, bias = ridge(frames.mean(1), model.seen[target], config.ridge)
+        weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
         model.encoder.project.weight.data, model.encoder.project.bias.data = weight, bias
-    batches = _Batches(frames, target, config.batch)
-    history = fit(
-        Stage1(model, len(batches)), batches, epochs=config.epochs, seed=seed, device=device, progress=progress
-    ).history
+    batches = Batches(frames, target, config.batch)
+    asked = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist()}
+    kept: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
+    kept["fingerprint"] = sha256(canonical_json(asked))
+
+    def state(stage: str) -> Path | None:
+        return None if resume_dir is None else resume_dir / stage
+
+    stage1 = Stage1(model, len(batches))
+    history = fit(stage1, batches, epochs=config.epochs, resume_dir=state("stage1"), **kept).history
     model.eval()
     video = embed(model, frames)
     if model.gat is not None:
         stage2 = Stage2(model, _targets(video, target, len(seen), config))
         model.gat.train()
-        history += fit(
-            stage2, [torch.zeros(1)] * config.gat_steps, epochs=1, seed=seed, device=device, progress=progress
-        ).history
+        steps = STEPS_AN_EPOCH if config.gat_steps % STEPS_AN_EPOCH == 0 else config.gat_steps
+        epochs, once = config.gat_steps // steps, [torch.zeros(1)] * steps
+        history += fit(stage2, once, epochs=epochs, resume_dir=state("stage2"), **kept).history
     model.eval()
     with torch.no_grad():
         for i, rows in enumerate(model.parts(model.seen[:0])):
@@ -193,9 +206,9 @@ def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Ten
 
 
 @torch.no_grad()
-def embed(model: LocateGat, frames: Tensor, chunk: int = 512) -> Tensor:
+def embed(model: LocateGat, frames: Tensor) -> Tensor:
     """Return unit video vectors (N,D) of frames (N,T,Dv), a chunk at a time."""
-    return torch.cat([model.embed(part) for part in frames.split(chunk)])
+    return torch.cat([model.embed(part) for part in frames.split(model.config.eval_batch)])
 
 
 @dataclass(frozen=True)
@@ -257,13 +270,24 @@ class Rehearsal:
 
 
 def inner_split(
-    tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...], seed: int = 0
+    tensors: Tensors,
+    seen: Int,
+    train: Int,
+    config: Config,
+    names: tuple[str, ...],
+    seed: int = 0,
+    validation: Int | None = None,
 ) -> list[Rehearsal]:
     """Return the rehearsals: each of ``config.rehearsals`` folds of the seen classes plays the unseen once.
 
     A single rehearsal takes ``config.rehearsal_classes`` of the classes. A fifth of the other classes' training
-    videos stays out for the seen side.
+    videos stays out for the seen side. Where the split has validation classes, whose videos are at positions
+    ``validation``, these play the unseen instead, in one rehearsal with all seen classes.
     """
+    if validation is not None and len(validation):
+        held = _fifth(train, seed)
+        classes = np.unique(tensors.target.numpy()[validation])
+        return [Rehearsal(seen, classes, np.setdiff1d(train, held), np.concatenate([held, validation]))]
     order = np.array(sorted(seen.tolist(), key=lambda c: shuffle_key(seed, names[c])), dtype=np.int64)
     folds = np.array_split(order, config.rehearsals)
     if config.rehearsals == 1:
@@ -273,21 +297,35 @@ def inner_split(
     for fold in folds:
         rest = np.setdiff1d(seen, fold)
         mine = train[np.isin(target[train], rest)]
-        held = np.array([i for i in mine if int(shuffle_key(seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
+        held = _fifth(mine, seed)
         test = np.concatenate([held, train[np.isin(target[train], fold)]])
         found.append(Rehearsal(rest, np.sort(fold), np.setdiff1d(mine, held), test))
     return found
 
 
-def rehearse(tensors: Tensors, seen: Int, train: Int, config: Config, names: tuple[str, ...], seed: int = 0) -> Choice:
+def _fifth(videos: Int, seed: int) -> Int:
+    return np.array([i for i in videos if int(shuffle_key(seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
+
+
+def rehearse(
+    tensors: Tensors,
+    seen: Int,
+    train: Int,
+    config: Config,
+    names: tuple[str, ...],
+    seed: int = 0,
+    validation: Int | None = None,
+    resume_dir: Path | None = None,
+) -> Choice:
     """Choose mix and calibration on held-out seen classes, see :func:`inner_split`.
 
     The mix with the best mean per-class accuracy wins, the smaller one on a tie; the calibration is the mean
     over rehearsals.
     """
-    parts = []
-    for inner in inner_split(tensors, seen, train, config, names, seed):
-        model, _ = train_stages(tensors, inner.seen, inner.train, replace(config, mix=0.0, calibration=0.0), seed=seed)
+    parts, blank = [], replace(config, mix=0.0, calibration=0.0)
+    for i, inner in enumerate(inner_split(tensors, seen, train, config, names, seed, validation)):
+        state = None if resume_dir is None else resume_dir / f"rehearsal{i}"
+        model, _ = train_stages(tensors, inner.seen, inner.train, blank, seed=seed, resume_dir=state)
         parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
     rehearsed = {mix: float(np.mean([_unseen_accuracy(part, mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
@@ -327,16 +365,25 @@ class Fitted:
 
 
 def fit_split(
-    data: ZeroShotData, split: ClassSplit, config: Config, *, seed: int = 0, device: str = "cpu", progress: bool = False
+    data: ZeroShotData,
+    split: ClassSplit,
+    config: Config,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = False,
+    resume_dir: Path | None = None,
 ) -> tuple[Fitted, Tensors]:
     """Hold out seen videos, rehearse where mix or calibration is open, train, and return all of it."""
     part = partition(data, split, config.holdout, seed)
     tensors = Tensors.of(data, config.frames)
     seen, unseen = data.index(split.seen), data.index(split.unseen)
     if config.mix is None or config.calibration is None:
-        choice = rehearse(tensors, seen, part.train, config, data.classes, seed)
+        choice = rehearse(tensors, seen, part.train, config, data.classes, seed, part.validation, resume_dir)
     else:
         choice = Choice(config.mix, config.calibration, config.calibration, {})
-    model, history = train_stages(tensors, seen, part.train, config, seed=seed, device=device, progress=progress)
+    model, history = train_stages(
+        tensors, seen, part.train, config, seed=seed, device=device, progress=progress, resume_dir=resume_dir
+    )
     model.choice = torch.tensor([choice.mix, choice.calibration])
     return Fitted(model, choice, seen, unseen, part, data.classes, seed, history), tensors

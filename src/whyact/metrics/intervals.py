@@ -86,6 +86,30 @@ def bootstrap_difference(
     return bootstrap_mean(_gaps(ours, theirs), rng, level, resamples)
 
 
+def t_mean(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Bound a mean by Student's t: for a handful of folds, where the bootstrap's interval is too narrow.
+
+    Args:
+        values: One value a fold (N,), N at least 2, taken as independent; folds that share classes are less than that.
+        level: Share of such intervals that hold the mean.
+
+    Raises:
+        ValueError: If there are fewer than two values, one is NaN, or ``level`` is out of range.
+    """
+    from scipy.stats import t
+
+    x = _vector(values)
+    if len(x) < 2 or not 0 < level < 1:
+        raise ValueError(f"{len(x)} values at level {level}; expected at least 2, and 0 < level < 1")
+    half = float(t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half, len(x), level)
+
+
+def t_difference(ours: ArrayLike, theirs: ArrayLike, level: float = 0.95) -> Interval:
+    """Bound the mean of ``ours - theirs`` over pairs (N,) by Student's t, see :func:`t_mean`."""
+    return t_mean(_gaps(ours, theirs), level)
+
+
 def spread(values: ArrayLike) -> Spread:
     """Compute mean and sample standard deviation of the values of several seeds or folds (N,)."""
     x = _vector(values)

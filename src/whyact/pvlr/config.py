@@ -126,6 +126,9 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"
     size: Literal["auto", "published", "small"] = "auto"
+    clip: str = "auto"  # which CLIP reads the class names: auto is the one that made the features' clip/, else RN50
+    clip_weights: str = "auto"  # auto as above, else OpenAI's; a tag of open_clip, a file, or random
+    start: str = ""  # a run folder whose weights training starts from, such as the authors' converted one
 
 
 OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")

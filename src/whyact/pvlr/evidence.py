@@ -50,7 +50,7 @@ def segment_evidence(
 
     def without(start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         if (start, end) not in cache:
-            left = remove(features, start, end)
+            left = Removed(features, start, end)
             if len(left) == 0:  # nothing to see: no class is more likely than another
                 cache[start, end] = (np.full_like(probability, 1 / len(probability)), np.zeros_like(logits))
             else:
@@ -82,9 +82,22 @@ def segment_evidence(
     return evidence
 
 
-def remove(features: NDArray[np.floating], start: int, end: int) -> NDArray[np.floating]:
-    """Return the features (T,D) without rows start..end-1."""
-    return np.concatenate([features[:start], features[end:]])
+class Removed:
+    """Features (T,D) without rows start..end-1, cut out as they are read: a mapped file stays on disk."""
+
+    def __init__(self, features: NDArray[np.floating], start: int, end: int) -> None:
+        self.features, self.start, self.end = features, start, end
+        self.shape = (len(features) - (end - start), features.shape[1])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[np.floating]:
+        low, high, _ = rows.indices(len(self))
+        gap = self.end - self.start
+        before = self.features[min(low, self.start) : min(high, self.start)]
+        after = self.features[max(low, self.start) + gap : max(high, self.start) + gap]
+        return np.concatenate([before, after])
 
 
 def boundary_deviation(found: Curves, label: int, start: int, end: int) -> tuple[float, float]:

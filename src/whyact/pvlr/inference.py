@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,31 @@ from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.model import PVLR
 
 Float = NDArray[np.float64]
-Protocol = Literal["seconds", "official"]
+Comparison = Literal["seconds", "official"]
+
+
+class Rows(Protocol):
+    """Features (T,D) of which pieces can be read: an array, mapped or not, or a view of one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (T,D)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
+class Annotated(Protocol):
+    """A video with a name and ground truth."""
+
+    @property
+    def id(self) -> str:
+        """Return its name."""
+
+    @property
+    def segments(self) -> tuple[tuple[float, float, int], ...]:
+        """Return (start s, end s, class)."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +78,11 @@ class Detections:
 
 
 @torch.no_grad()
-def curves(model: PVLR, features: NDArray[np.floating], text: Tensor, chunk: int = 2048) -> Curves:
+def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curves:
     """Run the network over a video of any length, ``chunk`` snippets at a time.
 
     The pieces overlap by the network's reach and share the time mean of the whole video, so the result does
-    not depend on ``chunk``; with memory-mapped features the memory does not depend on the length.
+    not depend on ``chunk``; with memory-mapped features, memory holds one piece and the curves.
 
     Args:
         model: In eval mode.
@@ -150,7 +174,7 @@ def detection_map(
     videos: Sequence[FeatureSequence],
     classes: int,
     thresholds: Sequence[float],
-    protocol: Protocol = "seconds",
+    protocol: Comparison = "seconds",
     ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
 ) -> Float:
     """Return mAP in 0..100 of every tIoU threshold.
@@ -163,12 +187,25 @@ def detection_map(
         protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
         ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
     """
-    rate = np.array([video.rate for video in videos])
     video = np.repeat(np.arange(len(videos)), [len(d) for d in detections])
     found = Spans(
         video,
         *(np.concatenate([getattr(d, name) for d in detections]) for name in ("label", "start", "end", "score")),
     )
+    return spans_map(found, videos, [video.rate for video in videos], classes, thresholds, protocol, ambiguous)
+
+
+def spans_map(
+    found: Spans,
+    videos: Sequence[Annotated],
+    rates: Sequence[float],
+    classes: int,
+    thresholds: Sequence[float],
+    protocol: Comparison = "seconds",
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
+) -> Float:
+    """Return mAP as :func:`detection_map` does, for spans in snippets; ``rates`` are snippets a second."""
+    rate = np.asarray(rates)
     truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
     if ambiguous:
         rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]

@@ -15,7 +15,8 @@ from torch import Tensor
 from whyact.data import activitynet, thumos14
 from whyact.data.pickles import load_torch
 from whyact.errors import UserError
-from whyact.features.towers import TextTower, clip_tower
+from whyact.features.clip import load_clip
+from whyact.features.towers import TextTower
 from whyact.pvlr.config import PRESETS
 from whyact.pvlr.model import PVLR, PromptedText
 from whyact.training.checkpoint import check_run_folder, save_checkpoint
@@ -70,7 +71,7 @@ def import_published(
     found = thumos14.load(root) if thumos else activitynet.load(root, "1.3")
     prompts = [(thumos14 if thumos else activitynet).prompt_name(name) for name in found.classes]
     config = replace(PRESETS["official" if thumos else "official-activitynet"], text="clip", size="published")
-    tower = clip_tower() if tower is None else tower
+    tower = load_clip("RN50").tower if tower is None else tower
     model = PVLR(config.model, PromptedText(tower, prompts, config.model)).eval()
     tensors = convert(load_torch(path), model.state_dict(), benchmark, path)
     model.load_state_dict(tensors)

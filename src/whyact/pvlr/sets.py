@@ -13,12 +13,12 @@ import torch
 from torch import nn
 
 from whyact.data import activitynet, gym, synthetic_untrimmed, thumos14
-from whyact.data.feature_files import FeatureFolder, open_folder, read_labels, sequence
+from whyact.data.feature_files import Encoder, FeatureFolder, Recipe, open_folder, read_broken, read_labels, sequence
 from whyact.data.pickles import load_array
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed import UntrimmedSet
 from whyact.errors import UserError
-from whyact.features.towers import StandInTower, TextTower, clip_tower, encode_texts
+from whyact.features.towers import StandInTower, TextTower, encode_texts
 from whyact.pvlr.config import Config, small
 from whyact.pvlr.model import PVLR, ProjectedText, PromptedText
 
@@ -38,6 +38,7 @@ class Split:
     sha256: str = ""
     note: str = ""
     ambiguous: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    recipe: Recipe | None = None  # how the features were made, where that is known
 
 
 def load_split(data: str, root: Path | None, fold: int = 1) -> Split:
@@ -63,10 +64,13 @@ def resolve(config: Config, split: Split) -> Config:
     size = split.size if config.size == "auto" else config.size
     config = small(config) if size == "small" else replace(config, size=size)  # type: ignore[arg-type]
     rgb, flow = split.widths
+    clip = (split.recipe and split.recipe.target) or Encoder("clip:RN50", "openai")
     return replace(
         config,
         text=split.text if config.text == "auto" else config.text,  # type: ignore[arg-type]
         model=replace(config.model, rgb_width=rgb, flow_width=flow),
+        clip=clip.name.removeprefix("clip:") if config.clip == "auto" else config.clip,
+        clip_weights=clip.weights if config.clip_weights == "auto" else config.clip_weights,
     )
 
 
@@ -83,7 +87,11 @@ def build_model(config: Config, prompts: Sequence[str]) -> PVLR:
 
         text = ProjectedText(torch.from_numpy(encode_sentences(list(prompts))), cfg.width)
     else:
-        tower: TextTower = clip_tower() if config.text == "clip" else StandInTower()
+        tower: TextTower = StandInTower()
+        if config.text == "clip":
+            from whyact.features.clip import load_clip
+
+            tower = load_clip(config.clip, config.clip_weights).tower
         cfg = replace(cfg, width=tower.out_width)
         text = PromptedText(tower, list(prompts), cfg)
     return PVLR(cfg, text).eval()
@@ -116,14 +124,16 @@ def _gym(root: Path, fold: int) -> Split:
 
 def _thumos14(root: Path, fold: int) -> Split:
     found = thumos14.load(root)
-    joint = next(iter(sorted(root.rglob(thumos14.JOINT_FEATURES))), None)
     prompts = tuple(thumos14.prompt_name(name) for name in found.classes)
-    if joint is None:
-        return _joined(found, open_folder(root), prompts, "published")
+    target = tuple(sorted(folder for folder in root.glob("**/Thumos14_CLIP/*") if folder.is_dir()))
+    joint = next(iter(sorted(root.rglob(thumos14.JOINT_FEATURES))), None)
+    converted = (root / "features" / f"{found.videos[0].id}.npy").is_file()
+    if joint is None or converted:
+        folder = open_folder(root)
+        return _joined(found, replace(folder, target=folder.target or target), prompts, "published")
     rows = load_array(joint)
     if len(rows) != len(found.videos):
         raise UserError(joint, len(rows), f"{len(found.videos)} rows, one for each annotated video")
-    target = tuple(folder for part in ("train", "test") if (folder := root / "Thumos14_CLIP" / part).is_dir())
     by_id = {
         video.id: sequence(video, np.asarray(row, dtype=np.float32), target=_clip_rows(target, video.id, len(row)))
         for video, row in zip(found.videos, rows, strict=True)
@@ -154,10 +164,32 @@ def _activitynet(version: str) -> Callable[[Path, int], Split]:
     return read
 
 
+def read_folder(root: Path) -> UntrimmedSet:
+    """Return the labels of one's own data: ``annotations.json`` if there is one, else ``labels.csv``."""
+    annotations = root / "annotations.json"
+    return activitynet.read_json(annotations) if annotations.is_file() else read_labels(root / "labels.csv")
+
+
+def read_annotations(data: str, root: Path) -> UntrimmedSet:
+    """Return who is in a data set and when which action happens; features are not needed.
+
+    Raises:
+        UserError: On a data set without annotation files, or broken ones.
+    """
+    if data not in ANNOTATIONS:
+        raise UserError("--data", data, f"one of {', '.join(ANNOTATIONS)}")
+    return ANNOTATIONS[data](root)
+
+
 def _folder(root: Path, fold: int) -> Split:
-    found = read_labels(root / "labels.csv")
+    found = read_folder(root)
+    broken = read_broken(root / "broken.csv")
+    left_out = [video.id for video in found.videos if video.id in broken]
+    if left_out:  # what cannot be decoded cannot be learned from; the rest can
+        found = replace(found, videos=tuple(video for video in found.videos if video.id not in broken))
     prompts = tuple(name.replace("_", " ").lower() for name in found.classes)
-    return _joined(found, open_folder(root), prompts, "small")
+    note = f"left out, for they could not be decoded: {', '.join(left_out[:5])}" if left_out else ""
+    return replace(_joined(found, open_folder(root), prompts, "small"), note=note)
 
 
 def _joined(found: UntrimmedSet, folder: FeatureFolder, prompts: tuple[str, ...], size: str) -> Split:
@@ -167,7 +199,18 @@ def _joined(found: UntrimmedSet, folder: FeatureFolder, prompts: tuple[str, ...]
     text = "clip" if size == "published" or folder.target else "sentence"
     widths = folder.widths(found.train[0].id)
     return Split(
-        found.name, found.classes, prompts, train, test, widths, text, size, found.sha256(), "", found.ambiguous
+        found.name,
+        found.classes,
+        prompts,
+        train,
+        test,
+        widths,
+        text,
+        size,
+        found.sha256(),
+        "",
+        found.ambiguous,
+        folder.recipe,
     )
 
 
@@ -199,4 +242,10 @@ DATA: dict[str, Callable[[Path, int], Split]] = {
     "activitynet-1.2": _activitynet("1.2"),
     "activitynet-1.3": _activitynet("1.3"),
     "folder": _folder,
+}
+ANNOTATIONS: dict[str, Callable[[Path], UntrimmedSet]] = {
+    "thumos14": thumos14.load,
+    "activitynet-1.2": lambda root: activitynet.load(root, "1.2"),
+    "activitynet-1.3": lambda root: activitynet.load(root, "1.3"),
+    "folder": read_folder,
 }

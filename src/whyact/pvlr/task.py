@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,16 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.data.feature_files import SNIPPET_SECONDS, read_features, read_snippet_seconds, sequence
+from whyact.data.activitynet import Scored, write_predictions
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed import Annotation
 from whyact.errors import UserError
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
 from whyact.pvlr.inference import Curves, Detections, classification_map, curves, detection_map, localise, softmax
+from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.sets import Split, build_model, load_split, resolve
@@ -31,11 +30,15 @@ from whyact.training.fit import seed_everything
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "predict", "train"]
 
-OPTIONS = {"vtt": "also write the segments as WebVTT subtitles into this folder"}
+OPTIONS = {
+    "vtt": "also write the segments as WebVTT subtitles into this folder",
+    "activitynet": "also write all scored segments to this file, as ActivityNet's evaluators read them",
+    "weights": "the encoder's weight file again, where the run's features were made with one",
+}
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
 SHOWN = 50  # segments of a prediction at most
+EXPLAINED = (10, 100_000)  # segments with evidence at most; and snippets a removal reruns, over all segments
 FAINT = 0.1  # of the best score: what is fainter is not shown
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def train(
     config = resolve(config, split)
     seed_everything(seed)
     model = build_model(config, split.prompts)
+    if config.start:
+        start_from(model, Path(config.start))
     config = replace(config, model=model.cfg)
     resume = Path(out) / "state"
     result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
@@ -102,10 +107,25 @@ def train(
             "train_videos": len(split.train),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
+            "recipe": msgspec.to_builtins(split.recipe) if split.recipe else None,
         },
     }
     save_checkpoint(Path(out), {**model.state_dict(), TEXTS: text}, msgspec.to_builtins(config), card)
     return card
+
+
+def start_from(model: PVLR, folder: Path) -> None:
+    """Load a run's weights into a model that is about to be trained.
+
+    Raises:
+        UserError: When the folder is no run, or one of other sizes or another source of class texts.
+    """
+    tensors = {name: value for name, value in load_checkpoint(folder).tensors.items() if name != TEXTS}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        found = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"--start {folder}", found, "a run of the same sizes, text source and classes") from error
 
 
 def load(folder: Path) -> Run:
@@ -155,10 +175,10 @@ def predict(
     """Say when which action happens in each input, with evidence for every segment.
 
     Args:
-        inputs: ``.npy`` files of snippet features (T,D), or names of videos of ``options["data"]``.
+        inputs: Videos, ``.npy`` files of snippet features (T,D), or names of videos of ``options["data"]``.
         run: The run folder.
-        options: ``data`` and ``root`` to look names up; ``vtt`` a folder for subtitles.
-        progress: Without effect; a prediction takes less than a second.
+        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        progress: Without effect.
 
     Raises:
         UserError: On a missing run or input, or features of another width.
@@ -172,7 +192,15 @@ def predict(
         root = Path(options["root"]) if "root" in options else None
         split = load_split(options["data"], root, int(loaded.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
-    predictions = [predict_sequence(loaded, *_read(name, known, loaded)) for name in inputs]
+    predictions, scored = [], {}
+    with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
+        reader = Inputs(loaded.card, known, Path(scratch), options.get("weights"))
+        for name in inputs:
+            prediction, rows = _predict(loaded, *reader.read(name))
+            predictions.append(prediction)
+            scored[prediction.id] = rows
+    if "activitynet" in options:
+        write_predictions(Path(options["activitynet"]), scored)
     if "vtt" in options:
         for prediction in predictions:
             write_webvtt(prediction, Path(options["vtt"]) / f"{prediction.id}.vtt")
@@ -185,6 +213,10 @@ def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None 
     Raises:
         UserError: When the features have another width than the model was built for.
     """
+    return _predict(run, video, facts)[0]
+
+
+def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tuple[Prediction, list[Scored]]:
     cfg = run.config
     width = cfg.model.rgb_width + cfg.model.flow_width
     if video.features.shape[1] != width:
@@ -195,21 +227,28 @@ def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None 
     detections = localise(found, cfg.inference)
     order = np.argsort(-detections.probability, kind="stable")
     labels = [LabelScore(label=run.classes[c], score=float(detections.probability[c])) for c in order]
+    facts = facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate)
     segments = shown_segments(found, detections, run.classes, video.rate, cfg.inference)
+    for segment in segments:  # the last snippet may reach past the end of a video
+        segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     extra = run.card["extra"]
-    return Prediction(
+    explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
+    notes = [extra["note"]] if extra.get("note") else []
+    if explained < min(EXPLAINED[0], len(segments)):
+        notes.append(f"the video is long: evidence for the {explained} best of {len(segments)} segments")
+    prediction = Prediction(
         id=video.id,
-        video=facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate),
+        video=facts,
         labels=labels,
         segments=segments,
         evidence=segment_evidence(
-            run.model, video.features, run.text, found, segments[:10], run.classes, video.rate, cfg.inference
+            run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
         ),
         curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
         target=", ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,
-        notes=[extra["note"]] if extra.get("note") else [],
+        notes=notes,
         provenance=Provenance(
             method="pvlr",
             checkpoint=os.path.basename(run.folder.rstrip("/")),
@@ -224,6 +263,9 @@ def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None 
             versions=run.card["versions"],
         ),
     )
+    columns = (detections.start / video.rate, detections.end / video.rate, detections.label, detections.score)
+    rows = [(float(s), float(e), run.classes[c], float(score)) for s, e, c, score in zip(*columns, strict=True)]
+    return prediction, rows
 
 
 def shown_segments(
@@ -288,27 +330,3 @@ def _drawn(found: Curves, video: FeatureSequence, classes: tuple[str, ...], show
             Curve(name=classes[c], times=times, values=level[:, c].tolist(), lower=low.tolist(), upper=high.tolist())
         )
     return drawn
-
-
-def _read(name: str, known: dict[str, FeatureSequence], run: Run) -> tuple[FeatureSequence, VideoFacts]:
-    path = Path(name)
-    if name in known:
-        video = known[name]
-        digest = hashlib.sha256(np.ascontiguousarray(video.features).tobytes()).hexdigest()
-    elif path.suffix == ".npy":
-        features: NDArray[np.floating] = read_features(path)
-        config = path.parent.parent / "features.json"
-        seconds = (
-            read_snippet_seconds(config)
-            if config.is_file()
-            else run.card["extra"].get("snippet_seconds", SNIPPET_SECONDS)
-        )
-        video = sequence(Annotation(path.stem, "", 0.0, ()), features, seconds)
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    elif path.suffix.lower() in VIDEO_SUFFIXES:
-        raise UserError(name, "a video", "a .npy file of snippet features (T,D)", f"whyact extract {name} --out DIR")
-    else:
-        step = "give --data NAME --root DIR for a video of a data set" if not known else ""
-        raise UserError(name, "no such input", "a .npy file of snippet features, or a video's name", step)
-    return video, VideoFacts(path=name, sha256=digest, duration=len(video.features) / video.rate)

@@ -184,6 +184,7 @@ def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
         ("Data", origin.data),
         ("Split SHA-256", origin.split_sha256),
         ("Prompt", origin.prompt),
+        ("Labels read as", "; ".join(dict.fromkeys(origin.prompts.values()))),
         ("Sampler", origin.sampler),
         ("Seed", "" if origin.seed is None else str(origin.seed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))),

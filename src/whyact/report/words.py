@@ -137,7 +137,7 @@ def what_happened(evidence: Evidence) -> list[Part]:
     if evidence.kind == "snippet":
         return [("", "of the snippet "), ("time", span(evidence.start, evidence.end))]
     if evidence.kind == "neighbour" and evidence.label:
-        return [("", "the video lies close to the known action "), ("label", spoken(evidence.label))]
+        return [("", "of the related known action "), ("label", spoken(evidence.label))]
     return [("", f"of this evidence: {evidence.text or evidence.kind}")]
 
 

@@ -49,9 +49,7 @@ def _own(root: Path) -> dict[str, Any]:
     from whyact.data import own
 
     found = own.read(root, slots=10**6)
-    actions = Counter(
-        a for clip in found.clips for a in clip.targets or ((clip.target,) if clip.target is not None else ())
-    )
+    actions = Counter(action for clip in found.clips for action in clip.targets or (clip.target,))
     videos = [video.file for video in own.read_file(root / own.FILE).videos if video.file]
     return {
         "data": found.name,
@@ -141,14 +139,32 @@ def _gym(root: Path) -> dict[str, Any]:
 
 
 def _folder(root: Path) -> dict[str, Any]:
-    """Read labels.csv and every feature file that it names."""
-    from whyact.data.feature_files import open_folder, read_labels
+    """Read labels.csv (or annotations.json) and every feature file that it names."""
+    from whyact.data.feature_files import open_folder, read_broken
     from whyact.data.untrimmed import summary
+    from whyact.pvlr.sets import read_folder
 
-    found, folder = read_labels(root / "labels.csv"), open_folder(root)
-    lengths = [len(folder.read(video).features) for video in found.videos]
+    found, folder, left_out = read_folder(root), open_folder(root), read_broken(root / "broken.csv")
+    lengths = [len(folder.read(video).features) for video in found.videos if video.id not in left_out]
     unlabelled = sorted(set(folder.names()) - {video.id for video in found.videos})
-    return {**summary(found), "snippets": sum(lengths), "shortest": min(lengths), "features_without_label": unlabelled}
+    return {
+        **summary(found),
+        "snippets": sum(lengths),
+        "shortest": min(lengths, default=0),
+        "features_without_label": unlabelled,
+        "left_out": left_out,
+    }
+
+
+def _zero_shot(name: str) -> Callable[[Path], dict[str, Any]]:
+    """Compare a zero-shot data set's lists with its videos, and try to decode each."""
+
+    def check(root: Path) -> dict[str, Any]:
+        from whyact.data import zero_shot_check
+
+        return zero_shot_check.check(name, root)
+
+    return check
 
 
 CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -161,4 +177,17 @@ CHECKS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "activitynet-1.3": _activitynet("1.3"),
     "gym": _gym,
     "folder": _folder,
+    **{
+        name: _zero_shot(name)
+        for name in (
+            "videos",
+            "ucf101",
+            "hmdb51",
+            "olympic-sports",
+            "truze-ucf101",
+            "truze-hmdb51",
+            "activitynet",
+            "kinetics",
+        )
+    },
 }

@@ -1,0 +1,205 @@
+"""From inputs and labels to answers: what is asked, what is shown, and what a reader must know beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whyact.data import zero_shot_sets
+from whyact.data.types import FeatureSequence
+from whyact.data.zero_shot import ZeroShotData, at_rate
+from whyact.errors import UserError
+from whyact.locate_gat import evidence as why
+from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.runs import Run
+from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
+
+
+def answer(
+    video: FeatureSequence,
+    facts: VideoFacts,
+    target: str,
+    known: Run,
+    model: LocateGat,
+    candidates: why.Candidates,
+    provenance: Provenance,
+    top: int,
+) -> Prediction:
+    """Answer about one video with its evidence: frames, known classes, text against graph, changed ranks.
+
+    Raises:
+        UserError: When the video's features have another width than the run's.
+    """
+    if video.features.shape[1] != known.video_width:
+        raise UserError(video.id, f"features of width {video.features.shape[1]}", f"width {known.video_width}")
+    rows, source = at_rate(video.features, known.settings.frames)
+    found = why.answer(model, torch.from_numpy(rows)[None], source, candidates)
+    order = found.probabilities.argsort(descending=True).tolist()
+    contributions = why.frame_contributions(model, found)
+    shown = sorted(contributions)
+    curve = Curve(
+        name="contribution",
+        times=[float(video.times[i]) for i in shown],
+        values=[contributions[i] for i in shown],
+    )
+    return Prediction(
+        video=facts,
+        labels=[LabelScore(label=candidates.names[i], score=float(found.probabilities[i])) for i in order],
+        provenance=provenance,
+        evidence=[
+            *why.frame_evidence(model, found, video.times, video.rate, top),
+            *why.neighbour_evidence(model, found, tuple(known.seen), top),
+        ],
+        curves=[curve] if shown else [],
+        tables=_tables(model, found, order[:top]),
+        id=video.id,
+        target=target,
+        notes=_notes(known, model, found, bool(shown)),
+    )
+
+
+def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> list[str]:
+    """Say what encoded names and frames, how text and graph shared the lead, and what could not be done."""
+    read = f", frames by {known.pixels}" if known.pixels and known.pixels != known.semantics else ""
+    notes = [f"Class names read by {known.semantics}{read}."]
+    if "random weights" in known.semantics + known.pixels:
+        notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
+    lead = why.shares(model, found)
+    if lead is not None:
+        notes.append(
+            f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the name's text, {lead.graph:+.2f} from the graph "
+            f"(mix {model.mix:.1f})."
+        )
+        seen = found.candidates.seen(model)
+        if seen.any() and not seen.all():
+            notes.append(f"Known classes answer with a handicap of {model.calibration:.2f}, chosen on known classes.")
+    if not several:
+        notes.append("The video has one frame or snippet: there is none to leave out.")
+    return notes
+
+
+def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]:
+    """Return text against graph for the best labels, and the names whose rank the graph changes."""
+    names = found.candidates.names
+    text, graph = why.part_scores(model, found)
+    shares = Table(
+        title="Text against graph",
+        columns=["label", "text", "graph", "score"],
+        rows=[[names[i], round(text[i], 3), round(graph[i], 3), round(text[i] + graph[i], 3)] for i in best],
+        text=f"Each score is the sum of its two parts, in standard deviations over the videos of known classes; the "
+        f"graph's share is {model.mix:.1f}. A handicap of known classes is in neither.",
+    )
+    if model.gat is None or model.mix == 0:
+        return [shares]
+    changes = why.rank_moves(model, found)
+    moved = Table(
+        title="Names whose rank changes with the graph",
+        columns=["label", "rank by its name alone", "rank with the graph"],
+        rows=[[names[i], before, after] for i, before, after in changes],
+        text="A name with several meanings can lie near the wrong ones; its neighbours in the graph may move it."
+        if changes
+        else "No label changes its rank.",
+    )
+    return [shares, moved]
+
+
+def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | None) -> why.Candidates:
+    """Return the classes to choose from: the given labels, or the run's unseen classes.
+
+    A label may be a class of the run by its name or by the words that its prompt used, whatever their case.
+
+    Raises:
+        UserError: When two labels stand for the same sentence, or a new one cannot be encoded.
+    """
+    names = tuple(known.unseen) if labels is None else _labels(labels)
+    first = len(model.seen)
+    classes = [*known.seen, *known.unseen]
+    by_words = {known.said.get(name, name).casefold(): i for i, name in enumerate(classes)}
+    by_name = {name: i for i, name in enumerate(classes)}
+    position = {name: by_name.get(name, by_words.get(name.casefold(), -1)) for name in names}
+    new = [name for name in names if position[name] < 0]
+    if new:
+        others = torch.cat([others, zero_shot_sets.encode_names(new, known.prompt, known.semantics)])
+        position |= {name: first + len(known.unseen) + i for i, name in enumerate(new)}
+    asked: dict[int, str] = {}
+    for name in names:
+        if position[name] in asked:
+            raise UserError("--labels", name, f"every class once: {asked[position[name]]!r} is the same")
+        asked[position[name]] = name
+    # Only the candidates enter the graph: what else could have been asked must not change an answer.
+    used = [position[name] for name in names if position[name] >= first]
+    place = {row: first + i for i, row in enumerate(used)}
+    rows = torch.tensor([place.get(position[name], position[name]) for name in names])
+    kept = torch.tensor([row - first for row in used], dtype=torch.long)
+    sentences = tuple(
+        known.sentence(classes[i]) if (i := position[n]) < len(classes) else known.sentence(n) for n in names
+    )
+    return why.Candidates(names, rows, others[kept], sentences)
+
+
+def _labels(labels: str) -> tuple[str, ...]:
+    path = Path(labels)
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else labels.replace(",", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(path, str(error), "a text file with one label a line") from error
+    names = tuple(name for name in (line.strip() for line in text.splitlines()) if name)
+    if not names:
+        raise UserError("--labels", labels, "at least one action name")
+    folded: set[str] = set()
+    for name in names:
+        if name.casefold() in folded:
+            raise UserError("--labels", name, "every label once")
+        folded.add(name.casefold())
+    return names
+
+
+def clips(
+    inputs: Sequence[str], known: Run, options: dict[str, Any], progress: bool
+) -> list[tuple[FeatureSequence, VideoFacts, str]]:
+    """Return each input's features, facts and known class: a clip of a data set, a feature file or a video.
+
+    Raises:
+        UserError: When an input is not there or cannot be read.
+    """
+    if "data" in options:
+        root = Path(options["root"]) if "root" in options else None
+        settings = known.settings
+        found, _ = zero_shot_sets.load(
+            options["data"], root, known.fold, settings.reading, settings.class_order, progress
+        )
+        by_id = {video.id: video for video in found.videos}
+        for name in inputs:
+            if name not in by_id:
+                raise UserError(f"--data {options['data']}", name, f"a clip's name, such as {found.videos[0].id!r}")
+        return [
+            (by_id[name], VideoFacts(path=name, frames_decoded=len(by_id[name].times)), _target(found, by_id[name]))
+            for name in inputs
+        ]
+    return [(*_file(Path(name), known), "") for name in inputs]
+
+
+def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
+    if path.suffix == ".npy":
+        try:
+            features = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(path, str(error), "a NumPy file of features (T,D)") from error
+        if features.ndim != 2 or len(features) == 0 or not np.isfinite(features).all():
+            raise UserError(path, f"an array of shape {features.shape}", "finite features (T,D)")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        sequence = FeatureSequence(
+            id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
+        )
+        return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
+    return zero_shot_sets.encode_video(path, known.pixels, known.settings.patch_side)
+
+
+def _target(found: ZeroShotData, video: FeatureSequence) -> str:
+    return found.classes[video.target[0]]

@@ -1,0 +1,65 @@
+"""What a LoCATe-GAT run folder holds beside its tensors, and how it is read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from torch import Tensor
+
+from whyact.errors import UserError
+from whyact.locate_gat.config import Config
+from whyact.locate_gat.model import LocateGat
+from whyact.training.checkpoint import load_checkpoint
+
+
+class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What ``config.yaml`` of a run holds: the settings, and the words that the tensors are about."""
+
+    settings: Config
+    video_width: int
+    data: str
+    fold: int
+    seen: list[str]
+    unseen: list[str]
+    auxiliary: list[str]
+    prompt: str
+    semantics: str
+    pixels: str = ""
+    said: dict[str, str] = {}
+
+    def sentence(self, name: str) -> str:
+        """Return the sentence that stands for a class name."""
+        return self.prompt.format(self.said.get(name, name))
+
+
+def parameters(model: LocateGat) -> dict[str, int]:
+    """Return the trainable parameters of each stage and of both; a frozen backbone is counted apart."""
+    locate = sum(p.numel() for p in model.encoder.parameters())
+    gat = sum(p.numel() for p in model.gat.parameters()) if model.gat is not None else 0
+    return {"locate": locate, "gat": gat, "trained": locate + gat}
+
+
+def load_run(folder: Path) -> tuple[Run, LocateGat, Tensor, dict[str, Any], str]:
+    """Read a run: its words, the model in evaluation mode, the unseen texts (U,D), the card and the tensors' SHA-256.
+
+    Raises:
+        UserError: When the folder is no run, is damaged, or is a run of another method.
+    """
+    checkpoint = load_checkpoint(folder)
+    if checkpoint.card["method"] != "locate-gat":
+        raise UserError(folder, f"a run of {checkpoint.card['method']}", "a run of locate-gat")
+    try:
+        run = msgspec.convert(checkpoint.config, Run)
+    except msgspec.ValidationError as error:
+        raise UserError(folder / "config.yaml", str(error), "the settings of a locate-gat run") from error
+    tensors = dict(checkpoint.tensors)
+    others = tensors.pop("others", torch.zeros(0, run.settings.width))
+    model = LocateGat(run.settings, run.video_width, tensors["seen"], tensors["auxiliary"])
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(folder, str(error).splitlines()[-1].strip(), "weights of this model") from error
+    return run, model.eval(), others, checkpoint.card, checkpoint.sha256

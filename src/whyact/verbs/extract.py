@@ -1,0 +1,113 @@
+"""``whyact extract``: videos -> a folder of snippet features that ``train`` and ``predict`` read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whyact.errors import UserError
+from whyact.verbs.parser import Parser, print_json, print_numbers
+
+if TYPE_CHECKING:
+    from whyact.data.snippet_files import Streams
+
+_EXAMPLES = (
+    "whyact extract videos/ --out my-features",
+    "whyact extract videos/ --out my-features --encoder s3d,clip:RN50",
+    "whyact extract a.mp4 --out try --weights random --clip none      (no download: proves that the parts work)",
+)
+
+
+def run(argv: list[str]) -> int:
+    """Extract the features of the videos that ``argv`` names; say what was done and what could not be read."""
+    parser = Parser(
+        "extract",
+        "Encode videos snippet by snippet into a folder for `whyact train pvlr --data folder`.\n"
+        "A rerun goes on where it stopped. Videos that cannot be read are left out and listed in broken.csv.",
+        _EXAMPLES,
+        "what was extracted",
+    )
+    parser.add_argument("inputs", metavar="VIDEO", nargs="+", type=Path, help="a video, or a folder of videos")
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the feature folder to write")
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME[,NAME]",
+        default="s3d",
+        help="one encoder or two, the streams of the model: s3d, mvit_v1_b, mvit_v2_s, swin3d_t, swin3d_s, swin3d_b, "
+        "or clip:NAME of a CLIP (default: s3d)",
+    )
+    parser.add_argument(
+        "--weights",
+        metavar="W[,W]",
+        default="default",
+        help="of the encoders: default (torchvision downloads them), random, or a file (default: default)",
+    )
+    parser.add_argument(
+        "--clip", metavar="NAME", default="RN50", help="CLIP whose image features are learned from, or none"
+    )
+    parser.add_argument(
+        "--clip-weights", metavar="W", default="openai", help="of that CLIP: a tag of open_clip, random, or a file"
+    )
+    parser.add_argument(
+        "--snippet-seconds", metavar="S", type=float, default=0.64, help="length of a snippet (default: 0.64)"
+    )
+    args = parser.parse_args(argv)
+    if not 0.04 <= args.snippet_seconds <= 60:
+        raise UserError("--snippet-seconds", args.snippet_seconds, "seconds from 0.04 to 60")
+    if args.out.exists() and not args.out.is_dir():
+        raise UserError("--out", str(args.out), "a folder, or a name that is free")
+
+    from whyact.data.snippet_files import extract, find_videos, load_streams
+
+    videos = find_videos(args.inputs)
+    names, weights = args.encoder.split(","), args.weights.split(",")
+    target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
+    streams = load_streams(names, weights, target, args.snippet_seconds)
+    with _progress(len(videos), not args.json) as tell:
+        found = extract(videos, args.out, streams, tell)
+    said = _said(args.out, streams, found)
+    if args.json:
+        print_json(said)
+    else:
+        print_numbers(said)
+    return 0
+
+
+def _said(out: Path, streams: Streams, found: Any) -> dict[str, Any]:
+    encoders = [*streams.recipe.encoders, *([streams.recipe.target] if streams.recipe.target else [])]
+    said: dict[str, Any] = {
+        "out": str(out),
+        "videos": len(found.new) + len(found.kept),
+        "new": len(found.new),
+        "encoders": {encoder.name: encoder.weights for encoder in encoders},
+        "degraded": found.degraded,
+        "broken": found.broken,
+    }
+    if any(encoder.weights == "random" for encoder in encoders):
+        said["note"] = "random weights: these features prove that the parts work together, and nothing else"
+    return said
+
+
+@contextmanager
+def _progress(videos: int, shown: bool) -> Iterator[Callable[[str, int], None]]:
+    if not (shown and sys.stderr.isatty()):
+        yield lambda name, snippets: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("videos", total=videos)
+        started = 0
+
+        def tell(name: str, snippets: int) -> None:
+            nonlocal started
+            started += snippets == 0
+            bar.update(task, completed=started - 1, description=f"{name}, snippet {snippets}")
+
+        yield tell
+        bar.update(task, completed=videos)
