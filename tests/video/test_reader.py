@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
@@ -14,6 +15,9 @@ from made_videos import numbers, write_clip, write_sound
 from whyact.errors import UserError
 from whyact.video.decode import decode, frames_at, windows
 from whyact.video.reader import VideoReader
+
+DATA = Path(os.environ.get("WHYACT_DATA", Path(__file__).parents[3] / "shared" / "data"))
+VIDEOS = DATA.parent / "videos"
 
 
 def on_screen(path: Path, moments: np.ndarray) -> list[int]:
@@ -184,3 +188,42 @@ def test_the_clock_counts_reading_only(files: dict[str, Path]) -> None:
         for _ in reader.frames_at([0.0, 1.0]):
             time.sleep(0.6)
         assert reader.degraded == ""
+
+
+def test_a_length_that_no_frames_stand_for_is_not_believed(tmp_path: Path) -> None:
+    data = bytearray(write_clip(tmp_path / "a.mp4", 50).read_bytes())
+    at = data.index(b"mdhd") + 4
+    assert data[at] == 0  # version 0: 4 bytes each of created, modified, scale and length
+    data[at + 16 : at + 20] = (0xFFFFFFF0).to_bytes(4, "big")
+    path = tmp_path / "days.mp4"
+    path.write_bytes(data)
+    video = decode(path, 8)
+    assert video.facts.duration < 10
+    assert "declared length" in video.facts.degraded or video.facts.degraded == ""
+    assert numbers(video.frames)[-1] > 40
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "R6llTwEh07w.mp4",
+        "TrumanShow_wave_f_nm_np1_fr_med_26.avi",
+        "cups.mp4",
+        "drink_water.avi",
+        "v_SoccerJuggling_g23_c01.avi",
+    ],
+)
+def test_real_clips_show_what_scanning_shows(name: str) -> None:
+    path = VIDEOS / name
+    if not path.is_file():
+        pytest.skip(f"no real clips at {VIDEOS}")
+    assert decode(path, 16).facts.degraded == ""
+    video = decode(path, 6, ends=True)
+    assert video.facts.degraded == ""
+    assert len(video.frames) == 6
+    with av.open(str(path)) as container:
+        means = [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+    shown = np.rint(video.times * video.facts.fps).astype(int)  # all of these clips keep one rate
+    assert shown[0] == 0
+    assert shown[-1] >= len(means) - 2
+    assert [frame.mean() for frame in video.frames] == pytest.approx([means[i] for i in shown], abs=1e-9)

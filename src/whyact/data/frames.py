@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
+from whyact.video.reader import VideoReader
 
 _IMAGE = re.compile(r"(?:(?:rgb|frame|img|image)[_-]?)?(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
 _NAMED = 8  # missing frames that an error names
@@ -91,12 +92,11 @@ def _images(folder: Path) -> dict[int, Path]:
 
 
 def _image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    from torchvision.io import ImageReadMode, read_image
-
-    try:
-        image: NDArray[np.uint8] = read_image(str(path), ImageReadMode.RGB).permute(1, 2, 0).contiguous().numpy()
-    except (RuntimeError, OSError) as error:
-        raise UserError(path, str(error).splitlines()[0], "an image that can be read") from error
+    with VideoReader(path) as reader:
+        shown = next(reader.frames_at([0.0]), None)
+    if shown is None or reader.degraded:
+        raise UserError(path, reader.degraded or "nothing", "an image that can be read")
+    image = shown.image
     if image.shape[:2] != (size[1], size[0]):
         found = f"{image.shape[1]}x{image.shape[0]} pixels"
         raise UserError(path, found, f"{size[0]}x{size[1]}, the size that the boxes are in", "give the frames unscaled")

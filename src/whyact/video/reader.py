@@ -100,7 +100,9 @@ class VideoReader:
         self._reasons: list[str] = []
         self._broken = self._damaged = self._resized = 0
         self._ended = self._jumped = self._stopped = False
-        self._may_jump = True
+        # AVI knows one rate and no times: those of reordered frames are guesses, some twice, so they are counted.
+        self._counted = "avi" in self._container.format.name and bool(context.has_b_frames)
+        self._may_jump = not self._counted
         self._shape: tuple[int, int] | None = None
         self._current: tuple[float, Any] | None = None
         self._next: tuple[float, Any] | None = None
@@ -243,10 +245,12 @@ class VideoReader:
         found = next(self._source, None)
         if found is None:
             self._ended = True
+            if not self._jumped and self.decoded < self.declared:
+                _ = self.index  # tells lost frames from placeholders
             return None
         self.decoded += 1
         self._damaged += bool(getattr(found, "is_corrupt", False))
-        stamp = found.pts if found.pts is not None else found.dts
+        stamp = None if self._counted else found.pts if found.pts is not None else found.dts
         at = self._last + self.step if stamp is None else stamp * self._base - self._start
         if at <= self._latest:  # no usable time: it follows the one before
             at = self._last + self.step
