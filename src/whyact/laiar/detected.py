@@ -58,6 +58,8 @@ def detected_clip(
         times=clip.times,
         frames=clip.frames,
         target=clip.target,
+        targets=clip.targets,
+        context=clip.context,
         group=clip.group,
     )
 
