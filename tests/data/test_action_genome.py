@@ -119,6 +119,7 @@ BROKEN: dict[str, tuple[Any, Any, str]] = {
     "xywh person": (one_person(bbox_mode="xywh"), [], "bbox_mode"),
     "person is a list": ([], [], "person_bbox.pkl"),
     "objects are a number": (one_person(), 3, "a list of objects"),
+    "objects are an array": (one_person(), [np.zeros((1, 4))], "a list of objects"),
     "unknown class": (one_person(), one_thing(**{"class": "unicorn"}), "unicorn"),
     "unknown relation": (one_person(), one_thing(contacting_relationship=["hugging"]), "hugging"),
     "relation list is a number": (one_person(), one_thing(spatial_relationship=4), "a list of objects"),

@@ -269,6 +269,7 @@ BROKEN: dict[str, tuple[Callable[[Files], object], tuple[str, ...]]] = {
     "unknown action": (line("Ben, cook, 0002, 1, 5, juggle"), ("video_clips.txt line 4", "juggle", "pick, place")),
     "no clip": (text("video_clips.txt", "\n\n"), ("video_clips.txt", "no line")),
     "missing video": (line("Ben, cook, 0009, 1, 5, null"), ("all/Ben/cook/0009.json", "missing")),
+    "video named with a null byte": (line("Ben, cook, 00\x0002, 1, 5, null"), ("all/Ben/cook", "undamaged")),
     "missing list": (lambda files: files.pop("video_clips.txt"), ("video_clips.txt", "missing")),
     "missing knowledge": (
         lambda files: files.pop("knowledge/action_list.txt"),

@@ -310,7 +310,7 @@ def _objects(path: Path, related: Mapping[str, Any], order: Mapping[str, Any]) -
     except KeyError as error:
         expected = "the keys, classes and relations of Action Genome"
         raise UserError(f"{path}: {key}", error.args[0] if error.args else None, expected) from error
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         said = f"{type(error).__name__}: {error}"
         raise UserError(f"{path}: {key or 'objects'}", said, "a list of objects with bbox and relations") from error
     wrong = ~(np.isfinite(xywh).all(1) & (xywh[:, 2:] >= 0).all(1)) if len(xywh) else np.zeros(0, bool)

@@ -52,7 +52,7 @@ class Archive:
             raise UserError(
                 f"{self.path}: {member}", None, "this file, which is missing", "whyact data check"
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:  # a name with a null byte too
             raise UserError(f"{self.path}: {member}", str(error), "an undamaged file", "download it again") from error
 
     def lines(self, member: str) -> list[str]:

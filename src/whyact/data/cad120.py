@@ -275,7 +275,8 @@ class _VideoArrays:
             raise UserError(where, location.obj_id, f"a class of {', '.join(self.vocabulary.objects)}")
         if len(location.loc_list) != self.length:
             raise UserError(where, f"{len(location.loc_list)} boxes", f"{self.length}, one a frame")
-        xywh = np.asarray(location.loc_list, dtype=np.float32).reshape(-1, 4)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            xywh = np.asarray(location.loc_list, dtype=np.float32).reshape(-1, 4)
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         seen = (xywh[:, 2:] > 0).all(axis=1)
         bad = seen & ((xyxy < 0).any(axis=1) | (xyxy > np.array(IMAGE_SIZE * 2)).any(axis=1))

@@ -284,7 +284,8 @@ class _Reader:
         if len(track.boxes) != len(self.frames):
             raise UserError(f"{where}, boxes", f"{len(track.boxes)} boxes", f"{len(self.frames)}, one a listed frame")
         hidden = (0.0, 0.0, 0.0, 0.0)
-        boxes = np.array([hidden if box is None else box for box in track.boxes], np.float32).reshape(-1, 4)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            boxes = np.array([hidden if box is None else box for box in track.boxes], np.float32).reshape(-1, 4)
         there = np.array([box is not None for box in track.boxes], bool)
         inside = (boxes >= -1).all(1) & (boxes <= np.array(size * 2) + 1).all(1)
         wrong = there & ~(np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1) & inside)

@@ -123,7 +123,6 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "training": training,
     "laiar-gather": _later("whyact.studies.bench_laiar:gather"),
     "action-genome": _later("whyact.studies.bench_charades:action_genome"),
-    "fuzz-readers": _later("whyact.studies.fuzz_readers:fuzz_readers"),
     "pvlr-detection": _later("whyact.studies.bench_pvlr:detection"),
     "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
     "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),

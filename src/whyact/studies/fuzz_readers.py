@@ -1,45 +1,15 @@
-"""Broken annotation files by the thousand: a reader gives what it reads or refuses in words, and does nothing else.
-
-Every input is a folder of sound files of which one is damaged: its bytes, a word or number of its text, or a value
-deep inside its pickle. Input n of a target is the same in every run.
-"""
+"""The annotation readers that :mod:`whyact.studies.fuzz` attacks: a sound folder of each, and what reads it."""
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
-import traceback
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from whyact.data.pickles import dump_plain, load_array, load_pickle
-from whyact.errors import UserError
-from whyact.studies import results
-
-CHUNK = 500  # inputs a process: a crash of the interpreter costs one chunk and is counted
-_TOKEN = re.compile(rb'"[^"\n]*"|[^\s,;:\[\]{}"]+')
-_ODD_TEXT = (b"", b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b'"\xff"', b"\0", b"../..", b'"x"')
-_ODD_VALUES: tuple[Any, ...] = (None, -1, 2**70, float("nan"), "", "x", b"\xff", [], {}, (), np.zeros((0, 4)))
-
-
-_ODD_JSON: tuple[Any, ...] = (None, -1, 0, 2**70, 1e308, float("nan"), "", "x", [], {}, True)
-
-
-@dataclass(frozen=True)
-class Target:
-    """Sound files by their name in a folder, what reads the folder, and which of them are damaged (default: all)."""
-
-    sound: dict[str, bytes]
-    read: Callable[[Path], object]
-    damage: tuple[str, ...] = ()
+from whyact.studies.fuzz_inputs import Target, unpickled, write_files
 
 
 def charades_lists() -> Target:
@@ -83,7 +53,7 @@ def action_genome_converted() -> Target:
 
     sound = _generated()
     with tempfile.TemporaryDirectory() as folder:
-        _write(Path(folder), sound)
+        write_files(Path(folder), sound)
         place = Path(folder) / "annotations"
         sound[f"annotations/{ag.CONVERTED}"] = ag.write_converted(place, ag.read_pickles(place)).read_bytes()
     for name in (ag.PERSONS, ag.RELATED):
@@ -146,7 +116,7 @@ def tracks_file() -> Target:
     return Target({"tracks.json": text.encode()}, lambda root: read_tracks(root / "tracks.json"))
 
 
-TARGETS: dict[str, Callable[[], Target]] = {
+READERS: dict[str, Callable[[], Target]] = {
     "charades": charades_lists,
     "action-genome": action_genome_root,
     "action-genome-converted": action_genome_converted,
@@ -157,108 +127,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
 }
 
 
-def damaged(name: str, data: bytes, rng: np.random.Generator) -> bytes:
-    """Return a file's bytes with one kind of damage; by its name, also to the values inside."""
-    kind = int(rng.integers(8))
-    at = int(rng.integers(len(data) + 1))
-    span = int(rng.integers(1, 2 + len(data) // 4))
-    if kind >= 4 and name.endswith(".pkl"):
-        return dump_plain(_with_odd_value(_unpickled(data), rng, _ODD_VALUES))
-    if kind >= 4 and name.endswith(".json"):
-        return json.dumps(_with_odd_value(json.loads(data), rng, _ODD_JSON)).encode()
-    if kind == 0:
-        return data[:at]
-    if kind == 1:
-        return rng.bytes(int(rng.integers(2048)))
-    if kind == 2:
-        return data[:at] + data[at + span :]
-    if kind == 3:
-        return data[:at] + data[at : at + span] + data[at:]
-    if kind <= 5:
-        changed = bytearray(data)
-        for position in rng.integers(0, max(1, len(data)), int(rng.integers(1, 9))) if data else ():
-            changed[position] ^= 1 << int(rng.integers(8))
-        return bytes(changed)
-    tokens = list(_TOKEN.finditer(data))
-    if not tokens:
-        return data
-    token = tokens[int(rng.integers(len(tokens)))]
-    return data[: token.start()] + _ODD_TEXT[int(rng.integers(len(_ODD_TEXT)))] + data[token.end() :]
-
-
-def _unpickled(data: bytes) -> Any:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sound.pkl"
-        path.write_bytes(data)
-        return load_pickle(path)
-
-
-def _with_odd_value(value: Any, rng: np.random.Generator, odd: Sequence[Any]) -> Any:
-    """Return the value with one that does not belong there at some depth, a key gone, or a key renamed."""
-    place = value
-    while isinstance(place, dict | list) and place:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        key = keys[int(rng.integers(len(keys)))]
-        inner = place[key]
-        if isinstance(inner, dict | list) and inner and rng.random() >= 0.15:
-            place = inner
-            continue
-        how = rng.random()
-        if how < 0.15:
-            del place[key]
-        elif how < 0.3 and isinstance(place, dict):
-            place[f"{key}x"] = place.pop(key)
-        elif how < 0.5 and isinstance(inner, int | float):
-            place[key] = inner * float(rng.choice([-1, 0.5, 2, 1e30]))
-        else:
-            place[key] = odd[int(rng.integers(len(odd)))]
-        break
-    return value
-
-
-def attack(name: str, first: int, count: int) -> list[str]:
-    """Give a target its inputs ``first`` to ``first + count - 1``; return what went wrong, an input each."""
-    target = TARGETS[name]()
-    victims = target.damage or tuple(sorted(target.sound))
-    wrong = []
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        _write(root, target.sound)
-        for number in range(first, first + count):
-            rng = np.random.default_rng((number, len(name)))
-            victim = victims[number % len(victims)]
-            sound = target.sound[victim]
-            (root / victim).write_bytes(damaged(victim, sound, rng))
-            try:
-                target.read(root)
-            except UserError:
-                pass
-            except Exception as error:
-                last = traceback.extract_tb(error.__traceback__)[-1]
-                said = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
-                wrong.append(f"{name} input {number}, {victim}: {said}")
-            (root / victim).write_bytes(sound)
-    return wrong
-
-
-def fuzz_readers(repeats: int) -> list[results.Row]:
-    """Attack every target with 100 inputs a repeat, 14,700 in a full run; a row each with the unexpected errors."""
-    rows = []
-    for name in TARGETS:
-        count = 100 * repeats
-        wrong: list[str] = []
-        for first in range(0, count, CHUNK):
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                try:
-                    wrong += pool.submit(attack, name, first, min(CHUNK, count - first)).result()
-                except BrokenProcessPool:
-                    wrong.append(f"{name} inputs from {first}: the interpreter crashed")
-        note = f"{count} damaged inputs; each must be read or refused in words"
-        note += f"; first: {wrong[0]}" if wrong else ""
-        rows.append(results.row("fuzz-readers", f"{name}: unexpected errors", "count", [float(len(wrong))], note=note))
-    return rows
-
-
 def _generated() -> dict[str, bytes]:
     from whyact.homeworld.action_genome import write_action_genome
 
@@ -266,16 +134,9 @@ def _generated() -> dict[str, bytes]:
         files = _files(write_action_genome(Path(folder) / "w", seed=2, videos=24, every=12, pixels=False, dirt=False))
     for name in files:
         if name.endswith(".pkl"):  # small: damage should hit the structure, not one frame of hundreds
-            files[name] = dump_plain(dict(list(_unpickled(files[name]).items())[:40]))
+            files[name] = dump_plain(dict(list(unpickled(files[name]).items())[:40]))
     return files
 
 
 def _files(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-
-
-def _write(root: Path, files: dict[str, bytes]) -> None:
-    for name, data in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
