@@ -63,7 +63,7 @@ def test_the_sentence_follows_the_sign_of_the_contribution(contribution: float, 
 KINDS = {
     "Because of the frame at 1.2 s;": {"kind": "frame"},
     "Because of the snippet 1.2 – 1.5 s;": {"kind": "snippet"},
-    "Because the video lies close to the known action juggling balls;": {
+    "Because of the related known action juggling balls;": {
         "kind": "neighbour",
         "label": "juggling_balls",
     },
