@@ -71,6 +71,24 @@ def test_a_target_that_is_too_short_is_refused(tmp_path):
         open_folder(tmp_path).read(clip())
 
 
+def test_features_much_shorter_than_their_annotation_are_refused(tmp_path):
+    save(tmp_path / "features" / "v.npy", np.zeros((5, 3)))
+    with pytest.raises(UserError, match="segments until 300 s, features for 3 s"):
+        open_folder(tmp_path).read(Annotation("v", "train", 300.0, (0,), ((290.0, 300.0, 0),)))
+
+
+def test_widths_that_disagree_with_the_files_are_refused(tmp_path):
+    save(tmp_path / "features" / "v.npy", np.zeros((5, 3)))
+    (tmp_path / "features.json").write_text('{"widths": [2, 1]}')
+    assert open_folder(tmp_path).widths("v") == (2, 1)
+    (tmp_path / "features.json").write_text('{"widths": [2, 2]}')
+    with pytest.raises(UserError, match="widths"):
+        open_folder(tmp_path).widths("v")
+    (tmp_path / "features.json").write_text('{"snipet_seconds": 1}')
+    with pytest.raises(UserError, match="snipet_seconds"):
+        open_folder(tmp_path)
+
+
 def test_a_missing_file_names_the_video(tmp_path):
     save(tmp_path / "features" / "v.npy", np.zeros((5, 3)))
     with pytest.raises(UserError, match=r"w\.npy"):

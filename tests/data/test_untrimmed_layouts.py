@@ -6,34 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from made_arrays import objects, write
+from whyact.cli import main
 from whyact.data import activitynet, thumos14
 from whyact.data.untrimmed import summary
 from whyact.errors import UserError
+from whyact.pvlr.sets import load_split
 
 REAL = Path(os.environ.get("WHYACT_DATA", "/nonexistent")) / "thumos14"
-
-
-def objects(rows):
-    array = np.empty(len(rows), dtype=object)
-    array[:] = rows
-    return array
-
-
-def write(folder, *, subsets=("validation", "test"), text=np.bytes_, labels=(["A"], ["A", "B"]), names=("v1", "v2")):
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        "classlist": np.array(["A", "B"]).astype(text),
-        "videoname": np.array(names).astype(text),
-        "subset": np.array(subsets).astype(text),
-        "segments": objects([[[0.0, 1.5]], [[1.0, 2.0], [3.0, 4.0]]]),
-        "labels": objects(list(labels)),
-        "labels_all": objects([["A"], ["B", "A", "A"]]),
-        "duration": np.array([[10.0], [20.0]]),
-    }
-    for name, array in arrays.items():
-        np.save(folder / f"{name}.npy", array, allow_pickle=True)
-    (folder / "Ambiguous_test.txt").write_text("v2  1.0 2.5\nv2 3 4\n\n")
-    return folder
 
 
 def test_thumos_is_read_as_written(tmp_path):
@@ -127,3 +107,24 @@ def test_the_summary_counts_what_disagrees(tmp_path):
     assert found["test"]["labels_unlike_segments"] == 1  # the video says A and B, the segments A alone
     assert (found["ambiguous_videos"], found["ambiguous_spans"]) == (1, 2)
     assert found["train"]["segments_past_the_end"] == 0
+
+
+def test_published_features_train_from_the_array_or_from_converted_files(tmp_path, capsys):
+    root = tmp_path / "features"
+    write(root / "Thumos14reduced-Annotations")
+    rng = np.random.default_rng(0)
+    (root / "Thumos14reduced").mkdir()
+    rows = objects([rng.normal(size=(n, 2048)).astype(np.float32) for n in (4, 6)])
+    np.save(root / "Thumos14reduced" / thumos14.JOINT_FEATURES, rows, allow_pickle=True)
+    for part, name, length in (("train", "v1", 5), ("test", "v2", 6)):
+        (root / "Thumos14_CLIP" / part).mkdir(parents=True)
+        np.save(root / "Thumos14_CLIP" / part / f"{name}.npy", np.ones((length, 1024), np.float32))
+    whole = [load_split("thumos14", folder) for folder in (root, tmp_path)]  # features/ itself, or what holds it
+    assert main(["data", "convert", "thumos14", "features", "--root", str(root), "--out", str(root)]) == 0
+    assert "2 videos" in capsys.readouterr().out
+    mapped = load_split("thumos14", root)
+    assert isinstance(mapped.train[0].features, np.memmap)
+    for split in (*whole, mapped):
+        assert (split.widths, split.text, split.size) == ((1024, 1024), "clip", "published")
+        assert np.array_equal(split.test[0].features, rows[1])
+        assert split.train[0].second.shape == (4, 1024)

@@ -79,6 +79,13 @@ def test_one_noise_of_the_mean_is_the_mean_of_k_samples_in_distribution():
     torch.testing.assert_close(fast.T.cov(), slow.T.cov(), rtol=0.15, atol=0.15)
 
 
+def test_the_mean_of_the_scores_is_the_score_of_the_mean_sample():
+    generator = torch.Generator().manual_seed(0)
+    z, text = (torch.randn(*size, generator=generator, dtype=torch.float64) for size in ((2, 20, 7, 16), (4, 16)))
+    by_samples = torch.einsum("bktd,cd->bktc", z, text).mean(1)
+    torch.testing.assert_close(sampled_activation(z.mean(1), torch.zeros(2, 7, 16).double(), text, 20), by_samples)
+
+
 def test_without_noise_the_training_score_is_the_inner_product():
     model = build(noise=0.0, dropout=0.0, fusion_dropout=0.0).train()
     out = model(torch.randn(1, 5, 10))

@@ -1,5 +1,6 @@
 """The method page and the code speak of the same equations and settings."""
 
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -36,3 +37,16 @@ def test_every_repair_is_on_the_page(page):
         for field in fields(a):
             if getattr(a, field.name) != getattr(b, field.name):
                 assert f"`{section}.{field.name}`" in page
+
+
+def test_results_on_the_page_are_those_of_the_study(page):
+    rows = json.loads((PAGE.parent / "results" / "pvlr.json").read_text())["rows"]
+    measured = {(row["table"], row["row"]): row for row in rows if row["metric"] == "avg_mAP"}
+    said = re.findall(r"^\| `([a-z-]+)` \| ([\d.]+) ± ([\d.]+) \| ?(?:([\d.]+) ± ([\d.]+))? ?\|$", page, flags=re.M)
+    assert len(said) == sum(table == "synthetic" for table, _ in measured)
+    for name, *numbers in said:
+        for table, mean, sd in (("synthetic", *numbers[:2]), ("gym", *numbers[2:])):
+            assert bool(mean) == ((table, name) in measured)
+            if mean:
+                row = measured[table, name]
+                assert (float(mean), float(sd)) == pytest.approx((row["mean"], row["sd"]), abs=0.0501)

@@ -1,15 +1,20 @@
 """The authors' checkpoints: every key is accounted for."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from made_arrays import write
+from whyact.cli import main
 from whyact.errors import UserError
 from whyact.features.towers import StandInTower
 from whyact.pvlr.config import PRESETS
 from whyact.pvlr.model import PVLR, PromptedText
 from whyact.pvlr.published import RENAMED, convert
+from whyact.pvlr.task import load
+from whyact.training.checkpoint import load_checkpoint
 
 SIZES = {"rgb_width": 6, "flow_width": 6, "hidden": 4, "fused": 12, "width": 64}
 
@@ -68,3 +73,24 @@ def test_a_key_that_does_not_fit_is_named(change, message):
     change(published)
     with pytest.raises(UserError, match=message):
         convert(published, state, "thumos14", "file")
+
+
+def test_the_command_line_converts_a_checkpoint_into_a_run(tmp_path, monkeypatch, capsys):
+    official = replace(PRESETS["official"], model=replace(PRESETS["official"].model, **SIZES))
+    monkeypatch.setitem(PRESETS, "official", official)
+    tower = StandInTower()
+    monkeypatch.setattr("whyact.pvlr.published.load_clip", lambda name: SimpleNamespace(tower=tower))
+    root = write(tmp_path / "features" / "Thumos14reduced-Annotations").parent
+    cfg = official.model
+    model = PVLR(cfg, PromptedText(tower, ["a", "b"], cfg)).eval()
+    torch.save(theirs(model.state_dict(), "thumos14"), tmp_path / "init.pth")
+    words = ["data", "convert", str(tmp_path / "init.pth"), "pvlr-thumos14", "--root", str(root)]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    assert "a run of 2 classes" in capsys.readouterr().out
+    run = load(tmp_path / "run")
+    x = torch.randn(1, 9, cfg.rgb_width + cfg.flow_width)
+    with torch.no_grad():
+        torch.testing.assert_close(run.model(x).cas, model(x).cas)
+    assert not any("clip" in name for name in load_checkpoint(tmp_path / "run").tensors)
+    assert main([*words[:2], "absent.pth", *words[3:], "--out", str(tmp_path / "x")]) == 2
+    assert "PVLR_init.pth" in capsys.readouterr().err

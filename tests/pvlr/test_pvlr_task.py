@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from whyact.errors import UserError
+from whyact.errors import SomeFailed, UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
 from whyact.pvlr.evidence import Removed
@@ -108,7 +108,7 @@ def test_mistakes_are_named(run, tmp_path):
     folder, _ = run
     wide = save(tmp_path / "wide.npy", np.zeros((3, 9), np.float32))
     broken = save(tmp_path / "nan.npy", np.full((3, 128), np.nan, np.float32))
-    for name, message in ((wide, "width 9"), (broken, "snippet 0"), ("film.mp4", "whyact extract"), ("who", "--data")):
+    for name, message in ((wide, "width 9"), (broken, "snippet 0"), ("film.mp4", "no such file"), ("who", "--data")):
         with pytest.raises(UserError, match=message):
             task.predict([name], folder, progress=False)
     with pytest.raises(UserError, match="--model"):
@@ -118,6 +118,36 @@ def test_mistakes_are_named(run, tmp_path):
     with pytest.raises(UserError, match="--root"):
         task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)
     assert not (tmp_path / "x").exists()
+
+
+def test_a_bad_input_does_not_cost_the_answers_about_the_others(run, tmp_path):
+    folder, _ = run
+    good = save(tmp_path / "good.npy", np.zeros((3, 128), np.float32))
+    out = {"activitynet": str(tmp_path / "found.json")}
+    with pytest.raises(SomeFailed) as caught:
+        task.predict([good, str(tmp_path / "absent.npy")], folder, options=out)
+    assert [prediction.id for prediction in caught.value.done] == ["good"]
+    assert (tmp_path / "found.json").is_file()
+
+
+def test_training_starts_from_another_run(run, tmp_path):
+    folder, _ = run
+    none = replace(CONFIG, start=str(folder), train=replace(CONFIG.train, iterations=0))
+    task.train("synthetic", None, tmp_path / "again", config=none, fold=7, seed=9, progress=False)
+    one, two = task.load_checkpoint(folder).tensors, task.load_checkpoint(tmp_path / "again").tensors
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    wide = replace(none, model=replace(none.model, hidden=16))
+    with pytest.raises(UserError, match="same sizes"):
+        task.train("synthetic", None, tmp_path / "wide", config=wide, fold=7, progress=False)
+    assert not (tmp_path / "wide").exists()
+
+
+def test_evidence_of_a_long_video_is_bounded_and_said(run, monkeypatch):
+    folder, _ = run
+    monkeypatch.setattr(task, "EXPLAINED", (10, 10))
+    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    assert {evidence.rank for evidence in prediction.evidence} == {0}
+    assert any("video is long" in note for note in prediction.notes) == (len(prediction.segments) > 1)
 
 
 def own_data(tmp_path, labels="a,run\nb,jump\nc,run\nd,jump;run\n", widths=(6,)):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from whyact.prediction import Box, Evidence, LabelScore, Prediction, Provenance, Segment, Track, TrackPoint, VideoFacts
-from whyact.video.draw import GREY, banner, draw_banner, draw_boxes, overlay, track_colour
+from whyact.video.draw import GREY, banner, draw_banner, draw_boxes, overlay, track_colour, write_overlay
+from whyact.video.reader import VideoReader
 
 FRAME = np.full((120, 200, 3), 40, np.uint8)
 
@@ -136,9 +138,16 @@ def test_the_banner_says_the_action_of_the_moment_and_what_changes() -> None:
     assert_array_equal(draw_banner(FRAME, ""), FRAME)
 
 
+def test_what_the_font_does_not_have_is_spelt() -> None:
+    arrow, spelt = (draw_banner(FRAME, "", text) for text in ("not_holding → holding", "not holding -> holding"))
+    assert_array_equal(arrow, spelt)
+
+
 def test_a_banner_wider_than_the_picture_is_cut() -> None:
     narrow = np.full((64, 40, 3), 200, np.uint8)
-    assert draw_banner(narrow, "a very long action name " * 5, "and why " * 20).shape == narrow.shape
+    out = draw_banner(narrow, "a very long action name " * 5, "and why " * 20)
+    assert out.shape == narrow.shape
+    assert not (out[:, -2:] > 220).any()  # no letter runs into the edge
 
 
 def test_a_thing_in_many_pairs_is_drawn_once_with_what_is_said_of_it() -> None:
@@ -156,6 +165,17 @@ def test_a_thing_in_many_pairs_is_drawn_once_with_what_is_said_of_it() -> None:
     mug = track_colour(1)
     heights = [int((frame == mug).all(axis=-1).any(axis=1)[:58].sum()) for frame in (one, two)]
     assert heights[1] > heights[0] + 5  # one caption, a line more
+
+
+def test_a_video_of_odd_size_is_written_with_all_its_frames(tmp_path: Path) -> None:
+    odd = np.full((121, 201, 3), 40, np.uint8)
+    prediction = answer(track(point(0.0, 100), point(1.0, 150)))
+    path = write_overlay(tmp_path / "out.mp4", ((i / 10, odd) for i in range(11)), prediction, 10)
+    with VideoReader(path) as reader:
+        frames = [shown.image for shown in reader.frames_at([0.0, 0.9])]
+    assert [frame.shape for frame in frames] == [(120, 200, 3)] * 2
+    blue = [np.flatnonzero((frame[75:85, :, 2] > 150).any(axis=0))[0] for frame in frames]
+    assert blue[1] - blue[0] == pytest.approx(45, abs=3)
 
 
 def test_colours_are_told_apart() -> None:

@@ -54,13 +54,14 @@ def load_array(path: Path | str, mmap: bool = False) -> NDArray[Any]:
                 np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read_header(file)
-        except ValueError as error:
-            raise UserError(path, None, f"a NumPy .npy file ({error})") from error
+        except Exception as error:  # a header is Python source to NumPy: a broken one may raise nearly anything
+            said = f"{type(error).__name__}: {error}"
+            raise UserError(path, said, "a NumPy .npy file") from error
         if not dtype.hasobject:
             try:
                 return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
-            except ValueError as error:
-                raise UserError(path, None, f"a complete NumPy .npy file ({error})") from error
+            except (ValueError, TypeError, OverflowError, MemoryError, OSError, EOFError) as error:
+                raise UserError(path, f"{type(error).__name__}: {error}", "a complete NumPy .npy file") from error
         array = np.asarray(_unpickle(file, path, "latin1"), dtype=object)
     if array.shape != shape:
         raise UserError(path, array.shape, f"an object array of the shape in its header, {shape}")

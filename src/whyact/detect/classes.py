@@ -38,6 +38,23 @@ def coco_names() -> tuple[str, ...]:
     return tuple(name for name in listed if name not in ("__background__", "N/A"))
 
 
+def read_names(path: Path | str) -> tuple[str, ...]:
+    """Read a detector's class names, one a line; empty lines do not count.
+
+    Raises:
+        UserError: When the file cannot be read, is no text or holds no name.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text"
+        raise UserError(path, reason, "one class name a line, UTF-8", "--names FILE") from error
+    found = tuple(line.strip() for line in lines if line.strip())
+    if not found:
+        raise UserError(path, "no names", "one class name a line, UTF-8", "--names FILE")
+    return found
+
+
 def default_map(source: Sequence[str], target: Sequence[str]) -> dict[str, str]:
     """Return detector class -> model class: a name that both know stands for itself, COCO's by the built-in map."""
     known = set(target)

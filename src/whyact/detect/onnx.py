@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.detect.classes import coco_names
+from whyact.detect.classes import coco_names, read_names
 from whyact.detect.types import Detections, Float, Frames, Int, suppress
 from whyact.errors import UserError
 from whyact.files import sha256
@@ -68,7 +68,10 @@ class OnnxDetector:
         decoder: Decoder = decode_fastestdet,
     ) -> None:
         path = Path(path)
-        data = _read(path, "an ONNX detector")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise UserError(path, error.strerror, "an ONNX detector") from error
         self.name = f"{path.name} sha256:{sha256(data)[:16]}"
         self.score, self.iou, self.decoder = score, iou, decoder
         self._session = _session(path, data)
@@ -141,17 +144,7 @@ def _classes(path: Path, names: Path | str | None, count: int) -> tuple[str, ...
         if count in (0, len(coco_names())):
             return coco_names()
         raise UserError(path, f"{count} classes", "a file with their names", "give one: --names FILE, a name a line")
-    try:
-        found = tuple(line.strip() for line in _read(file, "class names").decode().splitlines() if line.strip())
-    except UnicodeDecodeError as error:
-        raise UserError(file, "no text", "one class name a line, UTF-8") from error
+    found = read_names(file)
     if count and len(found) != count:
         raise UserError(file, f"{len(found)} names", f"{count}, one for each class of {path.name}", "--names FILE")
     return found
-
-
-def _read(path: Path, what: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(path, error.strerror, what) from error

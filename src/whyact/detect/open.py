@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.detect.centre import STRIDE, Backbone
+from whyact.detect.classes import read_names
 from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detector
 from whyact.errors import UserError
@@ -56,8 +57,9 @@ def open_detector(name: str, *, names: str | None = None) -> Detector:
     """Open a detector.
 
     Args:
-        name: ``shipped``; ``fasterrcnn-r50`` (fetched by torchvision); a small detector's folder; an ONNX file.
-        names: A file of class names, one a line, for an ONNX file.
+        name: ``shipped``; ``fasterrcnn-r50`` (fetched by torchvision); a small detector's folder; an ONNX file;
+            a ``.safetensors`` or ``.pth`` file of Faster R-CNN R101-C4's weights.
+        names: A file of class names, one a line: may be given for an ONNX file, must be for R101-C4.
 
     Raises:
         UserError: When there is no such detector, or a file is missing or broken.
@@ -73,6 +75,13 @@ def open_detector(name: str, *, names: str | None = None) -> Detector:
         from whyact.detect.torchvision import faster_rcnn_r50_fpn
 
         return faster_rcnn_r50_fpn()
+    if path.suffix.lower() in (".safetensors", ".pth"):
+        from whyact.detect.torchvision import faster_rcnn_r101_c4
+
+        if names is None:
+            raise UserError(path, "no class names", "a file of class names, one a line", "--names FILE")
+        return faster_rcnn_r101_c4(read_names(names), weights=path)
     if path.is_dir():
         return load_detector(path)
-    raise UserError("--detector", name, f"{SHIPPED_NAME}, fasterrcnn-r50, FILE.onnx or a small detector's folder")
+    expected = f"{SHIPPED_NAME}, fasterrcnn-r50, FILE.onnx, FILE.safetensors or a small detector's folder"
+    raise UserError("--detector", name, expected)

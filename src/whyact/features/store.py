@@ -38,6 +38,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     shard: str = ""
     row: int = 0
     degraded: str = ""
+    file: tuple[str, str] = ("", "")
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
@@ -133,6 +134,11 @@ class FeatureStore:
         entry = self._pending[video][0] if video in self._pending else self._manifest.entries.get(video)
         return entry is not None and entry.key == key
 
+    def file_sha256(self, video: str, stamp: str) -> str:
+        """Return the SHA-256 of a stored video's file if its stamp is still this one, else an empty string."""
+        entry = self._pending[video][0] if video in self._pending else self._manifest.entries.get(video)
+        return entry.file[0] if entry is not None and stamp and entry.file[1] == stamp else ""
+
     def add(
         self,
         video: str,
@@ -141,18 +147,28 @@ class FeatureStore:
         times: NDArray[np.float64],
         rate: float,
         degraded: str = "",
+        file: tuple[str, str] = ("", ""),
     ) -> None:
         """Add a video's features (T,D); they are on disk once the shard is full or the store is closed.
+
+        ``file`` is the video file's SHA-256 and a stamp of it, for :meth:`file_sha256`.
 
         Raises:
             UserError: As :meth:`add_arrays`, and when they are not (T,D).
         """
         if features.ndim != 2:
             raise UserError(f"features of {video}", features.shape, f"(T,D) with {len(times)} times")
-        self.add_arrays(video, key, {FEATURES: features}, times, rate, degraded)
+        self.add_arrays(video, key, {FEATURES: features}, times, rate, degraded, file)
 
     def add_arrays(
-        self, video: str, key: str, arrays: Arrays, times: NDArray[np.float64], rate: float, degraded: str = ""
+        self,
+        video: str,
+        key: str,
+        arrays: Arrays,
+        times: NDArray[np.float64],
+        rate: float,
+        degraded: str = "",
+        file: tuple[str, str] = ("", ""),
     ) -> None:
         """Add several named arrays (T,...) of a video.
 
@@ -162,7 +178,7 @@ class FeatureStore:
         """
         half = {name: _half(f"{name} of {video}", array, len(times)) for name, array in arrays.items()}
         entry = _Entry(key, [float(t) for t in times], rate, {n: list(a.shape) for n, a in half.items()})
-        entry.degraded = degraded
+        entry.degraded, entry.file = degraded, file
         known = next((e for e, _ in self._pending.values()), None) or next(iter(self._manifest.entries.values()), None)
         if known is not None and _widths(entry) != _widths(known):
             raise UserError(f"features of {video}", _said(_widths(entry)), _said(_widths(known)))

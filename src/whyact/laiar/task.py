@@ -188,13 +188,15 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
 
     Args:
         inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the model that travels with the package.
+        run: A run folder; ``None`` for the model that travels with the package, if one does.
         options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
         progress: Show a bar for each video.
 
     Raises:
         UserError: For an unknown clip, a bad video, a missing model or bad data.
     """
+    if run is None and not (SHIPPED / "laiar").is_dir():
+        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
     loaded = load_run(run or SHIPPED / "laiar")
     data = options.get("data") or str((loaded.card or {}).get("data"))
     if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):

@@ -62,7 +62,7 @@ class PairedBatches:
         self.distil = all(video.second is not None for video in videos)
 
     def __len__(self) -> int:
-        return min(EPOCH, self.cfg.iterations)
+        return max(1, min(EPOCH, self.cfg.iterations))
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(int(torch.randint(2**62, ())))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from whyact.data.activitynet import Scored, write_predictions
 from whyact.data.types import FeatureSequence
-from whyact.errors import UserError
+from whyact.errors import SomeFailed, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
@@ -182,6 +182,7 @@ def predict(
 
     Raises:
         UserError: On a missing run or input, or features of another width.
+        SomeFailed: When only some of several inputs are at fault.
     """
     options = options or {}
     if run is None:
@@ -192,18 +193,27 @@ def predict(
         root = Path(options["root"]) if "root" in options else None
         split = load_split(options["data"], root, int(loaded.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
-    predictions, scored = [], {}
+    scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
         reader = Inputs(loaded.card, known, Path(scratch), options.get("weights"))
-        for name in inputs:
+
+        def answer(name: str) -> list[Prediction]:
             prediction, rows = _predict(loaded, *reader.read(name))
-            predictions.append(prediction)
             scored[prediction.id] = rows
+            return [prediction]
+
+        failure: SomeFailed | None = None
+        try:
+            predictions = for_each(inputs, answer)
+        except SomeFailed as some:  # what the others gave is written all the same
+            predictions, failure = some.done, some
     if "activitynet" in options:
         write_predictions(Path(options["activitynet"]), scored)
     if "vtt" in options:
         for prediction in predictions:
             write_webvtt(prediction, Path(options["vtt"]) / f"{prediction.id}.vtt")
+    if failure is not None:
+        raise failure
     return predictions
 
 

@@ -49,9 +49,7 @@ def _own(root: Path) -> dict[str, Any]:
     from whyact.data import own
 
     found = own.read(root, slots=10**6)
-    actions = Counter(
-        a for clip in found.clips for a in clip.targets or ((clip.target,) if clip.target is not None else ())
-    )
+    actions = Counter(action for clip in found.clips for action in clip.targets or (clip.target,))
     videos = [video.file for video in own.read_file(root / own.FILE).videos if video.file]
     return {
         "data": found.name,

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 Frame = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-GREY: Colour = (150, 150, 150)
+GREY: Colour = (175, 175, 175)
 _DARK: Colour = (20, 22, 26)
 _LONGEST = 2.0  # seconds between two points of a track that a box is moved over
 _MOST_LINES = 3  # captions of one box
+_SPELT = str.maketrans({"→": "->", "–": "-", "—": "-", "…": "...", "_": " ", "\u00a0": " "})  # not in Pillow's own font
 
 
 def track_colour(index: int) -> Colour:
@@ -91,10 +92,14 @@ def overlay(frames: Iterable[tuple[float, Frame]], prediction: Prediction) -> It
 
 
 def write_overlay(path: Path | str, frames: Iterable[tuple[float, Frame]], prediction: Prediction, fps: float) -> Path:
-    """Write the frames with the answer drawn into them as an mp4 file; see :func:`overlay`."""
+    """Write the frames with the answer drawn into them as a video file; see :func:`overlay`.
+
+    A last odd row or column of pixels is left out: encoders want even sides.
+    """
     from whyact.video.write import write_video
 
-    return write_video(Path(path), overlay(frames, prediction), fps)
+    even = (frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for frame in overlay(frames, prediction))
+    return write_video(Path(path), even, fps)
 
 
 def banner(prediction: Prediction, time: float) -> tuple[str, str]:
@@ -111,13 +116,14 @@ def draw_banner(frame: Frame, title: str, detail: str = "") -> Frame:
     """Return a copy of a frame with a dark strip at its top that says the action, and under it why."""
     if not title and not detail:
         return frame
-    image, draw = _canvas(frame)
+    title, detail = title.translate(_SPELT), detail.translate(_SPELT)
+    _, draw = _canvas(frame)
     height, width = frame.shape[:2]
-    lines = [(title, _font(max(12, round(height / 16)))), (detail, _font(max(10, round(height / 24))))]
+    lines = [(title, _font(max(12, round(height / 20)))), (detail, _font(max(10, round(height / 28))))]
     pad = max(3, height // 80)
     y = pad
     tall = 2 * pad + sum(_text_size(draw, text, font)[1] + pad for text, font in lines if text)
-    strip = np.asarray(image).copy()
+    strip = frame.copy()
     strip[:tall] = strip[:tall] // 4 + np.array(_DARK, np.uint8)
     image, draw = _canvas(strip)
     for text, font in lines:
@@ -140,7 +146,7 @@ class _Thing:
 
     @property
     def caption(self) -> str:
-        return "\n".join([self.name.replace("_", " "), *self.said[:_MOST_LINES]]) if self.kept else ""
+        return "\n".join([self.name, *self.said[:_MOST_LINES]]) if self.kept else ""
 
 
 class _Scene:
@@ -165,9 +171,9 @@ class _Scene:
                     if point.kept:
                         entry.kept, entry.colour = True, self.colours[name]
             if point.kept and track.object in things:
-                label = point.label.replace("_", " ")
+                label = point.label
                 pair = track.subject != track.object
-                things[track.object].said.append(f"{track.subject.replace('_', ' ')}: {label}" if pair else label)
+                things[track.object].said.append(f"{track.subject}: {label}" if pair else label)
         return sorted(things.values(), key=lambda thing: thing.kept)
 
 
@@ -218,9 +224,9 @@ def _text_size(draw: ImageDraw, text: str, font: Any) -> tuple[int, int]:
 
 
 def _fitted(draw: ImageDraw, text: str, font: Any, width: float) -> str:
-    """Return the text cut to a width, with an ellipsis where something is missing."""
-    while len(text) > 1 and _text_size(draw, text, font)[0] > width:
-        text = text[:-2].rstrip() + "…"
+    """Return the text cut to a width, with dots where something is missing."""
+    while len(text) > 3 and _text_size(draw, text, font)[0] > width:
+        text = text[:-4].rstrip() + "..."
     return text
 
 
@@ -233,6 +239,7 @@ def _caption(
     taken: list[tuple[float, float, float, float]],
 ) -> None:
     """Write a caption on its colour above a box, or below it where that is outside or already written on."""
+    text = text.translate(_SPELT)
     width, height = size
     x, top, bottom = where
     font = _font(max(10, round(max(width, height) / 45)))

@@ -22,6 +22,8 @@ MOST_PIXELS = 64 * 2**20  # a frame; 8K has 33 million
 JUMP_COST = 6  # frames: what a jump costs (a keyframe, a decoder that starts afresh), in frames decoded through
 LATE = 1e-6  # seconds: times come from fractions, moments from sums
 COVER_PICTURE = 1024  # FFmpeg's flag of a picture that travels with sound
+LONG = 6 * 3600.0  # seconds: a longer length is believed only if there are frames for it
+SLOWEST, FASTEST = 0.01, 2000.0  # frames a second: another declared rate is not believed
 HOLD = 1.0  # seconds: how long the last frame stays on screen, if it does not say
 
 
@@ -90,10 +92,10 @@ class VideoReader:
         context.options = {"max_pixels": str(self.most_pixels)}
         self._base = float(stream.time_base or 1 / 1000)
         self._start = float((stream.start_time or 0) * self._base)
-        self.fps = float(stream.average_rate or 0)
+        rate = float(stream.average_rate or 0)
+        self.fps = rate if SLOWEST <= rate <= FASTEST else 0.0
         self.step = 1 / self.fps if self.fps else 0.04
         self.declared = int(stream.frames or 0)
-        self.length = self._length()
         self.decoded = 0
         self._reasons: list[str] = []
         self._broken = self._damaged = self._resized = 0
@@ -104,6 +106,7 @@ class VideoReader:
         self._next: tuple[float, Any] | None = None
         self._image: tuple[float, NDArray[np.uint8]] | None = None
         self._last, self._latest = -self.step, -np.inf
+        self.length = self._plausible(self._length())
         self._source: Iterator[Any] = self._packets()
 
     def __enter__(self) -> VideoReader:
@@ -280,6 +283,16 @@ class VideoReader:
     def _say(self, reason: str) -> None:
         if reason not in self._reasons:
             self._reasons.append(reason)
+
+    def _plausible(self, length: float) -> float:
+        """Return the length, or that of the frames in the file where a damaged header claims days."""
+        if length <= LONG:
+            return length
+        held = len(self.index.times) * self.step
+        if length <= 10 * held:
+            return length
+        self._say(f"the declared length of {length:.0f} s is not that of its {len(self.index.times)} frames")
+        return held
 
     def _length(self) -> float:
         """Return the length in seconds as the file declares it, else as its packets say."""
