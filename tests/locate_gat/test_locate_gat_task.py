@@ -57,6 +57,39 @@ def test_answers_are_probabilities_over_the_labels_and_travel_as_json(run: Path)
     assert answers[0].provenance.prompt == "{}"
 
 
+def test_an_answer_says_what_stood_for_each_label_and_what_the_graph_changed(run: Path) -> None:
+    answer = predict(run)[0]
+    assert answer.provenance.prompts == {name.label: name.label for name in answer.labels}
+    shares, moved = answer.tables
+    best = shares.rows[0]
+    assert best[0] == answer.label
+    for _, text, graph, score in shares.rows:
+        assert text + graph == pytest.approx(score, abs=2e-3)
+    assert [row[2] for row in moved.rows] == sorted(row[2] for row in moved.rows)
+    order = [score.label for score in answer.labels]
+    for name, before, after in moved.rows:
+        assert before != after
+        assert order[after - 1] == name
+    neighbours = [e for e in answer.evidence if e.kind == "neighbour"]
+    assert neighbours
+    assert {e.label for e in neighbours} <= {f"temporal action 0.{c:02d}" for c in range(30)}
+
+
+def test_a_killed_training_leaves_its_state_and_a_finished_one_does_not(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        patched.setattr(task, "measures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            task.train("synthetic", None, out, config=TINY, progress=False)
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["stage1", "stage2"]
+    task.train("synthetic", None, out, config=TINY, progress=False)
+    assert not (out / "state").exists()
+    first, second = task.load_run(run), task.load_run(out)
+    assert first[4] == second[4], "the resumed run has the bits of the one that was never interrupted"
+
+
 def test_labels_restrict_the_answer_whatever_their_order(run: Path, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("temporal action 0.33\ntemporal action 0.02\n\ntemporal action 0.31\n")
     from_file = predict(run, labels=str(tmp_path / "labels.txt"))[0]

@@ -16,7 +16,7 @@ from parsed_page import Page
 
 import whyact.report
 from whyact.errors import UserError
-from whyact.prediction import Curve, Evidence, Prediction
+from whyact.prediction import Curve, Evidence, Prediction, Table
 from whyact.report import render, write_report
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(40))
@@ -215,3 +215,14 @@ def test_every_token_can_be_read_in_numbers_without_a_script() -> None:
         for p in track.points:
             told = f"{p.time:g} s{p.frame}{p.label.replace('_', ' ')}{'yes' if p.kept else 'no'}"
             assert told + f"{p.keep_probability:.2f}{p.similarity:.2f}{p.margin:.2f}" in table
+
+
+def test_tables_of_a_method_stand_in_the_answer_escaped() -> None:
+    prediction = sample.pick(2)
+    rows: list[list[str | int | float]] = [["pour_coffee", 3, 0.51234], ["<b>", 1, -0.25]]
+    prediction.tables = [Table(title="Names that move", columns=["label", "rank", "share"], rows=rows, text="Why.")]
+    page = Page(render([prediction]))
+    cells = ["".join(parts) for tag, _, parts, _ in page.elements if tag in ("th", "td")]
+    first = cells.index("rank") - 1
+    assert cells[first : first + 9] == ["label", "rank", "share", "pour coffee", "3", "0.51", "<b>", "1", "−0.25"]
+    assert Page(render([sample.pick(2)])).text("body").count("Names that move") == 0

@@ -43,6 +43,10 @@ def answer(
     order = found.probabilities.argsort(descending=True).tolist()
     contributions = why.frame_contributions(model, found)
     shown = sorted(contributions)
+    frames = why.frame_evidence(model, found, video.times, video.rate, top)
+    classes = why.neighbour_evidence(model, found, tuple(known.seen), top)
+    for rank, one in enumerate([*frames, *classes], start=1):
+        one.rank = rank
     curve = Curve(
         name="contribution",
         times=[float(video.times[i]) for i in shown],
@@ -52,10 +56,7 @@ def answer(
         video=facts,
         labels=[LabelScore(label=candidates.names[i], score=float(found.probabilities[i])) for i in order],
         provenance=provenance,
-        evidence=[
-            *why.frame_evidence(model, found, video.times, video.rate, top),
-            *why.neighbour_evidence(model, found, tuple(known.seen), top),
-        ],
+        evidence=[*frames, *classes],
         curves=[curve] if shown else [],
         tables=_tables(model, found, order[:top]),
         id=video.id,
@@ -78,7 +79,8 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         )
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
-            notes.append(f"Known classes answer with a handicap of {model.calibration:.2f}, chosen on known classes.")
+            how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"
+            notes.append(f"Known classes answer with a handicap of {model.calibration:.2f}, {how}.")
     if not several:
         notes.append("The video has one frame or snippet: there is none to leave out.")
     return notes

@@ -105,7 +105,7 @@ def frame_evidence(
     return [
         Evidence(
             kind="frame",
-            text=f"the frame at {times[row]:.2f} s; without it {label!r} changes by {-contributions[row]:+.3f}",
+            text=f"the frame at {times[row]:.2f} s; without it {label!r} changes by {_signed(-contributions[row])}",
             start=float(times[row]),
             end=float(times[row]) + length,
             contribution=contributions[row],
@@ -140,7 +140,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         evidence.append(
             Evidence(
                 kind="neighbour",
-                text=f"{label!r} attends to it with {float(reach[node]):.2f}; it moved the score by {moved:+.3f}",
+                text=f"{label!r} attends to it with {float(reach[node]):.2f}; it moved the score by {_signed(moved)}",
                 start=0.0,
                 end=0.0,
                 contribution=moved,
@@ -150,6 +150,10 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
             )
         )
     return evidence
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # adding 0 turns -0.000 into +0.000
 
 
 @dataclass(frozen=True)
