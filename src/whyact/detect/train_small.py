@@ -79,6 +79,7 @@ def train_homeworld_detector(
     worlds: int = 5,
     per_video: int = 18,
     scenes: Sequence[str] | None = None,
+    fresh_scenes: Sequence[str] | None = None,
     epochs: int = 10,
     unseen: int = 160,
     progress: bool = True,
@@ -91,7 +92,8 @@ def train_homeworld_detector(
         seed: World seeds are ``1000 * (seed + 1)`` and those after it; the fresh world has another one.
         worlds: How many worlds to train on (28 videos each).
         per_video: Frames of each video.
-        scenes: Names of the scenes to train in; all by default. The fresh world shows all of them.
+        scenes: Names of the scenes to train in; all by default.
+        fresh_scenes: Names of the scenes of the fresh world; all by default.
         epochs: How often each frame is seen.
         unseen: Frames of the fresh world to measure on.
         progress: Show a bar on stderr, if that is a terminal.
@@ -110,7 +112,11 @@ def train_homeworld_detector(
         samples += draw_samples(world, scenes=shown, per_video=per_video)
         say(f"{len(samples)} frames rendered")
     detector = train_detector(samples, CLASSES, seed=seed, epochs=epochs, progress=progress)
-    fresh = list(draw_samples(first + 999, scenes=SCENES, per_video=-(-unseen // 20), videos_per_subject=5))
+    fresh = list(
+        draw_samples(
+            first + 999, scenes=tuple(fresh_scenes or SCENES), per_video=-(-unseen // 20), videos_per_subject=5
+        )
+    )
     save_homeworld_detector(detector, out, seed=seed, fresh=fresh, frames=len(samples), epochs=epochs, scenes=shown)
     return detector
 

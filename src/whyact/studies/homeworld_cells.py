@@ -10,14 +10,13 @@ from typing import Any
 import torch
 
 from whyact.data.types import RelationClip
-from whyact.detect.open import DetectorEncoder, shipped_detector
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import Config
 from whyact.laiar.relation_network import train_network, with_predictions
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.task import train_run
 from whyact.metrics.recall import mean_recall
-from whyact.studies.homeworld_clips import World, world
+from whyact.studies.homeworld_clips import World, fold_detector, fold_metrics, world
 from whyact.studies.laiar_baselines import BASELINES
 from whyact.studies.laiar_cells import settings as boxes_settings
 
@@ -49,8 +48,13 @@ def settings(row: str, epochs: int | None) -> Config:
 
 @lru_cache(maxsize=1)
 def _world(folder: str, seed: int, boxes: str) -> World:
-    detector = shipped_detector()
-    return world(Path(folder), seed, boxes, detector=detector, encoder=DetectorEncoder(detector))
+    return world(Path(folder), seed, boxes)
+
+
+def detector_cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Train the detector of one fold."""
+    detector = fold_detector(Path(params["folder"]), params["fold"])
+    return {"sha256": detector.sha256, **fold_metrics(Path(params["folder"]), params["fold"])}
 
 
 def prepare_cell(params: dict[str, Any]) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from whyact.data import cad120
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.detect.link import LinkSettings, link
+from whyact.detect.open import DetectorEncoder
+from whyact.detect.small import SmallDetector, load_detector
+from whyact.detect.train_small import train_homeworld_detector
 from whyact.detect.types import Detector
-from whyact.features.roi import RoiEncoder
 from whyact.files import sha256, write_atomic
 from whyact.homeworld.film_set import FOLDS, cast_scene, fold_of, render_frames
 from whyact.homeworld.scenes import SCENES, draw_scene, through_camera
@@ -28,12 +30,13 @@ from whyact.laiar.detected import detected_clip
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import looked_into
 from whyact.laiar.watch import SUBJECTS_AT_MOST
+from whyact.training.checkpoint import read_card
 
 SIZE = (320, 240)
 SIDE = mask_side(PRESETS["default"].model.mask_size)
 FRAMES = 16  # of each clip, evenly spaced with both ends: training jitters among them
 RHO = 0.6  # how strongly training scenes depend on the action
-TEST_WORLDS = 1000  # test people come from worlds with seeds from here on
+TEST_WORLDS = 50_000  # test people come from worlds with seeds from here on; no detector trains on them
 TEST_VIDEOS = 4  # for each of four people
 
 
@@ -76,7 +79,7 @@ def film_clips(
 
 
 def prepare(
-    folder: Path, *, seed: int, fold: int, detector: Detector, encoder: RoiEncoder, boxes: str, rho: float = RHO
+    folder: Path, *, seed: int, fold: int, detector: SmallDetector, boxes: str, rho: float = RHO
 ) -> tuple[Path, Path]:
     """Film a world and write its clips once; return the files of the training and the test part.
 
@@ -84,14 +87,13 @@ def prepare(
         folder: Where the files are kept.
         seed: Of the world.
         fold: Its test scenes.
-        detector: What finds boxes.
-        encoder: What looks into them.
+        detector: What finds boxes; its backbone looks into them, into annotated ones too.
         boxes: ``oracle`` or ``detected``.
         rho: How strongly training scenes go with the action.
     """
-    paths = []
+    encoder, paths = DetectorEncoder(detector), []
     for part in ("train", "test"):
-        key = sha256(f"{seed} {fold} {part} {boxes} {FRAMES} {rho} {detector.name} {encoder.name}".encode())[:16]
+        key = sha256(f"{seed} {fold} {part} {boxes} {FRAMES} {rho} {detector.sha256}".encode())[:16]
         path = folder / f"world-{seed}-{part}-{boxes}-{key}.safetensors"
         if not path.exists():
             made = []
@@ -176,8 +178,24 @@ def read_clips(path: Path) -> list[RelationClip]:
     return clips
 
 
-def world(folder: Path, seed: int, boxes: str, *, detector: Detector, encoder: RoiEncoder) -> World:
+def fold_detector(folder: Path, fold: int) -> SmallDetector:
+    """Return the detector that has not seen a fold's scenes; it is trained once and kept in the folder."""
+    path = folder / f"detector-{fold}"
+    if (path / "card.json").exists():
+        return load_detector(path)
+    seen = [name for i, name in enumerate(SCENES) if fold_of(i) != fold]
+    unseen = [name for name in SCENES if name not in seen]
+    return train_homeworld_detector(path, fold, worlds=4, epochs=8, scenes=seen, fresh_scenes=unseen)
+
+
+def fold_metrics(folder: Path, fold: int) -> dict[str, float]:
+    """Return what a fold's detector finds in scenes that it has not seen."""
+    metrics: dict[str, float] = read_card(folder / f"detector-{fold}")["metrics"]
+    return metrics
+
+
+def world(folder: Path, seed: int, boxes: str) -> World:
     """Return a world's clips; the fold of unseen scenes goes with the seed."""
     fold = seed % FOLDS + 1
-    train, test = prepare(folder, seed=seed, fold=fold, detector=detector, encoder=encoder, boxes=boxes)
+    train, test = prepare(folder, seed=seed, fold=fold, detector=fold_detector(folder, fold), boxes=boxes)
     return World(VOCABULARY, read_clips(train), read_clips(test))

@@ -12,7 +12,6 @@ import torch
 
 from whyact.detect.open import OWN, DetectorEncoder
 from whyact.detect.small import SmallDetector, load_detector
-from whyact.detect.train_small import train_homeworld_detector
 from whyact.homeworld.film_set import film_fresh
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
@@ -23,7 +22,7 @@ from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
 from whyact.laiar.watch import predict_videos
 from whyact.prediction import Prediction
-from whyact.studies.homeworld_clips import film_clips, prepare, read_clips
+from whyact.studies.homeworld_clips import film_clips, fold_detector, prepare, read_clips
 from whyact.studies.results import Row, header, row, to_json, to_markdown, write_results
 
 NAME = "shipped-model"
@@ -80,8 +79,7 @@ def _train(folder: Path) -> Run:
     """Train what is not there yet; the detector first, for LaIAR learns from its boxes."""
     if (folder / "card.json").exists():
         return load_run(folder)
-    draft = RUNS / OWN
-    detector = load_detector(draft) if (draft / "card.json").exists() else train_homeworld_detector(draft, seed=0)
+    detector = fold_detector(RUNS, FOLD)
     train, test = _clips(detector)
     config = PRESETS["default"]
     config = replace(config, data=replace(config.data, boxes="detected"))
@@ -98,7 +96,7 @@ def _train(folder: Path) -> Run:
         "extra": {"fold": FOLD, "trained_on": f"{len(train)} clips in eight scenes, boxes by its own detector"},
     }
     save_run(run, folder, card)
-    detector.save(folder / OWN, **_detector_card(draft))
+    detector.save(folder / OWN, **_detector_card(RUNS / f"detector-{FOLD}"))
     return load_run(folder)
 
 
@@ -110,12 +108,9 @@ def _detector_card(draft: Path) -> dict[str, Any]:
 
 
 def _clips(detector: SmallDetector) -> tuple[list[Any], list[Any]]:
-    encoder = DetectorEncoder(detector)
     train, test = [], []
     for seed in WORLDS:
-        paths = prepare(
-            RUNS / "worlds", seed=seed, fold=FOLD, detector=detector, encoder=encoder, boxes="detected", rho=0.0
-        )
+        paths = prepare(RUNS / "worlds", seed=seed, fold=FOLD, detector=detector, boxes="detected", rho=0.0)
         train += read_clips(paths[0])
         test += read_clips(paths[1])
     return train, test
@@ -153,7 +148,7 @@ def _video_rows(trained: Run, each: int) -> list[Row]:
         for number, action in enumerate(a for a in VOCABULARY.actions if a != "null"):
             paths = [Path(folder) / f"{action}-{i}.mp4" for i in range(each)]
             for i, path in enumerate(paths):
-                film_fresh(path, seed=5000 + 100 * number + i, action=action, size=(640, 480))
+                film_fresh(path, seed=90_000 + 100 * number + i, action=action, size=(640, 480))
             for answer in predict_videos(trained, [str(p) for p in paths], {}, progress=False):
                 right.append(float(answer.label == action))
                 outside.append(float(any("outside of what" in note for note in answer.notes)))
