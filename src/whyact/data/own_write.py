@@ -16,14 +16,14 @@ from whyact.errors import UserError
 from whyact.files import write_atomic
 
 
-def write_own(root: Path, file: OwnFile) -> Path:
+def write_own(root: Path, file: OwnFile, *, replace: bool = False) -> Path:
     """Write the JSON under ``root`` and return its path.
 
     Raises:
-        UserError: Where there is one already.
+        UserError: Where there is one already that is not to be replaced.
     """
     path = root / FILE
-    if path.exists():
+    if path.exists() and not replace:
         raise UserError(path, None, "a folder without one", "choose another folder")
     return write_atomic(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
 
