@@ -69,7 +69,10 @@ def questions(limits: Limits) -> dict[str, Task]:
         if folder in known:
             known.move_to_end(folder)
         else:
-            known[folder] = load_questions(models.run(model), Path(folder) / QUESTIONS)
+            path = Path(folder) / QUESTIONS
+            if not path.exists():
+                raise UserError("job", None, "an answer that is still kept", "send the video again")
+            known[folder] = load_questions(models.run(model), path)
             while len(known) > REMEMBERED:
                 known.popitem(last=False)
         return known[folder]

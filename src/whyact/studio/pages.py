@@ -117,6 +117,7 @@ def docs() -> RedirectResponse:
 
 
 def _things(prediction: Prediction) -> list[str]:
-    """Return the things that pairs of the answer are made of; a hand or a head is one too."""
+    """Return the things that pairs of the answer are made of, a hand too; those of the evidence first."""
     named = [t for t in prediction.tracks if any(q.label for q in t.points)]
-    return list(dict.fromkeys(name for t in named for name in (t.object, t.subject) if name))
+    pairs = [(e.object, e.subject) for e in prediction.evidence] + [(t.object, t.subject) for t in named]
+    return list(dict.fromkeys(name for pair in pairs for name in pair if name))

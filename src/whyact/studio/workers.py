@@ -6,7 +6,6 @@ Parent and child talk in JSON, so that nothing from a process that reads strange
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 import threading
 import time
@@ -132,8 +131,6 @@ class Worker:
 
 def _work(pipe: Connection, desk: Callable[[Limits], dict[str, Task]], limits: Limits) -> None:
     """Be the worker: wait for tasks until the parent goes away."""
-    with suppress(OSError, AttributeError):
-        os.nice(5)  # the server itself stays quick
     tasks = desk(limits)
     _bound(limits)
 

@@ -10,6 +10,8 @@ export const player = (answer, hues) => {
   const main = at("main");
   const [start, end] = [Number(main.dataset.start ?? 0), Number(main.dataset.end ?? 1)];
   const times = [...new Set(answer.tracks.flatMap((track) => track.points.map((p) => p.time)))].sort((a, b) => a - b);
+  const telling = new Set(answer.evidence.map((e) => e.track)); // relations that decided are written out
+  const leading = new Set(answer.evidence.slice(0, 3).flatMap((e) => [e.subject, e.object]));
   const moved = [];
   let now = 0;
   let off = () => false;
@@ -33,7 +35,7 @@ export const player = (answer, hues) => {
   const draw = () => {
     const svg = at("boxes");
     if (!svg) return;
-    const everything = at("all").checked;
+    const everything = at("all")?.checked ?? false;
     const seen = new Map();
     for (const track of answer.tracks) {
       if (!track.points.length) continue;
@@ -45,47 +47,47 @@ export const player = (answer, hues) => {
         if (!box || !(box[2] > box[0] && box[3] > box[1])) continue;
         const own = seen.get(name) ?? { box, kept: false, says: [] };
         own.kept ||= kept;
-        if (kept && side === "object_box" && point.label) {
-          own.says.push(track.subject === track.object ? point.label : `${track.subject}: ${point.label}`);
+        if (kept && side === "object_box" && point.label && telling.has(track.slot) && !point.label.startsWith("not")) {
+          own.says.push((track.subject === track.object ? point.label : `${track.subject}: ${point.label}`).replaceAll("_", " ").replace(/ (?=\d+:)/, "_"));
         }
         seen.set(name, own);
       }
     }
     const size = svg.viewBox.baseVal;
-    const text = size.height * 0.04 * Math.min(1.6, Math.max(1, 640 / (svg.clientWidth || 640)));
+    const text = (size.width * (svg.clientWidth < 480 ? 11 : 14)) / (svg.clientWidth || 640);
     svg.replaceChildren();
     const placed = [];
-    for (const [name, { box, kept, says }] of [...seen].sort((a, b) => a[1].kept - b[1].kept)) {
+    const order = [...seen].sort((a, b) => weight(a) - weight(b));
+    const groups = order.map(([name, { box, kept, says }]) => {
       const group = document.createElementNS(SVG, "g");
       group.style.setProperty("--h", hues[name] ?? 255);
       if (kept) group.setAttribute("class", "kept");
       const rect = document.createElementNS(SVG, "rect");
       const [x, y, x2, y2] = box;
-      for (const [key, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(key, value);
+      for (const [attribute, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(attribute, value);
       group.append(rect);
-      if (kept || !placed.length || seen.size < 6) {
-        const said = [name, ...says.slice(0, 2)].map((word) => word.replaceAll("_", " "));
-        said[0] = name;
-        const wide = Math.max(...said.map((line) => line.length)) * text * 0.52;
-        const left = Math.max(2, Math.min(x, size.width - wide - 2));
-        let top = y - text * 0.4 - text * (said.length - 1);
-        if (top < text) top = y2 + text;
-        const high = text * said.length;
-        for (let tries = 0; tries < 12 && placed.some((p) => left < p.right && left + wide > p.left && top - text < p.bottom && top - text + high > p.top); tries += 1) top += text;
-        top = Math.min(Math.max(top, text), size.height - high + text * 0.7);
-        placed.push({ left, right: left + wide, top: top - text, bottom: top - text + high });
-        said.forEach((line, i) => {
-          const words = document.createElementNS(SVG, "text");
-          words.setAttribute("x", left);
-          words.setAttribute("y", top + i * text);
-          words.setAttribute("font-size", i ? text * 0.85 : text);
-          words.textContent = line;
-          group.append(words);
-        });
-      }
-      svg.append(group);
-    }
+      const lines = [name, ...[...new Set(says)].slice(0, 2)];
+      const wide = Math.max(...lines.map((line) => line.length)) * text * 0.6;
+      const high = lines.length * text * 1.1;
+      const left = Math.max(2, Math.min(x, size.width - wide - 2));
+      const tops = [y - high - 2, y2 + 2, y - high - text * 1.2, y2 + text * 1.2, y + 2, y - high - text * 2.4, y2 + text * 2.4];
+      const free = (top) => top >= 0 && top + high <= size.height && !placed.some((p) => left < p.right && left + wide > p.left && top < p.bottom && top + high > p.top);
+      const top = tops.find(free);
+      if (top === undefined) return group; // its colour still says which one it is
+      placed.push({ left, right: left + wide, top, bottom: top + high });
+      lines.forEach((line, i) => {
+        const words = document.createElementNS(SVG, "text");
+        words.setAttribute("x", left);
+        words.setAttribute("y", top + (i + 0.85) * text * 1.1);
+        words.setAttribute("font-size", i ? text * 0.88 : text);
+        words.textContent = line;
+        group.append(words);
+      });
+      return group;
+    });
+    svg.append(...groups.reverse()); // what decided is drawn last, over the rest
   };
+  const weight = ([name, { kept, says }]) => (says.length ? 0 : leading.has(name) ? 1 : kept ? 2 : 3);
 
   const show = (t) => {
     now = t;
@@ -128,7 +130,7 @@ export const player = (answer, hues) => {
     at("back").addEventListener("click", () => step(-1));
     at("on").addEventListener("click", () => step(1));
     at("seek").addEventListener("input", () => go(Number(at("seek").value)));
-    at("all").addEventListener("change", draw);
+    at("all")?.addEventListener("change", draw);
   }
   for (const strip of timeline?.querySelectorAll(".strip") ?? []) {
     const row = strip.closest(".row");
