@@ -18,6 +18,7 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
+from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video
@@ -35,7 +36,6 @@ OPTIONS = {
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
 FASTEST = 30.0  # frames a second of a drawn video
-SUBJECTS_AT_MOST = {"hand": 2, "head": 1, "person": 1}  # homeworld and the published sets show one person
 
 
 @dataclass
@@ -115,8 +115,9 @@ def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Tol
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
-        most = {c: SUBJECTS_AT_MOST[w] for c, w in eyes.words.items() if w in SUBJECTS_AT_MOST}
-        return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)
+        most = subjects_at_most(run)
+        settings = LinkSettings(most={c: most[w] for c, w in eyes.words.items() if w in most})
+        return find_tracks(path, eyes.detector, settings=settings, tell=tell)
     tracks = read_tracks(options["tracks"])
     if not len(tracks.times):
         raise UserError(options["tracks"], "no frame", "tracks with at least one frame")
@@ -128,6 +129,17 @@ def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: An
             f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
         )
     return tracks, facts
+
+
+def subjects_at_most(run: Run) -> Mapping[str, int]:
+    """Return how many of a class a run's training data ever show at once, where that is known: those of one person.
+
+    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
+    """
+    data = str((run.card or {}).get("data", ""))
+    if data.startswith("action-genome"):
+        return {"person": 1}
+    return AT_MOST if data == "cad120" or run.vocabulary.objects == VOCABULARY.objects else {}
 
 
 def draw(path: str, prediction: Prediction, out: Path) -> None:

@@ -23,13 +23,12 @@ from whyact.files import sha256, write_atomic
 from whyact.homeworld.film_set import FOLDS, cast_scene, fold_of, render_frames
 from whyact.homeworld.scenes import SCENES, draw_scene, through_camera
 from whyact.homeworld.states import IMAGE_SIZE
-from whyact.homeworld.vocabulary import VOCABULARY
+from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.homeworld.write import Recording, draw_world, record, write_annotations
 from whyact.laiar.config import PRESETS
 from whyact.laiar.detected import detected_clip
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import looked_into
-from whyact.laiar.watch import SUBJECTS_AT_MOST
 from whyact.training.checkpoint import read_card
 
 SIZE = (320, 240)
@@ -111,7 +110,7 @@ def prepare(
 def _detected(
     clip: RelationClip, frames: NDArray[np.uint8], detector: Detector, *, labelled_only: bool
 ) -> RelationClip:
-    settings = LinkSettings(most={k: v for k, v in SUBJECTS_AT_MOST.items() if k in detector.classes})
+    settings = LinkSettings(most=AT_MOST)
     tracks = link(
         detector(frames), clip.times, classes=detector.classes, image_size=SIZE, frames=clip.frames, settings=settings
     ).filled()
