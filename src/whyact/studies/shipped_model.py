@@ -110,7 +110,9 @@ def _detector_card(draft: Path) -> dict[str, Any]:
 def _clips(detector: SmallDetector) -> tuple[list[Any], list[Any]]:
     train, test = [], []
     for seed in WORLDS:
-        paths = prepare(RUNS / "worlds", seed=seed, fold=FOLD, detector=detector, boxes="detected", rho=0.0)
+        paths = prepare(RUNS / "worlds", seed=seed, fold=FOLD, detector=detector, kinds=["detected"], rho=0.0)[
+            "detected"
+        ]
         train += read_clips(paths[0])
         test += read_clips(paths[1])
     return train, test
