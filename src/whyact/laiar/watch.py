@@ -25,6 +25,7 @@ from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
 from whyact.video.reader import VideoReader
+from whyact.video.write import CONTAINERS
 
 OPTIONS = {
     "detector": "what finds the boxes: a detector's name, a folder, or FILE.onnx (default: the model's own)",
@@ -170,9 +171,7 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
         UserError: For a bad option, or a single bad video.
         SomeFailed: When some of several videos cannot be read.
     """
-    for name in ("tracks", "save-tracks", "draw"):
-        if name in options and len(inputs) > 1:
-            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    _check_files(inputs, options)
     eyes = open_eyes(run, options)
 
     def answer(path: str) -> list[Prediction]:
@@ -183,6 +182,22 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
         return [prediction]
 
     return for_each(inputs, answer)
+
+
+def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
+    """Refuse before the work what would fail, or destroy something, after it."""
+    for name in ("tracks", "save-tracks", "draw"):
+        if name in options and len(inputs) > 1:
+            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    for name in ("save-tracks", "draw"):
+        if name in options:
+            path = Path(options[name])
+            if path.is_dir():
+                raise UserError(f"--{name}", options[name], "a file, not a folder")
+            if any(path.resolve() == Path(item).resolve() for item in inputs):
+                raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
+    if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:
+        raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
 @contextmanager
