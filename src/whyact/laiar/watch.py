@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from whyact.detect.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
@@ -21,9 +22,10 @@ from whyact.features.roi import RoiEncoder
 from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
 from whyact.laiar.runs import Run
-from whyact.laiar.videos import Windows, answer_video
+from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
 from whyact.video.reader import VideoReader
+from whyact.video.write import CONTAINERS
 
 OPTIONS = {
     "detector": "what finds the boxes: a detector's name, a folder, or FILE.onnx (default: the model's own)",
@@ -89,8 +91,10 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     return Eyes(detector, words, encoder, notes)
 
 
-def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None) -> Prediction:
-    """Answer one video file.
+def watch(
+    run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None
+) -> tuple[Prediction, Tracks]:
+    """Answer one video file; return the answer and all boxes of the video.
 
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
@@ -110,7 +114,7 @@ def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Tol
     )
     if "save-tracks" in options:
         write_tracks(Path(options["save-tracks"]), tracks)
-    return prediction
+    return prediction, tracks
 
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
@@ -142,14 +146,17 @@ def subjects_at_most(run: Run) -> Mapping[str, int]:
     return AT_MOST if data == "cad120" or run.vocabulary.objects == VOCABULARY.objects else {}
 
 
-def draw(path: str, prediction: Prediction, out: Path) -> None:
-    """Write the video again with boxes, named relations and the action drawn in; constant memory.
+def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
+    """Write the video again with boxes, named relations and the action drawn in; memory grows with the boxes alone.
+
+    An answer in windows brings the tokens of those that decided; elsewhere the boxes are drawn without words.
 
     Raises:
         UserError: When the video cannot be read or the file not be written.
     """
     from whyact.video.draw import write_overlay
 
+    prediction = msgspec.structs.replace(prediction, tracks=[*prediction.tracks, *bare_tracks(tracks)])
     with VideoReader(path, limit=LIMIT) as reader:
         rate = min(reader.fps or RATE, FASTEST)
         moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
@@ -164,19 +171,33 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
         UserError: For a bad option, or a single bad video.
         SomeFailed: When some of several videos cannot be read.
     """
-    for name in ("tracks", "save-tracks", "draw"):
-        if name in options and len(inputs) > 1:
-            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    _check_files(inputs, options)
     eyes = open_eyes(run, options)
 
     def answer(path: str) -> list[Prediction]:
         with _bar(path, progress) as tell:
-            prediction = watch(run, path, eyes, options, tell)
+            prediction, tracks = watch(run, path, eyes, options, tell)
             if "draw" in options:
-                draw(path, prediction, Path(options["draw"]))
+                draw(path, prediction, tracks, Path(options["draw"]))
         return [prediction]
 
     return for_each(inputs, answer)
+
+
+def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
+    """Refuse before the work what would fail, or destroy something, after it."""
+    for name in ("tracks", "save-tracks", "draw"):
+        if name in options and len(inputs) > 1:
+            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    for name in ("save-tracks", "draw"):
+        if name in options:
+            path = Path(options[name])
+            if path.is_dir():
+                raise UserError(f"--{name}", options[name], "a file, not a folder")
+            if any(path.resolve() == Path(item).resolve() for item in inputs):
+                raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
+    if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:
+        raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
 @contextmanager
