@@ -56,12 +56,13 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import DetectorEncoder, open_detector, own_detector
+    from whyact.detect.open import OWN, open_detector, open_encoder, own_detector
 
     own = own_detector(Path(run.path))
-    if run.config.model.roi[0] and own is None:
+    looks = run.config.data.encoder
+    if run.config.model.roi[0] and own is None and looks == OWN:
         raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
-    encoder = DetectorEncoder(own) if own is not None and run.config.model.roi[0] else None
+    encoder = open_encoder(looks, own) if run.config.model.roi[0] else None
     if "tracks" in options:
         return Eyes(None, {}, encoder, [])
     named = options.get("detector")
@@ -75,8 +76,8 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
         )
     target = run.vocabulary.objects
     notes = []
-    if "class-map" in options:
-        words = read_class_map(options["class-map"], detector.classes, target)
+    if class_map := options.get("class-map") or (not named and run.config.data.class_map):
+        words = read_class_map(class_map, detector.classes, target)
     else:
         words = default_map(detector.classes, target)
         if words.get("person") == COCO_TO_HOMEWORLD["person"]:
