@@ -13,8 +13,7 @@ import pytest
 from whyact.engines.work import Engine, Failure, Job, open_pool, run, run_in
 from whyact.errors import NoRoom, SomeFailed, UserError
 
-HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)  # spawn hands sys.path to the workers
+sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import engine_jobs
 
 NO_RAY = "Ray is not installed: pip install 'whyact[ray]'"
@@ -27,7 +26,9 @@ def cluster() -> Iterator[None]:
     from whyact.engines.ray import _start
 
     before = dict(os.environ)
-    os.environ["PYTHONPATH"] = os.pathsep.join([HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["OMP_NUM_THREADS"] = "7"
     _start(ray, 2, "")

@@ -44,12 +44,12 @@ class LocalPool:
 
     def wait(self) -> list[tuple[int, Answer]]:
         """Wait for at least one busy worker, and return what came back."""
-        by_pipe = {self.running[worker][1]: worker for worker in self.busy}
+        by_pipe: dict[Any, int] = {self.running[worker][1]: worker for worker in self.busy}
         back: list[tuple[int, Answer]] = []
         for pipe in wait(list(by_pipe)):
-            worker = by_pipe[pipe]  # type: ignore[index]
+            worker = by_pipe[pipe]
             try:
-                answer: Answer = pipe.recv()  # type: ignore[union-attr]
+                answer: Answer = self.running[worker][1].recv()
             except (EOFError, ConnectionResetError):
                 self._bury(worker)
                 answer = ("lost", None)
