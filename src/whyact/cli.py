@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         if isinstance(error, UserError):
-            return _say(f"whyact: {error}", 2)
+            return _say(f"whyact: {error}", error.exit_code)
         hint = "" if debug else " (--debug shows where)"
         return _say(f"whyact: {type(error).__name__}: {error}{hint}", 1)
 
