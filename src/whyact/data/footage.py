@@ -99,10 +99,7 @@ class VideoFootage:
 
     def every(self, rate: float) -> Numbers:
         """Return the numbers of all frames, or of so many a second where there are more."""
-        if not len(self):
-            return np.zeros(0, np.int64)
-        moments = np.arange(int(self._shown[-1] * rate + 1e-6) + 1) / rate
-        return np.unique(np.searchsorted(self._shown, moments + 1e-6, side="right")).clip(1).astype(np.int64)
+        return _first_of_each(self._shown, rate) + 1
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames; the file is read once, by jumps where that is quicker."""
@@ -155,10 +152,7 @@ class FolderFootage:
     def every(self, rate: float) -> Numbers:
         """Return the numbers of all images, or of so many a second where there are more."""
         numbers = np.array(sorted(self._images), np.int64)
-        if not len(numbers):
-            return numbers
-        slots = np.floor(self.times(numbers) * rate + 1e-6)
-        return numbers[np.flatnonzero(np.diff(slots, prepend=slots[0] - 1))]
+        return numbers[_first_of_each(self.times(numbers), rate)]
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames.
@@ -168,6 +162,11 @@ class FolderFootage:
         """
         for number in numbers:
             yield _image(self._images[number])
+
+
+def _first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
+    """Return which of rising times are the first in their 1/rate seconds."""
+    return np.flatnonzero(np.diff(np.floor(times * rate + 1e-6), prepend=-1.0))
 
 
 def _image(path: Path) -> Image:
