@@ -14,7 +14,7 @@ from whyact.homeworld.film_set import FOLDS
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.studies.grid import run_cells
 from whyact.studies.homeworld_cells import TRAINED, cell, detector_cell, prepare_cell
-from whyact.studies.homeworld_clips import FRAMES, RHO, SIZE
+from whyact.studies.homeworld_clips import FRAMES, KINDS, RHO, SIZE
 from whyact.studies.results import Row, header, row, to_json, to_markdown, write_results
 
 NAME = "laiar-homeworld"
@@ -87,7 +87,7 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         progress=not as_json,
     )
     run_cells(grid(["prepare"], both, [0]), prepare_cell, RUNS, jobs=jobs, progress=not as_json)
-    cells = grid(MAIN, both, inits) + grid(ONCE, both, [0])
+    cells = grid(MAIN, KINDS, inits) + grid(ONCE, KINDS, [0])
     if not quick:
         once = [r for r in (*TABLE1, *TABLE2, *ABLATED) if r not in MAIN + ONCE]
         cells += grid(list(dict.fromkeys(once)), ["oracle"], [0])
@@ -132,7 +132,7 @@ def _label(name: str, boxes: str) -> str:
 
 def _main(results: Results) -> list[Row]:
     rows = []
-    for boxes in ("oracle", "detected"):
+    for boxes in KINDS:
         for name in ("language", "objects-only"):
             values = _values(results, name, boxes, "mAR")
             rows.append(row("main", _label(name, boxes), "mAR", values, unit="0..1", note=NOTES[name]))
@@ -148,7 +148,7 @@ def _main(results: Results) -> list[Row]:
 def _gains(results: Results) -> list[Row]:
     """Paired differences over the same worlds and initialisations."""
     pairs: dict[str, tuple[str, str, str, str]] = {}
-    for boxes in ("oracle", "detected"):
+    for boxes in KINDS:
         pairs |= {
             f"scheme, {boxes} boxes": ("full", "no-scheme", boxes, "mAR"),
             f"selection over keeping all, {boxes} boxes": ("full", "keep-all", boxes, "mAR"),
@@ -253,7 +253,7 @@ def _table5(results: Results) -> list[Row]:
 
 def _evidence(results: Results) -> list[Row]:
     rows = []
-    for boxes in ("oracle", "detected"):
+    for boxes in KINDS:
         for metric in TRAINED:
             values = _values(results, "full", boxes, metric)
             rows.append(row("evidence", _label("full", boxes), metric, values, unit="0..1"))

@@ -179,7 +179,7 @@ def _answered(path: Path, model: str | None, models: _Models, limits: Limits, te
     tell("Loading the model", 0.0)
     run, eyes = models.run(model), models.eyes(model)
     windows: list[Any] = []
-    prediction = watch(run, str(path), eyes, {}, _two_stages(tell), windows.append)
+    prediction, _ = watch(run, str(path), eyes, {}, _two_stages(tell), windows.append)
     asked = Questions.of(run, windows, null_action(run.vocabulary))
     save_questions(asked, path.parent / QUESTIONS)
     return prediction, True
