@@ -19,9 +19,8 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
-from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.laiar.answers import Answer
-from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
+from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
@@ -135,7 +134,7 @@ def watch(
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
-        most = subjects_at_most(run)
+        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary)
         settings = LinkSettings(most={c: most[w] for c, w in eyes.words.items() if w in most})
         return find_tracks(path, eyes.detector, settings=settings, tell=tell)
     tracks = read_tracks(options["tracks"])
@@ -149,17 +148,6 @@ def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: An
             f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
         )
     return tracks, facts
-
-
-def subjects_at_most(run: Run) -> Mapping[str, int]:
-    """Return how many of a class a run's training data ever show at once, where that is known: those of one person.
-
-    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
-    """
-    data = str((run.card or {}).get("data", ""))
-    if data.startswith("action-genome"):
-        return {"person": 1}
-    return AT_MOST if data == "cad120" or run.vocabulary.objects == VOCABULARY.objects else {}
 
 
 def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
