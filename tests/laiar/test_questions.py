@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hand_clips import VOCABULARY, clip
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from laiar_samples import SMALL
 
@@ -24,6 +24,7 @@ from whyact.laiar.questions import Questions, Removal, load_questions, save_ques
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
 from whyact.laiar.videos import _Merger
+from whyact.prediction import LabelScore, Prediction, Provenance, VideoFacts
 
 CLIPS = [
     clip("fffhhh", "aaaaaa", action="pick"),
@@ -105,9 +106,8 @@ def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
     (mask, *_), (ab, *_) = questions.masks([a]), questions.masks([a, b])
     assert (ab | mask == ab).all()
     scores, _ = questions.scores([[a, b], [b, a], [a, b, a]])
-    np.testing.assert_array_equal(scores[0], scores[1])
-    np.testing.assert_array_equal(scores[0], scores[2])
-    assert (questions.scores([[a]])[0] != scores[0]).any()
+    np.testing.assert_allclose(scores[1:], scores[[0, 0]], atol=1e-6)
+    assert abs(questions.scores([[a]])[0] - scores[0]).max() > 1e-3
 
 
 def test_a_transition_of_another_time_is_refused_by_name(run: Run) -> None:
@@ -131,16 +131,18 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     assert not second[:, 1].any()
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_windows_are_merged_as_the_answer_about_the_video_does(run: Run, seed: int, null: bool) -> None:
     random = np.random.default_rng(seed)
     p = random.dirichlet(np.full(len(VOCABULARY.actions), 0.3), (1, 4)).astype(np.float32)
-    questions = Questions(run, asked(run, 0).windows, "null" if null else "")
+    questions = Questions(run, [], "null" if null else "")
     scores, answer = questions.merged(p)
     merger = _Merger("null" if null else "")
-    (one,) = answer_clips(run, [CLIPS[0]])
     for w in range(4):
-        window = explain(run, replace(one, probabilities=p[0, w]), source="x", data="y")
+        order = np.argsort(-p[0, w], kind="stable")
+        labels = [LabelScore(label=VOCABULARY.actions[c], score=float(p[0, w, c])) for c in order]
+        window = Prediction(video=VideoFacts(path="x"), labels=labels, provenance=Provenance(method="laiar"))
         merger.add((float(w), w + 1.5), window)
     wanted = merger.result()
     assert VOCABULARY.actions[answer[0]] == wanted.label

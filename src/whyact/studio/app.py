@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
@@ -50,6 +51,7 @@ def create_app(jobs: Jobs, *, token: str = "", hosts: tuple[str, ...] = (), corr
     app.add_middleware(Guard, token=token, hosts=hosts)
     for kind, status in ((Unknown, 404), (Refused, 422), (WorkerLost, 500)):
         app.add_exception_handler(kind, _told(status))
+    app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, lambda *_: PlainTextResponse("", 400))
     app.add_exception_handler(Exception, lambda *_: JSONResponse({"detail": "The studio failed on this."}, 500))
     described = app.openapi
@@ -63,6 +65,12 @@ def create_app(jobs: Jobs, *, token: str = "", hosts: tuple[str, ...] = (), corr
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
+
+
+def _malformed(_: Request, error: Any) -> JSONResponse:
+    """Say where a body is wrong, in one line, without sending back what was in it."""
+    said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
+    return JSONResponse({"detail": said}, 422)
 
 
 def _told(status: int) -> Callable[[Request, Exception], JSONResponse]:
