@@ -16,8 +16,8 @@ from cad120_layout import annotation_files, write_folder
 
 from whyact.data import cad120, own
 from whyact.data.own_write import from_cad120, write_own
-from whyact.errors import UserError
 from whyact.detect.tracks import Tracks
+from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.laiar.pixels import clip_from_tracks
 from whyact.video.write import write_video

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_videos import numbers, picture, write_sound
 from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks, mug
 
+from made_videos import numbers, picture, write_sound
 from whyact.data.types import IN_VIEW, Vocabulary
 from whyact.detect.tracks import Tracks
 from whyact.errors import UserError
@@ -196,7 +196,7 @@ class TestWindows:
             window_spans(0, 10, window, stride)
 
     def test_windows_leave_no_gap(self) -> None:
-        with pytest.raises(UserError, match="--stride.*at most the window"):
+        with pytest.raises(UserError, match=r"--stride.*at most the window"):
             window_spans(0, 10, 1.0, 2.0)
 
 

@@ -32,7 +32,7 @@ SAME = {name: name for name in VOCABULARY.objects}
 def said(label: str, score: float, start: float, *, reasons: int = 1, thing: str = "mug_1") -> Prediction:
     """Return the answer of a window that starts here and lasts a second."""
     others = [x for x in ("null", "pick", "place") if x != label]
-    scores = {label: score} | {other: (1 - score) / 2 for other in others}
+    scores = {label: score} | dict.fromkeys(others, (1 - score) / 2)
     box = (0.0, 0.0, 1.0, 1.0)
     points = [
         TrackPoint(
@@ -192,7 +192,10 @@ class TestAnswers:
         answer = answer_video(untrained(), "a.mp4", tracks, FACTS, words=SAME)
         assert answer.tokens_valid == 0
         assert "nothing but habit" in " ".join(answer.notes)
-        assert [(t.slot, t.subject, t.object) for t in answer.tracks] == [(0, "hand_1", "hand_1"), (1, "dog_1", "dog_1")]
+        assert [(t.slot, t.subject, t.object) for t in answer.tracks] == [
+            (0, "hand_1", "hand_1"),
+            (1, "dog_1", "dog_1"),
+        ]
         assert {p.label for t in answer.tracks for p in t.points} == {""}
         assert len(bare_tracks(tracks, without={"dog_1"})) == 1
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_videos import numbers, write_clip
 from PIL import Image
 
+from made_videos import numbers, write_clip
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 from whyact.verbs.stills import MOST, WIDTH, stills
 

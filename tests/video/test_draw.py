@@ -204,3 +204,17 @@ def test_captions_of_many_things_in_one_place_do_not_cover_each_other(monkeypatc
     for i, a in enumerate(areas):
         assert 0 <= a[1] < a[3] <= 480
         assert not draw._hits(a, areas[:i])
+
+
+def test_a_thing_that_has_gone_is_not_drawn_for_long() -> None:
+    """By the usual distance of a track's points: a tenth of a second here, a whole one there."""
+    often = [point(t / 10, 100) for t in range(11)]
+    seldom = [point(float(t), 100) for t in range(2)]
+    for points, shown in ((often, 1.15), (seldom, 1.9)):
+        scene_of = answer(tracks=[Track(slot=0, subject="mug_1", object="mug_1", points=points)])
+        late, gone = overlay([(shown, FRAME), (2.2, FRAME)], scene_of)
+        bare = answer()
+        assert (late != next(overlay([(shown, FRAME)], bare))).any()
+        assert_array_equal(gone, next(overlay([(2.2, FRAME)], bare)))
+    (middle,) = overlay([(1.5, FRAME)], answer(tracks=[Track(slot=0, subject="m", object="m", points=often)]))
+    assert_array_equal(middle, next(overlay([(1.5, FRAME)], answer())))
