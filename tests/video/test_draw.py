@@ -211,10 +211,10 @@ def test_a_thing_that_has_gone_is_not_drawn_for_long() -> None:
     often = [point(t / 10, 100) for t in range(11)]
     seldom = [point(float(t), 100) for t in range(2)]
     for points, shown in ((often, 1.15), (seldom, 1.9)):
-        scene_of = answer(tracks=[Track(slot=0, subject="mug_1", object="mug_1", points=points)])
+        scene_of = answer(Track(slot=0, subject="mug_1", object="mug_1", points=points))
         late, gone = overlay([(shown, FRAME), (2.2, FRAME)], scene_of)
         bare = answer()
         assert (late != next(overlay([(shown, FRAME)], bare))).any()
         assert_array_equal(gone, next(overlay([(2.2, FRAME)], bare)))
-    (middle,) = overlay([(1.5, FRAME)], answer(tracks=[Track(slot=0, subject="m", object="m", points=often)]))
+    (middle,) = overlay([(1.5, FRAME)], answer(Track(slot=0, subject="m", object="m", points=often)))
     assert_array_equal(middle, next(overlay([(1.5, FRAME)], answer())))
