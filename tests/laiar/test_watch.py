@@ -16,8 +16,9 @@ from whyact.data.types import Vocabulary
 from whyact.detect.classes import PERSON_NOTE
 from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.errors import SomeFailed, UserError
+from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
-from whyact.laiar.watch import predict_videos, subjects_at_most
+from whyact.laiar.watch import predict_videos
 from whyact.prediction import Prediction
 from whyact.video.reader import VideoReader
 
@@ -224,9 +225,9 @@ class TestClasses:
 
     def test_what_is_known_of_each_data_set(self, run: Run) -> None:
         words = Vocabulary(("person", "cup"), ("r",), ("a",))
-        assert subjects_at_most(run) == {"hand": 2, "head": 1}
-        assert subjects_at_most(replace(run, card={"data": "anything"})) == {"hand": 2, "head": 1}  # its words say so
-        assert subjects_at_most(replace(run, vocabulary=words, card={"data": "cad120"})) == {"hand": 2, "head": 1}
-        assert subjects_at_most(replace(run, vocabulary=words, card={"data": "action-genome"})) == {"person": 1}
-        assert subjects_at_most(replace(run, vocabulary=words, card={"data": "own"})) == {}
+        assert subjects_at_most("", run.vocabulary) == {"hand": 2, "head": 1}
+        assert subjects_at_most("anything", run.vocabulary) == {"hand": 2, "head": 1}  # its words say so
+        assert subjects_at_most("cad120", words) == {"hand": 2, "head": 1}
+        assert subjects_at_most("action-genome", words) == {"person": 1}
+        assert subjects_at_most("own", words) == {}
         assert subjects_at_most(replace(run, vocabulary=words, card=None)) == {}

@@ -27,6 +27,7 @@ import msgspec
 import numpy as np
 
 from whyact.data.archive import Archive
+from whyact.data.frames import FramesFolder
 from whyact.data.pair_clips import AnnotatedVideo
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, Rule, Vocabulary
@@ -89,7 +90,12 @@ class ClipEntry:
 
 
 def read(
-    root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None
+    root: Path,
+    *,
+    rgb_relations: bool = False,
+    max_pairs: int = MAX_PAIRS,
+    only: str | None = None,
+    frames_dir: Path | None = None,
 ) -> RelationData:
     """Read the re-annotation under ``root``, a folder that holds the archives or their unpacked folders.
 
@@ -99,10 +105,12 @@ def read(
             six relation and two attribute probabilities, NaN where a box was hidden.
         max_pairs: Most pairs kept for a clip (K); those visible longest come first, the rest are counted.
         only: Read just the clip of this id (the folds then hold no other).
+        frames_dir: The user's own RGB frames, as :mod:`whyact.data.frames` finds them.
 
     Raises:
         UserError: For anything missing, damaged or inconsistent, naming file and item.
     """
+    footage = FramesFolder(frames_dir, FPS).footage if frames_dir is not None else None
     archive, prefix = _open(root, ANNOTATIONS)
     scores, score_prefix = _open(root, SCORES) if rgb_relations else (None, "")
     vocabulary = _vocabulary(archive, prefix)
@@ -132,7 +140,7 @@ def read(
         )
         for number, (train, test) in splits.items()
     }
-    return RelationData("cad120", vocabulary, tuple(clips), folds)
+    return RelationData("cad120", vocabulary, tuple(clips), folds, footage=footage)
 
 
 def annotated_videos(

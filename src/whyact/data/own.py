@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.archive import json_errors
+from whyact.data.footage import Footage, VideoFootage
 from whyact.data.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relation_data import RelationData
 from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
@@ -150,6 +151,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
     clips: list[RelationClip] = []
     splits: list[str] = []
     seen: set[str] = set()
+    video_of: dict[str, OwnVideo] = {}
     for video in file.videos:
         if video.id in seen:
             raise UserError(f"{path}: videos", video.id, "each id once")
@@ -158,6 +160,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
             if only is None or clip.id == only:
                 clips.append(clip)
                 splits.append(video.split)
+                video_of[clip.id] = video
     if not clips and only is not None:
         raise UserError(
             "clip", only, f"a clip of {path}, such as {file.videos[0].id}/1-50" if file.videos else "a clip"
@@ -168,7 +171,15 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
         twice = next(c.id for c in clips if sum(d.id == c.id for d in clips) > 1)
         raise UserError(f"{path}: actions", twice, "each span of a video once")
     facts = {"videos": len(file.videos), "videos_without_tracks": sum(not v.tracks for v in file.videos)}
-    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts)
+
+    def footage(clip: RelationClip) -> Footage:
+        video = video_of[clip.id]
+        where = f"{path}: video {video.id}, file"
+        if not video.file:
+            raise UserError(where, None, "the path of the video, which looking at pixels needs", f"add it to {FILE}")
+        return VideoFootage(video_path(where, root, video.file), where)
+
+    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts, footage)
 
 
 def read_file(path: Path) -> OwnFile:
@@ -249,7 +260,7 @@ class _Reader:
         if (video.labels is not None) != words.multi_label or (video.labels is not None and video.actions):
             raise UserError(self.where, "actions and labels", "spans of one action in all videos, or labels in all")
         rate, size = _rate_and_size(self.where, path.parent, video)
-        self.frames = self._frames()
+        self.frames = self._frames(path.parent)
         boxes = {track.name: self._boxes(track, size) for track in video.tracks}
         if len(boxes) < len(video.tracks):
             raise UserError(f"{self.where}, tracks", ", ".join(t.name for t in video.tracks), "each name once")
@@ -275,10 +286,14 @@ class _Reader:
         if action not in self.action:
             raise UserError(f"{self.where}, actions", action, f"one of {', '.join(self.words.actions)}")
 
-    def _frames(self) -> NDArray[np.int64]:
+    def _frames(self, root: Path) -> NDArray[np.int64]:
         listed = self.video.frames
         if listed is None:
-            listed = list(range(1, max((len(track.boxes) for track in self.video.tracks), default=1) + 1))
+            count = max((len(track.boxes) for track in self.video.tracks), default=0)
+            if not self.video.tracks and self.video.file:  # no box is annotated: a detector may look at all frames
+                file = video_path(self.where, root, self.video.file)
+                count = len(VideoFootage(file)) if file.is_file() else 0
+            listed = list(range(1, max(1, count) + 1))
         frames = np.array(listed, dtype=np.int64)
         if not len(frames) or (np.diff(frames) <= 0).any():
             raise UserError(

@@ -17,6 +17,7 @@ from whyact.detect.tracks import Tracks
 from whyact.detect.types import Detections, Detector
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features
+from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.prediction import VideoFacts
 from whyact.video.reader import VideoReader
 
@@ -79,6 +80,16 @@ def find_tracks(
         settings=settings,
     )
     return tracks.filled(BRIDGE), facts
+
+
+def subjects_at_most(data: str, words: Vocabulary) -> Mapping[str, int]:
+    """Return how many of a class a data set ever shows at once, where that is known: those of one person.
+
+    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
+    """
+    if data.startswith("action-genome"):
+        return {"person": 1}
+    return AT_MOST if data == "cad120" or words.objects == VOCABULARY.objects else {}
 
 
 def frame_numbers(times: NDArray[np.float64], fps: float) -> NDArray[np.int64]:

@@ -19,8 +19,7 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
-from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
-from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
+from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
@@ -56,12 +55,13 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import DetectorEncoder, open_detector, own_detector
+    from whyact.detect.open import OWN, open_detector, open_encoder, own_detector
 
     own = own_detector(Path(run.path))
-    if run.config.model.roi[0] and own is None:
+    looks = run.config.data.encoder
+    if run.config.model.roi[0] and own is None and looks == OWN:
         raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
-    encoder = DetectorEncoder(own) if own is not None and run.config.model.roi[0] else None
+    encoder = open_encoder(looks, own) if run.config.model.roi[0] else None
     if "tracks" in options:
         return Eyes(None, {}, encoder, [])
     named = options.get("detector")
@@ -75,8 +75,8 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
         )
     target = run.vocabulary.objects
     notes = []
-    if "class-map" in options:
-        words = read_class_map(options["class-map"], detector.classes, target)
+    if class_map := options.get("class-map") or (not named and run.config.data.class_map):
+        words = read_class_map(class_map, detector.classes, target)
     else:
         words = default_map(detector.classes, target)
         if words.get("person") == COCO_TO_HOMEWORLD["person"]:
@@ -120,7 +120,7 @@ def watch(
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
-        most = subjects_at_most(run)
+        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary)
         settings = LinkSettings(most={c: most[w] for c, w in eyes.words.items() if w in most})
         return find_tracks(path, eyes.detector, settings=settings, tell=tell)
     tracks = read_tracks(options["tracks"])
@@ -134,17 +134,6 @@ def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: An
             f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
         )
     return tracks, facts
-
-
-def subjects_at_most(run: Run) -> Mapping[str, int]:
-    """Return how many of a class a run's training data ever show at once, where that is known: those of one person.
-
-    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
-    """
-    data = str((run.card or {}).get("data", ""))
-    if data.startswith("action-genome"):
-        return {"person": 1}
-    return AT_MOST if data == "cad120" or run.vocabulary.objects == VOCABULARY.objects else {}
 
 
 def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
