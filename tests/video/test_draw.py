@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -131,6 +132,7 @@ def test_the_banner_says_the_action_of_the_moment_and_what_changes() -> None:
     assert banner(prediction, 1.5) == ("pick  90%", "hand 1 takes mug 1")
     assert banner(prediction, 2.0) == ("pick  90%", "")
     assert banner(prediction, 3.0) == ("place  80%", "")
+    assert banner(prediction, 6.0) == ("", "")  # a stretch in which nothing happens
     assert banner(answer(unsure=True), 1.0) == ("unsure: pick  93%", "")
     with_banner = draw_banner(FRAME, "pick  90%", "because")
     assert (with_banner[:8] != FRAME[:8]).any()
@@ -182,3 +184,37 @@ def test_colours_are_told_apart() -> None:
     colours = [np.array(track_colour(i), float) for i in range(8)]
     gaps = [np.abs(a - b).max() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 40
+
+
+def test_captions_of_many_things_in_one_place_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from whyact.video import draw
+
+    areas: list[tuple[float, ...]] = []
+    original = draw._caption
+
+    def spy(*given: Any) -> None:
+        original(*given)
+        areas.append(given[-1][-1])
+
+    monkeypatch.setattr(draw, "_caption", spy)
+    frame = np.full((480, 640, 3), 40, np.uint8)
+    boxes = [(200.0 + 3 * i, 200.0, 300.0, 260.0) for i in range(6)]
+    draw_boxes(frame, boxes, [f"cup {i}\nhand 1: holding" for i in range(6)], [track_colour(i) for i in range(6)])
+    assert len(areas) == 6
+    for i, a in enumerate(areas):
+        assert 0 <= a[1] < a[3] <= 480
+        assert not draw._hits(a, areas[:i])
+
+
+def test_a_thing_that_has_gone_is_not_drawn_for_long() -> None:
+    """By the usual distance of a track's points: a tenth of a second here, a whole one there."""
+    often = [point(t / 10, 100) for t in range(11)]
+    seldom = [point(float(t), 100) for t in range(2)]
+    for points, shown in ((often, 1.15), (seldom, 1.9)):
+        scene_of = answer(Track(slot=0, subject="mug_1", object="mug_1", points=points))
+        late, gone = overlay([(shown, FRAME), (2.2, FRAME)], scene_of)
+        bare = answer()
+        assert (late != next(overlay([(shown, FRAME)], bare))).any()
+        assert_array_equal(gone, next(overlay([(2.2, FRAME)], bare)))
+    (middle,) = overlay([(1.5, FRAME)], answer(Track(slot=0, subject="m", object="m", points=often)))
+    assert_array_equal(middle, next(overlay([(1.5, FRAME)], answer())))

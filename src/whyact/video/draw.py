@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.prediction import Box, Prediction, Track, TrackPoint
+from whyact.prediction import Box, Prediction, TrackPoint
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
@@ -27,7 +27,8 @@ Colour = tuple[int, int, int]
 
 GREY: Colour = (175, 175, 175)
 _DARK: Colour = (20, 22, 26)
-_LONGEST = 2.0  # seconds between two points of a track that a box is moved over
+_LONGEST = 2.0  # seconds between two points of a track that a box is moved over, and at most
+_STEPS = 4  # of the track's usual distance of points, or a thing that has gone would stay drawn
 _MOST_LINES = 3  # captions of one box
 _SPELT = str.maketrans({"→": "->", "–": "-", "—": "-", "…": "...", "_": " ", "\u00a0": " "})  # not in Pillow's own font
 
@@ -159,49 +160,55 @@ class _Scene:
     """What is where at any moment, read off the tracks of an answer. A thing that is in many pairs is drawn once."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.tracks = [(track, [point.time for point in track.points]) for track in prediction.tracks]
+        self.tracks = [_Points(track.points) for track in prediction.tracks]
+        self.pairs = [(track.subject, track.object) for track in prediction.tracks]
         names = dict.fromkeys(name for track in prediction.tracks for name in (track.subject, track.object))
         self.colours = {name: track_colour(i) for i, name in enumerate(names)}
 
     def at(self, time: float) -> list[_Thing]:
         """Return the things of a moment, dropped ones first, so that kept ones lie over them."""
         things: dict[str, _Thing] = {}
-        for track, times in self.tracks:
-            found = _moment(track, times, time)
+        for points, (first, second) in zip(self.tracks, self.pairs, strict=True):
+            found = points.at(time)
             if found is None:
                 continue
             point, subject, thing = found
-            for name, box in ((track.subject, subject), (track.object, thing)):
+            for name, box in ((first, subject), (second, thing)):
                 if box[2] > box[0] and box[3] > box[1]:
                     entry = things.setdefault(name, _Thing(box, GREY, name))
                     if point.kept:
                         entry.kept, entry.colour = True, self.colours[name]
-            if point.kept and track.object in things:
+            if point.kept and second in things:
                 label = point.label
-                pair = track.subject != track.object
-                things[track.object].said.append(f"{track.subject}: {label}" if pair else label)
+                things[second].said.append(f"{first}: {label}" if first != second else label)
         return sorted(things.values(), key=lambda thing: thing.kept)
 
 
-def _moment(track: Track, times: Sequence[float], time: float) -> tuple[TrackPoint, Box, Box] | None:
-    """Return the nearer point, and both boxes moved to this time; nothing far from the track's points."""
-    first, last = bisect_left(times, time), bisect_right(times, time)
-    after = track.points[first] if first < len(times) else None
-    before = track.points[last - 1] if last else None
-    if before is None or after is None:
-        point = before or after
-        near = point is not None and abs(point.time - time) <= _LONGEST / 2
-        return (point, point.subject_box, point.object_box) if point is not None and near else None
-    gap = after.time - before.time
-    share = (time - before.time) / gap if gap > 0 else 0.0
-    point = before if share < 0.5 else after
-    if gap > _LONGEST:
-        return (point, point.subject_box, point.object_box) if abs(point.time - time) <= _LONGEST / 2 else None
-    return (
-        point,
-        _between(before.subject_box, after.subject_box, share),
-        _between(before.object_box, after.object_box, share),
-    )
+class _Points:
+    """The points of a track, found by their time."""
+
+    def __init__(self, points: Sequence[TrackPoint]) -> None:
+        self.points, self.times = points, [point.time for point in points]
+        usual = float(np.median(np.diff(self.times))) if len(points) > 1 else _LONGEST
+        self.longest = min(_LONGEST, _STEPS * usual)
+
+    def at(self, time: float) -> tuple[TrackPoint, Box, Box] | None:
+        """Return the nearer point, and both boxes moved to this time; nothing far from the track's points."""
+        first, last = bisect_left(self.times, time), bisect_right(self.times, time)
+        after = self.points[first] if first < len(self.times) else None
+        before = self.points[last - 1] if last else None
+        if before is None or after is None or after.time - before.time > self.longest:
+            there = [p for p in (before, after) if p is not None and abs(p.time - time) <= self.longest / 2]
+            point = min(there, key=lambda p: abs(p.time - time), default=None)
+            return (point, point.subject_box, point.object_box) if point is not None else None
+        gap = after.time - before.time
+        share = (time - before.time) / gap if gap > 0 else 0.0
+        point = before if share < 0.5 else after
+        return (
+            point,
+            _between(before.subject_box, after.subject_box, share),
+            _between(before.object_box, after.object_box, share),
+        )
 
 
 def _between(a: Box, b: Box, share: float) -> Box:
