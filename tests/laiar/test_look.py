@@ -114,7 +114,7 @@ def data(root: Path) -> RelationData:
 
 def sight_in(folder: Path, eye: tuple[Path, Knowing], **options: Any) -> Sight:
     config = replace(LOOKED, detector=str(eye[0]), **options)
-    sight = open_sight(config, VOCABULARY, SMALL.mask_size, folder)
+    sight = open_sight(config, "homeworld", VOCABULARY, SMALL.mask_size, folder)
     assert sight is not None
     return replace(sight, detector=eye[1])
 
@@ -211,7 +211,9 @@ def test_other_weights_have_a_store_of_their_own_and_never_mix(
     SmallDetector(CentreNet(len(VOCABULARY.objects)), VOCABULARY.objects, long_side=96).save(
         tmp_path / "other", data="", seed=1, metrics={}
     )
-    other = open_sight(replace(LOOKED, detector=str(tmp_path / "other")), VOCABULARY, SMALL.mask_size, tmp_path)
+    other = open_sight(
+        replace(LOOKED, detector=str(tmp_path / "other")), "homeworld", VOCABULARY, SMALL.mask_size, tmp_path
+    )
     assert other is not None
     encoded.clear()
     look(other, data, clips)
@@ -359,7 +361,7 @@ def test_cad120_is_looked_into_through_frames_of_ones_own(
         Image.fromarray(image).save(folder / f"RGB_{number}.png", compress_level=1)
     data = cad120.read(home, max_pairs=6, frames_dir=tmp_path / "rgb", only=clip.id)
     asked = wanted(DataConfig(frames_dir=str(tmp_path / "rgb"), looks=3, detector=str(eye[0])))
-    sight = open_sight(asked, data.vocabulary, SMALL.mask_size, tmp_path / "kept")
+    sight = open_sight(asked, "own", data.vocabulary, SMALL.mask_size, tmp_path / "kept")
     assert sight is not None
     (seen,) = look(sight, data).clips
     assert seen.pixels is not None

@@ -9,6 +9,7 @@ The layout (specs of the annotation, all under one folder or in ``annotations.zi
 
 Frames of a clip are 1-based and inclusive. A box [0,0,0,0] means that the object is not visible: its pairs stay
 tokens with an empty box, for the annotation names their relation all the same (a cup inside the microwave).
+A video's JSON may give its frames a second as ``fps``; the published ones do not, and are at 30.
 Relation scores predicted from RGB come from ``results_attributes+relationships.zip`` (or its folder):
 ``0F/SUBJECT/ACTIVITY/VIDEO/START_END_{rel,attr}.json``, fold F being the one that tests the clip's subject.
 """
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -32,7 +34,7 @@ from whyact.data.types import RelationClip, Rule, Vocabulary
 from whyact.errors import UserError
 
 IMAGE_SIZE = (640, 480)
-FPS = 30.0  # the layout stores frame numbers only; Kinect recorded at 30 Hz
+FPS = 30.0  # the published layout stores frame numbers only; Kinect recorded at 30 Hz
 MAX_PAIRS = 28
 ANNOTATIONS = "annotations"
 SCORES = "results_attributes+relationships"
@@ -57,6 +59,7 @@ class _Video(msgspec.Struct):
     locations: list[_Location]
     attributes: list[_Attribute]
     relations: list[_Relation]
+    fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = FPS
 
 
 class _PairScores(msgspec.Struct):
@@ -259,7 +262,7 @@ class _VideoArrays:
     """One annotated video as arrays, from which its clips are cut."""
 
     def __init__(self, where: str, video: _Video, vocabulary: Vocabulary) -> None:
-        self.where, self.vocabulary = where, vocabulary
+        self.where, self.vocabulary, self.rate = where, vocabulary, video.fps
         self.length = len(video.locations[0].loc_list) if video.locations else 0
         self.boxes = {x.obj_id: self._boxes(x) for x in video.locations}
         relation = {name: i for i, name in enumerate(vocabulary.relations)}
@@ -321,7 +324,7 @@ class _VideoArrays:
             kind={track: index[self.class_name(track)] for track in self.boxes},
             labels={pair: one_hot[label] for pair, label in self.labels.items()},
             frames=np.arange(1, self.length + 1, dtype=np.int64),
-            rate=FPS,
+            rate=self.rate,
             image_size=IMAGE_SIZE,
             relations=len(self.vocabulary.relations),
         )

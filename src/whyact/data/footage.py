@@ -84,7 +84,8 @@ class VideoFootage:
             times = reader.index.times
             if len(times):
                 return times
-            return np.arange(reader.declared or round(reader.length / reader.step)) * reader.step
+            count = reader.declared or round(reader.length / reader.step)
+            return np.arange(count, dtype=np.float64) * reader.step
 
     def __len__(self) -> int:
         return len(self._shown)

@@ -14,7 +14,6 @@ are both in view is a token, and the video model learns alone.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -26,13 +25,12 @@ from numpy.typing import NDArray
 
 from whyact.data.archive import json_errors
 from whyact.data.footage import Footage, VideoFootage
-from whyact.data.pair_clips import AnnotatedVideo, Pair
+from whyact.data.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relation_data import RelationData
-from whyact.data.types import RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 
 FILE = "whyact.json"
-IN_VIEW = "in view"  # the one relation of data that name none
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
@@ -235,19 +233,21 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
 
 
 def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
-    """Return what pairs of classes can carry: as the file lists it, else what its relations show, else in view."""
-    if file.allowed:
-        return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
+    """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
     if not file.relations:
         subjects = file.subjects or file.objects[:1]
-        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects if a != b}
+        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects}
+    if file.allowed:
+        return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
     found: dict[tuple[str, str], set[str]] = {}
     for video in file.videos:
         kind = {track.name: track.kind for track in video.tracks}
         for item in video.relations:
-            if set(item.pair) <= kind.keys() and item.relation in file.relations:  # others are refused later
-                found.setdefault((kind[item.pair[0]], kind[item.pair[1]]), set()).add(item.relation)
-    return {pair: tuple(sorted(words, key=file.relations.index)) for pair, words in sorted(found.items())}
+            a, b = item.pair
+            # Unknown tracks are refused where the video is read; two things of one class are not the state of one.
+            if a in kind and b in kind and (a == b or kind[a] != kind[b]):
+                found.setdefault((kind[a], kind[b]), set()).add(item.relation)
+    return {pair: tuple(name for name in file.relations if name in found[pair]) for pair in sorted(found)}
 
 
 class _Reader:
@@ -265,7 +265,7 @@ class _Reader:
         if len(boxes) < len(video.tracks):
             raise UserError(f"{self.where}, tracks", ", ".join(t.name for t in video.tracks), "each name once")
         kind = {track.name: words.objects.index(track.kind) for track in video.tracks}
-        labels = self._labels(boxes) if file.relations else self._in_view(boxes, file)
+        labels = self._labels(boxes) if file.relations else self._in_view(boxes)
         self.annotated = AnnotatedVideo(boxes, kind, labels, self.frames, rate, size, len(words.relations))
 
     def clips(self, slots: int) -> Iterator[RelationClip]:
@@ -341,17 +341,13 @@ class _Reader:
             out[item.pair][self._span(where, item.start, item.end), index[item.relation]] = True
         return out
 
-    def _in_view(self, boxes: dict[str, NDArray[np.float32]], file: OwnFile) -> dict[Pair, NDArray[np.bool_]]:
+    def _in_view(self, boxes: dict[str, NDArray[np.float32]]) -> dict[Pair, NDArray[np.bool_]]:
         """Pair every track of a subject class with every other track where both have a box."""
         if self.video.relations:
             raise UserError(f"{self.where}, relations", self.video.relations[0].relation, "a word of `relations`")
-        subjects = set(file.subjects or file.objects[:1])
-        out = {}
-        for a, b in itertools.permutations(self.video.tracks, 2):
-            if a.kind in subjects and (b.kind not in subjects or a.name < b.name):
-                both = (boxes[a.name] != 0).any(1) & (boxes[b.name] != 0).any(1)
-                out[a.name, b.name] = both[:, None]
-        return out
+        pairs = pairs_in_view({track.name: track.kind for track in self.video.tracks}, self.words.allowed)
+        seen = {name: (rows != 0).any(1) for name, rows in boxes.items()}
+        return {(a, b): (seen[a] & seen[b])[:, None] for a, b in pairs}
 
 
 def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tuple[int, int]]:

@@ -59,8 +59,8 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         )
     if name == "own":
         return own.read(root, slots=config.slots, only=only)
-    frames = Path(config.frames_dir) if config.frames_dir else None
-    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only, frames_dir=frames)
+    images = Path(config.frames_dir) if config.frames_dir else None
+    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only, frames_dir=images)
 
 
 def _asked(config: DataConfig) -> tuple[str, str] | None:

@@ -33,7 +33,6 @@ from whyact.laiar.detected import detected_clip
 from whyact.laiar.domain import Domain, fit_domain, frame_looks
 from whyact.laiar.pixels import BRIDGE, CHUNK, RATE, clip_from_tracks
 from whyact.laiar.sight import Sight
-from whyact.laiar.watch import SUBJECTS_AT_MOST
 from whyact.video.ahead import ahead
 
 LOOKS = "looks"  # in the store: mean and spread of each frame's map, which tell familiar frames from others
@@ -204,7 +203,7 @@ def _tracks(sight: Sight, footage: Footage) -> Tracks:
     """Return the tracks of a whole video, from the file that an earlier call left or by looking."""
     detector = sight.detector
     assert detector is not None
-    most = {name: SUBJECTS_AT_MOST[word] for name, word in sight.words.items() if word in SUBJECTS_AT_MOST}
+    most = {name: sight.most[word] for name, word in sight.words.items() if word in sight.most}
     made_by = canonical_json({"detector": detector.name, "rate": RATE, "bridge": BRIDGE, "most": most})
     path = sight.folder / f"tracks-{sha256(made_by)[:16]}" / f"{footage.key[:32]}.json"
     if path.exists():

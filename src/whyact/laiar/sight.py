@@ -16,6 +16,7 @@ from whyact.features.roi import RoiEncoder, identity
 from whyact.files import SHIPPED
 from whyact.laiar.config import DataConfig
 from whyact.laiar.geometry import mask_side
+from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.training.checkpoint import read_card
 
@@ -25,7 +26,8 @@ class Sight:
     """What looks at the videos of a data set.
 
     ``encoder`` looks into boxes, ``None`` for a model of boxes alone; ``detector`` is what finds them and the classes
-    of ``words`` -> those of the data set; ``folder`` keeps features and tracks; ``side`` is that of the union maps.
+    of ``words`` -> those of the data set, of which ``most`` are there at once; ``folder`` keeps features and tracks;
+    ``side`` is that of the union maps.
     """
 
     config: DataConfig
@@ -34,6 +36,7 @@ class Sight:
     encoder: RoiEncoder | None
     detector: Detector | None
     words: Mapping[str, str]
+    most: Mapping[str, int]
 
     @property
     def detects(self) -> bool:
@@ -52,12 +55,13 @@ def wanted(config: DataConfig) -> DataConfig:
     return replace(config, pixels=True) if config.frames_dir else config
 
 
-def open_sight(config: DataConfig, words: Vocabulary, mask_size: int, folder: Path) -> Sight | None:
+def open_sight(config: DataConfig, data: str, words: Vocabulary, mask_size: int, folder: Path) -> Sight | None:
     """Open detector and encoder for a training; ``None`` when the settings ask for annotated boxes alone.
 
     Args:
         config: What to look with.
-        words: Those of the data set.
+        data: The data set.
+        words: Those of it.
         mask_size: Of the model's masks.
         folder: Where features and tracks are kept, unless the settings say.
 
@@ -72,7 +76,7 @@ def open_sight(config: DataConfig, words: Vocabulary, mask_size: int, folder: Pa
         expected = "a small detector's folder or a detector's file: this installation brings none"
         raise UserError("--data.detector", SHIPPED_NAME, expected, "--data.detector FOLDER")
     there = named or (SHIPPED / "laiar" / OWN).is_dir()
-    return _opened(config, words, mask_size, folder, open_detector(config.detector) if there else None)
+    return _opened(config, data, words, mask_size, folder, open_detector(config.detector) if there else None)
 
 
 def sight_of(run: Run, words: Vocabulary) -> Sight | None:
@@ -87,7 +91,14 @@ def sight_of(run: Run, words: Vocabulary) -> Sight | None:
     detector: Detector | None = own_detector(path)
     if detector is None and config.boxes == "detected":
         detector = open_detector(config.detector)
-    sight = _opened(config, words, run.config.model.mask_size, path.parent / "features", detector)
+    sight = _opened(
+        config,
+        str((run.card or {}).get("data", "")),
+        words,
+        run.config.model.mask_size,
+        path.parent / "features",
+        detector,
+    )
     trained = (run.card or {}).get("extra", {}).get("sight", {})
     for what, now in said(sight).items():
         if trained.get(what, now) != now:
@@ -95,9 +106,12 @@ def sight_of(run: Run, words: Vocabulary) -> Sight | None:
     return sight
 
 
-def _opened(config: DataConfig, words: Vocabulary, mask_size: int, folder: Path, detector: Detector | None) -> Sight:
+def _opened(
+    config: DataConfig, data: str, words: Vocabulary, mask_size: int, folder: Path, detector: Detector | None
+) -> Sight:
     encoder = open_encoder(config.encoder, detector) if config.pixels else None
     named: Mapping[str, str] = {}
+    most = subjects_at_most(data, words)
     if detector is not None and config.class_map:
         named = read_class_map(config.class_map, detector.classes, words.objects)
     elif detector is not None:
@@ -109,7 +123,7 @@ def _opened(config: DataConfig, words: Vocabulary, mask_size: int, folder: Path,
             f"a detector that knows one of {', '.join(words.objects)}",
             "--data.class_map FILE says which of its classes is which",
         )
-    return Sight(config, Path(config.features or folder), mask_side(mask_size), encoder, detector, named)
+    return Sight(config, Path(config.features or folder), mask_side(mask_size), encoder, detector, named, most)
 
 
 def said(sight: Sight) -> dict[str, str]:

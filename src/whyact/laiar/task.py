@@ -139,7 +139,7 @@ def train(
     config = replace(config, data=wanted(config.data))
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
-    sight = open_sight(config.data, found.vocabulary, config.model.mask_size, out.absolute().parent / "features")
+    sight = open_sight(config.data, data, found.vocabulary, config.model.mask_size, out.absolute().parent / "features")
     domain = None
     if sight is not None:
         slots = config.data.slots
@@ -153,7 +153,7 @@ def train(
             train_clips, found.vocabulary, config, seed=seed, progress=progress
         )
     scores = _scores(run, list(answer_clips(run, test_clips)))
-    card = {
+    card: dict[str, Any] = {
         "data": data,
         "split_sha256": found.split_sha256(fold),
         "licence": "Apache-2.0",
