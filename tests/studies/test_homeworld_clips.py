@@ -74,8 +74,8 @@ def test_clips_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_the_same_call_films_the_same_clips(small: list[int], part: str) -> None:
-    one, other = (list(islice(film_clips(3, 2, part), 3)) for _ in range(2))
-    assert len(one) == 3
+    one, other = (list(islice(film_clips(3, 2, part), 2)) for _ in range(2))
+    assert len(one) == 2
     for (a, frames, scene), (b, more, where) in zip(one, other, strict=True):
         same(a, b)
         assert scene == where
@@ -111,16 +111,18 @@ def test_a_world_is_filmed_once(small: list[int], tmp_path: Path, monkeypatch: p
     original: Callable[..., Any] = film_clips
     monkeypatch.setattr(module, "film_clips", lambda *given: islice(original(*given), 2))
     detector = made_detector()
-    paths = prepare(tmp_path, seed=1, fold=2, detector=detector, boxes="oracle")
-    assert prepare(tmp_path, seed=1, fold=2, detector=detector, boxes="oracle") == paths
+    both = prepare(tmp_path, seed=1, fold=2, detector=detector, kinds=("oracle", "detected"))
+    assert len(small) == 2  # once for both kinds of boxes
+    assert prepare(tmp_path, seed=1, fold=2, detector=detector, kinds=("oracle",)) == {"oracle": both["oracle"]}
     assert len(small) == 2
-    for path in paths:
+    assert len({path for paths in both.values() for path in paths}) == 4
+    for path in both["oracle"]:
         for found in read_clips(path):
             assert found.pixels is not None
             assert found.pixels.subject.shape == (*found.valid.shape, 64)
             assert found.group in SCENES
-    other = prepare(tmp_path, seed=1, fold=2, detector=detector, boxes="oracle", rho=0.0)
-    assert other[0] != paths[0]
+    other = prepare(tmp_path, seed=1, fold=2, detector=detector, kinds=("oracle",), rho=0.0)
+    assert other["oracle"][0] != both["oracle"][0]
 
 
 class Perfect:
@@ -144,7 +146,7 @@ class Perfect:
 
 
 def test_detected_boxes_take_over_the_labels(small: list[int]) -> None:
-    for clip_, frames, _ in islice(film_clips(3, 2, "train"), 3):
+    for clip_, frames, _ in islice(film_clips(3, 2, "train"), 2):
         found = module._detected(clip_, frames, Perfect(clip_), labelled_only=True)
         assert len(found.slots) >= len(clip_.slots) * 0.6
         assert found.relations is not None
