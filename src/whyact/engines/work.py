@@ -145,7 +145,8 @@ def run_in(
     results: list[Any] = [None] * len(items)
     begun = [0] * len(items)
     waiting = deque(range(len(items)))
-    idle, busy = list(range(pool.workers))[::-1], {}
+    idle = list(range(pool.workers))[::-1]
+    busy: dict[int, int] = {}
     while waiting or busy:
         while waiting and idle:
             worker, index = idle.pop(), waiting.popleft()
