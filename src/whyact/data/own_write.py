@@ -18,19 +18,19 @@ from whyact.files import temporary_sibling, write_atomic
 from whyact.video.reader import VideoReader
 
 
-def write_own(root: Path, file: OwnFile, videos: Path | None = None) -> Path:
+def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace: bool = False) -> Path:
     """Write the JSON under ``root`` and return its path.
 
     Args:
-        root: The folder; another file of its kind is not overwritten.
+        root: The folder; another file of its kind is overwritten only to ``replace`` it.
         file: What to write.
         videos: The folder in which the videos lie that the file names; they are copied first.
 
     Raises:
-        UserError: Where there is one already.
+        UserError: Where there is one already that is not to be replaced.
     """
     path = root / FILE
-    if path.exists():
+    if path.exists() and not replace:
         raise UserError(path, None, "a folder without one", "choose another folder")
     for name in [video.file for video in file.videos if video.file] if videos is not None else []:
         to, source = root / name, Path(videos or "") / name

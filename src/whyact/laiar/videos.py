@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.detect.tracks import Tracks
 from whyact.features.roi import RoiEncoder
-from whyact.laiar.answers import answer_clips
+from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.domain import frame_looks
 from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
@@ -141,6 +141,7 @@ def answer_video(
     windows: Windows | None = None,
     notes: Iterable[str] = (),
     tell: Told | None = None,
+    hand: Callable[[Answer], object] | None = None,
 ) -> Prediction:
     """Answer a video whose boxes are known.
 
@@ -154,6 +155,7 @@ def answer_video(
         windows: How to cut the video.
         notes: Sentences for the reader.
         tell: Called with the share that is done.
+        hand: Called with each window's own answer, in order.
 
     Raises:
         UserError: For a bad window, or boxes of another image size than the video's.
@@ -164,6 +166,8 @@ def answer_video(
     merger, strange, looked = _Merger(null_action(run.vocabulary)), 0, 0
     for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, words, encoder)):
         (answer,) = answer_clips(run, [clip])
+        if hand is not None:
+            hand(answer)
         merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
         strange, looked = strange + odd, looked + len(moments[i])
         if tell is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
+from whyact.laiar.answers import Answer
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
@@ -92,9 +93,14 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
 
 
 def watch(
-    run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None
+    run: Run,
+    path: str,
+    eyes: Eyes,
+    options: Mapping[str, str],
+    tell: Told | None = None,
+    hand: Callable[[Answer], object] | None = None,
 ) -> tuple[Prediction, Tracks]:
-    """Answer one video file; return the answer and all boxes of the video.
+    """Answer one video file; return the answer and all boxes of the video. ``hand`` gets each window's own answer.
 
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
@@ -111,7 +117,16 @@ def watch(
     if unknown:
         notes.append(f"Drawn, but unknown to the model: {', '.join(unknown)}.")
     prediction = answer_video(
-        run, path, tracks, facts, words=words, encoder=eyes.encoder, windows=windows, notes=notes, tell=tell
+        run,
+        path,
+        tracks,
+        facts,
+        words=words,
+        encoder=eyes.encoder,
+        windows=windows,
+        notes=notes,
+        tell=tell,
+        hand=hand,
     )
     if "save-tracks" in options:
         write_tracks(Path(options["save-tracks"]), tracks)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from whyact.errors import UserError
 from whyact.prediction import Evidence, Prediction
@@ -70,18 +70,23 @@ def render(predictions: list[Prediction], *, stills: Mapping[tuple[str, int], by
     Raises:
         UserError: When a still is not a JPEG image.
     """
-    environment = Environment(
-        loader=PackageLoader("whyact.report"),
+    views = [view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
+    return environment().get_template("report.html.j2").render(views=views)
+
+
+def environment(*packages: str) -> Environment:
+    """Return the templates of the report with the words they use, behind those of other packages."""
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "whyact.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
+    made.globals.update(
         number=words.number, signed=words.signed, moment=words.moment, span=words.span, spoken=words.spoken
     )
-    views = [_view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
-    return environment.get_template("report.html.j2").render(views=views)
+    return made
 
 
 def write_report(
@@ -109,7 +114,8 @@ def write_report(
     return target
 
 
-def _view(prediction: Prediction, place: int, stills: Mapping[tuple[str, int], bytes] | None) -> View:
+def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int], bytes] | None = None) -> View:
+    """Return one prediction as a template shows it, the ``place``-th of its page."""
     ranked = words.places(prediction.evidence)
     lanes = timeline(prediction)
     bars = diverging([e.contribution for _, e in ranked])
