@@ -14,7 +14,6 @@ are both in view is a token, and the video model learns alone.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -25,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.archive import json_errors
-from whyact.data.pair_clips import AnnotatedVideo, Pair
+from whyact.data.footage import Footage, VideoFootage
+from whyact.data.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relation_data import RelationData
-from whyact.data.types import RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 
 FILE = "whyact.json"
-IN_VIEW = "in view"  # the one relation of data that name none
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
@@ -152,6 +151,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
     clips: list[RelationClip] = []
     splits: list[str] = []
     seen: set[str] = set()
+    video_of: dict[str, OwnVideo] = {}
     for video in file.videos:
         if video.id in seen:
             raise UserError(f"{path}: videos", video.id, "each id once")
@@ -160,6 +160,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
             if only is None or clip.id == only:
                 clips.append(clip)
                 splits.append(video.split)
+                video_of[clip.id] = video
     if not clips and only is not None:
         raise UserError(
             "clip", only, f"a clip of {path}, such as {file.videos[0].id}/1-50" if file.videos else "a clip"
@@ -170,7 +171,15 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
         twice = next(c.id for c in clips if sum(d.id == c.id for d in clips) > 1)
         raise UserError(f"{path}: actions", twice, "each span of a video once")
     facts = {"videos": len(file.videos), "videos_without_tracks": sum(not v.tracks for v in file.videos)}
-    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts)
+
+    def footage(clip: RelationClip) -> Footage:
+        video = video_of[clip.id]
+        where = f"{path}: video {video.id}, file"
+        if not video.file:
+            raise UserError(where, None, "the path of the video, which looking at pixels needs", f"add it to {FILE}")
+        return VideoFootage(video_path(where, root, video.file), where)
+
+    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts, footage)
 
 
 def read_file(path: Path) -> OwnFile:
@@ -216,11 +225,29 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
         objects=tuple(file.objects),
         relations=tuple(file.relations) or (IN_VIEW,),
         actions=tuple(file.actions),
-        allowed={(a.subject, a.object): tuple(a.relations) for a in file.allowed},
+        allowed=_allowed(file),
         rules=tuple(Rule(r.action, r.before, r.after, r.subject, tuple(r.objects)) for r in file.rules),
         groups=tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups),
         multi_label=any(video.labels is not None for video in file.videos),
     )
+
+
+def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
+    if not file.relations:
+        subjects = file.subjects or file.objects[:1]
+        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects}
+    if file.allowed:
+        return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
+    found: dict[tuple[str, str], set[str]] = {}
+    for video in file.videos:
+        kind = {track.name: track.kind for track in video.tracks}
+        for item in video.relations:
+            a, b = item.pair
+            # Unknown tracks are refused where the video is read; two things of one class are not the state of one.
+            if a in kind and b in kind and (a == b or kind[a] != kind[b]):
+                found.setdefault((kind[a], kind[b]), set()).add(item.relation)
+    return {pair: tuple(name for name in file.relations if name in found[pair]) for pair in sorted(found)}
 
 
 class _Reader:
@@ -233,12 +260,12 @@ class _Reader:
         if (video.labels is not None) != words.multi_label or (video.labels is not None and video.actions):
             raise UserError(self.where, "actions and labels", "spans of one action in all videos, or labels in all")
         rate, size = _rate_and_size(self.where, path.parent, video)
-        self.frames = self._frames()
+        self.frames = self._frames(path.parent)
         boxes = {track.name: self._boxes(track, size) for track in video.tracks}
         if len(boxes) < len(video.tracks):
             raise UserError(f"{self.where}, tracks", ", ".join(t.name for t in video.tracks), "each name once")
         kind = {track.name: words.objects.index(track.kind) for track in video.tracks}
-        labels = self._labels(boxes) if file.relations else self._in_view(boxes, file)
+        labels = self._labels(boxes) if file.relations else self._in_view(boxes)
         self.annotated = AnnotatedVideo(boxes, kind, labels, self.frames, rate, size, len(words.relations))
 
     def clips(self, slots: int) -> Iterator[RelationClip]:
@@ -259,10 +286,14 @@ class _Reader:
         if action not in self.action:
             raise UserError(f"{self.where}, actions", action, f"one of {', '.join(self.words.actions)}")
 
-    def _frames(self) -> NDArray[np.int64]:
+    def _frames(self, root: Path) -> NDArray[np.int64]:
         listed = self.video.frames
         if listed is None:
-            listed = list(range(1, max((len(track.boxes) for track in self.video.tracks), default=1) + 1))
+            count = max((len(track.boxes) for track in self.video.tracks), default=0)
+            if not self.video.tracks and self.video.file:  # no box is annotated: a detector may look at all frames
+                file = video_path(self.where, root, self.video.file)
+                count = len(VideoFootage(file)) if file.is_file() else 0
+            listed = list(range(1, max(1, count) + 1))
         frames = np.array(listed, dtype=np.int64)
         if not len(frames) or (np.diff(frames) <= 0).any():
             raise UserError(
@@ -310,17 +341,13 @@ class _Reader:
             out[item.pair][self._span(where, item.start, item.end), index[item.relation]] = True
         return out
 
-    def _in_view(self, boxes: dict[str, NDArray[np.float32]], file: OwnFile) -> dict[Pair, NDArray[np.bool_]]:
+    def _in_view(self, boxes: dict[str, NDArray[np.float32]]) -> dict[Pair, NDArray[np.bool_]]:
         """Pair every track of a subject class with every other track where both have a box."""
         if self.video.relations:
             raise UserError(f"{self.where}, relations", self.video.relations[0].relation, "a word of `relations`")
-        subjects = set(file.subjects or file.objects[:1])
-        out = {}
-        for a, b in itertools.permutations(self.video.tracks, 2):
-            if a.kind in subjects and (b.kind not in subjects or a.name < b.name):
-                both = (boxes[a.name] != 0).any(1) & (boxes[b.name] != 0).any(1)
-                out[a.name, b.name] = both[:, None]
-        return out
+        pairs = pairs_in_view({track.name: track.kind for track in self.video.tracks}, self.words.allowed)
+        seen = {name: (rows != 0).any(1) for name, rows in boxes.items()}
+        return {(a, b): (seen[a] & seen[b])[:, None] for a, b in pairs}
 
 
 def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tuple[int, int]]:

@@ -7,14 +7,15 @@ video, and several machines may share a folder. What cannot be read is listed in
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -23,9 +24,9 @@ from numpy.typing import NDArray
 from whyact.data.feature_files import Encoder, Recipe, read_recipe
 from whyact.data.pickles import load_torch
 from whyact.data.video_folders import ENDINGS
-from whyact.errors import UserError
+from whyact.errors import NoRoom, UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
-from whyact.files import temporary_sibling, write_atomic
+from whyact.files import LEFTOVER_SECONDS, file_sha256, leftovers, telling_of_full_disk, temporary_sibling, write_atomic
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
 
@@ -51,11 +52,29 @@ class Extracted:
     degraded: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
+    def take(self, name: str, outcome: Outcome) -> None:
+        """Note what came of a video."""
+        if outcome.state == "broken":
+            self.broken[name] = outcome.said
+            return
+        (self.new if outcome.state == "new" else self.kept).append(name)
+        if outcome.said:
+            self.degraded[name] = outcome.said
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one video: encoded, found done, or not readable; and what was wrong with it, if anything."""
+
+    state: Literal["new", "kept", "broken"]
+    said: str = ""
+
 
 class _Done(msgspec.Struct):
     key: str
     snippets: int
     facts: VideoFacts
+    files: dict[str, str] = {}  # path in the folder -> SHA-256
 
 
 def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -99,27 +118,52 @@ def extract(
     Raises:
         UserError: When the folder holds features of another recipe, or not one video could be read.
     """
-    recipe = out / "features.json"
-    if recipe.exists() and read_recipe(recipe) != streams.recipe:
-        raise UserError(recipe, "features made otherwise", "the same encoders, weights and snippets", "another --out")
+    check_recipe(out, streams.recipe)
     result = Extracted()
     for name, path in videos.items():
         tell(name, 0)
-        key = f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
-        done = _read_done(out / "videos" / f"{name}.json")
+        result.take(name, extract_one(path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
+    return finish(result, videos, out)
+
+
+def check_recipe(out: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds features made otherwise.
+
+    Raises:
+        UserError: When it does.
+    """
+    path = out / "features.json"
+    if path.exists() and read_recipe(path) != recipe:
+        raise UserError(path, "features made otherwise", "the same encoders, weights and snippets", "another --out")
+
+
+def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], None] = lambda count: None) -> Outcome:
+    """Encode one video, unless the folder has it; a video that cannot be read is an outcome too."""
+    record = out / "videos" / f"{path.stem}.json"
+    try:
+        facts = path.stat()
+        key = f"{facts.st_size}-{facts.st_mtime_ns}"
+        done = _read_done(record)
         if done is not None and done.key == key:
-            result.kept.append(name)
-        else:
-            try:
-                done = _extract_one(path, key, out, streams, lambda count, name=name: tell(name, count))  # type: ignore[misc]
-            except UserError as error:
-                result.broken[name] = f"{error.value}: {error.expected} expected"
-                continue
-            write_atomic(recipe, msgspec.json.format(msgspec.json.encode(streams.recipe), indent=2))
-            write_atomic(out / "videos" / f"{name}.json", msgspec.json.encode(done))
-            result.new.append(name)
-        if done.facts.degraded:
-            result.degraded[name] = done.facts.degraded
+            return Outcome("kept", done.facts.degraded)
+        done = _extract_one(path, key, out, streams, tell)
+    except NoRoom:
+        raise
+    except UserError as error:
+        return Outcome("broken", f"{error.value}: {error.expected} expected")
+    except FileNotFoundError:
+        return Outcome("broken", "no such file any more: a video expected")
+    write_atomic(out / "features.json", msgspec.json.format(msgspec.json.encode(streams.recipe), indent=2))
+    write_atomic(record, msgspec.json.encode(done))
+    return Outcome("new", done.facts.degraded)
+
+
+def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracted:
+    """List what could not be read in ``broken.csv``, and return the result.
+
+    Raises:
+        UserError: When not one video could be read.
+    """
     if not result.new and not result.kept:
         name, reason = next(iter(result.broken.items()))
         raise UserError(videos[name], reason, "at least one video that decodes")
@@ -198,7 +242,31 @@ def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callab
         files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
-    return _Done(key, count, facts)
+    return _Done(key, count, facts, {file.relative_to(out).as_posix(): file_sha256(file) for file in files})
+
+
+def verify_features(root: Path) -> list[str]:
+    """Return what is wrong with the files of an extracted folder, a sentence each: missing, changed, not recorded.
+
+    Raises:
+        UserError: When ``root`` holds no extracted video.
+    """
+    records = sorted((root / "videos").glob("*.json"))
+    if not records:
+        raise UserError(root, None, "a folder that `whyact extract` wrote")
+    wrong = []
+    for record in records:
+        done = _read_done(record)
+        if done is None or not done.files:
+            wrong.append(f"{record}: no record of a video and its files; remove it and extract again")
+            continue
+        for name, digest in done.files.items():
+            file = root / name
+            if not file.is_file():
+                wrong.append(f"{file}: missing; remove {record} and extract again")
+            elif file_sha256(file) != digest:
+                wrong.append(f"{file}: other bytes than were written; remove it with {record} and extract again")
+    return wrong
 
 
 def _encode(
@@ -213,25 +281,27 @@ def _encode(
         ({key: encoder.prepare(frames) for key, encoder in encoders.items()}, known)
         for frames, known in _snippets(path, seconds)
     )
-    rows = {file: RowFile(file) for file in files}
     facts = VideoFacts(path=str(path))
     count = 0
-    try:
-        while batch := list(islice(prepared, BATCH)):
-            said = {
-                key: encoder.encode(torch.stack([one[key] for one, _ in batch])) for key, encoder in encoders.items()
-            }
-            for file, several in files.items():
-                rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
-            facts = batch[-1][1]
-            count += len(batch)
-            tell(count)
-        for one_file in rows.values():
-            one_file.close()
-    except BaseException:
-        for one_file in rows.values():
-            one_file.discard()
-        raise
+    with telling_of_full_disk(next(iter(files))):
+        rows = {file: RowFile(file) for file in files}
+        try:
+            while batch := list(islice(prepared, BATCH)):
+                said = {
+                    key: encoder.encode(torch.stack([one[key] for one, _ in batch]))
+                    for key, encoder in encoders.items()
+                }
+                for file, several in files.items():
+                    rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+                facts = batch[-1][1]
+                count += len(batch)
+                tell(count)
+            for one_file in rows.values():
+                one_file.close()
+        except BaseException:
+            for one_file in rows.values():
+                one_file.discard()
+            raise
     return facts, count
 
 
@@ -240,8 +310,7 @@ def _load(name: str, weights: str) -> tuple[SnippetEncoder, Encoder]:
     if not path.is_file():
         loaded = load_encoder(name, weights)
         return loaded, Encoder(loaded.name, loaded.weights)
-    with open(path, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(path)
     if name.startswith(CLIP):  # open_clip reads the file itself
         return load_encoder(name, weights), Encoder(name, path.name, digest)
     return load_encoder(name, path.name, load_torch(path)), Encoder(name, path.name, digest)
@@ -266,6 +335,8 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.temporary = path, temporary_sibling(path)
+        for left in leftovers(path, LEFTOVER_SECONDS):
+            left.unlink(missing_ok=True)
         self.stream = open(self.temporary, "wb")  # noqa: SIM115 - closed by close() or discard()
         self.stream.write(b" " * self.HEADER)
         self.rows, self.width = 0, 0
@@ -296,7 +367,8 @@ class RowFile:
 
     def discard(self) -> None:
         """Leave nothing behind, unless the file is whole already."""
-        self.stream.close()
+        with suppress(OSError):  # a full disk refuses the last bytes once more
+            self.stream.close()
         self.temporary.unlink(missing_ok=True)
 
 

@@ -124,6 +124,21 @@ def roi_features(
     return {"subject": app[:, :, 0], "object": app[:, :, 1], "union": union}
 
 
+def roi_key(
+    video_sha256: str,
+    sampler: str,
+    encoder: RoiEncoder,
+    subject_boxes: NDArray[np.floating],
+    object_boxes: NDArray[np.floating],
+    valid: NDArray[np.bool_],
+    side: int = BOX_SIDE,
+) -> str:
+    """Return the key of RoI features in a store; the arguments are those of :func:`stored_roi_features`."""
+    there = np.where(valid[..., None, None], np.stack([subject_boxes, object_boxes], 2), 0).astype(np.float32)
+    boxes = sha256(np.ascontiguousarray(there).tobytes() + valid.tobytes() + str(valid.shape).encode())
+    return feature_key(video_sha256, sampler, encoder.name, encoder.weights_sha256, boxes=boxes, side=str(side))
+
+
 def stored_roi_features(
     store: FeatureStore,
     video: str,
@@ -150,9 +165,7 @@ def stored_roi_features(
         valid: The same.
         side: The same.
     """
-    there = np.where(valid[..., None, None], np.stack([subject_boxes, object_boxes], 2), 0).astype(np.float32)
-    boxes = sha256(np.ascontiguousarray(there).tobytes() + valid.tobytes() + str(valid.shape).encode())
-    key = feature_key(video_sha256, sampler, encoder.name, encoder.weights_sha256, boxes=boxes, side=str(side))
+    key = roi_key(video_sha256, sampler, encoder, subject_boxes, object_boxes, valid, side)
 
     def make() -> tuple[Arrays, NDArray[np.float64], float]:
         frames, times = read()

@@ -7,6 +7,7 @@ straight line, and labels are those of the nearer one.
 from __future__ import annotations
 
 import colorsys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -103,8 +104,13 @@ def write_overlay(path: Path | str, frames: Iterable[tuple[float, Frame]], predi
 
 
 def banner(prediction: Prediction, time: float) -> tuple[str, str]:
-    """Return what stands above a moment: the action with its score, and the transitions that happen now."""
+    """Return what stands above a moment: the action with its score, and the transitions that happen now.
+
+    Where an answer has segments, nothing is said outside of them.
+    """
     here = [s for s in prediction.segments if s.start <= time < s.end]
+    if prediction.segments and not here:
+        return "", ""
     best = max(here, key=lambda s: s.score, default=None)
     label, score = (best.label, best.score) if best else (prediction.label, prediction.score)
     doubt = "unsure: " if prediction.unsure else ""
@@ -153,15 +159,15 @@ class _Scene:
     """What is where at any moment, read off the tracks of an answer. A thing that is in many pairs is drawn once."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.tracks = prediction.tracks
-        names = dict.fromkeys(name for track in self.tracks for name in (track.subject, track.object))
+        self.tracks = [(track, [point.time for point in track.points]) for track in prediction.tracks]
+        names = dict.fromkeys(name for track in prediction.tracks for name in (track.subject, track.object))
         self.colours = {name: track_colour(i) for i, name in enumerate(names)}
 
     def at(self, time: float) -> list[_Thing]:
         """Return the things of a moment, dropped ones first, so that kept ones lie over them."""
         things: dict[str, _Thing] = {}
-        for track in self.tracks:
-            found = _moment(track, time)
+        for track, times in self.tracks:
+            found = _moment(track, times, time)
             if found is None:
                 continue
             point, subject, thing = found
@@ -177,10 +183,11 @@ class _Scene:
         return sorted(things.values(), key=lambda thing: thing.kept)
 
 
-def _moment(track: Track, time: float) -> tuple[TrackPoint, Box, Box] | None:
+def _moment(track: Track, times: Sequence[float], time: float) -> tuple[TrackPoint, Box, Box] | None:
     """Return the nearer point, and both boxes moved to this time; nothing far from the track's points."""
-    after = next((p for p in track.points if p.time >= time), None)
-    before = next((p for p in reversed(track.points) if p.time <= time), None)
+    first, last = bisect_left(times, time), bisect_right(times, time)
+    after = track.points[first] if first < len(times) else None
+    before = track.points[last - 1] if last else None
     if before is None or after is None:
         point = before or after
         near = point is not None and abs(point.time - time) <= _LONGEST / 2
@@ -238,14 +245,15 @@ def _caption(
     size: tuple[int, ...],
     taken: list[tuple[float, float, float, float]],
 ) -> None:
-    """Write a caption on its colour above a box, or below it where that is outside or already written on."""
+    """Write a caption on its colour above a box, or below it, or as near as nothing is written yet."""
     text = text.translate(_SPELT)
     width, height = size
     x, top, bottom = where
     font = _font(max(10, round(max(width, height) / 45)))
     wide, tall = _text_size(draw, text, font)
     x = min(max(x, 0), max(width - wide - 4, 0))
-    places = [top - tall - 4, bottom, top]
+    lines = sorted(range(0, max(int(height - tall - 4), 0), max(4, int(tall) // 4)), key=lambda y: abs(y - top))
+    places = [top - tall - 4, bottom, top, *lines]
     free = (y for y in places if 0 <= y <= height - tall - 4 and not _hits((x, y, x + wide + 4, y + tall + 4), taken))
     y = next(free, min(max(places[0], 0), max(height - tall - 4, 0)))
     area = (x, y, x + wide + 4, y + tall + 4)
