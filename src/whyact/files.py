@@ -85,10 +85,10 @@ def temporary_sibling(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
-def leftovers(path: Path, seconds: float = 0.0) -> list[Path]:
-    """Return what killed writers of ``path`` left half-written beside it, untouched for this many seconds."""
+def leftovers(folder: Path, seconds: float = 0.0, name: str = "") -> list[Path]:
+    """Return what killed writers left half-written in a folder (of one name), untouched for this many seconds."""
     found = []
-    for left in sorted(path.parent.glob(f".{glob.escape(path.name)}.????????.tmp")):
+    for left in sorted(folder.glob(f".{glob.escape(name) or '*'}.????????.tmp")):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime >= seconds:
                 found.append(left)

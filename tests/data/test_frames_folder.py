@@ -22,7 +22,7 @@ def test_both_layouts_are_found(tmp_path: Path, layout: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((48, 64, 3), 10 * number, np.uint8)).save(path)
         Image.fromarray(np.full((48, 64, 3), 255, np.uint8)).save(path.with_name(f"Depth_{number}.png"))
-    found = FramesFolder(tmp_path, 30.0).footage(clip("fffff", id=ID))
+    found = FramesFolder(tmp_path).footage(clip("fffff", id=ID))
     assert found.missing(range(5, 10)) == [9]
     np.testing.assert_allclose([image.mean() for image in found.frames([5, 6, 8])], [50, 60, 80], atol=1)
     np.testing.assert_allclose(found.times(np.array([1, 31])), [0, 1])
@@ -30,6 +30,6 @@ def test_both_layouts_are_found(tmp_path: Path, layout: str) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--data\.frames_dir.*an image for each frame"):
-        FramesFolder(tmp_path / "absent", 30.0)
+        FramesFolder(tmp_path / "absent")
     with pytest.raises(UserError, match=r"clip Subject1/drinking/0126/5-9.*RGB_<n>"):
-        FramesFolder(tmp_path, 30.0).footage(clip("fffff", id=ID))
+        FramesFolder(tmp_path).footage(clip("fffff", id=ID))

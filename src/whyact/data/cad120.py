@@ -110,7 +110,7 @@ def read(
     Raises:
         UserError: For anything missing, damaged or inconsistent, naming file and item.
     """
-    footage = FramesFolder(frames_dir, FPS).footage if frames_dir is not None else None
+    footage = FramesFolder(frames_dir).footage if frames_dir is not None else None
     archive, prefix = _open(root, ANNOTATIONS)
     scores, score_prefix = _open(root, SCORES) if rgb_relations else (None, "")
     vocabulary = _vocabulary(archive, prefix)

@@ -19,18 +19,14 @@ OPTION = "--data.frames_dir"
 
 
 class FramesFolder:
-    """The images under ``root``, found by a clip's id (``.../VIDEO/START-END``).
-
-    Args:
-        root: The folder.
-        rate: Frames a second that the numbers count.
+    """The images under ``root``, found by a clip's id (``.../VIDEO/START-END``); its times say their rate.
 
     Raises:
         UserError: When ``root`` is no folder.
     """
 
-    def __init__(self, root: Path | str, rate: float) -> None:
-        self.root, self.rate = Path(root), rate
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
         if not self.root.is_dir():
             raise UserError(OPTION, str(root), "a folder with an image for each frame")
 
@@ -46,4 +42,5 @@ class FramesFolder:
         if not folder.is_dir():
             expected = "SUBJECT/ACTIVITY/VIDEO/RGB_<n>.png or VIDEO/<n>.png in it"
             raise UserError(f"{OPTION}, clip {clip.id}", str(folder), expected, "put the frames there")
-        return FolderFootage(folder, self.rate)
+        frames, length = int(clip.frames[-1] - clip.frames[0]), float(clip.times[-1] - clip.times[0])
+        return FolderFootage(folder, frames / length if length > 0 else 1.0)

@@ -391,11 +391,7 @@ def _folds(
                 raise UserError(f"{path}: fold {number}", ", ".join(fold.train), "no group on both sides")
         return {n: (members(set(f.train)), members(set(f.test))) for n, f in enumerate(file.folds, 1)}
     if any(splits):
-        return {
-            1: (
-                tuple(i for i, split in enumerate(splits) if split != "test"),
-                tuple(i for i, split in enumerate(splits) if split == "test"),
-            )
-        }
+        test = tuple(i for i, split in enumerate(splits) if split == "test")
+        return {1: (tuple(i for i, split in enumerate(splits) if split != "test"), test)}
     groups = list(dict.fromkeys(clip.group for clip in clips))
     return {n: (members(set(groups) - {group}), members({group})) for n, group in enumerate(groups, 1)}

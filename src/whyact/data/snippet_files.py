@@ -335,7 +335,7 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.temporary = path, temporary_sibling(path)
-        for left in leftovers(path, LEFTOVER_SECONDS):
+        for left in leftovers(path.parent, LEFTOVER_SECONDS, path.name):
             left.unlink(missing_ok=True)
         self.stream = open(self.temporary, "wb")  # noqa: SIM115 - closed by close() or discard()
         self.stream.write(b" " * self.HEADER)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.pickles import load_array
+from whyact.data.pickles import load_array, memory_ceiling
 from whyact.data.types import Int
 from whyact.data.zero_shot import ClassSplit
 from whyact.errors import UserError
@@ -224,7 +224,10 @@ def _from_rows(
 
 
 def _kinetics_rows(path: Path) -> tuple[tuple[str, str], ...]:
-    rows = list(csv.DictReader(_text(path).splitlines()))
+    try:
+        rows = list(csv.DictReader(_text(path).splitlines()))
+    except csv.Error as error:
+        raise UserError(path, str(error), "a CSV file") from error
     if not rows or not {"videoname", "labels"} <= set(rows[0]):
         raise UserError(path, list(rows[0]) if rows else "no row", "the columns videoname and labels")
     return tuple((row["videoname"], row["labels"]) for row in rows)
@@ -232,14 +235,14 @@ def _kinetics_rows(path: Path) -> tuple[tuple[str, str], ...]:
 
 def _mat(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
     if not path.is_file():
         raise UserError(path, "no such file", "a MATLAB file of the zero-shot data", "point --root at its folder")
     try:
-        found: dict[str, Any] = loadmat(path, simplify_cells=True)
-    except (MatReadError, ValueError, TypeError, OSError, NotImplementedError, EOFError) as error:
-        raise UserError(path, str(error), "a MATLAB 5 file") from error
+        with memory_ceiling(path.stat().st_size):
+            found: dict[str, Any] = loadmat(path, simplify_cells=True)
+    except Exception as error:  # a broken file may raise nearly anything
+        raise UserError(path, f"{type(error).__name__}: {error}", "a MATLAB 5 file") from error
     return found
 
 

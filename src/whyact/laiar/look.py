@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.data.footage import Footage, Image, ranges, read_spans
-from whyact.data.own import IN_VIEW
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.detect.link import LinkSettings, link
@@ -173,7 +172,7 @@ def _detect(sight: Sight, words: Vocabulary, film: _Film, seen: Seen, slots: int
             if clip.slots:
                 _check_size(clip, film.footage, tracks.image_size)
             there = tracks.at(film.footage.times(clip.frames))
-            if words.relations == (IN_VIEW,):
+            if words.names_none:
                 seen.clips[i] = _in_view(clip, there, words, slots, sight)
             else:
                 seen.clips[i] = detected_clip(
@@ -186,10 +185,9 @@ def _detect(sight: Sight, words: Vocabulary, film: _Film, seen: Seen, slots: int
 def _in_view(clip: RelationClip, tracks: Tracks, words: Vocabulary, slots: int, sight: Sight) -> RelationClip:
     """Return a clip of data without relations with all the pairs that are detected."""
     made = clip_from_tracks(tracks, words, slots=slots, words=sight.words, id=clip.id)
-    both = (made.subject_boxes[..., 2] > made.subject_boxes[..., 0]) & (made.object_boxes[..., 2] > 0)
     return replace(
         made,
-        relations=both[..., None],
+        relations=made.valid[..., None],
         times=clip.times,
         frames=clip.frames,
         target=clip.target,

@@ -106,6 +106,7 @@ def watch(
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
     """
     windows = Windows(_seconds(options, "window"), _seconds(options, "stride"))
+    windows.spans(0.0, 0.0, 0.0)  # a stride that does not fit is said before the boxes are looked for
     words, notes = dict(eyes.words), list(eyes.notes)
     tracks, facts = _boxes(run, path, eyes, options, tell)
     if eyes.detector is None:

@@ -21,6 +21,7 @@ from whyact.report.timeline import Timeline, timeline
 _FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
 _GOLDEN_ANGLE = 137.508
 _KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
+_LEAST_SCALE = 0.01  # of a score: contributions that read as 0.00 have no bar
 _WORD = re.compile(r"\w+")
 _JOINING = frozenset(("and", "at", "between", "for", "from", "of", "s", "the", "to"))
 
@@ -118,7 +119,7 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
     """Return one prediction as a template shows it, the ``place``-th of its page."""
     ranked = words.places(prediction.evidence)
     lanes = timeline(prediction)
-    bars = diverging([e.contribution for _, e in ranked])
+    bars = diverging([e.contribution for _, e in ranked], _LEAST_SCALE)
     deciding = ranked[0][1] if ranked else None
     return View(
         anchor=f"p{place}",

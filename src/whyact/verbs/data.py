@@ -28,6 +28,10 @@ def run(argv: list[str]) -> int:
         from whyact.verbs.data_convert import run as convert
 
         return convert(argv[1:])
+    if argv[:1] == ["verify"]:
+        from whyact.verbs.data_verify import run as verify
+
+        return verify(argv[1:])
     parser = Parser("data", "Check a data set: every file is read as training reads it.", _EXAMPLES, "what was found")
     parser.add_argument("action", metavar="check", choices=["check"], help="what to do")
     parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
