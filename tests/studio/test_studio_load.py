@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ pytest.importorskip("uvicorn", reason="needs whyact[web]")
 
 import stub_desks
 import uvicorn
-from conftest import LIMITS
 
+from conftest import LIMITS
 from whyact.studio.app import create_app
 from whyact.studio.jobs import Jobs
 
@@ -57,10 +58,8 @@ def ask(port: int, kind: str) -> int:
         if kind == "kept":
             path = "/api/jobs?name=kept.mp4"
         sent = body.get(kind, bytes(LIMITS.size + 1) if kind == "oversize" else stub_desks.GOOD)
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer may still be read
             connection.request("POST", path, sent)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # refused before all of it was sent: the answer may still be read
         try:
             reply = connection.getresponse()
         except (ConnectionError, http.client.HTTPException):
@@ -97,6 +96,6 @@ def test_a_mixed_load_leaves_nothing_behind(served: tuple[int, Jobs]) -> None:
     left = {path.name for path in jobs.root.iterdir()}
     assert left <= set(jobs.jobs)
     assert len(left) <= LIMITS.kept
-    assert not [path for path in jobs.root.rglob("upload*")]
+    assert not list(jobs.root.rglob("upload*"))
     assert memory() - before < 30e6
     assert ask(port, "good") == 200

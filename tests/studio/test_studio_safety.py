@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 import stub_desks
-from conftest import Studio
 
+from conftest import Studio
 
 TOKEN = "a-long-and-random-token"
 
