@@ -98,6 +98,7 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
 def test_what_a_removal_takes_away(run: Run, removal: Removal, wanted: set[tuple[int, int]]) -> None:
     (mask,) = asked(run, 0).masks([removal])
     assert {(int(t), int(k)) for t, k in zip(*np.nonzero(mask), strict=True)} == wanted
+    assert asked(run, 0).count([removal]) == len(wanted)
 
 
 def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
@@ -108,6 +109,26 @@ def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
     scores, _ = questions.scores([[a, b], [b, a], [a, b, a]])
     np.testing.assert_allclose(scores[1:], scores[[0, 0]], atol=1e-6)
     assert abs(questions.scores([[a]])[0] - scores[0]).max() > 1e-3
+
+
+def test_a_clip_without_a_pair_can_be_asked_too(run: Run) -> None:
+    """A video in which nothing is found still has an answer; nothing can be taken from it."""
+    empty = replace(
+        CLIPS[0],
+        subject_boxes=CLIPS[0].subject_boxes[:, :0],
+        object_boxes=CLIPS[0].object_boxes[:, :0],
+        subject_class=CLIPS[0].subject_class[:0],
+        object_class=CLIPS[0].object_class[:0],
+        valid=CLIPS[0].valid[:, :0],
+        slots=(),
+        relations=None,
+    )
+    (answer,) = answer_clips(run, [empty])
+    questions = Questions.of(run, [answer])
+    scores, _ = questions.scores([(), [Removal("span")]])
+    np.testing.assert_allclose(scores, np.stack([answer.probabilities] * 2), atol=1e-6)
+    assert questions.count([Removal("span")]) == 0
+    assert not smallest_flip(questions).removals
 
 
 def test_a_transition_of_another_time_is_refused_by_name(run: Run) -> None:

@@ -124,6 +124,11 @@ class Questions:
                 mask |= gone
         return out
 
+    def count(self, removals: Sequence[Removal]) -> int:
+        """Return how many tokens these removals take away; one in two windows counts twice."""
+        masks = self.masks(removals)
+        return sum(int((m & w.batch.valid[0].numpy()).sum()) for m, w in zip(masks, self.windows, strict=True))
+
     def _tokens(self, removal: Removal) -> list[NDArray[np.bool_]]:
         if removal.kind != "transition":
             return [w.tokens(removal) for w in self.windows]
@@ -191,9 +196,10 @@ def _window(run: Run, answer: Answer) -> Window:
     packed = PackedClips([clip], slots=run.config.data.slots, window=run.config.data.window)
     (_, batch), *_ = evaluation_batches(packed, run.config.data.frames)
     k = answer.keep.shape[1]
+    keep = np.pad(answer.keep.astype(np.float32), ((0, 0), (0, max(0, 1 - k))))  # no pair: one that is not there
     return Window(
-        one(batch, 0).slots(k),
-        torch.from_numpy(answer.keep.astype(np.float32)),
+        one(batch, 0).slots(max(1, k)),
+        torch.from_numpy(keep),
         clip.times[answer.positions],
         clip.slots[:k],
         tuple(answer.changes),

@@ -85,14 +85,13 @@ def questions(limits: Limits) -> dict[str, Task]:
         found = asked(folder, model)
         chosen = [Removal(**removal) for removal in removals]
         (before, after), (_, best) = found.scores([(), chosen])
-        gone = sum(int(mask.sum()) for mask in found.masks(chosen))
         return {
             "label": found.labels[best],
             "scores": [
                 {"label": label, "score": float(b), "before": float(a)}
                 for label, a, b in zip(found.labels, before, after, strict=True)
             ],
-            "tokens": gone,
+            "tokens": found.count(chosen),
         }
 
     def flip(tell: Tell, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
@@ -211,16 +210,15 @@ def check_video(path: Path, limits: Limits) -> None:
 
 def _two_stages(tell: Tell) -> Callable[[float], None]:
     """Name the two passes of an answer: boxes are looked for first, then the model is asked."""
-    last, stage = 0.0, "Finding and following things"
+    stages = ["Asking the model", "Finding and following things"]
 
     def told(share: float) -> None:
-        nonlocal last, stage
-        if share < last:
-            stage = "Asking the model"
-        last = share
-        tell(stage, share)
+        tell(stages[-1], share)
+        if share >= 1 and len(stages) > 1:
+            stages.pop()
+            tell(stages[-1], 0.0)
 
-    tell(stage, 0.0)
+    tell(stages[-1], 0.0)
     return told
 
 

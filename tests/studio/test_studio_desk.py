@@ -1,0 +1,134 @@
+"""What the workers really do, with a small untrained model: files, names and questions, from a video to its copy."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "laiar"))
+
+from watch_samples import film, saved, untrained
+
+from made_videos import write_clip
+from whyact.detect.centre import CentreNet
+from whyact.detect.open import OWN
+from whyact.detect.small import SmallDetector
+from whyact.errors import UserError
+from whyact.prediction import from_json
+from whyact.studio import desk
+from whyact.studio.limits import Limits
+from whyact.video.reader import VideoReader
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model with an untrained detector: it finds much, none of it there."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    made = untrained()
+    saved(made, folder)
+    torch.manual_seed(0)
+    classes = made.vocabulary.objects
+    SmallDetector(CentreNet(len(classes)), classes, score=1e-4, long_side=64).save(
+        folder / OWN, data="none", seed=0, metrics={"mAP50": 0.0}
+    )
+    return folder
+
+
+def told(stages: list[str]) -> Any:
+    return lambda stage, share: stages.append(stage) if stage not in stages else None
+
+
+def test_from_a_video_to_a_question(run: Path, tmp_path: Path) -> None:
+    film(tmp_path / "upload.mp4")
+    stages: list[str] = []
+    place = {"folder": str(tmp_path), "model": str(run)}
+    found = desk.answers(Limits())["answer"](told(stages), **place, file="upload.mp4", name="a b.mp4", demo=None)
+    assert stages == [
+        "Loading the model",
+        "Finding and following things",
+        "Asking the model",
+        "Making a copy to play",
+        "Writing the report",
+    ]
+    assert found["askable"]
+    assert found["playable"]
+    (prediction,) = from_json((tmp_path / desk.PREDICTION).read_bytes())
+    assert (prediction.id, prediction.video.path) == ("a b.mp4", "a b.mp4")
+    assert found["label"] == prediction.label
+    for name in (desk.PREDICTION, desk.REPORT):
+        assert str(tmp_path) not in (tmp_path / name).read_text(encoding="utf-8")
+        assert str(run.parent) not in (tmp_path / name).read_text(encoding="utf-8")
+
+    asked = desk.questions(Limits())
+    assert asked["warm"](told([]), **place)
+    (tmp_path / desk.QUESTIONS).unlink()  # it is in memory now
+    kept = asked["without"](told([]), **place, removals=[])
+    assert kept["tokens"] == 0
+    assert kept["label"] == prediction.label
+    assert [s["score"] for s in kept["scores"]] == [s["before"] for s in kept["scores"]]
+    by_label = {label.label: label.score for label in prediction.labels}
+    assert {s["label"]: pytest.approx(s["score"], abs=1e-6) for s in kept["scores"]} == by_label
+    gone = asked["without"](told([]), **place, removals=[{"kind": "span", "start": 0.0, "end": 99.0}])
+    assert gone["tokens"] == prediction.tokens_valid > 0
+    with pytest.raises(UserError, match="fly"):
+        asked["flip"](told([]), **place, target="fly")
+    with pytest.raises(UserError, match="still kept"):
+        asked["warm"](told([]), folder=str(tmp_path / "gone"), model=str(run))
+
+
+def test_errors_speak_of_the_users_file_only(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "upload.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(300))
+    with pytest.raises(UserError) as caught:
+        desk.answers(Limits())["answer"](
+            told([]), folder=str(tmp_path), file="upload.mp4", name="mine.mp4", model=str(run), demo=None
+        )
+    assert "mine.mp4" in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "an empty file"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "text"),
+        (b"ffconcat version 1.0\nfile 'x.mp4'\n", "text"),
+        (b'<?xml version="1.0"?><MPD/>', "text"),
+    ],
+    ids=["empty", "playlist", "concat", "manifest"],
+)
+def test_what_cannot_be_a_video_never_meets_a_decoder(
+    content: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("whyact.video.reader.VideoReader.__init__", lambda *_, **__: pytest.fail("it was opened"))
+    (tmp_path / "x.mp4").write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        desk.check_video(tmp_path / "x.mp4", Limits())
+
+
+def test_a_long_video_is_refused_with_the_limit(tmp_path: Path) -> None:
+    film(tmp_path / "x.mp4")  # three seconds
+    desk.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=3.5))
+    with pytest.raises(UserError, match="at most 2 seconds"):
+        desk.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=2))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (1280, 720), (962, 540)], ids=lambda s: f"{s[0]}x{s[1]}")
+def test_the_copy_shows_the_same_moments(size: tuple[int, int], tmp_path: Path) -> None:
+    write_clip(tmp_path / "x.mkv", 20, rate=10, size=size)
+    desk._preview(tmp_path / "x.mkv", tmp_path / "copy.mp4", lambda share: None)
+    moments = [0.05, 0.55, 1.25, 1.85]
+    with VideoReader(tmp_path / "x.mkv") as before, VideoReader(tmp_path / "copy.mp4") as after:
+        pairs = list(zip(before.frames_at(moments), after.frames_at(moments), strict=True))
+        assert after.length == pytest.approx(before.length, abs=0.01)
+    assert len(pairs) == len(moments)
+    for a, b in pairs:
+        assert b.image.shape[1] <= 960
+        assert b.image.shape[1] % 2 == b.image.shape[0] % 2 == 0
+        assert b.image.shape[1] / b.image.shape[0] == pytest.approx(size[0] / size[1], rel=0.01)
+        assert abs(np.median(a.image) - np.median(b.image)) <= 2  # the brightness is the frame's number
