@@ -13,13 +13,14 @@ import torch
 
 sys.path.append(str(Path(__file__).parents[1] / "laiar"))
 
-from watch_samples import film, saved, untrained
+from watch_samples import Knowing, film, saved, untrained
 
 from made_videos import write_clip
 from whyact.detect.centre import CentreNet
 from whyact.detect.open import OWN
 from whyact.detect.small import SmallDetector
 from whyact.errors import UserError
+from whyact.laiar.watch import Eyes
 from whyact.prediction import from_json
 from whyact.studio import desk
 from whyact.studio.limits import Limits
@@ -28,7 +29,7 @@ from whyact.video.reader import VideoReader
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model with an untrained detector: it finds much, none of it there."""
+    """An untrained model with an untrained detector."""
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     made = untrained()
     saved(made, folder)
@@ -44,7 +45,12 @@ def told(stages: list[str]) -> Any:
     return lambda stage, share: stages.append(stage) if stage not in stages else None
 
 
-def test_from_a_video_to_a_question(run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sees", [True, False], ids=["hand-and-mug", "nothing"])
+def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees: bool) -> None:
+    """With a detector that knows what is in each frame, and with the untrained one, which finds nothing."""
+    if sees:
+        eyes = Eyes(Knowing(), {"hand": "hand", "mug": "mug"}, None, [])
+        monkeypatch.setattr("whyact.laiar.watch.open_eyes", lambda *_: eyes)
     film(tmp_path / "upload.mp4")
     stages: list[str] = []
     place = {"folder": str(tmp_path), "model": str(run)}
@@ -75,7 +81,8 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path) -> None:
     by_label = {label.label: label.score for label in prediction.labels}
     assert {s["label"]: pytest.approx(s["score"], abs=1e-6) for s in kept["scores"]} == by_label
     gone = asked["without"](told([]), **place, removals=[{"kind": "span", "start": 0.0, "end": 99.0}])
-    assert gone["tokens"] == prediction.tokens_valid > 0
+    assert gone["tokens"] == prediction.tokens_valid
+    assert (gone["tokens"] > 0) == sees
     with pytest.raises(UserError, match="fly"):
         asked["flip"](told([]), **place, target="fly")
     with pytest.raises(UserError, match="still kept"):
