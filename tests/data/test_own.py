@@ -15,6 +15,7 @@ import torch
 from cad120_layout import annotation_files, write_folder
 
 from whyact.data import cad120, own
+from whyact.data.own_file import FILE
 from whyact.data.own_write import from_cad120, write_own
 from whyact.detect.tracks import Tracks
 from whyact.errors import UserError
@@ -68,7 +69,7 @@ def sample() -> dict[str, Any]:
 
 def write(root: Path, data: Any) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    (root / own.FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    (root / FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return root
 
 
