@@ -48,7 +48,6 @@ def locate_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def laiar() -> Opened:
     from laiar_small import CONFIG
-
     from whyact.laiar.parts import Parts
     from whyact.laiar.task import train_run
 
@@ -93,18 +92,18 @@ def test_one_two_and_three_shards_are_one_evaluation(
     assert found[0] == found[1] == found[2]
 
 
-def test_the_command_splits_the_work(pvlr_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["eval", str(pvlr_run), "--json"]
+def test_the_command_splits_the_work(locate_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["eval", str(locate_run), "--json"]
     assert main(words) == 0
     whole = capsys.readouterr().out
     shards = [*words, "--parts", str(tmp_path / "parts")]
     assert main([*shards, "--shard", "2/2"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert (said["shard"], said["parts"], said["of"]) == ("2/2", 15, 30)
-    assert len(files(tmp_path / "parts")) == 15
-    assert main([*shards, "--engine", "local", "--workers", "1"]) == 0
+    assert (said["shard"], said["parts"]) == ("2/2", said["of"] // 2)
+    assert len(files(tmp_path / "parts")) == said["parts"] > 0
+    assert main(shards) == 0
     assert capsys.readouterr().out == whole
-    assert len(files(tmp_path / "parts")) == 30
+    assert len(files(tmp_path / "parts")) == said["of"]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +118,8 @@ def test_the_command_splits_the_work(pvlr_run: Path, tmp_path: Path, capsys: pyt
         (["--engine", "slurm"], "one of local, ray"),
     ],
 )
-def test_mistakes_end_in_one_line(pvlr_run: Path, words: list[str], expected: str, capsys: Any) -> None:
-    assert main(["eval", str(pvlr_run), *words]) == 2
+def test_mistakes_end_in_one_line(locate_run: Path, words: list[str], expected: str, capsys: Any) -> None:
+    assert main(["eval", str(locate_run), *words]) == 2
     err = capsys.readouterr().err
     assert expected in err
     assert err.count("\n") == 1

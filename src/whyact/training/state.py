@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from whyact.errors import UserError
-from whyact.files import canonical_json, write_atomic
+from whyact.files import canonical_json, sha256, write_atomic
+from whyact.training.checkpoint import tensors_sha256
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -67,7 +68,8 @@ def save_state(
         "position": [position.batch, position.drawn, position.logged],
     }
     described = {"identity": identity, "state": _pack(state, tensors, "")}
-    write_atomic(path, save(tensors, metadata={"training": json.dumps(described)}))
+    text = json.dumps(described)
+    write_atomic(path, save(tensors, metadata={"training": text, "sha256": sha256(text + tensors_sha256(tensors))}))
 
 
 def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> tuple[list[dict[str, float]], Position]:
@@ -79,7 +81,7 @@ def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> tuple[
     Raises:
         UserError: When the file is damaged or belongs to another training.
     """
-    described, tensors = _read(path)
+    described, tensors = read_state(path)
     if canonical_json(described["identity"]) != canonical_json(identity):
         differ = next(k for k in identity if described["identity"].get(k) != identity[k])
         found = f"a training with {differ} {described['identity'].get(differ)!r}"
@@ -133,13 +135,21 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a state says and its tensors, after checking all of it.
+
+    Raises:
+        UserError: When it is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as stream:
-            described = json.loads((stream.metadata() or {})["training"])
-            return described, {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            facts = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        if facts["sha256"] != sha256(facts["training"] + tensors_sha256(tensors)):
+            raise UserError(path, "other bytes", "the state that was written", _AGAIN)
+        return json.loads(facts["training"]), tensors
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise UserError(path, str(error), "the state of a training", _AGAIN) from error
 
