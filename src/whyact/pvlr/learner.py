@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
+from whyact.files import sha256
 from whyact.pvlr import losses
 from whyact.pvlr.config import Config, TrainConfig
 from whyact.pvlr.model import PVLR
@@ -163,6 +165,13 @@ def learn(
         clip=0.0,
         progress=progress,
         resume_dir=resume_dir,
+        fingerprint=_fingerprint(config, videos, batches.labels),
     )
     model.eval()
     return result
+
+
+def _fingerprint(config: Config, videos: Sequence[FeatureSequence], labels: NDArray[np.float32]) -> str:
+    """Return what a training in progress must have been begun with; it may be prolonged."""
+    settings = replace(config, train=replace(config.train, iterations=0))
+    return sha256(repr((settings, [video.id for video in videos])) + sha256(labels.tobytes()))

@@ -55,7 +55,6 @@ class Keeper(Callback):
         self.told = False
         self.position = Position()  # within the epoch that goes on
         self.drawn: dict[str, Any] = {}  # the generators where the epoch began
-        self.trainer: Trainer | None = None
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -79,7 +78,6 @@ class Keeper(Callback):
 
     def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Restore what is there, and listen for SIGTERM."""
-        self.trainer = trainer
         if self.path is not None:
             if self.process.writes:
                 for left in leftovers(self.path.parent, name=self.path.name):
