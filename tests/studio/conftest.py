@@ -14,13 +14,13 @@ pytest.importorskip("fastapi", reason="needs whyact[web]")
 pytest.importorskip("httpx", reason="needs httpx, of whyact[dev]")
 sys.path.append(str(Path(__file__).parents[1] / "report"))
 
-import stub_desks  # noqa: E402
-from fastapi.testclient import TestClient  # noqa: E402
+import stub_desks
+from fastapi.testclient import TestClient
 
-from whyact.homeworld.vocabulary import VOCABULARY  # noqa: E402
-from whyact.studio.app import create_app  # noqa: E402
-from whyact.studio.jobs import Jobs  # noqa: E402
-from whyact.studio.limits import Limits  # noqa: E402
+from whyact.homeworld.vocabulary import VOCABULARY
+from whyact.studio.app import create_app
+from whyact.studio.jobs import Jobs
+from whyact.studio.limits import Limits
 
 LIMITS = Limits(size=100_000, seconds=60, work=20, ask=20, waiting=32, kept=6)
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 import stub_desks
-from conftest import LIMITS, Studio
 
+from conftest import LIMITS, Studio
 from whyact.prediction import from_json, json_schema
 from whyact.studio.jobs import clean_name
 

@@ -26,7 +26,15 @@ from whyact.data.pickles import load_torch
 from whyact.data.video_folders import ENDINGS
 from whyact.errors import NoRoom, UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
-from whyact.files import LEFTOVER_SECONDS, file_sha256, leftovers, telling_of_full_disk, temporary_sibling, write_atomic
+from whyact.files import (
+    LEFTOVER_SECONDS,
+    file_sha256,
+    leftovers,
+    sha256,
+    telling_of_full_disk,
+    temporary_sibling,
+    write_atomic,
+)
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
 
@@ -74,7 +82,15 @@ class _Done(msgspec.Struct):
     key: str
     snippets: int
     facts: VideoFacts
-    files: dict[str, str] = {}  # path in the folder -> SHA-256
+    files: dict[str, str]  # path in the folder -> SHA-256
+    recipe: str  # the SHA-256 of features.json
+
+
+class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+    """A record with the SHA-256 of its own text."""
+
+    sha256: str
+    video: msgspec.Raw
 
 
 def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -153,8 +169,9 @@ def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], N
         return Outcome("broken", f"{error.value}: {error.expected} expected")
     except FileNotFoundError:
         return Outcome("broken", "no such file any more: a video expected")
-    write_atomic(out / "features.json", msgspec.json.format(msgspec.json.encode(streams.recipe), indent=2))
-    write_atomic(record, msgspec.json.encode(done))
+    write_atomic(out / "features.json", _recipe_text(streams.recipe))
+    body = msgspec.json.encode(done)
+    write_atomic(record, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
     return Outcome("new", done.facts.degraded)
 
 
@@ -242,7 +259,12 @@ def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callab
         files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
-    return _Done(key, count, facts, {file.relative_to(out).as_posix(): file_sha256(file) for file in files})
+    sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
+    return _Done(key, count, facts, sums, sha256(_recipe_text(streams.recipe)))
+
+
+def _recipe_text(recipe: Recipe) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(recipe), indent=2)
 
 
 def verify_features(root: Path) -> list[str]:
@@ -254,11 +276,15 @@ def verify_features(root: Path) -> list[str]:
     records = sorted((root / "videos").glob("*.json"))
     if not records:
         raise UserError(root, None, "a folder that `whyact extract` wrote")
-    wrong = []
+    recipe = root / "features.json"
+    made = file_sha256(recipe) if recipe.is_file() else ""
+    wrong: list[str] = []
     for record in records:
         done = _read_done(record)
-        if done is None or not done.files:
-            wrong.append(f"{record}: no record of a video and its files; remove it and extract again")
+        if done is not None and done.recipe != made and not wrong:
+            wrong.append(f"{recipe}: missing, or other bytes than were written; remove it and extract again")
+        if done is None:
+            wrong.append(f"{record}: not the record of a video that was written; remove it and extract again")
             continue
         for name, digest in done.files.items():
             file = root / name
@@ -374,6 +400,9 @@ class RowFile:
 
 def _read_done(path: Path) -> _Done | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Done)
-    except (OSError, msgspec.DecodeError):  # not there, or cut short: extract it again
+        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if sha256(bytes(sealed.video)) != sealed.sha256:
+            return None
+        return msgspec.json.decode(sealed.video, type=_Done)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # not there, cut short or changed: extract it again
         return None
