@@ -11,7 +11,6 @@ from sample_prediction import pick
 
 from whyact.errors import UserError
 from whyact.prediction import to_json
-from whyact.report import write_report
 from whyact.studio import desk
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Task, Tell
@@ -44,7 +43,7 @@ def answers(limits: Limits) -> dict[str, Task]:
         prediction = desk.named(pick(3), path, name)
         (Path(folder) / desk.PREDICTION).write_text(to_json([prediction]), encoding="utf-8")
         (Path(folder) / desk.PREVIEW).write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
-        write_report([prediction], Path(folder) / desk.REPORT)
+        (Path(folder) / desk.REPORT).write_text("<!doctype html><title>a report</title>", encoding="utf-8")
         return {"label": prediction.label, "score": prediction.score, "askable": True, "playable": True}
 
     return {"answer": answer}

@@ -133,7 +133,9 @@ def test_an_unknown_model_and_an_unknown_format_are_named(studio: Studio) -> Non
     assert studio.client.get("/static/%2e%2e%2fapp.py").status_code == 404
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "..\\..\\win.ini", "/abs/x.mp4", "a\0b.mp4", "x" * 399, ".mp4", ""])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "..\\..\\win.ini", "/abs/x.mp4", "a\0b.mp4", "x" * 399, ".mp4", ""]
+)
 def test_a_name_is_never_a_path(studio: Studio, name: str) -> None:
     before = {p for p in studio.jobs.root.parent.iterdir() if "whyact" not in p.name}
     id_ = studio.send(name=name)

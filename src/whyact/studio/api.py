@@ -17,10 +17,12 @@ from whyact.studio.compare import Compared, compare, read_run
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import Correction, Demo, Flipped, JobInfo, ModelInfo, Problem, Saved, Scores, Wanted, Without
 from whyact.studio.jobs import Job, Jobs
+from whyact.studio.limits import MB
 from whyact.studio.models import model_info
 from whyact.studio.safety import REPORT_POLICY
 from whyact.studio.uploads import BODY, open_job, receive
 
+COMPARED = 200 * MB  # bytes of two files of predictions
 router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
 FileName = Annotated[str, Query(max_length=400, description="The file's name, shown beside the answer.")]
 ModelName = Annotated[str, Query(max_length=200, description="One of /api/models; the first by default.")]
@@ -170,12 +172,12 @@ def post_correction(request: Request, id_: str, correction: Correction) -> Saved
 @router.post("/compare", openapi_extra=BODY)
 async def post_compare(request: Request) -> Compared:
     """Compare two runs: the body is ``{"a": [predictions], "b": [predictions]}``."""
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > jobs_of(request).limits.size:
-            raise HTTPException(413, "the two files are too large")
+        if len(body) > COMPARED:
+            raise HTTPException(413, f"The two files are larger than {COMPARED / MB:g} MB together.")
     try:
-        return await run_in_threadpool(lambda: compare(*read_run(body)))
+        return await run_in_threadpool(lambda: compare(*read_run(bytes(body))))
     except UserError as error:
         raise HTTPException(422, str(error)) from error

@@ -75,7 +75,8 @@ def save_correction(folder: Path, prediction: Prediction, run: Path | None, corr
             raise UserError(path, "data of other words", "the words of the model that answered", "use another folder")
         file.videos = [*(v for v in file.videos if v.id != video.id), video]
         groups = [v.group for v in file.videos]
-        file.folds = [Fold(groups, [])]  # trained on altogether: what to test on is for a person to say
+        test = groups[4::5] or groups[-1:]  # every fifth video is kept for testing, at least one
+        file.folds = [Fold([g for g in groups if g not in test], test)]
         entries = msgspec.json.decode(log.read_bytes(), type=list[Entry]) if log.exists() else []
         entries = [*(e for e in entries if e.video != entry.video), entry]
         write_own(folder, file, replace=True)

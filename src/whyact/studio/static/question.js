@@ -33,6 +33,10 @@ export const questions = (job, answer, film) => {
     const first = answer.labels[0].label;
     const old = scores.find((one) => one.label === first);
     const verdict = at("verdict");
+    if (at("now")) {
+      at("now").textContent = taken.size ? `${spoken(first)} ${number(old.before)} → ${number(old.score)}${label === first ? "" : `, now ${spoken(label)}`}` : `${spoken(first)} ${number(old.score)}`;
+      at("now").classList.toggle("changed", label !== first);
+    }
     verdict.classList.toggle("changed", label !== first);
     if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
     else {
