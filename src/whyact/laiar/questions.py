@@ -234,7 +234,7 @@ def load_questions(run: Run, path: Path) -> Questions:
             keep = own.pop("keep")
             roi = {n.removeprefix("pixels."): own.pop(n) for n in list(own) if n.startswith("pixels.")}
             batch = RelationBatch(**own, pixels=RoiBatch(**roi) if roi else None)
-            changes = tuple(Change(*c[:5], tuple(c[5])) for c in head["changes"])
+            changes = tuple(Change(a, b, c, d, e, tuple(f)) for a, b, c, d, e, f in head["changes"])
             slots = tuple((a, b) for a, b in head["slots"])
             windows.append(Window(batch, keep, np.array(head["times"], np.float64), slots, changes))
     return Questions(run, windows, about["null"])
