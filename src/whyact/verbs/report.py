@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from whyact.errors import UserError
 from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json, writable_file
 
