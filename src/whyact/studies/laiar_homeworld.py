@@ -114,7 +114,7 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         folds=[w % FOLDS + 1 for w in worlds],
         data=f"homeworld, generated: films of {SIZE[0]} x {SIZE[1]}, {FRAMES} frames a clip; a world trains on eight "
         f"scenes (going with the action with probability {RHO}) and tests other people in its fold's two unseen ones, "
-        f"which its detector has not seen either; initialisations a world: {len(inits['oracle'])} with annotated boxes, "
+        f"unseen by its detector too; initialisations a world: {len(inits['oracle'])} with annotated boxes, "
         f"{len(inits['detected'])} with detected ones; settings are those chosen on CAD-120's training subjects, with "
         f"{common['epochs']} epochs",
     )
