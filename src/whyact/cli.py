@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
     "bench": ("whyact.verbs.bench:run", "measure speed"),
+    "serve": ("whyact.studio.serve:run", "open the studio: look at answers and question them in a browser"),
     "doctor": ("whyact.verbs.doctor:run", "say what of this installation works, and how to mend the rest"),
 }
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         if isinstance(error, UserError):
-            return _say(f"whyact: {error}", 2)
+            return _say(f"whyact: {error}", error.exit_code)
         hint = "" if debug else " (--debug shows where)"
         return _say(f"whyact: {type(error).__name__}: {error}{hint}", 1)
 

@@ -18,6 +18,8 @@ class UserError(Exception):
         next_step: The next command or action.
     """
 
+    exit_code = 2
+
     def __init__(self, where: object, value: object, expected: str, next_step: str = "") -> None:
         self.where, self.value = str(where), value
         self.expected, self.next_step = expected, next_step
@@ -25,14 +27,31 @@ class UserError(Exception):
         step = f". Next: {next_step}" if next_step else ""
         super().__init__(f"{self.where}{found}; expected {expected}{step}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel from a worker process whole; a value of no plain kind as it is said."""
+        plain = self.value is None or isinstance(self.value, bool | int | float | str | list | tuple)
+        value = self.value if plain else str(self.value)
+        return type(self), (self.where, value, self.expected, self.next_step)
+
+
+class NoRoom(UserError):
+    """The disk is full: nobody's mistake, so the exit code says that the run failed."""
+
+    exit_code = 1
+
 
 class SomeFailed(UserError):
     """Some of several inputs were at fault: ``done`` holds what the others gave, ``failed`` the errors."""
 
     def __init__(self, done: list[Any], failed: list[UserError], inputs: int) -> None:
         self.done, self.failed = done, failed
+        self.inputs = inputs
         said = "; ".join(str(error) for error in failed)
         super().__init__(f"{len(failed)} of {inputs} inputs", None, f"inputs that can be read: {said}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel from a worker process whole."""
+        return type(self), (self.done, self.failed, self.inputs)
 
 
 def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]:

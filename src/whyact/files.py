@@ -1,16 +1,24 @@
 """Write files so that a reader finds the old one or the new one, never half of one.
 
-On the lowest floor beside ``prediction`` and ``errors``: it imports nothing of whyact.
+On the lowest floor beside ``prediction`` and ``errors``.
 """
 
 from __future__ import annotations
 
+import errno
+import glob
 import hashlib
 import json
 import os
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from whyact.errors import NoRoom
+
+LEFTOVER_SECONDS = 3600.0  # a half-written file this old has no writer any more
 SHIPPED = Path(__file__).parent / "shipped"  # the small models that travel with the package
 
 
@@ -20,19 +28,37 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     Text is written as UTF-8 with the newlines it has. Missing parent folders are made.
 
     Raises:
-        OSError: When the disk refuses; ``path`` is then what it was before.
+        NoRoom: When the disk is full; ``path`` is then what it was before.
+        OSError: When the disk refuses for another reason; the same.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
-    try:
-        write_synced(temporary, data.encode() if isinstance(data, str) else data)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with telling_of_full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write_synced(temporary, data.encode() if isinstance(data, str) else data)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
     return path
+
+
+@contextmanager
+def telling_of_full_disk(path: Path) -> Iterator[None]:
+    """Say in words that the disk, or a limit on it, stopped what is written inside.
+
+    Raises:
+        NoRoom: Then; everything else passes through.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        step = "make room and run the same command again: it goes on from what is there, which is whole"
+        raise NoRoom(path, error.strerror, "room to write", step) from error
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -57,6 +83,22 @@ def sync_folder(folder: Path) -> None:
 def temporary_sibling(path: Path) -> Path:
     """Return an unused hidden name beside ``path``, so that a rename stays on one file system."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def leftovers(folder: Path, seconds: float = 0.0, name: str = "") -> list[Path]:
+    """Return what killed writers left half-written in a folder (of one name), untouched for this many seconds."""
+    found = []
+    for left in sorted(folder.glob(f".{glob.escape(name) or '*'}.????????.tmp")):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime >= seconds:
+                found.append(left)
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read piece by piece."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def canonical_json(value: object) -> str:

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyact.errors import UserError
-from whyact.features.store import MANIFEST, FeatureStore, feature_key
+from whyact.errors import NoRoom, UserError
+from whyact.features.store import INDEX, STORE, FeatureStore, feature_key, verify_store
 
 
 def features(seed: int, frames: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -71,8 +71,8 @@ def test_tampering_is_found(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="other bytes"):
         FeatureStore(tmp_path, "tiny").get("video 0")
     assert any("other bytes" in wrong for wrong in FeatureStore(tmp_path, "tiny").verify())
-    (tmp_path / MANIFEST).write_text("{")
-    with pytest.raises(UserError, match="manifest"):
+    (tmp_path / STORE).write_text("{")
+    with pytest.raises(UserError, match="label"):
         FeatureStore(tmp_path, "tiny")
 
 
@@ -138,12 +138,33 @@ def test_large_videos_fill_a_shard_early(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
-def test_the_manifest_is_made_again_from_the_shards(tmp_path: Path) -> None:
+@pytest.mark.parametrize("harm", ["index gone", "index empty", "tail cut", "middle changed", "all gone"])
+def test_the_index_is_made_again_from_the_shards(tmp_path: Path, harm: str) -> None:
     fill(tmp_path, 5)
-    (tmp_path / MANIFEST).unlink()
+    index = tmp_path / INDEX
+    data = bytearray(index.read_bytes())
+    assert len(data) == 5 * 48
+    if harm in ("index gone", "all gone"):
+        index.unlink()
+    elif harm == "index empty":
+        index.write_bytes(b"")
+    elif harm == "tail cut":
+        index.write_bytes(data[:-7])
+    else:
+        data[48 + 30] ^= 1
+        index.write_bytes(data)
+    if harm in ("tail cut", "middle changed"):
+        (wrong,) = FeatureStore(tmp_path, "tiny").verify()
+        assert f"{INDEX}: found '1 damaged" in wrong
+    if harm == "all gone":
+        (tmp_path / STORE).unlink()
+        with pytest.raises(UserError, match="another folder"):
+            FeatureStore(tmp_path, "large")
+    fill(tmp_path, 6)
+    assert verify_store(tmp_path) == []
+    assert len(index.read_bytes()) == 6 * 48
     store = FeatureStore(tmp_path, "tiny")
-    assert len(store) == 5
-    assert store.verify() == []
+    assert len(store) == 6
     np.testing.assert_array_equal(store.get("video 3").features, features(3, 4)[0])
     with pytest.raises(UserError, match="another folder"):
         FeatureStore(tmp_path, "large")
@@ -151,12 +172,60 @@ def test_the_manifest_is_made_again_from_the_shards(tmp_path: Path) -> None:
 
 def test_what_a_kill_left_half_written_goes(tmp_path: Path) -> None:
     fill(tmp_path, 1)
-    old, young = tmp_path / ".a.tmp", tmp_path / ".b.tmp"
-    old.touch()
-    young.touch()
-    os.utime(old, (0, 0))
+    shard = next(tmp_path.glob("*.safetensors")).name
+    old, young, other = (tmp_path / name for name in (f".{shard}.00000000.tmp", f".{shard}.1a111111.tmp", "mine.tmp"))
+    for path in (old, young, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
     FeatureStore(tmp_path, "tiny")
-    assert (old.exists(), young.exists()) == (False, True)
+    assert [path.exists() for path in (old, young, other)] == [False, True, True]
+
+
+def test_a_video_stored_again_is_the_last_one(tmp_path: Path) -> None:
+    for key in ("k", "k2", "k3"):
+        with FeatureStore(tmp_path, "tiny") as store:
+            for i in range(3):
+                store.add(f"video {i}", key, np.full((2, 8), len(key) + int(key[1:] or 0)), np.arange(2.0), 1.0)
+            assert len(store) == 3
+    store = FeatureStore(tmp_path, "tiny")
+    assert len(store) == 3
+    assert [store.has("video 1", key) for key in ("k", "k2", "k3")] == [False, False, True]
+    assert (store.get("video 1").features == 5).all()
+
+
+def test_a_reader_sees_a_whole_store_while_another_process_writes(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "store"), str(tmp_path / "log")])
+    lengths = []
+    while process.poll() is None:
+        reader = FeatureStore(tmp_path / "store", "tiny")
+        lengths.append(len(reader))
+        for i in range(lengths[-1]):
+            assert (reader.get(f"v{i}").features == i).all()
+        time.sleep(0.02)
+    assert process.returncode == 0
+    assert lengths == sorted(lengths)
+    assert len(FeatureStore(tmp_path / "store", "tiny")) == 90
+
+
+def test_a_full_disk_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, 2)
+
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:7])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("whyact.files.write_synced", full)
+        store = FeatureStore(tmp_path, "tiny")
+        store.add("video 9", "k", *features(9), rate=2.0)
+        with pytest.raises(NoRoom, match=r"No space left.*make room"):
+            store.flush()
+    assert verify_store(tmp_path) == []
+    assert len(FeatureStore(tmp_path, "tiny")) == 2
+    assert not list(tmp_path.glob(".*"))
+    store.flush()  # nothing was dropped either
+    assert FeatureStore(tmp_path, "tiny").has("video 9", "k")
 
 
 @pytest.fixture(scope="module")

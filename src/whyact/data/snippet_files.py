@@ -7,14 +7,12 @@ video, and several machines may share a folder. What cannot be read is listed in
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import os
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -22,10 +20,16 @@ from numpy.typing import NDArray
 
 from whyact.data.feature_files import Encoder, Recipe, read_recipe
 from whyact.data.pickles import load_torch
+from whyact.data.row_file import RowFile
 from whyact.data.video_folders import ENDINGS
-from whyact.errors import UserError
+from whyact.errors import NoRoom, UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
-from whyact.files import temporary_sibling, write_atomic
+from whyact.files import (
+    file_sha256,
+    sha256,
+    telling_of_full_disk,
+    write_atomic,
+)
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
 
@@ -51,11 +55,37 @@ class Extracted:
     degraded: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
 
+    def take(self, name: str, outcome: Outcome) -> None:
+        """Note what came of a video."""
+        if outcome.state == "broken":
+            self.broken[name] = outcome.said
+            return
+        (self.new if outcome.state == "new" else self.kept).append(name)
+        if outcome.said:
+            self.degraded[name] = outcome.said
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one video: encoded, found done, or not readable; and what was wrong with it, if anything."""
+
+    state: Literal["new", "kept", "broken"]
+    said: str = ""
+
 
 class _Done(msgspec.Struct):
     key: str
     snippets: int
     facts: VideoFacts
+    files: dict[str, str]  # path in the folder -> SHA-256
+    recipe: str  # the SHA-256 of features.json
+
+
+class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+    """A record with the SHA-256 of its own text."""
+
+    sha256: str
+    video: msgspec.Raw
 
 
 def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -99,27 +129,53 @@ def extract(
     Raises:
         UserError: When the folder holds features of another recipe, or not one video could be read.
     """
-    recipe = out / "features.json"
-    if recipe.exists() and read_recipe(recipe) != streams.recipe:
-        raise UserError(recipe, "features made otherwise", "the same encoders, weights and snippets", "another --out")
+    check_recipe(out, streams.recipe)
     result = Extracted()
     for name, path in videos.items():
         tell(name, 0)
-        key = f"{path.stat().st_size}-{path.stat().st_mtime_ns}"
-        done = _read_done(out / "videos" / f"{name}.json")
+        result.take(name, extract_one(path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
+    return finish(result, videos, out)
+
+
+def check_recipe(out: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds features made otherwise.
+
+    Raises:
+        UserError: When it does.
+    """
+    path = out / "features.json"
+    if path.exists() and read_recipe(path) != recipe:
+        raise UserError(path, "features made otherwise", "the same encoders, weights and snippets", "another --out")
+
+
+def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], None] = lambda count: None) -> Outcome:
+    """Encode one video, unless the folder has it; a video that cannot be read is an outcome too."""
+    record = out / "videos" / f"{path.stem}.json"
+    try:
+        facts = path.stat()
+        key = f"{facts.st_size}-{facts.st_mtime_ns}"
+        done = _read_done(record)
         if done is not None and done.key == key:
-            result.kept.append(name)
-        else:
-            try:
-                done = _extract_one(path, key, out, streams, lambda count, name=name: tell(name, count))  # type: ignore[misc]
-            except UserError as error:
-                result.broken[name] = f"{error.value}: {error.expected} expected"
-                continue
-            write_atomic(recipe, msgspec.json.format(msgspec.json.encode(streams.recipe), indent=2))
-            write_atomic(out / "videos" / f"{name}.json", msgspec.json.encode(done))
-            result.new.append(name)
-        if done.facts.degraded:
-            result.degraded[name] = done.facts.degraded
+            return Outcome("kept", done.facts.degraded)
+        done = _extract_one(path, key, out, streams, tell)
+    except NoRoom:
+        raise
+    except UserError as error:
+        return Outcome("broken", f"{error.value}: {error.expected} expected")
+    except FileNotFoundError:
+        return Outcome("broken", "no such file any more: a video expected")
+    write_atomic(out / "features.json", _recipe_text(streams.recipe))
+    body = msgspec.json.encode(done)
+    write_atomic(record, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
+    return Outcome("new", done.facts.degraded)
+
+
+def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracted:
+    """List what could not be read in ``broken.csv``, and return the result.
+
+    Raises:
+        UserError: When not one video could be read.
+    """
     if not result.new and not result.kept:
         name, reason = next(iter(result.broken.items()))
         raise UserError(videos[name], reason, "at least one video that decodes")
@@ -198,7 +254,40 @@ def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callab
         files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
-    return _Done(key, count, facts)
+    sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
+    return _Done(key, count, facts, sums, sha256(_recipe_text(streams.recipe)))
+
+
+def _recipe_text(recipe: Recipe) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(recipe), indent=2)
+
+
+def verify_features(root: Path) -> list[str]:
+    """Return what is wrong with the files of an extracted folder, a sentence each: missing, changed, not recorded.
+
+    Raises:
+        UserError: When ``root`` holds no extracted video.
+    """
+    records = sorted((root / "videos").glob("*.json"))
+    if not records:
+        raise UserError(root, None, "a folder that `whyact extract` wrote")
+    recipe = root / "features.json"
+    made = file_sha256(recipe) if recipe.is_file() else ""
+    wrong: list[str] = []
+    for record in records:
+        done = _read_done(record)
+        if done is not None and done.recipe != made and not wrong:
+            wrong.append(f"{recipe}: missing, or other bytes than were written; remove it and extract again")
+        if done is None:
+            wrong.append(f"{record}: not the record of a video that was written; remove it and extract again")
+            continue
+        for name, digest in done.files.items():
+            file = root / name
+            if not file.is_file():
+                wrong.append(f"{file}: missing; remove {record} and extract again")
+            elif file_sha256(file) != digest:
+                wrong.append(f"{file}: other bytes than were written; remove it with {record} and extract again")
+    return wrong
 
 
 def _encode(
@@ -213,25 +302,27 @@ def _encode(
         ({key: encoder.prepare(frames) for key, encoder in encoders.items()}, known)
         for frames, known in _snippets(path, seconds)
     )
-    rows = {file: RowFile(file) for file in files}
     facts = VideoFacts(path=str(path))
     count = 0
-    try:
-        while batch := list(islice(prepared, BATCH)):
-            said = {
-                key: encoder.encode(torch.stack([one[key] for one, _ in batch])) for key, encoder in encoders.items()
-            }
-            for file, several in files.items():
-                rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
-            facts = batch[-1][1]
-            count += len(batch)
-            tell(count)
-        for one_file in rows.values():
-            one_file.close()
-    except BaseException:
-        for one_file in rows.values():
-            one_file.discard()
-        raise
+    with telling_of_full_disk(next(iter(files))):
+        rows = {file: RowFile(file) for file in files}
+        try:
+            while batch := list(islice(prepared, BATCH)):
+                said = {
+                    key: encoder.encode(torch.stack([one[key] for one, _ in batch]))
+                    for key, encoder in encoders.items()
+                }
+                for file, several in files.items():
+                    rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+                facts = batch[-1][1]
+                count += len(batch)
+                tell(count)
+            for one_file in rows.values():
+                one_file.close()
+        except BaseException:
+            for one_file in rows.values():
+                one_file.discard()
+            raise
     return facts, count
 
 
@@ -240,8 +331,7 @@ def _load(name: str, weights: str) -> tuple[SnippetEncoder, Encoder]:
     if not path.is_file():
         loaded = load_encoder(name, weights)
         return loaded, Encoder(loaded.name, loaded.weights)
-    with open(path, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = file_sha256(path)
     if name.startswith(CLIP):  # open_clip reads the file itself
         return load_encoder(name, weights), Encoder(name, path.name, digest)
     return load_encoder(name, path.name, load_torch(path)), Encoder(name, path.name, digest)
@@ -258,50 +348,11 @@ def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], V
         )
 
 
-class RowFile:
-    """A ``.npy`` file of float16 rows that grows; it has its name only once it is whole."""
-
-    HEADER = 128  # bytes: room for any number of rows
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.temporary = path, temporary_sibling(path)
-        self.stream = open(self.temporary, "wb")  # noqa: SIM115 - closed by close() or discard()
-        self.stream.write(b" " * self.HEADER)
-        self.rows, self.width = 0, 0
-
-    def add(self, rows: NDArray[np.floating]) -> None:
-        """Append rows (N,D).
-
-        Raises:
-            UserError: When a value is not finite, or too large for float16.
-        """
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused
-            half = np.ascontiguousarray(rows, dtype="<f2")
-        if not np.isfinite(half).all():
-            raise UserError(self.path, "NaN, or too large for float16", "finite features")
-        self.rows, self.width = self.rows + len(half), half.shape[1]
-        self.stream.write(half.tobytes())
-
-    def close(self) -> None:
-        """Write the header, wait for the disk, and give the file its name."""
-        shape = f"{{'descr': '<f2', 'fortran_order': False, 'shape': ({self.rows}, {self.width}), }}"
-        room = self.HEADER - 10
-        self.stream.seek(0)
-        self.stream.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", room) + shape.ljust(room - 1).encode() + b"\n")
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.stream.close()
-        os.replace(self.temporary, self.path)
-
-    def discard(self) -> None:
-        """Leave nothing behind, unless the file is whole already."""
-        self.stream.close()
-        self.temporary.unlink(missing_ok=True)
-
-
 def _read_done(path: Path) -> _Done | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Done)
-    except (OSError, msgspec.DecodeError):  # not there, or cut short: extract it again
+        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if sha256(bytes(sealed.video)) != sealed.sha256:
+            return None
+        return msgspec.json.decode(sealed.video, type=_Done)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # not there, cut short or changed: extract it again
         return None

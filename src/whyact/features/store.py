@@ -1,15 +1,17 @@
 """A cache of features on disk: every video is encoded once, whatever is trained on it afterwards.
 
-A folder of safetensors shards and a manifest. Both are written whole or not at all. Each shard says itself what it
-holds, so one that a killed extraction finished is found again although the manifest does not name it yet.
+A folder of safetensors shards, an index of them and ``store.json``, which says what made the features. A shard is
+written whole or not at all, bears its SHA-256 as its name, and says itself what it holds: row n is the tensor ``n``, a
+checksum and JSON, with the video's arrays ``n/NAME`` beside it. So one that a killed extraction finished is found again
+although the index does not name it yet, and an index that is lost or damaged is made again.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 
@@ -18,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
-from whyact.files import canonical_json, sha256, write_atomic
+from whyact.features.index import MOST_ROWS, Index, Records, hashes, make_records, shard_name
+from whyact.files import LEFTOVER_SECONDS, canonical_json, file_sha256, leftovers, sha256, write_atomic
 
-MANIFEST = "manifest.json"
-VERSION = 2
+STORE, INDEX = "store.json", "index.bin"
+VERSION = 3
+SEAL = 16  # bytes of checksum before an entry's JSON
 FEATURES = "features"  # the array's name where a video has one
-LEFTOVER_SECONDS = 3600.0
 _AGAIN = "remove the folder and extract again"
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -31,36 +34,30 @@ Half = NDArray[np.float16]
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """What a shard says of one video, beside its arrays; ``sums`` are checksums of the arrays' bytes."""
+
+    video: str
     key: str
     times: list[float]
     rate: float
     shapes: dict[str, list[int]]
-    shard: str = ""
-    row: int = 0
+    sums: dict[str, str]
     degraded: str = ""
     file: tuple[str, str] = ("", "")
 
 
-class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+class _Label(msgspec.Struct, forbid_unknown_fields=True):
+    """What the store and every shard of it say: what made the features."""
+
     version: int
     encoder: str
-    entries: dict[str, _Entry] = {}
-    shards: dict[str, str] = {}  # file name -> SHA-256
 
 
 class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
-    """The manifest with the SHA-256 of its own text."""
+    """``store.json``: the label with the SHA-256 of its own text."""
 
     sha256: str
-    manifest: msgspec.Raw
-
-
-class _Label(msgspec.Struct, forbid_unknown_fields=True):
-    """What a shard says of itself."""
-
-    version: int
-    encoder: str
-    entries: dict[str, _Entry]
+    store: msgspec.Raw
 
 
 @dataclass(frozen=True)
@@ -102,18 +99,22 @@ class FeatureStore:
         shard_bytes: A shard is written earlier when it is as large as this.
 
     Raises:
-        UserError: When the folder holds another encoder's features, or its manifest is damaged.
+        UserError: When the folder holds another encoder's features, or ``store.json`` is damaged.
     """
 
     def __init__(
         self, folder: Path | str, encoder: str, shard_videos: int = 64, shard_bytes: int = 256 * 2**20
     ) -> None:
-        self.folder, self.shard_videos, self.shard_bytes = Path(folder), shard_videos, shard_bytes
+        self.folder, self.encoder = Path(folder), encoder
+        self.shard_videos, self.shard_bytes = min(shard_videos, MOST_ROWS), shard_bytes
         self._pending: dict[str, tuple[_Entry, dict[str, Half]]] = {}
         self._pending_bytes = 0
-        self._sound: set[str] = set()  # shards whose bytes were checked
-        self._manifest = self._read_manifest(encoder)
-        self._adopt()
+        self._widths: dict[str, list[int]] | None = None
+        found = read_label(self.folder)
+        if found is not None and (found.version, found.encoder) != (VERSION, encoder):
+            raise UserError(self.folder / STORE, found.encoder, f"features by {encoder}", "use another folder")
+        self._index = Index(self.folder / INDEX)
+        self._adopt(found is not None)
 
     def __enter__(self) -> FeatureStore:
         return self
@@ -124,20 +125,26 @@ class FeatureStore:
         self.flush()
 
     def __len__(self) -> int:
-        return len(self._manifest.entries.keys() | self._pending.keys())
+        return len(self._index) + sum(self._index.find(video) is None for video in self._pending)
 
     def has(self, video: str, key: str) -> bool:
         """Tell whether a video is stored; ``key`` identifies what it was made from, so a changed one is encoded anew.
 
         :func:`feature_key` makes such a key.
         """
-        entry = self._pending[video][0] if video in self._pending else self._manifest.entries.get(video)
-        return entry is not None and entry.key == key
+        if video in self._pending:
+            return self._pending[video][0].key == key
+        record = self._index.find(video)
+        return record is not None and int(record["key"]) == hashes(key)[0]
 
     def file_sha256(self, video: str, stamp: str) -> str:
         """Return the SHA-256 of a stored video's file if its stamp is still this one, else an empty string."""
-        entry = self._pending[video][0] if video in self._pending else self._manifest.entries.get(video)
-        return entry.file[0] if entry is not None and stamp and entry.file[1] == stamp else ""
+        if not stamp:
+            return ""
+        entry = self._pending[video][0] if video in self._pending else None
+        if entry is None and (record := self._index.find(video)) is not None:
+            entry = self._read(video, record, arrays=False)[0]
+        return entry.file[0] if entry is not None and entry.file[1] == stamp else ""
 
     def add(
         self,
@@ -177,11 +184,14 @@ class FeatureStore:
                 behind T.
         """
         half = {name: _half(f"{name} of {video}", array, len(times)) for name, array in arrays.items()}
-        entry = _Entry(key, [float(t) for t in times], rate, {n: list(a.shape) for n, a in half.items()})
-        entry.degraded, entry.file = degraded, file
-        known = next((e for e, _ in self._pending.values()), None) or next(iter(self._manifest.entries.values()), None)
-        if known is not None and _widths(entry) != _widths(known):
-            raise UserError(f"features of {video}", _said(_widths(entry)), _said(_widths(known)))
+        shapes = {name: list(array.shape) for name, array in half.items()}
+        sums = {name: _sum(array.tobytes()).hex() for name, array in half.items()}
+        entry = _Entry(video, key, [float(t) for t in times], rate, shapes, sums, degraded, file)
+        widths = _widths(shapes)
+        if self._widths is None:
+            self._widths = self._known_widths() or widths
+        if widths != self._widths:
+            raise UserError(f"features of {video}", _said(widths), _said(self._widths))
         self._pending[video] = (entry, half)
         self._pending_bytes += sum(array.nbytes for array in half.values())
         if len(self._pending) >= self.shard_videos or self._pending_bytes >= self.shard_bytes:
@@ -194,27 +204,28 @@ class FeatureStore:
         return self.get(video)
 
     def flush(self) -> None:
-        """Write what is pending: the shard first, then the manifest that names it."""
+        """Write what is pending: the shard first, then the index that names it."""
         if not self._pending:
             return
         from safetensors.numpy import save
 
-        tensors: dict[str, Half] = {}
+        tensors: dict[str, NDArray[np.generic]] = {}
         for row, (entry, half) in enumerate(self._pending.values()):
-            entry.row = row
+            said = msgspec.json.encode(entry)
+            tensors[str(row)] = np.frombuffer(_sum(said) + said, np.uint8)
             tensors |= {f"{row}/{name}": array for name, array in half.items()}
-        entries = {video: entry for video, (entry, _) in self._pending.items()}
-        label = msgspec.json.encode(_Label(VERSION, self._manifest.encoder, entries)).decode()
-        data = save(tensors, metadata={"whyact": label})
-        digest = sha256(data)
-        name = f"{digest[:32]}.safetensors"
+        label = _Label(VERSION, self.encoder)
+        data = save(tensors, metadata={"whyact": msgspec.json.encode(label).decode(), "rows": str(len(self._pending))})
+        if not (self.folder / STORE).exists():
+            body = msgspec.json.encode(label)
+            write_atomic(self.folder / STORE, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
+        name = shard_name(bytes.fromhex(sha256(data)[:32]))
         write_atomic(self.folder / name, data)
-        self._take(name, digest, entries)
+        self._index.append(make_records(name, [(video, entry.key) for video, (entry, _) in self._pending.items()]))
         self._pending, self._pending_bytes = {}, 0
-        self._write_manifest()
 
     def get(self, video: str) -> Stored:
-        """Return a stored video.
+        """Return a stored video; only its own bytes are read, and they are checked.
 
         Raises:
             UserError: When it is not stored, or its shard is missing or changed.
@@ -222,102 +233,131 @@ class FeatureStore:
         if video in self._pending:
             entry, half = self._pending[video]
             return Stored(dict(half), np.array(entry.times), entry.rate, entry.degraded)
-        if (entry_ := self._manifest.entries.get(video)) is None:
+        if (record := self._index.find(video)) is None:
             raise UserError(self.folder, video, "a stored video", "run the extraction again")
-        arrays = self._arrays(video, entry_)
-        return Stored(arrays, np.array(entry_.times), entry_.rate, entry_.degraded)
+        entry, arrays = self._read(video, record)
+        return Stored(arrays, np.array(entry.times), entry.rate, entry.degraded)
 
     def verify(self) -> list[str]:
-        """Return what is wrong on disk, a sentence each: shards missing or changed, videos they do not hold."""
+        """Return what is wrong on disk, a sentence each: shards missing or changed, an index that says otherwise."""
         self.flush()
-        wrong = [str(error) for name in sorted(self._manifest.shards) if (error := self._unsound(name))]
-        for video, entry in self._manifest.entries.items():
-            try:
-                if entry.shard in self._sound:
-                    self._arrays(video, entry)
-            except UserError as error:
-                wrong.append(str(error))
+        wrong = []
+        there = {path.name for path in self.folder.glob("*.safetensors")}
+        named = self._index.shards()
+        for name in sorted(named | there):
+            path = self.folder / name
+            if name not in there:
+                wrong.append(str(UserError(path, "missing", "a shard of the feature store", _AGAIN)))
+            elif not file_sha256(path).startswith(path.stem):
+                wrong.append(str(UserError(path, "other bytes", "the shard that was written", _AGAIN)))
+        damaged = self._index.on_disk()[1]
+        if damaged:
+            step = "remove it alone: it is made again from the shards"
+            wrong.append(str(UserError(self.folder / INDEX, f"{damaged} damaged records", "whole ones", step)))
         return wrong
 
-    def _arrays(self, video: str, entry: _Entry) -> dict[str, Half]:
+    def _read(self, video: str, record: Records, arrays: bool = True) -> tuple[_Entry, dict[str, Half]]:
         from safetensors import SafetensorError, safe_open
 
-        if (error := self._unsound(entry.shard)) is not None:
-            raise error
-        path = self.folder / entry.shard
-        found = {}
+        path, row = self.folder / shard_name(record["shard"].tobytes()), int(record["row"])
+        changed = UserError(path, "other bytes", f"the shard with {video} that was written", _AGAIN)
         try:
             with safe_open(str(path), framework="numpy") as shard:
-                for name in entry.shapes:
-                    found[name] = shard.get_tensor(f"{entry.row}/{name}")
-        except (OSError, SafetensorError) as error:
+                entry = _entry(shard.get_tensor(str(row)))
+                if entry is None or entry.video != video:
+                    raise changed
+                found = {name: shard.get_tensor(f"{row}/{name}") for name in entry.shapes} if arrays else {}
+        except (OSError, SafetensorError, ValueError) as error:
             raise UserError(path, str(error), f"the arrays of {video}", _AGAIN) from error
-        shapes = {name: list(array.shape) for name, array in found.items()}
-        if shapes != entry.shapes:
-            raise UserError(path, f"{video}: {_said(shapes)}", _said(entry.shapes), _AGAIN)
-        return found
+        for name, array in found.items():
+            if list(array.shape) != entry.shapes[name] or _sum(array.tobytes()).hex() != entry.sums[name]:
+                raise changed
+        return entry, found
 
-    def _unsound(self, name: str) -> UserError | None:
-        """Check a shard's bytes once."""
-        if name in self._sound:
-            return None
-        path = self.folder / name
-        try:
-            with open(path, "rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            return UserError(path, error.strerror, "a shard of the feature store", _AGAIN)
-        if digest != self._manifest.shards.get(name):
-            return UserError(path, "other bytes", "the shard that was written", _AGAIN)
-        self._sound.add(name)
+    def _known_widths(self) -> dict[str, list[int]] | None:
+        """Return what the store's videos have in common, from any of them that can be read."""
+        for name in sorted(self._index.shards()):
+            with suppress(UserError):
+                return _widths(_open_shard(self.folder / name)[1][0].shapes)
         return None
 
-    def _read_manifest(self, encoder: str) -> _Manifest:
-        path = self.folder / MANIFEST
-        if not path.exists():
-            return _Manifest(VERSION, encoder)
-        rebuild = f"remove {MANIFEST} alone: it is made again from the shards"
-        try:
-            sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
-            if sha256(bytes(sealed.manifest)) != sealed.sha256:
-                raise UserError(path, "other bytes", "the manifest that was written", rebuild)
-            manifest = msgspec.json.decode(sealed.manifest, type=_Manifest)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise UserError(path, str(error), f"the manifest of a feature store, version {VERSION}", rebuild) from error
-        if manifest.version != VERSION or manifest.encoder != encoder:
-            raise UserError(path, manifest.encoder, f"features by {encoder}", "use another folder")
-        return manifest
-
-    def _write_manifest(self) -> None:
-        body = msgspec.json.encode(self._manifest)
-        write_atomic(self.folder / MANIFEST, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
-
-    def _adopt(self) -> None:
-        """Take in whole shards that the manifest does not name: they were finished just before a kill."""
-        from safetensors import SafetensorError, safe_open
-
-        for left in self.folder.glob(".*.tmp"):  # what a kill left half-written; younger ones may be being written
-            if time.time() - left.stat().st_mtime > LEFTOVER_SECONDS:
-                left.unlink(missing_ok=True)
-        unnamed = [path for path in self.folder.glob("*.safetensors") if path.name not in self._manifest.shards]
+    def _adopt(self, labelled: bool) -> None:
+        """Take in whole shards that the index does not name: they were finished just before a kill."""
+        for left in leftovers(self.folder, LEFTOVER_SECONDS):  # younger ones may be being written
+            left.unlink(missing_ok=True)
+        named = self._index.shards()
+        unnamed = [path for path in self.folder.glob("*.safetensors") if path.name not in named]
         for path in sorted(unnamed, key=lambda p: (p.stat().st_mtime_ns, p.name)):
             try:
-                with safe_open(str(path), framework="numpy") as shard:
-                    label = msgspec.json.decode((shard.metadata() or {}).get("whyact", ""), type=_Label)
-                with open(path, "rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-            except (OSError, SafetensorError, msgspec.DecodeError):
-                continue  # not a shard of ours
-            if label.encoder != self._manifest.encoder and not self._manifest.shards:
-                raise UserError(path, label.encoder, f"features by {self._manifest.encoder}", "use another folder")
-            if (label.version, label.encoder) == (VERSION, self._manifest.encoder) and digest.startswith(path.stem):
-                self._take(path.name, digest, label.entries)
+                label, entries = _open_shard(path)
+            except UserError:
+                continue  # not a shard of ours, or a damaged one, which verify names
+            if (label.version, label.encoder) == (VERSION, self.encoder):
+                self._index.adopt(make_records(path.name, [(entry.video, entry.key) for entry in entries]))
+            elif not labelled and not named:
+                raise UserError(path, label.encoder, f"features by {self.encoder}", "use another folder")
 
-    def _take(self, shard: str, digest: str, entries: dict[str, _Entry]) -> None:
-        self._manifest.shards[shard] = digest
-        for video, entry in entries.items():
-            entry.shard = shard
-            self._manifest.entries[video] = entry
+
+def read_label(folder: Path) -> _Label | None:
+    """Return what ``store.json`` says of a store: version and encoder; ``None`` where there is no such file.
+
+    Raises:
+        UserError: When it is damaged.
+    """
+    path = folder / STORE
+    rebuild = f"remove {STORE} alone: it is made again"
+    try:
+        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if sha256(bytes(sealed.store)) != sealed.sha256:
+            raise UserError(path, "other bytes", "what was written", rebuild)
+        return msgspec.json.decode(sealed.store, type=_Label)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UserError(path, str(error), "the label of a feature store", rebuild) from error
+
+
+def verify_store(folder: Path) -> list[str]:
+    """Return what is wrong with the store in a folder, whatever made it; see :meth:`FeatureStore.verify`.
+
+    Raises:
+        UserError: When there is no store.
+    """
+    label = read_label(folder)
+    if label is None:
+        raise UserError(folder, f"no {STORE}", "a feature store")
+    return FeatureStore(folder, label.encoder).verify()
+
+
+def _open_shard(path: Path) -> tuple[_Label, list[_Entry]]:
+    """Return what a shard says of itself and of its rows, after checking all its bytes.
+
+    Raises:
+        UserError: When it is no shard, or a changed one.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as shard:
+            facts = shard.metadata() or {}
+            label = msgspec.json.decode(facts.get("whyact", ""), type=_Label)
+            entries = [_entry(shard.get_tensor(str(row))) for row in range(int(facts.get("rows", 0)))]
+        if not entries or not file_sha256(path).startswith(path.stem):
+            raise UserError(path, "other bytes", "the shard that was written", _AGAIN)
+    except (OSError, SafetensorError, msgspec.DecodeError, ValueError) as error:
+        raise UserError(path, str(error), "a shard of a feature store", _AGAIN) from error
+    return label, [entry for entry in entries if entry is not None]
+
+
+def _entry(sealed: NDArray[np.uint8]) -> _Entry | None:
+    data = sealed.tobytes()
+    if _sum(data[SEAL:]) != data[:SEAL]:
+        return None
+    return msgspec.json.decode(data[SEAL:], type=_Entry)
+
+
+def _sum(data: bytes) -> bytes:
+    return blake2b(data, digest_size=SEAL).digest()
 
 
 def _half(where: str, array: NDArray[np.floating], length: int) -> Half:
@@ -330,9 +370,9 @@ def _half(where: str, array: NDArray[np.floating], length: int) -> Half:
     return half
 
 
-def _widths(entry: _Entry) -> dict[str, list[int]]:
+def _widths(shapes: Mapping[str, list[int]]) -> dict[str, list[int]]:
     """Return the shapes without T; the number of slots K may differ from video to video."""
-    return {name: shape[1:] if len(shape) < 3 else shape[2:] for name, shape in entry.shapes.items()}
+    return {name: shape[1:] if len(shape) < 3 else shape[2:] for name, shape in shapes.items()}
 
 
 def _said(shapes: Mapping[str, list[int]]) -> str:

@@ -53,14 +53,14 @@ def repeated(part: Path, path: Path, times: int) -> Path:
     with av.open(str(part)) as source:
         stream = source.streams.video[0]
         packets = [(p, p.pts, p.dts) for p in source.demux(stream) if p.dts is not None]
-        step = round(1 / RATE / stream.time_base)
+        step = round(1 / RATE / float(stream.time_base or 1))
         with av.open(str(path), "w") as container:
             out: Any = container.add_stream_from_template(stream)
             for turn in range(times):
                 shift = turn * len(packets) * step
                 for packet, pts, dts in packets:
-                    packet.pts, packet.dts, packet.stream = pts + shift, dts + shift, out
-                    packet.time_base = stream.time_base
+                    packet.pts, packet.dts, packet.stream = (pts or 0) + shift, dts + shift, out
+                    packet.time_base = stream.time_base or packet.time_base
                     container.mux(packet)
     return path
 

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from whyact.engines.work import Engine, Failure, Job, run
 from whyact.files import canonical_json, sha256, write_atomic
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 Cell = Mapping[str, Any]
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class CellsFailed(RuntimeError):
@@ -86,60 +81,32 @@ def cell_name(cell: Cell) -> str:
 
 
 def _compute(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Callable[[], None]) -> dict[str, str]:
-    """Run cells in a pool; a second round runs what failed in the first, each in a pool of its own.
+    """Run cells on the local engine; return what failed, by the cell's name."""
+    items = [(cell, str(path)) for path, cell in todo.items()]
 
-    A worker that dies breaks its pool and takes innocent cells with it: alone, each shows what it is worth.
-    """
-    first = _round(todo, where, jobs, done)
-    failed: dict[str, str] = {}
-    for path in first:
-        again = _round({path: todo[path]}, where, 1, done)
-        failed |= {cell_name(todo[path]): why for why in again.values()}
-    return failed
+    def told(index: int, result: Any) -> None:
+        if not isinstance(result, Failure):
+            done()
 
-
-def _round(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Callable[[], None]) -> dict[Path, str]:
-    failed: dict[Path, str] = {}
-    context = multiprocessing.get_context("spawn")
-    workers = min(jobs, len(todo))
-    pool_of = ProcessPoolExecutor(workers, mp_context=context, initializer=_follow, initargs=(os.getpid(),))
-    with _one_thread(), pool_of as pool:
-        running: dict[Future[None], Path] = {}
-        try:
-            for path, cell in todo.items():
-                running[pool.submit(_work, where, cell, str(path))] = path
-            while running:
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    path = running.pop(future)
-                    if error := future.exception():
-                        failed[path] = _said(error)
-                    else:
-                        done()
-        except BrokenProcessPool as error:  # between two submits
-            failed |= {path: _said(error) for path in todo if _stored(path) is None and path not in failed}
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return failed
+    found = run(Engine("local", jobs), Job(_import, _work, where), items, told)
+    return {
+        cell_name(cell): result.said
+        for (cell, _), result in zip(items, found, strict=True)
+        if isinstance(result, Failure)
+    }
 
 
-def _follow(parent: int) -> None:
-    """End this worker when its parent is gone: a killed study must not go on eating the machine."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(where: str, cell: dict[str, Any], path: str) -> None:
-    """Compute and store one cell, in the worker."""
+def _import(where: str) -> tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Return a cell's function, in the worker."""
     module, _, name = where.partition(":")
+    return where, getattr(importlib.import_module(module), name)
+
+
+def _work(known: tuple[str, Callable[[dict[str, Any]], dict[str, Any]]], item: tuple[dict[str, Any], str]) -> None:
+    """Compute and store one cell, in the worker."""
+    (where, function), (cell, path) = known, item
     started = time.perf_counter()
-    result = getattr(importlib.import_module(module), name)(dict(cell))
+    result = function(dict(cell))
     stored = {"cell": cell, "function": where, "seconds": time.perf_counter() - started, "result": result}
     write_atomic(Path(path), canonical_json(stored) + "\n")
 
@@ -158,27 +125,6 @@ def _address(function: Callable[..., Any]) -> str:
     if module == "__main__" or "<" in name or "." in name:
         raise ValueError(f"a cell's function must be a module's own function, not {module}.{name}")
     return f"{module}:{name}"
-
-
-def _said(error: BaseException) -> str:
-    if isinstance(error, BrokenProcessPool):
-        return "the worker process died"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Give the worker processes one thread each; they read it when they import torch."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager

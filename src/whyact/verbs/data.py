@@ -28,6 +28,10 @@ def run(argv: list[str]) -> int:
         from whyact.verbs.data_convert import run as convert
 
         return convert(argv[1:])
+    if argv[:1] == ["verify"]:
+        from whyact.verbs.data_verify import run as verify
+
+        return verify(argv[1:])
     parser = Parser("data", "Check a data set: every file is read as training reads it.", _EXAMPLES, "what was found")
     parser.add_argument("action", metavar="check", choices=["check"], help="what to do")
     parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
@@ -46,15 +50,15 @@ def run(argv: list[str]) -> int:
 
 def _own(root: Path) -> dict[str, Any]:
     """Summarise a folder of one's own videos and its JSON."""
-    from whyact.data import own
+    from whyact.data import own, own_file
 
     found = own.read(root, slots=10**6)
     actions = Counter(action for clip in found.clips for action in clip.targets or (clip.target,))
-    videos = [video.file for video in own.read_file(root / own.FILE).videos if video.file]
+    videos = [video.file for video in own_file.read_file(root / own_file.FILE).videos if video.file]
     return {
         "data": found.name,
         **found.facts,
-        "video_files_missing": sum(not own.video_path("videos", root, file).is_file() for file in videos),
+        "video_files_missing": sum(not own_file.video_path("videos", root, file).is_file() for file in videos),
         "clips": len(found.clips),
         "clips_without_token": sum(not clip.valid.any() for clip in found.clips),
         "objects": len(found.vocabulary.objects),

@@ -85,7 +85,7 @@ def packages() -> list[Finding]:
     from packaging.requirements import Requirement
 
     python = ".".join(map(str, sys.version_info[:3]))
-    wanted = str(metadata.metadata("whyact").get("Requires-Python", ""))
+    wanted = str(metadata.metadata("whyact")["Requires-Python"])
     found = [Finding("python", "ok", f"{python} (needs {wanted}), whyact {metadata.version('whyact')}")]
     good: list[str] = []
     for need in map(Requirement, metadata.requires("whyact") or ()):

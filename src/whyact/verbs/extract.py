@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
+from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 
 if TYPE_CHECKING:
-    from whyact.data.snippet_files import Streams
+    from whyact.data.feature_files import Recipe
 
 _EXAMPLES = (
     "whyact extract videos/ --out my-features",
     "whyact extract videos/ --out my-features --encoder s3d,clip:RN50",
+    "whyact extract videos/ --out my-features --engine local --workers 8",
     "whyact extract a.mp4 --out try --weights random --clip none      (no download: proves that the parts work)",
 )
 
@@ -54,21 +56,27 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--snippet-seconds", metavar="S", type=float, default=0.64, help="length of a snippet (default: 0.64)"
     )
+    add_engine(parser, "video")
     args = parser.parse_args(argv)
+    engine = read_engine(args)
     if not 0.04 <= args.snippet_seconds <= 60:
         raise UserError("--snippet-seconds", args.snippet_seconds, "seconds from 0.04 to 60")
     if args.out.exists() and not args.out.is_dir():
         raise UserError("--out", str(args.out), "a folder, or a name that is free")
 
-    from whyact.data.snippet_files import extract, find_videos, load_streams
+    from whyact.data.snippet_files import extract, find_videos, read_recipe
+    from whyact.data.snippet_jobs import Sources, extract_on
 
     videos = find_videos(args.inputs)
-    names, weights = args.encoder.split(","), args.weights.split(",")
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
-    streams = load_streams(names, weights, target, args.snippet_seconds)
+    names, weights = args.encoder.split(","), args.weights.split(",")
+    sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds)
     with _progress(len(videos), not args.json) as tell:
-        found = extract(videos, args.out, streams, tell)
-    said = _said(args.out, streams, found)
+        if engine is None:
+            found = extract(videos, args.out, sources.load(), tell)
+        else:
+            found = extract_on(engine, videos, args.out, sources, lambda name: tell(name, 0))
+    said = _said(args.out, read_recipe(args.out / "features.json"), found)
     if args.json:
         print_json(said)
     else:
@@ -76,8 +84,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _said(out: Path, streams: Streams, found: Any) -> dict[str, Any]:
-    encoders = [*streams.recipe.encoders, *([streams.recipe.target] if streams.recipe.target else [])]
+def _said(out: Path, recipe: Recipe, found: Any) -> dict[str, Any]:
+    encoders = [*recipe.encoders, *([recipe.target] if recipe.target else [])]
     said: dict[str, Any] = {
         "out": str(out),
         "videos": len(found.new) + len(found.kept),

@@ -1,0 +1,125 @@
+"""Workers as processes of this machine, started fresh, with one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from whyact.engines.work import THREADS, Answer, Failure, Job, Worker
+
+
+@contextmanager
+def local_pool(job: Job, workers: int) -> Iterator[LocalPool]:
+    """Yield worker processes that end with the context, and also when this process is killed."""
+    pool = LocalPool(job, workers)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+class LocalPool:
+    """Processes behind pipes: a pipe that closes is a worker that died, and takes nobody with it."""
+
+    def __init__(self, job: Job, workers: int) -> None:
+        self.job, self.workers = job, workers
+        self.running: dict[int, tuple[Any, Connection]] = {}
+        self.busy: set[int] = set()
+
+    def send(self, worker: int, item: Any) -> None:
+        """Hand an item to an idle worker, started first where it is not running."""
+        self.busy.add(worker)
+        try:
+            self._connection(worker).send(item)
+        except (BrokenPipeError, ConnectionResetError):  # it died idle: the next one takes the item
+            self._bury(worker)
+            self._connection(worker).send(item)
+
+    def wait(self) -> list[tuple[int, Answer]]:
+        """Wait for at least one busy worker, and return what came back."""
+        by_pipe: dict[Any, int] = {self.running[worker][1]: worker for worker in self.busy}
+        back: list[tuple[int, Answer]] = []
+        for pipe in wait(list(by_pipe)):
+            worker = by_pipe[pipe]
+            try:
+                answer: Answer = self.running[worker][1].recv()
+            except (EOFError, ConnectionResetError):
+                self._bury(worker)
+                answer = ("lost", None)
+            self.busy.discard(worker)
+            back.append((worker, answer))
+        return back
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in list(self.running):
+            self._bury(worker)
+
+    def _connection(self, worker: int) -> Connection:
+        if worker not in self.running:
+            context = multiprocessing.get_context("spawn")
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, self.job, os.getpid()))
+            with one_thread():
+                process.start()
+            theirs.close()
+            self.running[worker] = (process, ours)
+        return self.running[worker][1]
+
+    def _bury(self, worker: int) -> None:
+        process, pipe = self.running.pop(worker)
+        pipe.close()
+        process.kill()
+        process.join()
+
+
+def _serve(pipe: Connection, job: Job, parent: int) -> None:
+    """Answer items until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    _follow(parent)
+    worker = Worker(job)
+    while True:
+        try:
+            item = pipe.recv()
+        except (EOFError, OSError):
+            return
+        answer = worker.answer(item)
+        try:
+            pipe.send(answer)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:  # what cannot travel
+            pipe.send(("failed", Failure.of(error)))
+
+
+def _follow(parent: int) -> None:
+    """End this worker when its parent is gone: a killed run must not go on eating the machine."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let processes started inside compute with one thread; they read it when they import torch."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
