@@ -53,6 +53,16 @@ def test_sigterm_writes_the_state_first_and_no_step_is_done_twice(
     assert found.history == expected.history
 
 
+@pytest.mark.parametrize("step", [7, 9, 19])
+def test_sigterm_ends_a_training_that_keeps_nothing(capsys: pytest.CaptureFixture[str], step: int) -> None:
+    told = Told(step)
+    with pytest.raises(SystemExit) as stopped:
+        fit(told, Shuffled(), **options())
+    assert stopped.value.code == 143
+    assert told.seen[-1][1] == step
+    assert "terminated" in capsys.readouterr().err
+
+
 def test_the_state_is_written_within_a_long_epoch_too(tmp_path: Path) -> None:
     whole, broken, resumed = Tiny("step"), Tiny("step", stop_at=13), Tiny("step")
     fit(whole, Shuffled(), **options())

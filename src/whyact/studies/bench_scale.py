@@ -88,7 +88,7 @@ def cost(repeats: int) -> list[results.Row]:
     """Measure what extraction costs a clip of ten seconds, and reckon what a million cost on 1, 10 and 100 machines."""
     from whyact.studies.bench_video import write_video
 
-    count = 2 if repeats < FULL else 6
+    count = 1 if repeats < FULL else 6
     with tempfile.TemporaryDirectory() as folder:
         videos = [write_video(Path(folder) / f"{i}.mp4", int(25 * CLIP_SECONDS), 12, seed=i) for i in range(count)]
         made = json.loads(

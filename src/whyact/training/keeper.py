@@ -85,8 +85,8 @@ class Keeper(Callback):
             if self.path.exists():
                 self.history, self.position = load_state(self.path, trainer, self.identity)
                 self.kept = len(self.history)
-            if threading.current_thread() is threading.main_thread():  # lightning puts back what was there
-                signal.signal(signal.SIGTERM, self._listen)
+        if threading.current_thread() is threading.main_thread():  # lightning puts back what was there
+            signal.signal(signal.SIGTERM, self._listen)
         if self.bar is not None:
             done = self.kept * len(self.batches) + self.position.batch
             self.bar.update(self.bar.task_ids[0], completed=done)
@@ -111,7 +111,7 @@ class Keeper(Callback):
             _add(loop.epoch_loop._results, self.position.logged)
             self.position.logged = {}
         self.position.batch += 1
-        if self.path is None or self.position.batch >= len(self.batches):
+        if self.position.batch >= len(self.batches):
             return  # the end of an epoch is saved where schedulers have stepped
         told = any_says(self.told)
         if told or time.monotonic() - self.written >= self.seconds:
@@ -130,7 +130,7 @@ class Keeper(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the epochs so far: their state is complete here; in on_train_epoch_end, schedulers have yet to step."""
-        told = self.path is not None and any_says(self.told)
+        told = any_says(self.told)
         if told or len(self.history) % self.every == 0:
             self._save(trainer)
         if told:
@@ -139,7 +139,7 @@ class Keeper(Callback):
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the whole training."""
         self._save(trainer)
-        if self.path is not None and any_says(self.told):
+        if any_says(self.told):
             self._end()
 
     def _save(self, trainer: Trainer) -> None:
@@ -148,8 +148,7 @@ class Keeper(Callback):
             self.kept = len(self.history)
 
     def _write(self, trainer: Trainer, position: Position) -> None:
-        assert self.path is not None
-        if self.process.writes:
+        if self.path is not None and self.process.writes:
             save_state(self.path, trainer, self.identity, self.history, position)
         self.written = time.monotonic()
 
@@ -158,7 +157,8 @@ class Keeper(Callback):
 
     def _end(self) -> None:
         if self.process.writes:
-            print(f"whyact: terminated; the same command goes on from {self.path}", file=sys.stderr, flush=True)
+            step = f"the same command goes on from {self.path}" if self.path else "nothing was to be kept"
+            print(f"whyact: terminated; {step}", file=sys.stderr, flush=True)
         raise SystemExit(TERMINATED)
 
 
