@@ -234,7 +234,10 @@ def load_questions(run: Run, path: Path) -> Questions:
             keep = own.pop("keep")
             roi = {n.removeprefix("pixels."): own.pop(n) for n in list(own) if n.startswith("pixels.")}
             batch = RelationBatch(**own, pixels=RoiBatch(**roi) if roi else None)
-            changes = tuple(Change(a, b, c, d, e, tuple(f)) for a, b, c, d, e, f in head["changes"])
+            changes = tuple(
+                Change(slot, before, after, first, last, tuple(tokens))
+                for slot, before, after, first, last, tokens in head["changes"]
+            )
             slots = tuple((a, b) for a, b in head["slots"])
             windows.append(Window(batch, keep, np.array(head["times"], np.float64), slots, changes))
     return Questions(run, windows, about["null"])

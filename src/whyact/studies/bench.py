@@ -175,6 +175,8 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
     "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),
     "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
+    "studio": _later("whyact.studies.bench_studio:answers"),
+    "studio-load": _later("whyact.studies.bench_studio:load"),
     "video-decoding": _later("whyact.studies.bench_video:decoding"),
     "video-extraction": _later("whyact.studies.bench_video:extraction"),
     "video-long": _later("whyact.studies.bench_long:long_video"),

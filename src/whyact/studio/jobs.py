@@ -172,8 +172,8 @@ class Jobs:
         """
         if not job.askable:
             raise Unknown("this model's answers cannot be asked again")
-        model = self._path(job)
-        return self._asking.call(task, self.limits.ask, folder=str(job.folder), model=model, **arguments)
+        place: dict[str, Any] = {"folder": str(job.folder), "model": self._path(job)}
+        return self._asking.call(task, self.limits.ask, None, **place, **arguments)
 
     def remove(self, job: Job) -> None:
         """Forget a job and delete its files. One that is being answered is deleted when that ends."""
