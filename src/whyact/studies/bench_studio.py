@@ -112,7 +112,7 @@ def film(path: Path, seconds: float) -> Path:
     wanted = round(seconds * FPS)
     filmed = next(f for f in film_world(seed=77) if len(f.recording.video) >= wanted)
     video = filmed.recording.video
-    return write_video(path, (render(video[t], filmed.scene, (640, 480)) for t in range(wanted)), filmed.fps)
+    return write_video(path, (render(video[t], filmed.scene, (640, 480)) for t in range(wanted)), filmed.recording.fps)
 
 
 @contextmanager
