@@ -142,7 +142,6 @@ def score(page: Any, label: str = "drink") -> float:
 def test_from_a_dropped_video_to_a_report_on_disk(page: Any, address: str, video: Path, tmp_path: Path) -> None:
     width = page.viewport_size["width"]
     page.goto(address)
-    shot(page, f"studio-start-{width}")
     drop(page, video)
     page.wait_for_url("**/jobs/*")
     ready(page)
@@ -173,7 +172,6 @@ def test_from_a_dropped_video_to_a_report_on_disk(page: Any, address: str, video
     if page.locator("#flipped button").count():
         page.click("#flipped button")
         page.wait_for_selector("#verdict.changed")
-        shot(page, f"studio-flipped-{width}")
     page.click("#restore")
     page.wait_for_function(
         "(before) => parseFloat(document.querySelector('#scores [data-label=drink] .value').textContent) >= before",
@@ -238,7 +236,6 @@ def test_contrast_and_labels(page: Any, scheme: str, address: str, answered: str
             page.wait_for_selector("#chips li")
             page.click("text=Correct relations too")
             page.wait_for_timeout(400)
-            shot(page, f"studio-page-{scheme}-{page.viewport_size['width']}", full_page=True)
         found = axe.Axe().run(page).response["violations"]
         said = [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
         assert said == [], f"{place}: " + "\n".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import random
 import re
 import statistics
@@ -29,16 +30,18 @@ LIMIT_MB = 20
 
 def answers(repeats: int) -> list[results.Row]:
     """Time the answer about a 10-second video with the shipped model, and the removal of what decided it."""
-    with tempfile.TemporaryDirectory() as folder, served() as (address, _):
+    with tempfile.TemporaryDirectory() as folder, served() as (address, pid):
         path = film(Path(folder) / "film.mp4", SECONDS)
         body = path.read_bytes()
-        firsts, removals = [], []
+        send(address, "/api/predict?name=film.mp4", film(Path(folder) / "short.mp4", 1).read_bytes())  # wakes it up
+        firsts, removals, computed = [], [], processor(pid)
         for _ in range(min(repeats, 5)):
             started = time.perf_counter()
             job = json.loads(send(address, "/api/jobs?name=film.mp4", body)[1])["id"]
             while (found := json.loads(send(address, f"/api/jobs/{job}")[1]))["state"] not in ("done", "failed"):
                 time.sleep(0.05)
             firsts.append(time.perf_counter() - started)
+            computed, spent = processor(pid), processor(pid) - computed
             if found["state"] == "failed":
                 raise UserError("studio", found["error"], "an answer about a film of the household world")
             (prediction,) = json.loads(send(address, f"/api/jobs/{job}/prediction")[1])
@@ -51,7 +54,12 @@ def answers(repeats: int) -> list[results.Row]:
                 if status != 200:
                     raise UserError("studio", said.decode(), "an answer without a transition")
     return [
-        _limit("first answer", firsts, FIRST, f"a {SECONDS} s film of 640 x 480, sent, answered and ready to play"),
+        _limit(
+            "first answer",
+            firsts,
+            FIRST,
+            f"a {SECONDS} s film of 640 x 480, sent, answered and ready to play; {spent:.1f} s of computing",
+        ),
         _limit("a removal", removals, REMOVAL, "one transition of that answer switched off, over HTTP"),
     ]
 
@@ -112,7 +120,7 @@ def film(path: Path, seconds: float) -> Path:
     wanted = round(seconds * FPS)
     filmed = next(f for f in film_world(seed=77) if len(f.recording.video) >= wanted)
     video = filmed.recording.video
-    return write_video(path, (render(video[t], filmed.scene, (640, 480)) for t in range(wanted)), filmed.recording.fps)
+    return write_video(path, (render(video[t], filmed.scene, (640, 480)) for t in range(wanted)), FPS)
 
 
 @contextmanager
@@ -164,11 +172,20 @@ def drop(address: str, body: bytes) -> int:
 
 def memory(pid: int) -> float:
     """Return the resident MiB of the server and its workers; 0 where there is no /proc."""
-    total = 0.0
-    with suppress(OSError):
-        for path in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError, IndexError, ValueError):
-                parent = int((path / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                if pid in (int(path.name), parent):
-                    total += int((path / "statm").read_text().split()[1]) / 256
-    return total
+    return sum(int((path / "statm").read_text().split()[1]) / 256 for path, _ in family(pid))
+
+
+def processor(pid: int) -> float:
+    """Return the seconds that the server and its workers have computed; 0 where there is no /proc."""
+    return sum((int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") for _, stat in family(pid))
+
+
+def family(pid: int) -> list[tuple[Path, list[str]]]:
+    """Return a process and its children: their folders in /proc and what ``stat`` says after the name."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError, ValueError):
+            stat = (path / "stat").read_text().rsplit(")", 1)[1].split()
+            if pid in (int(path.name), int(stat[1])):
+                found.append((path, stat))
+    return found
