@@ -56,21 +56,64 @@ def write_ucf(root: Path, videos_per_class: int = 3, lacking: str = "v_YoYo_g02_
     """Write a UCF101 tree of four classes; ``lacking`` is in the list and not on disk."""
     names = [f"v_{label}_g0{i}_c01.avi" for label in CLASSES for i in range(videos_per_class)]
     labels = [c + 1 for c in range(len(CLASSES)) for _ in range(videos_per_class)]
-    lists = root / "zero-shot"
+    write_mats(root / "zero-shot", "UCF101", CLASSES, names, labels)
+    for level, (name, label) in enumerate(zip(names, labels, strict=True)):
+        if not name.startswith(lacking):
+            write_video(root / "ucf" / "UCF-101" / CLASSES[label - 1] / name, level=20 + 15 * level)
+    return root
+
+
+def write_mats(lists: Path, dataset: str, classes: tuple[str, ...], names: list[str], labels: list[int]) -> None:
+    """Write Label.mat and Split.mat of one set of four classes; split 3 repeats split 1."""
     lists.mkdir(parents=True)
     table = {
         "VideoName": np.array(names, dtype=object)[:, None],
         "Label": np.array(labels, dtype=np.uint8)[:, None],
-        "ClassName": np.array(CLASSES, dtype=object)[:, None],
-        "WordVec": np.random.default_rng(0).normal(size=(len(CLASSES), 300)),
+        "ClassName": np.array(classes, dtype=object)[:, None],
+        "WordVec": np.random.default_rng(0).normal(size=(len(classes), 300)),
         "Index": np.arange(1, len(names) + 1, dtype=np.uint16)[None],
     }
-    savemat(lists / "Label.mat", {"VideoLabel": {"UCF101": table}})
+    savemat(lists / "Label.mat", {"VideoLabel": {dataset: table}})
     rows = {"Train": np.array([[1, 2], [1, 3], [1, 2]], np.uint8), "Test": np.array([[3, 4], [2, 4], [3, 4]], np.uint8)}
-    savemat(lists / "Split.mat", {"Split": {"UCF101": rows}})
-    for level, (name, label) in enumerate(zip(names, labels, strict=True)):
-        if not name.startswith(lacking):
-            write_video(root / "ucf" / "UCF-101" / CLASSES[label - 1] / name, level=20 + 15 * level)
+    savemat(lists / "Split.mat", {"Split": {dataset: rows}})
+
+
+def write_hmdb(root: Path) -> Path:
+    """Write an HMDB51 tree with the list of TruZe beside it: two clips a class, of one film each."""
+    classes = ("brush_hair", "cartwheel", "swing_baseball", "wave")
+    names = [f"film{i}_{label}_u_nm_np1_ba_goo_0.avi" for label in classes for i in range(2)]
+    labels = [1, 1, 2, 2, 3, 3, 4, 4]
+    write_mats(root / "zero-shot", "HMDB51", classes, names, labels)
+    (root / "zero-shot" / "truze_ZSL.txt").write_text(
+        "##HMDB51\nTraining (2 classes): Brush Hair, Cartwheel.\nTesting (2 classes): Swing Basketball, Wave.\n"
+    )
+    for name, label in zip(names, labels, strict=True):
+        write_video(root / "hmdb" / "hmdb51_org" / classes[label - 1] / name)
+    return root
+
+
+def write_olympic(root: Path) -> Path:
+    """Write an Olympic Sports tree: the list says .seq, the disk holds what FFmpeg reads, the order is no alphabet."""
+    classes = ("tennis_serve", "bowling", "vault", "high_jump")
+    names = [f"{label[:3]}{i}_00010_00090.seq" for label in classes for i in range(2)]
+    labels = [1, 1, 2, 2, 3, 3, 4, 4]
+    write_mats(root / "zero-shot", "OlympicSports", classes, names, labels)
+    for name, label in zip(names, labels, strict=True):
+        write_video(root / "olympic_sports_video" / classes[label - 1] / name.replace(".seq", ".avi"))
+    return root
+
+
+def write_activitynet(root: Path) -> Path:
+    """Write an ActivityNet tree: two classes in one flat folder, whose ASCII order is not the usual one."""
+    lists = root / "ActivityNet_v_1_3"
+    lists.mkdir(parents=True)
+    videos = {"BMX": ["v_a.mp4", "v_d.mp4"], "Baking cookies": ["v_b.mp4", "v_c.mp4"]}
+    np.save(lists / "anet_classwise_videos.npy", np.array(videos, dtype=object), allow_pickle=True)
+    with open(lists / "anet_splits.npy", "wb") as stream:
+        np.save(stream, np.array([[0]]))
+        np.save(stream, np.array([[1]]))
+    for name in (name for found in videos.values() for name in found):
+        write_video(lists / "Anet_videos_15fps_short256" / name)
     return root
 
 

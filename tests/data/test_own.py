@@ -15,9 +15,12 @@ import torch
 from cad120_layout import annotation_files, write_folder
 
 from whyact.data import cad120, own
+from whyact.data.own_file import FILE
 from whyact.data.own_write import from_cad120, write_own
+from whyact.detect.tracks import Tracks
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
+from whyact.laiar.pixels import clip_from_tracks
 from whyact.video.write import write_video
 
 
@@ -66,7 +69,7 @@ def sample() -> dict[str, Any]:
 
 def write(root: Path, data: Any) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    (root / own.FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    (root / FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return root
 
 
@@ -120,6 +123,53 @@ def test_without_relations_everything_in_view_is_a_token(tmp_path: Path) -> None
     assert found.clips[2].valid.shape == (2, 0)
     both = own.read(write(tmp_path, data | {"subjects": ["cup", "hand"]}), slots=8)
     assert both.clips[0].slots == (("c", "h"),)  # two subjects are one pair, not two
+
+
+def test_pairs_that_the_file_does_not_list_are_those_that_it_annotates(tmp_path: Path) -> None:
+    data = sample()
+    data["allowed"] = []
+    assert own.read(write(tmp_path / "a", data), slots=8).vocabulary.allowed == {
+        ("hand", "cup"): ("free", "held"),
+        ("box", "box"): ("shut", "open"),
+    }
+    boxes = [[40, 40, 50, 50]] * 3
+    data["videos"][0]["tracks"] += [{"name": "c2", "class": "cup", "boxes": boxes}]
+    data["videos"][0]["relations"] += [{"pair": ["c", "c2"], "relation": "shut", "from": 1, "to": 3}]
+    allowed = own.read(write(tmp_path / "b", data), slots=8).vocabulary.allowed
+    assert ("cup", "cup") not in allowed  # two cups are not the state of a cup
+    listed = sample()
+    assert own.read(write(tmp_path / "c", listed), slots=8).vocabulary.allowed == {("hand", "cup"): ("free", "held")}
+
+
+def test_a_video_is_paired_as_its_training_clips_are(tmp_path: Path) -> None:
+    """With and without relations: the tracks of a training video, found again, make the very pairs of its clip."""
+    data = sample()
+    data["allowed"] = []
+    bare = sample() | {"relations": [], "rules": [], "allowed": [], "subjects": ["cup", "hand"]}
+    more = {"name": "h2", "class": "hand", "boxes": [None, [60, 0, 70, 10], [60, 0, 70, 10]]}
+    for video in bare["videos"]:
+        video["relations"] = []
+    bare["videos"][0]["tracks"] += [more, {"name": "b", "class": "box", "boxes": [[5, 50, 50, 70]] * 3}]
+    for name, file in (("with", data), ("without", bare)):
+        found = own.read(write(tmp_path / name, file), slots=8)
+        clip, listed = found.clips[0], file["videos"][0]["tracks"]
+        boxes = np.array([[box or [0] * 4 for box in track["boxes"]] for track in listed], np.float32).swapaxes(0, 1)
+        seen = boxes[..., 2] > 0
+        tracks = Tracks(
+            names=tuple(track["name"] for track in listed),
+            classes=tuple(track["class"] for track in listed),
+            boxes=boxes,
+            seen=seen,
+            scores=seen.astype(np.float32),
+            times=clip.times,
+            frames=clip.frames,
+            image_size=clip.image_size,
+        )
+        made = clip_from_tracks(tracks, found.vocabulary, slots=8)
+        assert made.slots == clip.slots
+        assert len(made.slots) == (1 if name == "with" else 6)
+        np.testing.assert_array_equal(made.valid, clip.valid)
+        np.testing.assert_array_equal(made.object_boxes, clip.object_boxes)
 
 
 def test_rate_and_size_come_from_the_video_where_the_json_is_silent(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -73,18 +74,54 @@ def test_kinetics_keeps_its_three_parts_apart(tmp_path: Path, monkeypatch: pytes
 
 def test_activitynet_is_one_flat_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trees.trust(monkeypatch, "activitynet")
-    lists = tmp_path / "ActivityNet_v_1_3"
-    lists.mkdir()
-    videos = {"BMX": ["v_a.mp4"], "Baking cookies": ["v_b.mp4", "v_c.mp4"]}
-    np.save(lists / "anet_classwise_videos.npy", np.array(videos, dtype=object), allow_pickle=True)
-    with open(lists / "anet_splits.npy", "wb") as stream:
-        np.save(stream, np.array([[0]]))
-        np.save(stream, np.array([[1]]))
-    for name in ("v_a.mp4", "v_b.mp4"):
-        trees.write_video(lists / "Anet_videos_15fps_short256" / name)
-    found = zero_shot_layouts.read("activitynet", tmp_path)
-    assert [(v.path.name, v.label) for v in found.videos] == [("v_a.mp4", "BMX"), ("v_b.mp4", "Baking cookies")]
-    assert [v.path.name for v in found.missing] == ["v_c.mp4"]
+    found = zero_shot_layouts.read("activitynet", trees.write_activitynet(tmp_path))
+    assert [(v.path.name, v.label) for v in found.videos] == [
+        ("v_a.mp4", "BMX"),
+        ("v_b.mp4", "Baking cookies"),
+        ("v_c.mp4", "Baking cookies"),
+        ("v_d.mp4", "BMX"),
+    ]
+    assert found.splits[0].seen == ("BMX",)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "videos", "sources", "sides"),
+    [
+        ("hmdb51", trees.write_hmdb, 8, 8, (3, 2, 2, 0)),
+        ("truze-hmdb51", trees.write_hmdb, 8, 8, (1, 2, 2, 0)),
+        ("olympic-sports", trees.write_olympic, 8, 8, (3, 2, 2, 0)),
+        ("activitynet", trees.write_activitynet, 4, 0, (1, 1, 1, 0)),
+        ("kinetics", trees.write_kinetics, 18, 12, (3, 2, 1, 1)),
+    ],
+)
+def test_data_check_of_every_layout_counts_missing_and_broken_videos(
+    name: str,
+    write: Callable[[Path], Path],
+    videos: int,
+    sources: int,
+    sides: tuple[int, int, int, int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    trees.trust(monkeypatch, name)
+    root = write(tmp_path / "data")
+
+    def check() -> dict:
+        assert main(["data", "check", name, "--root", str(root), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    whole = check()
+    assert (whole["videos"], whole["missing"], whole["cannot_be_decoded"]) == (videos, 0, 0)
+    assert whole["videos_with_a_known_source"] == sources
+    assert tuple(whole["splits"][side] for side in ("number", "seen", "unseen", "validation")) == sides
+    gone, broken = sorted(path for path in root.rglob("*") if path.suffix in (".avi", ".mp4"))[-2:]
+    gone.unlink()
+    broken.write_bytes(b"no video")
+    found = check()
+    assert (found["videos"], found["missing"], found["cannot_be_decoded"]) == (videos - 1, 1, 1)
+    assert [Path(lost).stem for lost in found["first_missing"]] == [gone.stem]
+    assert list(found["first_that_cannot_be_decoded"]) == [broken.name]
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,15 @@ def test_unknown_names_and_weights_are_named(tmp_path: Path) -> None:
         load_clip("ViT-Z-99", "random")
     with pytest.raises(UserError, match="weights that open_clip can"):
         load_clip("whyact-tiny", str(tmp_path / "absent.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["junk.pt", "junk.safetensors", "other.pt"])
+def test_a_file_that_holds_no_weights_is_named(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"junk, which no loader reads")
+    if name == "other.pt":
+        torch.save({"weight": torch.ones(2)}, path)
+    with pytest.raises(UserError, match=name) as caught:
+        load_clip("whyact-tiny", str(path))
+    assert "random to try the parts" in str(caught.value)
+    assert not capfd.readouterr().err, "one message, not the library's own beside it"

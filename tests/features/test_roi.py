@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from whyact.errors import UserError
-from whyact.features.roi import Maps, identity, pool, roi_features, stored_roi_features
+from whyact.features.roi import Maps, identity, pool, roi_features, roi_key
 from whyact.features.roi_encoders import BackboneEncoder, ResNetC4
 from whyact.features.store import FeatureStore
 
@@ -177,10 +177,11 @@ def test_features_are_stored_until_a_box_changes(tmp_path: Path) -> None:
     frames = given.pop("frames")
 
     def features(**changed: np.ndarray) -> np.ndarray:
+        boxes = {**given, **changed}
         with FeatureStore(tmp_path, identity(see)) as store:
-            read = lambda: (frames, np.arange(3.0))  # noqa: E731
-            found = stored_roi_features(store, "v", "sha", "uniform 3", see, read, **{**given, **changed}, side=4)
-            return found.arrays["subject"]
+            key = roi_key("sha", "uniform 3", see, **boxes, side=4)
+            make = lambda: (roi_features(see, frames, **boxes, side=4), np.arange(3.0), 1.0)  # noqa: E731
+            return store.get_or_add("v", key, make).arrays["subject"]
 
     first = features()
     seen = net.frames

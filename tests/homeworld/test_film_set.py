@@ -38,6 +38,19 @@ def test_videos_annotations_and_scenes_correspond(tmp_path: Path) -> None:
     assert len(cad120.read(root).clips) == sum(len(f.recording.clips) for f in films)
 
 
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_reader_knows_the_rate_of_thinned_films(tmp_path: Path, every: int) -> None:
+    root = write_videos(tmp_path / "w", seed=1, subjects=2, videos_per_subject=1, every=every, size=None)
+    for file in (root / "annotations" / "all").rglob("*.json"):
+        assert json.loads(file.read_text()).get("fps") == (None if every == 1 else 30 / every)  # as published at 30
+    for clip in cad120.read(root).clips:
+        np.testing.assert_allclose(np.diff(clip.times), every / 30)
+        assert clip.times[-1] == pytest.approx((clip.frames[-1] - clip.frames[0]) * every / 30)
+    (_, _, spans), *_ = cad120.annotated_videos(root)[0]
+    assert spans
+    assert {video.rate for _, video, _ in cad120.annotated_videos(root)[0]} == {30 / every}
+
+
 def test_folds_test_on_unseen_scenes_of_the_test_part() -> None:
     films = list(film_world(seed=3, subjects=3, videos_per_subject=6))
     for fold in range(1, FOLDS + 1):

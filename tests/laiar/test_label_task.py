@@ -65,7 +65,7 @@ def test_scene_folds_and_contact_only(world: Path) -> None:
     ("name", "options", "said"),
     [
         ("action-genome", {"rgb_relations": True}, "no relation scores"),
-        ("action-genome", {"boxes": "detected"}, "no detected tracks"),
+        ("action-genome", {"frames_dir": "rgb"}, "videos of their own"),
         ("kinetics", {}, "one of cad120"),
     ],
 )

@@ -94,6 +94,24 @@ class TestTerms:
         close(terms["sim"], losses.similarity(v, s, triple_labels(batch), model.log_t))
         assert video.selection.keep.sum() == batch.valid.sum()
 
+    def test_tokens_without_a_relation_are_drawn_to_nothing(self) -> None:
+        """A detected pair that the annotation says nothing of stays a token; Eq. 8 has no meaning to draw it to."""
+        learner, batch = made(), random_batch()
+        assert batch.relations is not None
+        silent = batch.valid & (torch.rand(batch.valid.shape, generator=torch.Generator().manual_seed(3)) < 0.4)
+        batch = replace(batch, relations=batch.relations * ~silent[..., None])
+        terms, _ = learner.terms(batch, 0.0)
+        named = batch.valid & ~silent
+        video, language = learner.model.video(batch, progress=0.0), learner.model.language(batch, progress=0.0)
+        expected = losses.similarity(
+            video.tokens[named],
+            language.tokens[named],
+            triple_labels(replace(batch, valid=named)),
+            learner.model.log_t,
+        )
+        close(terms["sim"], expected)
+        assert 0 < int(silent.sum()) < int(batch.valid.sum())
+
     def test_similarity_uses_at_most_so_many_tokens(self) -> None:
         learner, batch = made(with_("loss", sim_max=2)), random_batch()
         seen = []

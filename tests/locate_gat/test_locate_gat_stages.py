@@ -231,6 +231,13 @@ def test_ridge_solves_its_normal_equations() -> None:
     torch.testing.assert_close(x.mean(0) @ weight.T + bias, y.mean(0))
 
 
+def test_ridge_of_one_video_answers_with_the_mean() -> None:
+    x, y = torch.randn(1, 5), torch.randn(1, 3)
+    weight, bias = ridge(x.repeat(2, 1), torch.cat([y, y + 2]), 0.1)
+    assert weight.abs().max() == 0
+    torch.testing.assert_close(bias[None], y + 1)
+
+
 def test_conse_mixes_the_names_of_likely_classes() -> None:
     torch.manual_seed(0)
     centres = 5 * torch.eye(3, 6)

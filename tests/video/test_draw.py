@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from whyact.prediction import Box, Evidence, LabelScore, Prediction, Provenance, Segment, Track, TrackPoint, VideoFacts
-from whyact.video.draw import GREY, banner, draw_banner, draw_boxes, overlay, track_colour, write_overlay
+from whyact.video.draw import GREY, draw_boxes, overlay, track_colour, write_overlay
+from whyact.video.lettering import spelt
+from whyact.video.panel import reasons, said_now
 from whyact.video.reader import VideoReader
 
 FRAME = np.full((120, 200, 3), 40, np.uint8)
@@ -113,41 +116,86 @@ def test_a_label_is_that_of_the_nearer_frame() -> None:
 
 def test_nothing_is_drawn_far_from_any_sampled_frame_or_where_there_is_no_box() -> None:
     plain, far = drawn(answer(), 0.0)[0], drawn(answer(track(point(1.0, 100))), 9.0)[0]
-    assert_array_equal(plain, far)
+    assert_array_equal(plain[:120], far[:120])
     hidden = drawn(answer(track(point(1.0, 100, there=False))), 1.0)[0]
     assert columns(hidden, track_colour(0), slice(75, 120))  # the hand
     assert not columns(hidden, track_colour(1))
 
 
-def test_the_banner_says_the_action_of_the_moment_and_what_changes() -> None:
-    evidence = Evidence(kind="transition", text="hand 1 takes mug 1", start=1.0, end=2.0, contribution=0.5)
+def test_the_panel_says_the_action_of_the_moment() -> None:
     prediction = answer(
         segments=[
             Segment(start=0, end=3, label="pick", score=0.9),
             Segment(start=3, end=6, label="place", score=0.8),
         ],
-        evidence=[evidence],
     )
-    assert banner(prediction, 1.5) == ("pick  90%", "hand 1 takes mug 1")
-    assert banner(prediction, 2.0) == ("pick  90%", "")
-    assert banner(prediction, 3.0) == ("place  80%", "")
-    assert banner(answer(unsure=True), 1.0) == ("unsure: pick  93%", "")
-    with_banner = draw_banner(FRAME, "pick  90%", "because")
-    assert (with_banner[:8] != FRAME[:8]).any()
-    assert_array_equal(with_banner[100:], FRAME[100:])
-    assert_array_equal(draw_banner(FRAME, ""), FRAME)
+    assert said_now(prediction, 1.5) == "pick  90%"
+    assert said_now(prediction, 3.0) == "place  80%"
+    assert said_now(prediction, 6.0) == ""  # a stretch in which nothing happens
+    assert said_now(answer(unsure=True), 1.0) == "unsure: pick  93%"
+    certain = answer()
+    certain.labels[0].score = 0.9999
+    assert said_now(certain, 1.0) == "pick  >99%"
+
+
+def reason(slot: int, worth: float, start: float = 1.0, end: float = 2.0) -> Evidence:
+    return Evidence(
+        kind="transition", text="", start=start, end=end, contribution=worth, track=slot, subject="hand_1",
+        object="mug_1", from_state="not_holding", to_state="holding",
+    )  # fmt: skip
+
+
+def test_reasons_are_the_best_of_each_pair_and_worth_something() -> None:
+    evidence = [reason(0, 0.2), reason(1, 0.5), reason(1, 0.4), reason(2, 0.0), reason(3, 0.3)]
+    assert [(e.track, e.contribution) for e in reasons(answer(evidence=evidence), 1.0)] == [
+        (1, 0.5),
+        (3, 0.3),
+        (0, 0.2),
+    ]
+    assert [e.track for e in reasons(answer(evidence=[reason(2, 0.0)]), 1.0)] == [2]  # the first one always
+
+
+def test_reasons_are_those_of_the_segment_that_is_shown() -> None:
+    prediction = answer(
+        segments=[Segment(start=0, end=3, label="pick", score=0.9), Segment(start=3, end=6, label="pick", score=0.8)],
+        evidence=[reason(0, 0.5), reason(1, 0.9, 4.0, 5.0)],
+    )
+    assert [e.track for e in reasons(prediction, 1.0)] == [0]
+    assert [e.track for e in reasons(prediction, 4.0)] == [1]
+    assert reasons(prediction, 7.0) == []
+
+
+def test_the_panel_stands_under_the_picture_and_marks_what_decides_while_it_happens() -> None:
+    prediction = answer(track(point(0.0, 100), point(3.0, 100)), evidence=[reason(0, 0.5)])
+    before, now, after = drawn(prediction, 0.5, 1.5, 2.5)
+    assert before.shape[0] > FRAME.shape[0]
+    assert before.shape == now.shape == after.shape
+    words = slice(120, before.shape[0] - 12)  # without the line of time
+    reds = [frame[words].astype(int) for frame in (before, now, after)]
+    accent = [int((red[..., 0] > 1.4 * red[..., 2] + 30).sum()) for red in reds]
+    assert accent[1] > accent[0] + 20
+    assert accent[0] == accent[2]  # the hand's own colour
+
+
+def test_things_of_a_reason_are_named_and_others_are_not() -> None:
+    tracks = [track(point(1.0, 100)), Track(slot=1, subject="hand_1", object="cup_1", points=[point(1.0, 150)])]
+    (frame,) = drawn(answer(*tracks, evidence=[reason(0, 0.5)]), 1.0)
+    above = slice(0, 58)  # where names stand
+    assert columns(frame, track_colour(1), above)
+    assert not columns(frame, track_colour(2), above)
 
 
 def test_what_the_font_does_not_have_is_spelt() -> None:
-    arrow, spelt = (draw_banner(FRAME, "", text) for text in ("not_holding → holding", "not holding -> holding"))
-    assert_array_equal(arrow, spelt)
+    assert spelt("not_holding → holding…") == "not holding -> holding..."
 
 
-def test_a_banner_wider_than_the_picture_is_cut() -> None:
+def test_a_panel_narrower_than_its_words_cuts_them() -> None:
     narrow = np.full((64, 40, 3), 200, np.uint8)
-    out = draw_banner(narrow, "a very long action name " * 5, "and why " * 20)
-    assert out.shape == narrow.shape
-    assert not (out[:, -2:] > 220).any()  # no letter runs into the edge
+    words = answer(evidence=[reason(0, 0.5)])
+    words.labels[0].label = "a very long action name " * 5
+    (out,) = overlay([(1.0, narrow)], words)
+    assert out.shape[1:] == narrow.shape[1:]
+    assert not (out[64:, -2:] > 220).any()  # no letter runs into the edge
 
 
 def test_a_thing_in_many_pairs_is_drawn_once_with_what_is_said_of_it() -> None:
@@ -173,7 +221,8 @@ def test_a_video_of_odd_size_is_written_with_all_its_frames(tmp_path: Path) -> N
     path = write_overlay(tmp_path / "out.mp4", ((i / 10, odd) for i in range(11)), prediction, 10)
     with VideoReader(path) as reader:
         frames = [shown.image for shown in reader.frames_at([0.0, 0.9])]
-    assert [frame.shape for frame in frames] == [(120, 200, 3)] * 2
+    assert [frame.shape[1] for frame in frames] == [200] * 2
+    assert frames[0].shape[0] > 120
     blue = [np.flatnonzero((frame[75:85, :, 2] > 150).any(axis=0))[0] for frame in frames]
     assert blue[1] - blue[0] == pytest.approx(45, abs=3)
 
@@ -182,3 +231,37 @@ def test_colours_are_told_apart() -> None:
     colours = [np.array(track_colour(i), float) for i in range(8)]
     gaps = [np.abs(a - b).max() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 40
+
+
+def test_captions_of_many_things_in_one_place_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    from whyact.video import draw
+
+    areas: list[tuple[float, ...]] = []
+    original = draw._caption
+
+    def spy(*given: Any) -> None:
+        original(*given)
+        areas.append(given[-1][-1])
+
+    monkeypatch.setattr(draw, "_caption", spy)
+    frame = np.full((480, 640, 3), 40, np.uint8)
+    boxes = [(200.0 + 3 * i, 200.0, 300.0, 260.0) for i in range(6)]
+    draw_boxes(frame, boxes, [f"cup {i}\nhand 1: holding" for i in range(6)], [track_colour(i) for i in range(6)])
+    assert len(areas) == 6
+    for i, a in enumerate(areas):
+        assert 0 <= a[1] < a[3] <= 480
+        assert not draw._hits(a, areas[:i])
+
+
+def test_a_thing_that_has_gone_is_not_drawn_for_long() -> None:
+    """By the usual distance of a track's points: a tenth of a second here, a whole one there."""
+    often = [point(t / 10, 100) for t in range(11)]
+    seldom = [point(float(t), 100) for t in range(2)]
+    for points, shown in ((often, 1.15), (seldom, 1.9)):
+        scene_of = answer(Track(slot=0, subject="mug_1", object="mug_1", points=points))
+        late, gone = overlay([(shown, FRAME), (2.2, FRAME)], scene_of)
+        bare = answer()
+        assert (late != next(overlay([(shown, FRAME)], bare))).any()
+        assert_array_equal(gone, next(overlay([(2.2, FRAME)], bare)))
+    (middle,) = overlay([(1.5, FRAME)], answer(Track(slot=0, subject="m", object="m", points=often)))
+    assert_array_equal(middle, next(overlay([(1.5, FRAME)], answer())))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from whyact.data import action_genome, charades
 from whyact.data.action_genome import CONVERTED, PERSONS, Annotations
 from whyact.data.action_genome_words import GROUPS, OBJECTS, PERSON, RELATIONS, vocabulary
+from whyact.data.footage import FolderFootage, Footage, VideoFootage
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
@@ -108,7 +109,19 @@ def read(
         "objects_too_small": cutter.small,
         "subjects_on_both_sides": len(lists.shared_subjects()),
     }
-    return RelationData("action-genome-scenes" if scenes else "action-genome", words, clips, folds, facts)
+    rate = dict(zip(found.videos, found.rate.tolist(), strict=True))
+
+    def footage(clip: RelationClip) -> Footage:
+        return _footage(place, clip.id, rate.get(clip.id) or NATIVE_RATE)
+
+    return RelationData("action-genome-scenes" if scenes else "action-genome", words, clips, folds, facts, footage)
+
+
+def _footage(place: Layout, video: str, rate: float) -> Footage:
+    """Return the prepared frames of a video, else the video itself."""
+    if (folder := place.frames / f"{video}.mp4").is_dir():
+        return FolderFootage(folder, rate)
+    return VideoFootage(place.videos / f"{video}.mp4", f"video {video}, neither frames in {folder} nor the file")
 
 
 def _no_video(name: str) -> list[charades.Video]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 import msgspec
@@ -15,13 +16,16 @@ import msgspec
 from whyact.errors import UserError
 
 T = TypeVar("T")
+MOST_BYTES = 2**30  # a member, unpacked: small files may claim to hold anything
+_ODD_ZIPS = (NotImplementedError, RuntimeError, lzma.LZMAError)  # an unknown method, a password, a broken stream
 
 
 class Archive:
     """Read members of a folder, or of a zip file, by their path inside it.
 
     Members are only ever read by name and never unpacked to disk, so a hostile member path cannot
-    write anywhere.
+    write anywhere; one that leads out of a folder is not read either. Links in a folder are its owner's
+    business and are followed; a link in a zip file is read as the few bytes it is.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,29 +35,43 @@ class Archive:
             return
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UserError(
                 path, str(error), "a complete zip archive or a folder", "download the archive again"
             ) from error
 
     def exists(self, member: str) -> bool:
         """Return whether ``member`` is there."""
-        return member in self._zip.NameToInfo if self._zip else (self.path / member).is_file()
+        return member in self._zip.NameToInfo if self._zip else self._inside(member).is_file()
 
     def read(self, member: str) -> bytes:
         """Return the bytes of ``member``.
 
         Raises:
-            UserError: When it is missing, truncated or fails its checksum.
+            UserError: When it is missing, truncated or fails its checksum, is larger unpacked than
+                :data:`MOST_BYTES`, or its path leads out of the folder.
         """
         try:
-            return self._zip.read(member) if self._zip else (self.path / member).read_bytes()
+            if self._zip is None:
+                return self._inside(member).read_bytes()
+            size = self._zip.getinfo(member).file_size  # what follows reads no more than this
+            if size > MOST_BYTES:
+                found = f"{size:,} bytes when unpacked"
+                raise UserError(f"{self.path}: {member}", found, f"at most {MOST_BYTES:,}", "do not trust this file")
+            return self._zip.read(member)
         except (KeyError, FileNotFoundError) as error:
             raise UserError(
                 f"{self.path}: {member}", None, "this file, which is missing", "whyact data check"
             ) from error
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:  # a name with a null byte too
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, *_ODD_ZIPS) as error:
             raise UserError(f"{self.path}: {member}", str(error), "an undamaged file", "download it again") from error
+
+    def _inside(self, member: str) -> Path:
+        """Return a folder's member, unless its path leads elsewhere."""
+        parts = PurePosixPath(member.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or ":" in member.split("/")[0]:
+            raise UserError(f"{self.path}: {member!r}", None, "a path inside the folder", "do not trust this data")
+        return self.path / member
 
     def lines(self, member: str) -> list[str]:
         """Return the non-empty lines of a text member, stripped."""

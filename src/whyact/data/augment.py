@@ -130,8 +130,9 @@ def augment(
     boxes = boxes * seen[..., None]
     gone = torch.from_numpy(random.random((b, 1, k)) < drop_slots)
     if batch.relations is not None:  # a slot in which something changes may be the one that makes the action
-        label = batch.relations * valid[..., None]
-        gone = gone & (label.amax(1) * (1 - label).masked_fill(~valid[..., None], 0).amax(1)).amax(-1)[:, None].eq(0)
+        named = (valid & batch.relations.any(-1))[..., None]
+        label = batch.relations * named
+        gone = gone & (label.amax(1) * (1 - label).masked_fill(~named, 0).amax(1)).amax(-1)[:, None].eq(0)
     thinned = valid & ~gone
     valid = torch.where(thinned.flatten(1).any(1)[:, None, None], thinned, valid)
     pixels = batch.pixels

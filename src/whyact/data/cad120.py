@@ -9,6 +9,7 @@ The layout (specs of the annotation, all under one folder or in ``annotations.zi
 
 Frames of a clip are 1-based and inclusive. A box [0,0,0,0] means that the object is not visible: its pairs stay
 tokens with an empty box, for the annotation names their relation all the same (a cup inside the microwave).
+A video's JSON may give its frames a second as ``fps``; the published ones do not, and are at 30.
 Relation scores predicted from RGB come from ``results_attributes+relationships.zip`` (or its folder):
 ``0F/SUBJECT/ACTIVITY/VIDEO/START_END_{rel,attr}.json``, fold F being the one that tests the clip's subject.
 """
@@ -20,18 +21,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
 from whyact.data.archive import Archive
+from whyact.data.frames import FramesFolder
 from whyact.data.pair_clips import AnnotatedVideo
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, Rule, Vocabulary
 from whyact.errors import UserError
 
 IMAGE_SIZE = (640, 480)
-FPS = 30.0  # the layout stores frame numbers only; Kinect recorded at 30 Hz
+FPS = 30.0  # the published layout stores frame numbers only; Kinect recorded at 30 Hz
 MAX_PAIRS = 28
 ANNOTATIONS = "annotations"
 SCORES = "results_attributes+relationships"
@@ -56,6 +59,7 @@ class _Video(msgspec.Struct):
     locations: list[_Location]
     attributes: list[_Attribute]
     relations: list[_Relation]
+    fps: Annotated[float, msgspec.Meta(gt=0, le=1e6)] = FPS
 
 
 class _PairScores(msgspec.Struct):
@@ -86,7 +90,12 @@ class ClipEntry:
 
 
 def read(
-    root: Path, *, rgb_relations: bool = False, max_pairs: int = MAX_PAIRS, only: str | None = None
+    root: Path,
+    *,
+    rgb_relations: bool = False,
+    max_pairs: int = MAX_PAIRS,
+    only: str | None = None,
+    frames_dir: Path | None = None,
 ) -> RelationData:
     """Read the re-annotation under ``root``, a folder that holds the archives or their unpacked folders.
 
@@ -96,10 +105,12 @@ def read(
             six relation and two attribute probabilities, NaN where a box was hidden.
         max_pairs: Most pairs kept for a clip (K); those visible longest come first, the rest are counted.
         only: Read just the clip of this id (the folds then hold no other).
+        frames_dir: The user's own RGB frames, as :mod:`whyact.data.frames` finds them.
 
     Raises:
         UserError: For anything missing, damaged or inconsistent, naming file and item.
     """
+    footage = FramesFolder(frames_dir).footage if frames_dir is not None else None
     archive, prefix = _open(root, ANNOTATIONS)
     scores, score_prefix = _open(root, SCORES) if rgb_relations else (None, "")
     vocabulary = _vocabulary(archive, prefix)
@@ -129,7 +140,7 @@ def read(
         )
         for number, (train, test) in splits.items()
     }
-    return RelationData("cad120", vocabulary, tuple(clips), folds)
+    return RelationData("cad120", vocabulary, tuple(clips), folds, footage=footage)
 
 
 def annotated_videos(
@@ -251,7 +262,7 @@ class _VideoArrays:
     """One annotated video as arrays, from which its clips are cut."""
 
     def __init__(self, where: str, video: _Video, vocabulary: Vocabulary) -> None:
-        self.where, self.vocabulary = where, vocabulary
+        self.where, self.vocabulary, self.rate = where, vocabulary, video.fps
         self.length = len(video.locations[0].loc_list) if video.locations else 0
         self.boxes = {x.obj_id: self._boxes(x) for x in video.locations}
         relation = {name: i for i, name in enumerate(vocabulary.relations)}
@@ -313,7 +324,7 @@ class _VideoArrays:
             kind={track: index[self.class_name(track)] for track in self.boxes},
             labels={pair: one_hot[label] for pair, label in self.labels.items()},
             frames=np.arange(1, self.length + 1, dtype=np.int64),
-            rate=FPS,
+            rate=self.rate,
             image_size=IMAGE_SIZE,
             relations=len(self.vocabulary.relations),
         )

@@ -201,7 +201,7 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(path, str(error), "a CSV with the columns name,labels") from error
     if not rows or not {"name", "labels"} <= rows[0].keys():
         raise UserError(path, list(rows[0]) if rows else "no rows", "a CSV with the columns name,labels[,subset]")
@@ -234,7 +234,7 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe()
     try:
         recipe = msgspec.json.decode(path.read_bytes(), type=Recipe)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(path, str(error), 'such as {"snippet_seconds": 0.64}') from error
     if not recipe.snippet_seconds > 0:
         raise UserError(path, recipe.snippet_seconds, "a positive snippet_seconds")
@@ -245,5 +245,10 @@ def read_broken(path: Path) -> dict[str, str]:
     """Return the videos that could not be extracted, each with the reason; empty where there is no list."""
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        return {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            return {row["name"]: row["reason"] for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise UserError(
+            path, str(error), "a CSV with the columns name,reason", "remove it, and extract again"
+        ) from error

@@ -9,24 +9,17 @@ front, images are PNG or JPEG::
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from whyact.data.footage import FolderFootage
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
-from whyact.video.reader import VideoReader
 
-_IMAGE = re.compile(r"(?:(?:rgb|frame|img|image)[_-]?)?(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
-_NAMED = 8  # missing frames that an error names
+OPTION = "--data.frames_dir"
 
 
 class FramesFolder:
-    """The images under ``root``, found by a clip's id (``.../VIDEO/START-END``) and its frame numbers.
+    """The images under ``root``, found by a clip's id (``.../VIDEO/START-END``); its times say their rate.
 
     Raises:
         UserError: When ``root`` is no folder.
@@ -35,81 +28,19 @@ class FramesFolder:
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise UserError("--frames", str(root), "a folder with an image for each frame")
+            raise UserError(OPTION, str(root), "a folder with an image for each frame")
 
-    def folder(self, clip: RelationClip) -> Path:
-        """Return the folder that holds a clip's video, or would hold it."""
+    def footage(self, clip: RelationClip) -> FolderFootage:
+        """Return the images of a clip's video.
+
+        Raises:
+            UserError: When the video has no folder.
+        """
         *video, _ = clip.id.split("/")
         full, short = self.root.joinpath(*video), self.root / (video[-1] if video else "")
-        return short if short.is_dir() and not full.is_dir() else full
-
-    def missing(self, clips: Iterable[RelationClip]) -> list[str]:
-        """Return the frames that clips name and the disk lacks, as ``FOLDER: n, n, ...``, sorted."""
-        lacking: dict[Path, set[int]] = {}
-        for clip in clips:
-            folder = self.folder(clip)
-            if absent := set(clip.frames.tolist()) - _images(folder).keys():
-                lacking.setdefault(folder, set()).update(absent)
-        return [
-            f"{folder.relative_to(self.root)}: {_ranges(sorted(numbers))}"
-            for folder, numbers in sorted(lacking.items())
-        ]
-
-    def check(self, clips: Iterable[RelationClip]) -> None:
-        """Raise one error that lists every folder with missing frames, if there is any.
-
-        Raises:
-            UserError: As said.
-        """
-        if lacking := self.missing(clips):
-            more = f"; and {len(lacking) - _NAMED} more folders" if len(lacking) > _NAMED else ""
-            layouts = "SUBJECT/ACTIVITY/VIDEO/RGB_<n>.png or VIDEO/<n>.png for each of these frames: "
-            raise UserError(
-                self.root,
-                f"frames missing in {len(lacking)} folders",
-                layouts + "; ".join(lacking[:_NAMED]) + more,
-                "put them there, or leave out --frames",
-            )
-
-    def read(self, clip: RelationClip) -> NDArray[np.uint8]:
-        """Return the images (T,H,W,3) uint8 RGB of a clip's frames; one that comes twice is read once.
-
-        Raises:
-            UserError: When images are missing, broken, or not of the size that the clip's boxes are in.
-        """
-        self.check([clip])
-        images = _images(self.folder(clip))
-        read = {number: _image(images[number], clip.image_size) for number in set(clip.frames.tolist())}
-        return np.stack([read[number] for number in clip.frames.tolist()])
-
-
-@lru_cache(maxsize=64)
-def _images(folder: Path) -> dict[int, Path]:
-    if not folder.is_dir():
-        return {}
-    found = ((_IMAGE.fullmatch(path.name), path) for path in sorted(folder.iterdir()))
-    return {int(match[1]): path for match, path in found if match}
-
-
-def _image(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-    with VideoReader(path) as reader:
-        shown = next(reader.frames_at([0.0]), None)
-    if shown is None or reader.degraded:
-        raise UserError(path, reader.degraded or "nothing", "an image that can be read")
-    image = shown.image
-    if image.shape[:2] != (size[1], size[0]):
-        found = f"{image.shape[1]}x{image.shape[0]} pixels"
-        raise UserError(path, found, f"{size[0]}x{size[1]}, the size that the boxes are in", "give the frames unscaled")
-    return image
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Write rising numbers with runs joined: 1-3, 7."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    said = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(said[:_NAMED]) + (", ..." if len(said) > _NAMED else "")
+        folder = short if short.is_dir() and not full.is_dir() else full
+        if not folder.is_dir():
+            expected = "SUBJECT/ACTIVITY/VIDEO/RGB_<n>.png or VIDEO/<n>.png in it"
+            raise UserError(f"{OPTION}, clip {clip.id}", str(folder), expected, "put the frames there")
+        frames, length = int(clip.frames[-1] - clip.frames[0]), float(clip.times[-1] - clip.times[0])
+        return FolderFootage(folder, frames / length if length > 0 else 1.0)

@@ -14,125 +14,19 @@ are both in view is a token, and the video model learns alone.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.archive import json_errors
-from whyact.data.pair_clips import AnnotatedVideo, Pair
+from whyact.data.footage import Footage, VideoFootage
+from whyact.data.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
+from whyact.data.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relation_data import RelationData
-from whyact.data.types import RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
-
-FILE = "whyact.json"
-IN_VIEW = "in view"  # the one relation of data that name none
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
-_Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
-_Box = tuple[float, float, float, float]
-
-
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class Allowed(_Strict):
-    """The relations that a pair of classes can carry; the same class twice for an attribute."""
-
-    subject: str
-    object: str
-    relations: list[str]
-
-
-class Group(_Strict):
-    """Relations that answer one question; ``exclusive``: exactly one of them is true."""
-
-    name: str
-    relations: list[str]
-    exclusive: bool = False
-
-
-class OwnRule(_Strict):
-    """The transition that defines an action; without a subject it is a change of the object itself."""
-
-    action: str
-    before: str
-    after: str
-    objects: list[str]
-    subject: str = ""
-
-
-class OwnTrack(_Strict):
-    """One thing over the listed frames: a box or null for each. Scores are of no use here."""
-
-    name: _Name
-    kind: str = msgspec.field(name="class")
-    boxes: list[_Box | None]
-    scores: list[float | None] | None = None
-    seen: list[bool] | None = None
-
-
-class OwnRelation(_Strict):
-    """A relation of two tracks (or a track with itself) from one frame to another, both included."""
-
-    pair: tuple[str, str]
-    relation: str
-    start: _Frame = msgspec.field(name="from")
-    end: _Frame = msgspec.field(name="to")
-
-
-class OwnAction(_Strict):
-    """A clip: one action from a frame to a frame, both included."""
-
-    action: str
-    start: _Frame = msgspec.field(name="from")
-    end: _Frame = msgspec.field(name="to")
-
-
-class OwnVideo(_Strict):
-    """A video: its clips are ``actions``, or it is one clip itself with any number of ``labels``."""
-
-    id: _Name
-    file: str = ""
-    fps: _Positive | None = None
-    image_size: tuple[int, int] | None = None
-    frames: list[_Frame] | None = None
-    tracks: list[OwnTrack] = []
-    relations: list[OwnRelation] = []
-    actions: list[OwnAction] = []
-    labels: list[str] | None = None
-    group: str = ""
-    split: Literal["train", "test", ""] = ""
-
-
-class Fold(_Strict):
-    """Which groups to train on and which to test on."""
-
-    train: list[str]
-    test: list[str]
-
-
-class OwnFile(_Strict):
-    """The whole JSON."""
-
-    format: Literal["whyact-own"]
-    version: Literal[1]
-    objects: list[_Name]
-    actions: list[_Name]
-    videos: list[OwnVideo]
-    relations: list[_Name] = []
-    subjects: list[str] = []
-    allowed: list[Allowed] = []
-    groups: list[Group] = []
-    rules: list[OwnRule] = []
-    folds: list[Fold] = []
-    name: str = "own"
 
 
 def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
@@ -152,6 +46,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
     clips: list[RelationClip] = []
     splits: list[str] = []
     seen: set[str] = set()
+    video_of: dict[str, OwnVideo] = {}
     for video in file.videos:
         if video.id in seen:
             raise UserError(f"{path}: videos", video.id, "each id once")
@@ -160,6 +55,7 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
             if only is None or clip.id == only:
                 clips.append(clip)
                 splits.append(video.split)
+                video_of[clip.id] = video
     if not clips and only is not None:
         raise UserError(
             "clip", only, f"a clip of {path}, such as {file.videos[0].id}/1-50" if file.videos else "a clip"
@@ -170,21 +66,15 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
         twice = next(c.id for c in clips if sum(d.id == c.id for d in clips) > 1)
         raise UserError(f"{path}: actions", twice, "each span of a video once")
     facts = {"videos": len(file.videos), "videos_without_tracks": sum(not v.tracks for v in file.videos)}
-    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts)
 
+    def footage(clip: RelationClip) -> Footage:
+        video = video_of[clip.id]
+        where = f"{path}: video {video.id}, file"
+        if not video.file:
+            raise UserError(where, None, "the path of the video, which looking at pixels needs", f"add it to {FILE}")
+        return VideoFootage(video_path(where, root, video.file), where)
 
-def read_file(path: Path) -> OwnFile:
-    """Read the JSON and check its form.
-
-    Raises:
-        UserError: When it is missing or of another form; the message says where in it.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(path, error.strerror, "the JSON of your data", "see docs/own-data.md") from error
-    with json_errors(str(path)):
-        return msgspec.json.decode(data, type=OwnFile)
+    return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts, footage)
 
 
 def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
@@ -216,11 +106,29 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
         objects=tuple(file.objects),
         relations=tuple(file.relations) or (IN_VIEW,),
         actions=tuple(file.actions),
-        allowed={(a.subject, a.object): tuple(a.relations) for a in file.allowed},
+        allowed=_allowed(file),
         rules=tuple(Rule(r.action, r.before, r.after, r.subject, tuple(r.objects)) for r in file.rules),
         groups=tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups),
         multi_label=any(video.labels is not None for video in file.videos),
     )
+
+
+def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
+    if not file.relations:
+        subjects = file.subjects or file.objects[:1]
+        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects}
+    if file.allowed:
+        return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
+    found: dict[tuple[str, str], set[str]] = {}
+    for video in file.videos:
+        kind = {track.name: track.kind for track in video.tracks}
+        for item in video.relations:
+            a, b = item.pair
+            # Unknown tracks are refused where the video is read; two things of one class are not the state of one.
+            if a in kind and b in kind and (a == b or kind[a] != kind[b]):
+                found.setdefault((kind[a], kind[b]), set()).add(item.relation)
+    return {pair: tuple(name for name in file.relations if name in found[pair]) for pair in sorted(found)}
 
 
 class _Reader:
@@ -233,12 +141,12 @@ class _Reader:
         if (video.labels is not None) != words.multi_label or (video.labels is not None and video.actions):
             raise UserError(self.where, "actions and labels", "spans of one action in all videos, or labels in all")
         rate, size = _rate_and_size(self.where, path.parent, video)
-        self.frames = self._frames()
+        self.frames = self._frames(path.parent)
         boxes = {track.name: self._boxes(track, size) for track in video.tracks}
         if len(boxes) < len(video.tracks):
             raise UserError(f"{self.where}, tracks", ", ".join(t.name for t in video.tracks), "each name once")
         kind = {track.name: words.objects.index(track.kind) for track in video.tracks}
-        labels = self._labels(boxes) if file.relations else self._in_view(boxes, file)
+        labels = self._labels(boxes) if file.relations else self._in_view(boxes)
         self.annotated = AnnotatedVideo(boxes, kind, labels, self.frames, rate, size, len(words.relations))
 
     def clips(self, slots: int) -> Iterator[RelationClip]:
@@ -259,10 +167,14 @@ class _Reader:
         if action not in self.action:
             raise UserError(f"{self.where}, actions", action, f"one of {', '.join(self.words.actions)}")
 
-    def _frames(self) -> NDArray[np.int64]:
+    def _frames(self, root: Path) -> NDArray[np.int64]:
         listed = self.video.frames
         if listed is None:
-            listed = list(range(1, max((len(track.boxes) for track in self.video.tracks), default=1) + 1))
+            count = max((len(track.boxes) for track in self.video.tracks), default=0)
+            if not self.video.tracks and self.video.file:  # no box is annotated: a detector may look at all frames
+                file = video_path(self.where, root, self.video.file)
+                count = len(VideoFootage(file)) if file.is_file() else 0
+            listed = list(range(1, max(1, count) + 1))
         frames = np.array(listed, dtype=np.int64)
         if not len(frames) or (np.diff(frames) <= 0).any():
             raise UserError(
@@ -310,17 +222,13 @@ class _Reader:
             out[item.pair][self._span(where, item.start, item.end), index[item.relation]] = True
         return out
 
-    def _in_view(self, boxes: dict[str, NDArray[np.float32]], file: OwnFile) -> dict[Pair, NDArray[np.bool_]]:
+    def _in_view(self, boxes: dict[str, NDArray[np.float32]]) -> dict[Pair, NDArray[np.bool_]]:
         """Pair every track of a subject class with every other track where both have a box."""
         if self.video.relations:
             raise UserError(f"{self.where}, relations", self.video.relations[0].relation, "a word of `relations`")
-        subjects = set(file.subjects or file.objects[:1])
-        out = {}
-        for a, b in itertools.permutations(self.video.tracks, 2):
-            if a.kind in subjects and (b.kind not in subjects or a.name < b.name):
-                both = (boxes[a.name] != 0).any(1) & (boxes[b.name] != 0).any(1)
-                out[a.name, b.name] = both[:, None]
-        return out
+        pairs = pairs_in_view({track.name: track.kind for track in self.video.tracks}, self.words.allowed)
+        seen = {name: (rows != 0).any(1) for name, rows in boxes.items()}
+        return {(a, b): (seen[a] & seen[b])[:, None] for a, b in pairs}
 
 
 def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tuple[int, int]]:
@@ -338,18 +246,6 @@ def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tupl
     return rate, size
 
 
-def video_path(where: str, root: Path, file: str) -> Path:
-    """Return the path of a video under the root.
-
-    Raises:
-        UserError: When the name points out of it: a JSON from elsewhere must not open other files.
-    """
-    name = PurePosixPath(file)
-    if name.is_absolute() or ".." in name.parts or "\\" in file or "\0" in file:
-        raise UserError(f"{where}, file", file, "a path below the folder of the JSON")
-    return root / name
-
-
 def _folds(
     path: Path, file: OwnFile, clips: Sequence[RelationClip], splits: Sequence[str]
 ) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -364,11 +260,7 @@ def _folds(
                 raise UserError(f"{path}: fold {number}", ", ".join(fold.train), "no group on both sides")
         return {n: (members(set(f.train)), members(set(f.test))) for n, f in enumerate(file.folds, 1)}
     if any(splits):
-        return {
-            1: (
-                tuple(i for i, split in enumerate(splits) if split != "test"),
-                tuple(i for i, split in enumerate(splits) if split == "test"),
-            )
-        }
+        test = tuple(i for i, split in enumerate(splits) if split == "test")
+        return {1: (tuple(i for i, split in enumerate(splits) if split != "test"), test)}
     groups = list(dict.fromkeys(clip.group for clip in clips))
     return {n: (members(set(groups) - {group}), members({group})) for n, group in enumerate(groups, 1)}

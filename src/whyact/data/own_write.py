@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import groupby
 from pathlib import Path
 
@@ -10,26 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data import cad120
-from whyact.data.own import FILE, Allowed, Fold, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
+from whyact.data.own_file import FILE, Allowed, Fold, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
 from whyact.data.types import Vocabulary
 from whyact.errors import UserError
-from whyact.files import write_atomic
+from whyact.files import temporary_sibling, write_atomic
+from whyact.video.reader import VideoReader
 
 
-def write_own(root: Path, file: OwnFile) -> Path:
+def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace: bool = False) -> Path:
     """Write the JSON under ``root`` and return its path.
 
+    Args:
+        root: The folder; another file of its kind is overwritten only to ``replace`` it.
+        file: What to write.
+        videos: The folder in which the videos lie that the file names; they are copied first.
+
     Raises:
-        UserError: Where there is one already.
+        UserError: Where there is one already that is not to be replaced.
     """
     path = root / FILE
-    if path.exists():
+    if path.exists() and not replace:
         raise UserError(path, None, "a folder without one", "choose another folder")
+    for name in [video.file for video in file.videos if video.file] if videos is not None else []:
+        to, source = root / name, Path(videos or "") / name
+        if not to.exists():
+            to.parent.mkdir(parents=True, exist_ok=True)
+            draft = temporary_sibling(to)
+            try:
+                shutil.copyfile(source, draft)
+                draft.replace(to)
+            finally:
+                draft.unlink(missing_ok=True)
     return write_atomic(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
 
 
 def from_cad120(root: Path) -> OwnFile:
     """Describe a data set in the CAD-120 layout: the same clips, names, folds and slots.
+
+    Where ``videos/VIDEO.mp4`` is there too, as a generated world has it, the boxes are scaled to its size and the
+    rate is its own.
 
     Raises:
         UserError: For damaged data, or a video whose clips are not listed one after the other.
@@ -37,8 +57,14 @@ def from_cad120(root: Path) -> OwnFile:
     videos, words, folds = cad120.annotated_videos(root)
     out = []
     for entry, annotated, clips in videos:
+        file, rate, size = f"videos/{entry.video}.mp4", annotated.rate, annotated.image_size
+        if there := (root / file).is_file():
+            with VideoReader(root / file) as reader:
+                facts = reader.facts()
+            rate, size = facts.fps or rate, (facts.width, facts.height)
+        scale = np.array([size[i % 2] / annotated.image_size[i % 2] for i in range(4)], np.float32)
         tracks = [
-            OwnTrack(name, words.objects[annotated.kind[name]], [_box(row) for row in boxes])
+            OwnTrack(name, words.objects[annotated.kind[name]], [_box(row * scale) for row in boxes])
             for name, boxes in annotated.boxes.items()
         ]
         relations = [
@@ -50,8 +76,9 @@ def from_cad120(root: Path) -> OwnFile:
         out.append(
             OwnVideo(
                 id=f"{entry.subject}/{entry.activity}/{entry.video}",
-                fps=annotated.rate,
-                image_size=annotated.image_size,
+                file=file if there else "",
+                fps=rate,
+                image_size=size,
                 frames=annotated.frames.tolist(),
                 tracks=tracks,
                 relations=relations,

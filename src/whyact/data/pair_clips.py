@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,20 @@ from numpy.typing import NDArray
 from whyact.data.types import RelationClip
 
 Pair = tuple[str, str]
+
+
+def pairs_in_view(kinds: Mapping[str, str], allowed: Container[Pair]) -> list[Pair]:
+    """Pair things of which no relation is known: each subject with every other thing, two subjects once, by name.
+
+    Args:
+        kinds: Thing -> its class.
+        allowed: (subject class, class of the other thing).
+    """
+
+    def fits(a: str, b: str) -> bool:
+        return (kinds[a], kinds[b]) in allowed
+
+    return [(a, b) for a, b in permutations(kinds, 2) if fits(a, b) and (a < b or not fits(b, a))]
 
 
 @dataclass(frozen=True)

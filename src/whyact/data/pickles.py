@@ -100,7 +100,7 @@ def _open(path: Path | str) -> IO[bytes]:
 
 def _unpickle(file: IO[bytes], path: Path | str, encoding: str) -> Any:
     try:
-        with _memory_ceiling(os.fstat(file.fileno()).st_size):
+        with memory_ceiling(os.fstat(file.fileno()).st_size):
             return _PlainUnpickler(file, encoding=encoding).load()
     except UserError as error:
         raise UserError(path, error.value, error.expected, error.next_step) from None
@@ -109,7 +109,7 @@ def _unpickle(file: IO[bytes], path: Path | str, encoding: str) -> Any:
 
 
 @contextmanager
-def _memory_ceiling(size: int) -> Iterator[None]:
+def memory_ceiling(size: int) -> Iterator[None]:
     """Let the process grow by a generous multiple of the file's size and no more, where the system can say so.
 
     Five bytes of a pickle can ask the C unpickler for a table of 64 GiB; with a ceiling that is a MemoryError.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from whyact.data.archive import sha256_text
+from whyact.data.footage import Footage
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
 
@@ -13,7 +15,8 @@ from whyact.errors import UserError
 class RelationData:
     """Clips with all their frames, vocabulary, and folds as (train, test) clip positions.
 
-    ``facts`` are counts that a reader owes its user: what was left out, what was empty.
+    ``facts`` are counts that a reader owes its user: what was left out, what was empty. ``footage`` finds the pixels
+    behind a clip and raises a UserError where they are missing; ``None`` where the set has none.
     """
 
     name: str
@@ -21,6 +24,7 @@ class RelationData:
     clips: tuple[RelationClip, ...]
     folds: dict[int, tuple[tuple[int, ...], tuple[int, ...]]]
     facts: dict[str, int] = field(default_factory=dict)
+    footage: Callable[[RelationClip], Footage] | None = None
 
     def fold(self, number: int) -> tuple[list[RelationClip], list[RelationClip]]:
         """Return the (train, test) clips of a fold.

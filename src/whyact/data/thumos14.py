@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -85,8 +86,12 @@ def _read_ambiguous(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
     if not path.is_file():
         # The list changes the mAP: going on without it would be a silent change of protocol.
         raise UserError(path, None, "the list of ambiguous spans", "put Ambiguous_test.txt beside the arrays")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(path, str(error), "lines of name, start and end") from error
     spans: dict[str, list[tuple[float, float]]] = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
         if not fields:
             continue
@@ -94,5 +99,7 @@ def _read_ambiguous(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
             name, start, end = fields[0], float(fields[1]), float(fields[2])
         except (IndexError, ValueError) as error:
             raise UserError(f"{path}:{number}", line, "name, start and end in seconds") from error
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise UserError(f"{path}:{number}", line, "finite seconds")
         spans.setdefault(name, []).append((start, end))
     return {name: tuple(values) for name, values in spans.items()}

@@ -16,6 +16,7 @@ from whyact.errors import UserError
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
+IN_VIEW = "in view"  # the one relation of data that name none
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Vocabulary:
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
     a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
     several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
+    Where :data:`IN_VIEW` is the only relation, ``(c, c)`` stands for two things of a class.
     """
 
     objects: tuple[str, ...]
@@ -57,6 +59,11 @@ class Vocabulary:
     rules: tuple[Rule, ...] = ()
     groups: tuple[RelationGroup, ...] = ()
     multi_label: bool = False
+
+    @property
+    def names_none(self) -> bool:
+        """Return whether the data name no relation: a pair is a token where both of its things are in view."""
+        return self.relations == (IN_VIEW,)
 
     @property
     def group_of(self) -> tuple[int, ...]:

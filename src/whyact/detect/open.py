@@ -14,7 +14,7 @@ from whyact.detect.classes import read_names
 from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detector
 from whyact.errors import UserError
-from whyact.features.roi import BOX_SIDE, Maps, pool
+from whyact.features.roi import BOX_SIDE, Maps, RoiEncoder, pool
 from whyact.files import SHIPPED
 
 SHIPPED_NAME = "shipped"
@@ -85,3 +85,28 @@ def open_detector(name: str, *, names: str | None = None) -> Detector:
         return load_detector(path)
     expected = f"{SHIPPED_NAME}, fasterrcnn-r50, FILE.onnx, FILE.safetensors or a small detector's folder"
     raise UserError("--detector", name, expected)
+
+
+def open_encoder(name: str, detector: Detector | None) -> RoiEncoder:
+    """Open what looks into boxes.
+
+    Args:
+        name: ``detector``, the backbone of a small detector; or ``resnet50:WEIGHTS`` or ``resnet101:WEIGHTS``, where
+            the weights are what :class:`whyact.features.roi_encoders.ResNetC4` takes.
+        detector: The detector, for its backbone.
+
+    Raises:
+        UserError: For an unknown name, a detector without such a backbone, or weights that cannot be had.
+    """
+    expected = f"{OWN}, resnet50:coco, resnet50:imagenet, resnet101:imagenet, or resnet101:FILE.safetensors"
+    if name == OWN:
+        if not isinstance(detector, SmallDetector):
+            found = f"{name}, of {detector.name if detector is not None else 'no detector'}"
+            raise UserError("--data.encoder", found, "a small detector, or another encoder", f"one of {expected}")
+        return DetectorEncoder(detector)
+    kind, _, weights = name.partition(":")
+    if kind not in ("resnet50", "resnet101") or not weights:
+        raise UserError("--data.encoder", name, expected)
+    from whyact.features.roi_encoders import ResNetC4
+
+    return ResNetC4(int(kind.removeprefix("resnet")), weights)

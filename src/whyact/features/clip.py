@@ -7,10 +7,12 @@ is the text side opened up for learned prompts.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,14 +125,16 @@ class ClipTower(nn.Module):
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keep open_clip's remarks on the root logger from the user; that weights are random is said in the answer."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
+    """Keep the remarks of open_clip and of its download, retry by retry, from the user: what matters is said once."""
+    loggers = [logging.getLogger(), logging.getLogger("huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        root.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @lru_cache(maxsize=1)
@@ -151,6 +155,14 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai") -> ClipEncoder:
         raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
     if name not in open_clip.list_models():
         raise UserError("backbone", name, f"a CLIP that open_clip knows, such as {', '.join(BACKBONES)}")
+    step = "give the path of a weight file as backbone_weights, or random to try the parts"
+    if weights != RANDOM and not Path(weights).is_file():
+        tags = open_clip.list_pretrained_tags_by_model(name)
+        if weights not in tags:
+            expected = f"a file, random, or weights that open_clip can fetch, such as {', '.join(tags[:3])}"
+            raise UserError(f"weights of CLIP {name}", weights, expected, step)
+        if sys.stderr.isatty():
+            print(f"CLIP {name}: open_clip fetches its weights {weights!r}, once", file=sys.stderr)
     try:
         with _silent(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -158,8 +170,8 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai") -> ClipEncoder:
             model, _, preprocess = open_clip.create_model_and_transforms(
                 name, pretrained=None if weights == RANDOM else weights, force_quick_gelu=weights == "openai"
             )
-    except (RuntimeError, OSError, ValueError) as error:
-        step = "give the path of a weight file as backbone_weights, or random to try the parts"
-        raise UserError(f"CLIP {name}", weights, "weights that open_clip can fetch or read", step) from error
+    except Exception as error:  # a file that is no weight file fails in open_clip and torch in any way there is
+        expected = f"weights of {name} that open_clip can fetch or read"
+        raise UserError(f"weights of CLIP {name}", weights, expected, step) from error
     model.eval().requires_grad_(False)
     return ClipEncoder(model, preprocess, open_clip.get_tokenizer(name), name, weights)

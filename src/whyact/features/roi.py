@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.errors import UserError
-from whyact.features.store import FeatureStore, Stored, feature_key
+from whyact.features.store import feature_key
 from whyact.files import sha256
 
 BOX_SIDE = 7  # cells a side that a box is pooled to before its vector is made
@@ -124,43 +124,29 @@ def roi_features(
     return {"subject": app[:, :, 0], "object": app[:, :, 1], "union": union}
 
 
-def stored_roi_features(
-    store: FeatureStore,
-    video: str,
+def roi_key(
     video_sha256: str,
     sampler: str,
     encoder: RoiEncoder,
-    read: Callable[[], tuple[Pixels, NDArray[np.float64]]],
     subject_boxes: NDArray[np.floating],
     object_boxes: NDArray[np.floating],
     valid: NDArray[np.bool_],
     side: int = BOX_SIDE,
-) -> Stored:
-    """Return a video's RoI features from the store, made and added when they are not there.
+) -> str:
+    """Return the key of a clip's RoI features in a store opened for :func:`identity` of the encoder.
 
     Args:
-        store: Opened for :func:`identity` of the encoder.
-        video: The video's id in the store.
-        video_sha256: Of its file.
+        video_sha256: Of the video's file.
         sampler: Which frames the boxes belong to.
         encoder: What sees.
-        read: Returns frames (T,H,W,3) and times (T,); called only when the features have to be made.
         subject_boxes: As for :func:`roi_features`.
         object_boxes: The same.
-        valid: The same.
+        valid: The same; boxes of pairs that are not valid change nothing.
         side: The same.
     """
     there = np.where(valid[..., None, None], np.stack([subject_boxes, object_boxes], 2), 0).astype(np.float32)
     boxes = sha256(np.ascontiguousarray(there).tobytes() + valid.tobytes() + str(valid.shape).encode())
-    key = feature_key(video_sha256, sampler, encoder.name, encoder.weights_sha256, boxes=boxes, side=str(side))
-
-    def make() -> tuple[Arrays, NDArray[np.float64], float]:
-        frames, times = read()
-        arrays = roi_features(encoder, frames, subject_boxes, object_boxes, valid, side)
-        length = float(times[-1] - times[0]) if len(times) > 1 else 0.0
-        return arrays, times, (len(times) - 1) / length if length > 0 else 1.0
-
-    return store.get_or_add(video, key, make)
+    return feature_key(video_sha256, sampler, encoder.name, encoder.weights_sha256, boxes=boxes, side=str(side))
 
 
 class _Distinct:

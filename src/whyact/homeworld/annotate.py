@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.homeworld.motion import tremor
-from whyact.homeworld.states import DOOR, HANDS, HEAD_NAME, IMAGE_SIZE, WorldVideo, relation_word
+from whyact.homeworld.states import DOOR, FPS, HANDS, HEAD_NAME, IMAGE_SIZE, WorldVideo, relation_word
 from whyact.homeworld.vocabulary import ATTRIBUTE, CUPBOARD, HEAD, NULL, RELATION, VOCABULARY
 
 _MARGIN = 0.06  # of a clip's length: a change nearer to its ends could fall between two sampled frames
@@ -90,10 +90,16 @@ def observe(video: WorldVideo, clips: list[WorldClip], rng: np.random.Generator)
     return out
 
 
-def annotation(video: WorldVideo, boxes: dict[str, NDArray[np.int64]], video_id: str) -> dict[str, Any]:
-    """Return the annotation of a video as the JSON object of the CAD-120 layout."""
+def annotation(
+    video: WorldVideo, boxes: dict[str, NDArray[np.int64]], video_id: str, fps: float = FPS
+) -> dict[str, Any]:
+    """Return the annotation of a video as the JSON object of the CAD-120 layout.
+
+    The published layout has no rate, for all is at 30 frames a second; any other rate is said.
+    """
     attributes = video.attributes()
     return {
+        **({} if fps == FPS else {"fps": fps}),
         "person_id": video.person,
         "video_label": video.activity,
         "video_id": video_id,

@@ -44,14 +44,13 @@ class Filmed:
     """A recording as its scene's camera sees it: boxes and pixels agree, frame by frame.
 
     ``index`` is the scene's place in :data:`~whyact.homeworld.scenes.SCENES`, ``fold`` (1 to 5) the fold
-    that tests on it, ``fps`` the rate of the recording's frames.
+    that tests on it.
     """
 
     recording: Recording
     scene: Scene
     index: int
     part: Literal["train", "test"]
-    fps: float
 
     @property
     def fold(self) -> int:
@@ -115,9 +114,8 @@ def film_world(
             index = cast_scene(rng, label, rho=rho, part=part)
             seen = through_camera(thin(video, every), scenes[index])
             found = read_clips(seen)
-            yield Filmed(
-                Recording(id_, seen, found, observe(seen, found, rng)), scenes[index], index, part, FPS / every
-            )
+            filmed = Recording(id_, seen, found, observe(seen, found, rng), FPS / every)
+            yield Filmed(filmed, scenes[index], index, part)
 
 
 def thin(video: WorldVideo, every: int) -> WorldVideo:
@@ -192,7 +190,7 @@ def write_videos(
             recording, video = film.recording, film.recording.video
             if size is not None:
                 pictures = (render(video[t], film.scene, size) for t in range(len(video)))
-                write_video(draft / "videos" / f"{recording.id}.mp4", pictures, film.fps)
+                write_video(draft / "videos" / f"{recording.id}.mp4", pictures, recording.fps)
             cast[recording.id] = scene_entry(film.index, film.part, rho)
             done(recording.id)
             name = f"{video.person}-{film.part}-s{film.index:02d}"

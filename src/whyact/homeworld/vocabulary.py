@@ -13,6 +13,7 @@ from whyact.data.types import Rule, Vocabulary
 
 HAND, HEAD, CUPBOARD = "hand", "head", "cupboard"
 NULL = "null"
+AT_MOST = {HAND: 2, HEAD: 1}  # at once: there is one person in every film
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from whyact.errors import UserError
 from whyact.homeworld.annotate import WorldClip, annotation, observe, read_clips
 from whyact.homeworld.layout import draw_subject
 from whyact.homeworld.scripts import ACTIVITIES, draw_video
-from whyact.homeworld.states import WorldVideo
+from whyact.homeworld.states import FPS, WorldVideo
 from whyact.homeworld.vocabulary import ATTRIBUTE, CUPBOARD, HAND, HEAD, RELATION, VOCABULARY
 
 _WORLD, _FRESH = 0, 1  # two streams of chance under one seed: a fresh video is never one of the world's
@@ -30,12 +30,13 @@ _WORLD, _FRESH = 0, 1  # two streams of chance under one seed: a fresh video is 
 
 @dataclass(frozen=True)
 class Recording:
-    """A world video with its clips and the boxes a detector reports (name -> (T,4) x, y, width, height)."""
+    """A world video with its clips, the boxes a detector reports (name -> (T,4) x, y, width, height) and its rate."""
 
     id: str
     video: WorldVideo
     clips: list[WorldClip]
     boxes: dict[str, NDArray[np.int64]]
+    fps: float = FPS
 
 
 def draw_world(*, seed: int, subjects: int = 4, videos_per_subject: int = 7) -> Iterator[Recording]:
@@ -143,7 +144,7 @@ def write_annotations(
         people[video.person] = None
         file = folder / "all" / video.person / video.activity / f"{recording.id}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(annotation(video, recording.boxes, recording.id)), encoding="utf-8")
+        file.write_text(json.dumps(annotation(video, recording.boxes, recording.id, recording.fps)), encoding="utf-8")
         clips += [
             f"{video.person}, {video.activity}, {recording.id}, {c.start + 1}, {c.stop}, {c.action}"
             for c in recording.clips

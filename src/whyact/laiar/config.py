@@ -21,6 +21,13 @@ class DataConfig:
     filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
     relations: Literal["label", "prediction"] = "label"  # what the language model learns from: truth, or a network's
     boxes: Literal["oracle", "detected"] = "oracle"  # annotated boxes and classes, or a detector's
+    pixels: bool = False  # look into the boxes, in the videos of the data set
+    looks: int = 16  # frames of a clip that are looked into, evenly spaced; training samples among them
+    detector: str = "shipped"  # what finds boxes: a name, a small detector's folder, or a file
+    encoder: str = "detector"  # what looks into them: the detector's own backbone, resnet50:WEIGHTS, resnet101:WEIGHTS
+    class_map: str = ""  # a JSON or YAML file, detector class -> class of the data; by default the same words
+    frames_dir: str = ""  # the frames of CAD-120, which travels without pixels; stands for `pixels` too
+    features: str = ""  # the folder in which features and tracks are kept; by default `features` beside the run
     window: bool = True  # average appearance between neighbouring sampled frames, not one frame alone
     reverse: float = 0.5  # share of reversible training clips played backwards, with the mirrored label
     time_jitter: float = 0.5  # of the gap between sampled frames

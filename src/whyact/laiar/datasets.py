@@ -32,8 +32,13 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         raise UserError("--data", name, f"one of {', '.join(NAMES)}")
     if config.rgb_relations and name != "cad120":
         raise UserError("--data.rgb_relations", "true", f"false: {name} brings no relation scores from RGB")
-    if config.boxes == "detected":
-        raise UserError("--data.boxes", "detected", f"oracle: {name} has no detected tracks here")
+    if config.frames_dir and name != "cad120":
+        raise UserError("--data.frames_dir", config.frames_dir, "--data cad120: other sets have videos of their own")
+    if (asked := _asked(config)) and name in ("cad120", "homeworld") and not config.frames_dir:
+        found, step = asked
+        frames = "the folder of its RGB frames" if name == "cad120" else "a data set with videos"
+        next_step = "--data.frames_dir DIR" if name == "cad120" else "whyact data make homeworld --help, and --data own"
+        raise UserError(found, step, f"{frames}: {name} travels without pixels", next_step)
     if name == "homeworld" and root is None:
         from whyact.homeworld.write import write_world
 
@@ -54,4 +59,12 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         )
     if name == "own":
         return own.read(root, slots=config.slots, only=only)
-    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only)
+    images = Path(config.frames_dir) if config.frames_dir else None
+    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only, frames_dir=images)
+
+
+def _asked(config: DataConfig) -> tuple[str, str] | None:
+    """Return the option that asks for pixels, and its value."""
+    if config.pixels:
+        return "--data.pixels", "true"
+    return ("--data.boxes", config.boxes) if config.boxes == "detected" else None

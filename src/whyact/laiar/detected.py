@@ -27,6 +27,8 @@ def detected_clip(
 
     Tracks are matched with the annotated things by class and overlap; a pair of tracks takes over the relations of
     the pair that it was matched with. The labels are for training and for scoring: the video model never reads them.
+    Tokens are valid as on any video, where the tracks have been followed; where the annotation names no relation of
+    a pair, its tokens have none.
 
     Args:
         clip: Annotated.
@@ -43,18 +45,15 @@ def detected_clip(
     if labelled_only:
         made = pick_slots(made, [k for k, from_ in enumerate(source) if from_ >= 0])
         source = [k for k in source if k >= 0]
-    relations = valid = None
+    relations = None
     if clip.relations is not None:
         relations = np.zeros((*made.valid.shape, clip.relations.shape[-1]), dtype=bool)
-        valid = made.valid.copy()
         for k, from_ in enumerate(source):
             if from_ >= 0:
-                relations[:, k] = clip.relations[:, from_]
-                valid[:, k] = clip.valid[:, from_]
+                relations[:, k] = clip.relations[:, from_] & clip.valid[:, from_, None]
     return replace(
         made,
         relations=relations,
-        valid=made.valid if valid is None else valid,
         times=clip.times,
         frames=clip.frames,
         target=clip.target,
@@ -110,7 +109,10 @@ def pick_slots(clip: RelationClip, slots: list[int]) -> RelationClip:
 def _things(clip: RelationClip, vocabulary: Vocabulary) -> dict[str, tuple[str, np.ndarray]]:
     """Return name -> (class, boxes (T,4)) of everything that is in a pair of the clip."""
     found: dict[str, tuple[str, np.ndarray]] = {}
-    for k, (subject, thing) in enumerate(clip.slots):
-        found[subject] = vocabulary.objects[clip.subject_class[k]], clip.subject_boxes[:, k]
-        found[thing] = vocabulary.objects[clip.object_class[k]], clip.object_boxes[:, k]
+    for k, pair in enumerate(clip.slots):
+        sides = ((clip.subject_class, clip.subject_boxes), (clip.object_class, clip.object_boxes))
+        for name, (kind, boxes) in zip(pair, sides, strict=True):
+            _, known = found.setdefault(name, (vocabulary.objects[kind[k]], np.zeros_like(boxes[:, k])))
+            there = boxes[:, k, 2] > boxes[:, k, 0]  # a pair in which a box is hidden says nothing of where it is
+            known[there] = boxes[there, k]
     return found

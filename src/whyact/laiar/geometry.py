@@ -90,8 +90,8 @@ def course(x: Tensor, known: Tensor) -> Tensor:
 
     A relation changes once in most clips; a token that knows both ends of its slot knows on which side it stands.
     """
-    known = known.expand_as(x)
     t = x.shape[1]
-    first = known.argmax(1, keepdim=True)
-    last = t - 1 - known.flip(1).argmax(1, keepdim=True)
+    rank = torch.arange(1, t + 1, dtype=x.dtype, device=x.device).view(-1, *[1] * (x.dim() - 2))  # amax outruns argmax
+    last = ((known * rank).amax(1, keepdim=True) - 1).clamp_min(0).long().expand_as(x[:, :1])
+    first = (t - (known * (t + 1 - rank)).amax(1, keepdim=True)).clamp_max(t - 1).long().expand_as(x[:, :1])
     return torch.cat([(x - x.gather(1, first)) * known, (x.gather(1, last) - x) * known], -1)

@@ -96,9 +96,11 @@ class Learner(LightningModule):
             paths.append(language)
             terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
             if c.sim:
-                label = triple_labels(batch)
+                assert batch.relations is not None
+                named = valid & batch.relations.any(-1)  # what carries no relation has no meaning to be drawn to
+                label = triple_labels(batch)[named[valid]]
                 pick = torch.randperm(len(label), device=label.device)[: c.sim_max]
-                v, s = video.tokens[valid][pick], language.tokens[valid][pick]
+                v, s = video.tokens[named][pick], language.tokens[named][pick]
                 terms["sim"] = losses.similarity(v, s, label[pick], self.model.log_t, strict=c.sim_mode == "strict")
             if c.xm and video.v2s_logits is not None:
                 terms["xm"] = losses.cross_modal(

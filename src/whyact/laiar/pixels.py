@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.pair_clips import pairs_in_view
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.detect.link import LinkSettings, link
 from whyact.detect.tracks import Tracks
 from whyact.detect.types import Detections, Detector
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features
+from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.prediction import VideoFacts
 from whyact.video.reader import VideoReader
 
@@ -80,6 +82,16 @@ def find_tracks(
     return tracks.filled(BRIDGE), facts
 
 
+def subjects_at_most(data: str, words: Vocabulary) -> Mapping[str, int]:
+    """Return how many of a class a data set ever shows at once, where that is known: those of one person.
+
+    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
+    """
+    if data.startswith("action-genome"):
+        return {"person": 1}
+    return AT_MOST if data == "cad120" or words.objects == VOCABULARY.objects else {}
+
+
 def frame_numbers(times: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
     """Return the 1-based numbers of the frames on screen at these seconds."""
     return np.floor(times * fps + 1e-6).astype(np.int64) + 1
@@ -95,7 +107,8 @@ def clip_from_tracks(
 ) -> RelationClip:
     """Pair the tracks as the vocabulary allows; one slot a pair, the pairs seen together longest first.
 
-    A pair whose tracks both have a box somewhere is valid in every frame, hidden boxes included, as in training.
+    A pair whose tracks both have a box somewhere is valid in every frame, hidden boxes included, as in training; where
+    the data name no relation, in the frames in which both are in view.
 
     Args:
         tracks: Boxes at the frames of the clip.
@@ -108,20 +121,27 @@ def clip_from_tracks(
     named = [words.get(c, "") if words is not None else c for c in tracks.classes]
     known = tracks.known
     there = [k for k, name in enumerate(named) if name in index and known[:, k].any()]
-    pairs = [(i, j) for i in there for j in there if i != j and (named[i], named[j]) in vocabulary.allowed]
-    pairs = [(i, j) for i, j in pairs if named[i] != named[j]]  # two boxes of one class are no attribute
-    pairs += [(i, i) for i in there if (named[i], named[i]) in vocabulary.allowed]
+    if vocabulary.names_none:
+        number = {tracks.names[i]: i for i in there}
+        found = pairs_in_view({tracks.names[i]: named[i] for i in there}, vocabulary.allowed)
+        pairs = [(number[a], number[b]) for a, b in found if (known[:, number[a]] & known[:, number[b]]).any()]
+    else:  # two boxes of one class are no attribute
+        pairs = [(i, j) for i in there for j in there if named[i] != named[j] or i == j]
+        pairs = [(i, j) for i, j in pairs if (named[i], named[j]) in vocabulary.allowed]
     together = {p: int((known[:, p[0]] & known[:, p[1]]).sum()) for p in pairs}
     pairs.sort(key=lambda p: (-together[p], index[named[p[1]]], tracks.names[p[0]], tracks.names[p[1]]))
     kept = pairs[:slots]
     first, second = [i for i, _ in kept], [j for _, j in kept]
+    valid = np.ones((len(tracks.times), len(kept)), dtype=bool)
+    if vocabulary.names_none:
+        valid = known[:, first] & known[:, second]
     return RelationClip(
         id=id,
         subject_boxes=tracks.boxes[:, first],
         object_boxes=tracks.boxes[:, second],
         subject_class=np.array([index[named[i]] for i in first], dtype=np.int64),
         object_class=np.array([index[named[j]] for j in second], dtype=np.int64),
-        valid=np.ones((len(tracks.times), len(kept)), dtype=bool),
+        valid=valid,
         times=tracks.times,
         frames=tracks.frames,
         slots=tuple((tracks.names[i], tracks.names[j]) for i, j in kept),

@@ -50,7 +50,8 @@ class RelationNetwork(nn.Module):
     def loss(self, batch: RelationBatch) -> Tensor:
         """Return softmax cross-entropy of the exclusive groups plus mean binary cross-entropy of the rest."""
         assert batch.relations is not None
-        logits, truth = self(batch)[batch.valid], batch.relations[batch.valid]
+        named = batch.valid & batch.relations.any(-1)  # where nobody named a relation, there is nothing to learn
+        logits, truth = self(batch)[named], batch.relations[named]
         total = logits.sum() * 0.0
         for group in self.exclusive:
             labels = truth[:, group]

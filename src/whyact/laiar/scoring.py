@@ -71,7 +71,7 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
     true = [_true_labels(a, run.vocabulary.naming) for a in answers]
     naming = _naming(answers, true, keep=False)
     relations = [_relations(a) for a in answers]
-    moving = [np.broadcast_to(changing_slots(r, v), v.shape) for r, v in zip(relations, valid, strict=True)]
+    moving = [np.broadcast_to(changing_slots(r, v & r.any(-1)), v.shape) for r, v in zip(relations, valid, strict=True)]
     chosen = selection_quality(keep, valid, moving)
     return plain(
         {

@@ -22,10 +22,12 @@ from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.look import see
 from whyact.laiar.parts import Parts
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
+from whyact.laiar.sight import keep_detector, open_sight, said, sight_of, wanted
 from whyact.laiar.watch import OPTIONS, predict_videos
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
@@ -135,15 +137,24 @@ def train(
         UserError: For bad data, an unknown fold or a folder that is not a run's.
     """
     check_run_folder(out)
+    config = replace(config, data=wanted(config.data))
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
+    sight = open_sight(config.data, data, found.vocabulary, config.model.mask_size, out.absolute().parent / "features")
+    domain = None
+    if sight is not None:
+        slots = config.data.slots
+        seen = see(sight, found, train_clips, slots=slots, labelled_only=True, progress=progress)
+        train_clips, domain = seen.clips, seen.domain()
+        test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
     run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
+    run.domain = domain
     if config.optim.calibrate and not found.vocabulary.multi_label:
         run.temperature, run.threshold, run.calibrated = calibrate(
             train_clips, found.vocabulary, config, seed=seed, progress=progress
         )
     scores = _scores(run, list(answer_clips(run, test_clips)))
-    card = {
+    card: dict[str, Any] = {
         "data": data,
         "split_sha256": found.split_sha256(fold),
         "licence": "Apache-2.0",
@@ -151,7 +162,11 @@ def train(
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
         "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}"},
     }
+    if sight is not None:
+        card["extra"]["sight"] = said(sight)
     save_run(run, out, dict(card))
+    if sight is not None:
+        keep_detector(sight, out)
     return card
 
 
@@ -163,10 +178,10 @@ def evaluate(
     Raises:
         UserError: For a damaged run, bad data or another vocabulary than the run's.
     """
-    return score_all(open_evaluation((run, data, root, fold)))
+    return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Parts:
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
     """Open a run's evaluation on the test side of a fold, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -179,6 +194,12 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Part
     train_clips, test_clips = found.fold(fold)
     split = found.split_sha256(fold)
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split, "versions": versions()}
+    sight = sight_of(loaded, found.vocabulary)
+    if sight is not None:
+        slots, several = loaded.config.data.slots, found.vocabulary.multi_label
+        test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
+        if several and sight.detects:  # what is measured beside the model learns from what it learned from
+            train_clips = see(sight, found, train_clips, slots=slots, labelled_only=True, progress=progress).clips
     return Parts(loaded, train_clips, test_clips, found.facts, identity)
 
 
@@ -205,7 +226,11 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
 
     def answer(name: str) -> list[Prediction]:
         found = _read(loaded, data, root, only=name)
-        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, found.clips)]
+        clips, sight = list(found.clips), sight_of(loaded, found.vocabulary)
+        if sight is not None:
+            slots = loaded.config.data.slots
+            clips = see(sight, found, clips, slots=slots, labelled_only=False, progress=progress).clips
+        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, clips)]
 
     return for_each(inputs, answer)
 

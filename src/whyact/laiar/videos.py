@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.detect.tracks import Tracks
 from whyact.features.roi import RoiEncoder
-from whyact.laiar.answers import answer_clips
+from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.domain import frame_looks
 from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
@@ -141,6 +141,7 @@ def answer_video(
     windows: Windows | None = None,
     notes: Iterable[str] = (),
     tell: Told | None = None,
+    hand: Callable[[Answer], object] | None = None,
 ) -> Prediction:
     """Answer a video whose boxes are known.
 
@@ -154,6 +155,7 @@ def answer_video(
         windows: How to cut the video.
         notes: Sentences for the reader.
         tell: Called with the share that is done.
+        hand: Called with each window's own answer, in order.
 
     Raises:
         UserError: For a bad window, or boxes of another image size than the video's.
@@ -164,14 +166,21 @@ def answer_video(
     merger, strange, looked = _Merger(null_action(run.vocabulary)), 0, 0
     for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, words, encoder)):
         (answer,) = answer_clips(run, [clip])
+        if hand is not None:
+            hand(answer)
         merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
         strange, looked = strange + odd, looked + len(moments[i])
         if tell is not None:
             tell((i + 1) / len(spans))
     prediction = merger.result()
     said = [*notes, *prediction.notes]
-    if strange > looked / 2:
+    if encoder is None or run.domain is None:
+        said.append(f"The model was trained on {_training(run)}. It cannot tell whether this video is like that.")
+    elif strange > looked / 2:
         said.insert(0, _outside(run, strange, looked))
+        prediction.unsure = True
+    else:
+        said.append(f"The model was trained on {_training(run)}; {looked - strange} of {looked} frames look like that.")
     if len(spans) > 1:
         length = spans[0][1] - spans[0][0]
         step = float(np.median([b[0] - a[0] for a, b in pairwise(spans)]))
@@ -182,16 +191,20 @@ def answer_video(
     if encoder is not None:
         prediction.provenance.sampler += f"; features by {encoder.name}"
     prediction.video, prediction.id, prediction.notes = facts, str(path), said
-    prediction.tracks += _alone(tracks, prediction.tracks)
+    paired = {name for track in prediction.tracks for name in (track.subject, track.object)}
+    prediction.tracks += bare_tracks(tracks, without=paired, slot=len(prediction.tracks))
     return prediction
 
 
 def _outside(run: Run, strange: int, looked: int) -> str:
-    trained = (run.card or {}).get("data", "") or "its training data"
     return (
-        f"This video is outside of what the model knows: {strange} of {looked} frames look unlike those of {trained}, "
-        "which it was trained on. Take its answer as a guess."
+        f"This video is outside of what the model knows: {strange} of {looked} frames look unlike those of "
+        f"{_training(run)}, which it was trained on. Take its answer as a guess."
     )
+
+
+def _training(run: Run) -> str:
+    return (run.card or {}).get("data", "") or "data that its card does not name"
 
 
 def _clips(
@@ -221,12 +234,17 @@ def _clips(
         yield looked_into(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
 
 
-def _alone(tracks: Tracks, paired: list[Track]) -> list[Track]:
-    """Return the tracks that are in no pair, for the eye: the model did not see them."""
-    inside = {name for track in paired for name in (track.subject, track.object)}
+def bare_tracks(tracks: Tracks, *, without: Container[str] = (), slot: int = 0) -> list[Track]:
+    """Return the tracks as they are, each alone and with no word said of it, for the eye.
+
+    Args:
+        tracks: All boxes.
+        without: Names that are left out.
+        slot: Number of the first one.
+    """
     out: list[Track] = []
     for k, name in enumerate(tracks.names):
-        if name in inside:
+        if name in without:
             continue
         points = [
             TrackPoint(
@@ -242,5 +260,5 @@ def _alone(tracks: Tracks, paired: list[Track]) -> list[Track]:
             )
             for t in np.flatnonzero(tracks.known[:, k])
         ]
-        out.append(Track(slot=len(paired) + len(out), subject=name, object=name, points=points))
+        out.append(Track(slot=slot + len(out), subject=name, object=name, points=points))
     return out

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from whyact.detect.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
@@ -18,11 +19,13 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
-from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks
+from whyact.laiar.answers import Answer
+from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
-from whyact.laiar.videos import Windows, answer_video
+from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
 from whyact.video.reader import VideoReader
+from whyact.video.write import CONTAINERS
 
 OPTIONS = {
     "detector": "what finds the boxes: a detector's name, a folder, or FILE.onnx (default: the model's own)",
@@ -35,7 +38,6 @@ OPTIONS = {
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
 FASTEST = 30.0  # frames a second of a drawn video
-SUBJECTS_AT_MOST = {"hand": 2, "head": 1, "person": 1}  # homeworld and the published sets show one person
 
 
 @dataclass
@@ -54,12 +56,13 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import DetectorEncoder, open_detector, own_detector
+    from whyact.detect.open import OWN, open_detector, open_encoder, own_detector
 
     own = own_detector(Path(run.path))
-    if run.config.model.roi[0] and own is None:
+    looks = run.config.data.encoder
+    if run.config.model.roi[0] and own is None and looks == OWN:
         raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
-    encoder = DetectorEncoder(own) if own is not None and run.config.model.roi[0] else None
+    encoder = open_encoder(looks, own) if run.config.model.roi[0] else None
     if "tracks" in options:
         return Eyes(None, {}, encoder, [])
     named = options.get("detector")
@@ -73,8 +76,8 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
         )
     target = run.vocabulary.objects
     notes = []
-    if "class-map" in options:
-        words = read_class_map(options["class-map"], detector.classes, target)
+    if class_map := options.get("class-map") or (not named and run.config.data.class_map):
+        words = read_class_map(class_map, detector.classes, target)
     else:
         words = default_map(detector.classes, target)
         if words.get("person") == COCO_TO_HOMEWORLD["person"]:
@@ -89,13 +92,21 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     return Eyes(detector, words, encoder, notes)
 
 
-def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Told | None = None) -> Prediction:
-    """Answer one video file.
+def watch(
+    run: Run,
+    path: str,
+    eyes: Eyes,
+    options: Mapping[str, str],
+    tell: Told | None = None,
+    hand: Callable[[Answer], object] | None = None,
+) -> tuple[Prediction, Tracks]:
+    """Answer one video file; return the answer and all boxes of the video. ``hand`` gets each window's own answer.
 
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
     """
     windows = Windows(_seconds(options, "window"), _seconds(options, "stride"))
+    windows.spans(0.0, 0.0, 0.0)  # a stride that does not fit is said before the boxes are looked for
     words, notes = dict(eyes.words), list(eyes.notes)
     tracks, facts = _boxes(run, path, eyes, options, tell)
     if eyes.detector is None:
@@ -106,17 +117,27 @@ def watch(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Tol
     if unknown:
         notes.append(f"Drawn, but unknown to the model: {', '.join(unknown)}.")
     prediction = answer_video(
-        run, path, tracks, facts, words=words, encoder=eyes.encoder, windows=windows, notes=notes, tell=tell
+        run,
+        path,
+        tracks,
+        facts,
+        words=words,
+        encoder=eyes.encoder,
+        windows=windows,
+        notes=notes,
+        tell=tell,
+        hand=hand,
     )
     if "save-tracks" in options:
         write_tracks(Path(options["save-tracks"]), tracks)
-    return prediction
+    return prediction, tracks
 
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
-        most = {c: SUBJECTS_AT_MOST[w] for c, w in eyes.words.items() if w in SUBJECTS_AT_MOST}
-        return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)
+        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary)
+        settings = LinkSettings(most={c: most[w] for c, w in eyes.words.items() if w in most})
+        return find_tracks(path, eyes.detector, settings=settings, tell=tell)
     tracks = read_tracks(options["tracks"])
     if not len(tracks.times):
         raise UserError(options["tracks"], "no frame", "tracks with at least one frame")
@@ -130,14 +151,17 @@ def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: An
     return tracks, facts
 
 
-def draw(path: str, prediction: Prediction, out: Path) -> None:
-    """Write the video again with boxes, named relations and the action drawn in; constant memory.
+def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
+    """Write the video again with boxes, named relations and the action drawn in; memory grows with the boxes alone.
+
+    An answer in windows brings the tokens of those that decided; elsewhere the boxes are drawn without words.
 
     Raises:
         UserError: When the video cannot be read or the file not be written.
     """
     from whyact.video.draw import write_overlay
 
+    prediction = msgspec.structs.replace(prediction, tracks=[*prediction.tracks, *bare_tracks(tracks)])
     with VideoReader(path, limit=LIMIT) as reader:
         rate = min(reader.fps or RATE, FASTEST)
         moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
@@ -152,19 +176,33 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
         UserError: For a bad option, or a single bad video.
         SomeFailed: When some of several videos cannot be read.
     """
-    for name in ("tracks", "save-tracks", "draw"):
-        if name in options and len(inputs) > 1:
-            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    _check_files(inputs, options)
     eyes = open_eyes(run, options)
 
     def answer(path: str) -> list[Prediction]:
         with _bar(path, progress) as tell:
-            prediction = watch(run, path, eyes, options, tell)
+            prediction, tracks = watch(run, path, eyes, options, tell)
             if "draw" in options:
-                draw(path, prediction, Path(options["draw"]))
+                draw(path, prediction, tracks, Path(options["draw"]))
         return [prediction]
 
     return for_each(inputs, answer)
+
+
+def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
+    """Refuse before the work what would fail, or destroy something, after it."""
+    for name in ("tracks", "save-tracks", "draw"):
+        if name in options and len(inputs) > 1:
+            raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    for name in ("save-tracks", "draw"):
+        if name in options:
+            path = Path(options[name])
+            if path.is_dir():
+                raise UserError(f"--{name}", options[name], "a file, not a folder")
+            if any(path.resolve() == Path(item).resolve() for item in inputs):
+                raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
+    if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:
+        raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,11 @@ def answer(
 
 def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> list[str]:
     """Say what encoded names and frames, how text and graph shared the lead, and what could not be done."""
-    read = f", frames by {known.pixels}" if known.pixels and known.pixels != known.semantics else ""
-    notes = [f"Class names read by {known.semantics}{read}."]
+    if known.pixels == known.semantics:
+        notes = [f"Frames and class names read by {known.semantics}."]
+    else:
+        frames = f"frames read by {known.pixels}" if known.pixels else "frames given as features"
+        notes = [f"Class names read by {known.semantics}; {frames}."]
     if "random weights" in known.semantics + known.pixels:
         notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
     lead = why.shares(model, found)
@@ -80,7 +83,10 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
             how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"
-            notes.append(f"Known classes answer with a handicap of {model.calibration:.2f}, {how}.")
+            what = "a handicap" if model.calibration >= 0 else "an advantage"
+            notes.append(f"Known classes answer with {what} of {abs(model.calibration):.2f}, {how}.")
+    else:
+        notes.append("There is one label to choose from: its score is 1 whatever the video shows.")
     if not several:
         notes.append("The video has one frame or snippet: there is none to leave out.")
     return notes
@@ -151,6 +157,8 @@ def _labels(labels: str) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8") if path.is_file() else labels.replace(",", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(path, str(error), "a text file with one label a line") from error
+    if path.suffix in (".txt", ".csv") and "," not in labels and not path.is_file():
+        raise UserError("--labels", labels, "a file that exists, or names with commas between them")
     names = tuple(name for name in (line.strip() for line in text.splitlines()) if name)
     if not names:
         raise UserError("--labels", labels, "at least one action name")
@@ -162,13 +170,15 @@ def _labels(labels: str) -> tuple[str, ...]:
     return names
 
 
-def clips(
-    inputs: Sequence[str], known: Run, options: dict[str, Any], progress: bool
-) -> list[tuple[FeatureSequence, VideoFacts, str]]:
-    """Return each input's features, facts and known class: a clip of a data set, a feature file or a video.
+def reader(
+    known: Run, options: dict[str, Any], progress: bool
+) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
+    """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
+
+    It raises ``UserError`` for an input that is not there or cannot be read.
 
     Raises:
-        UserError: When an input is not there or cannot be read.
+        UserError: When the data set itself cannot be read.
     """
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
@@ -177,14 +187,15 @@ def clips(
             options["data"], root, known.fold, settings.reading, settings.class_order, progress
         )
         by_id = {video.id: video for video in found.videos}
-        for name in inputs:
+
+        def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
             if name not in by_id:
                 raise UserError(f"--data {options['data']}", name, f"a clip's name, such as {found.videos[0].id!r}")
-        return [
-            (by_id[name], VideoFacts(path=name, frames_decoded=len(by_id[name].times)), _target(found, by_id[name]))
-            for name in inputs
-        ]
-    return [(*_file(Path(name), known), "") for name in inputs]
+            video = by_id[name]
+            return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
+
+        return clip
+    return lambda name: (*_file(Path(name), known), "")
 
 
 def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:

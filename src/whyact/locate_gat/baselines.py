@@ -17,7 +17,8 @@ def ridge(x: Tensor, y: Tensor, strength: float) -> tuple[Tensor, Tensor]:
     """
     mean_x, mean_y = x.double().mean(0), y.double().mean(0)
     a, b = x.double() - mean_x, y.double() - mean_y
-    scale = strength * a.square().sum() / max(a.shape[1], 1)
+    # videos that are all alike (or one alone) say nothing about x: any scale gives weight 0 and the mean of y
+    scale = float(strength * a.square().sum() / max(a.shape[1], 1)) or 1.0
     gram = a @ a.T
     weight = (a.T @ torch.linalg.solve(gram + scale * torch.eye(len(a), dtype=a.dtype), b)).T
     return weight.to(x.dtype), (mean_y - weight @ mean_x).to(x.dtype)

@@ -12,7 +12,7 @@ import torch
 
 from whyact.data import zero_shot_sets
 from whyact.data.zero_shot import ClassSplit, ZeroShotData, partition
-from whyact.errors import UserError
+from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.parts import Parts
@@ -147,6 +147,7 @@ def predict(
 
     Raises:
         UserError: For an unknown input or label, a duplicate one, or features of the wrong width.
+        SomeFailed: When only some of several inputs are at fault.
     """
     options = options or {}
     if run is None:
@@ -167,10 +168,8 @@ def predict(
         seed=card["seed"],
         versions=versions(),
     )
-    return [
-        answers.answer(video, facts, target, known, model, candidates, provenance, top)
-        for video, facts, target in answers.clips(inputs, known, options, progress)
-    ]
+    read = answers.reader(known, options, progress)
+    return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
 def _load(data: str, root: Path | None, fold: int, config: Config, progress: bool) -> tuple[ZeroShotData, ClassSplit]:

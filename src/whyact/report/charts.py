@@ -114,11 +114,14 @@ def score_bars(prediction: Prediction) -> list[ScoreBar]:
     return bars
 
 
-def diverging(values: list[float]) -> list[Diverging]:
-    """Scale signed values to bars that share one zero line."""
+def diverging(values: list[float], least: float = 0.0) -> list[Diverging]:
+    """Scale signed values to bars that share one zero line.
+
+    ``least`` is the smallest whole scale: values far below it get no bar that would look like a large one.
+    """
     finite = [value if math.isfinite(value) else 0.0 for value in values]
     low, high = min([0.0, *finite]), max([0.0, *finite])
-    whole = (high - low) or 1.0
+    whole = max(high - low, least) or 1.0
     zero = round(-100 * low / whole, 2)
     return [
         Diverging(zero, round(zero + min(0.0, 100 * value / whole), 2), round(100 * abs(value) / whole, 2))

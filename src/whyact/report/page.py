@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from whyact.errors import UserError
 from whyact.prediction import Evidence, Prediction
@@ -21,6 +21,7 @@ from whyact.report.timeline import Timeline, timeline
 _FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
 _GOLDEN_ANGLE = 137.508
 _KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
+_LEAST_SCALE = 0.01  # of a score: contributions that read as 0.00 have no bar
 _WORD = re.compile(r"\w+")
 _JOINING = frozenset(("and", "at", "between", "for", "from", "of", "s", "the", "to"))
 
@@ -70,18 +71,23 @@ def render(predictions: list[Prediction], *, stills: Mapping[tuple[str, int], by
     Raises:
         UserError: When a still is not a JPEG image.
     """
-    environment = Environment(
-        loader=PackageLoader("whyact.report"),
+    views = [view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
+    return environment().get_template("report.html.j2").render(views=views)
+
+
+def environment(*packages: str) -> Environment:
+    """Return the templates of the report with the words they use, behind those of other packages."""
+    made = Environment(
+        loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "whyact.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(
+    made.globals.update(
         number=words.number, signed=words.signed, moment=words.moment, span=words.span, spoken=words.spoken
     )
-    views = [_view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
-    return environment.get_template("report.html.j2").render(views=views)
+    return made
 
 
 def write_report(
@@ -109,10 +115,11 @@ def write_report(
     return target
 
 
-def _view(prediction: Prediction, place: int, stills: Mapping[tuple[str, int], bytes] | None) -> View:
+def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int], bytes] | None = None) -> View:
+    """Return one prediction as a template shows it, the ``place``-th of its page."""
     ranked = words.places(prediction.evidence)
     lanes = timeline(prediction)
-    bars = diverging([e.contribution for _, e in ranked])
+    bars = diverging([e.contribution for _, e in ranked], _LEAST_SCALE)
     deciding = ranked[0][1] if ranked else None
     return View(
         anchor=f"p{place}",

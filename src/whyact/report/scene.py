@@ -131,10 +131,10 @@ def _draw(
 def _plain_still(
     prediction: Prediction, evidence: Evidence, place: int, stills: Mapping[tuple[str, int], bytes]
 ) -> Scene | None:
-    """Find the still nearest to the evidence's middle, at most half a second away."""
+    """Find the still nearest to a frame, or to the middle of a snippet, at most half a second away."""
     fps, video = prediction.video.fps, prediction.video
     frames = [frame for name, frame in stills if name == prediction.id]
-    wanted = (evidence.start + evidence.end) / 2 * fps
+    wanted = (evidence.start if evidence.kind == "frame" else (evidence.start + evidence.end) / 2) * fps
     if not frames or fps <= 0 or not math.isfinite(wanted):
         return None
     frame = min(frames, key=lambda number: abs(number - wanted))

@@ -183,6 +183,9 @@ def because(prediction: Prediction) -> list[Part]:
     if effect and not ranked[0].contribution > 0:
         lead = "No listed evidence raises this score. First in rank: "
         return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
+    if any("stays" in text for kind, text in effect if not kind):
+        lead = "No listed evidence alone moves this score. First in rank: "
+        return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
     tail: list[Part] = [("", "; "), *effect] if effect else []
     return [("", "Because "), *happened, *tail, ("", ".")]
 

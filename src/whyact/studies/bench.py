@@ -13,18 +13,66 @@ from pathlib import Path
 from typing import Any
 
 from whyact.studies import results
+from whyact.studies.bench_compare import Regression, read_stored, regressions
+from whyact.studies.memory import can_measure, peak_mib, start_peak
 
 Work = Callable[[], object]
+QUICK, REPEATS = 5, 21
 
 
-def run_benches(names: Sequence[str], *, quick: bool = False, out: Path | None = None, as_json: bool = False) -> None:
-    """Run benchmarks; write ``bench.md`` and ``bench.json`` into ``out``, or print when there is none."""
-    rows = [row for name in names for row in BENCHES[name](5 if quick else 21)]
-    command = " ".join(["whyact bench", *names, *(["--quick"] if quick else [])])
+def run_benches(
+    names: Sequence[str],
+    *,
+    quick: bool = False,
+    out: Path | None = None,
+    stored: Path | None = None,
+    accept: bool = False,
+    as_json: bool = False,
+) -> list[Regression]:
+    """Run benchmarks, print the document, and compare its ratios with the stored ones.
+
+    A benchmark with a ratio that fell is run once more, and the better run of the two counts.
+
+    Args:
+        names: Out of :data:`BENCHES`.
+        quick: Few repeats.
+        out: The folder for ``bench.md`` and ``bench.json``; they are not written when a ratio fell.
+        stored: The JSON file that an earlier run wrote, if it is there.
+        accept: Write them all the same: what fell was meant to.
+        as_json: Print the document as JSON.
+
+    Returns:
+        What fell too far below the stored ratio.
+    """
+    known = read_stored(stored) if stored is not None else []
+    rows: list[results.Row] = []
+    worse: list[Regression] = []
+    for name in names:
+        print(f"bench {name} ...", file=sys.stderr, flush=True)
+        found = _measured(name, quick)
+        fell = regressions(found, known)
+        if fell:
+            again = _measured(name, quick)
+            if len(left := regressions(again, known)) < len(fell):
+                found, fell = again, left
+        rows += found
+        worse += fell
+    command = " ".join(["whyact bench", *([] if list(names) == list(BENCHES) else names), *["--quick"] * quick])
     head = results.header("bench", command)
-    if out is not None:
+    if out is not None and (accept or not worse):
         results.write_results("bench", head, rows, out)
     print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+    return [] if accept else worse
+
+
+def _measured(name: str, quick: bool) -> list[results.Row]:
+    """Run one benchmark; its last row is the most memory that this process held meanwhile."""
+    if not can_measure():
+        return BENCHES[name](QUICK if quick else REPEATS)
+    start_peak()
+    rows = BENCHES[name](QUICK if quick else REPEATS)
+    note = "resident in this process at its highest, with torch and what earlier benchmarks left loaded"
+    return [*rows, results.row("memory", name, "peak", [peak_mib()], unit="MiB", note=note)]
 
 
 def ratio(table: str, first: str, second: str, work: tuple[Work, Work], repeats: int, note: str = "") -> results.Row:
@@ -127,9 +175,11 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-proposals": _later("whyact.studies.bench_pvlr:proposals"),
     "pvlr-activation": _later("whyact.studies.bench_pvlr:activation"),
     "pvlr-evaluation": _later("whyact.studies.bench_pvlr:evaluation"),
-    "fuzz": _later("whyact.studies.fuzz:fuzz"),
+    "studio": _later("whyact.studies.bench_studio:answers"),
+    "studio-load": _later("whyact.studies.bench_studio:load"),
     "video-decoding": _later("whyact.studies.bench_video:decoding"),
     "video-extraction": _later("whyact.studies.bench_video:extraction"),
+    "video-long": _later("whyact.studies.bench_long:long_video"),
     "scale-engine": _later("whyact.studies.bench_scale:engine"),
     "scale-store": _later("whyact.studies.bench_scale:store"),
     "scale-cost": _later("whyact.studies.bench_scale:cost"),

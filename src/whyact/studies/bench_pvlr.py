@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +11,7 @@ from whyact.metrics.localisation import Spans, detection_ap, mean_ap
 from whyact.metrics.proposals import outer_inner, runs
 from whyact.studies import results
 from whyact.studies.bench import ratio
+from whyact.studies.memory import added_mib, in_a_fresh_process
 
 THRESHOLDS = tuple(np.linspace(0.1, 0.9, 9))
 
@@ -66,7 +64,7 @@ def activation(repeats: int) -> list[results.Row]:
         rows.append(ratio("pvlr-activation", "step, mean noise", "step, K samples", _steps(batch, length), 1, note))
     finally:
         torch.set_num_threads(before)
-    small, large = (_peak_mib(fast) for fast in (True, False))
+    small, large = (in_a_fresh_process("whyact.studies.bench_pvlr:measure_peak", kind) for kind in ("fast", "plain"))
     note = f"{sizes}: {small:.0f} MiB against {large:.0f} MiB above the inputs"
     rows.append(
         results.row("pvlr-activation", "mean noise / K samples", "memory_ratio", [large / small], unit="x", note=note)
@@ -213,26 +211,11 @@ def _steps(batch: int, length: int) -> tuple[Callable[[], object], Callable[[], 
     return fast, slow
 
 
-def _peak_mib(fast: bool) -> float:
-    """Measure one run's peak memory above its inputs, in a process of its own."""
-    code = f"from whyact.studies.bench_pvlr import measure_peak; print(measure_peak({fast}))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    return float(done.stdout)
-
-
-def measure_peak(fast: bool) -> float:
+def measure_peak(fast: str) -> float:
     """Return the MiB that one activation, forward and backward, adds to the peak of this process (Linux)."""
     import torch
 
     torch.set_num_threads(1)
-    work = _activation(fast)
+    work = _activation(fast == "fast")
     torch.zeros(1).requires_grad_().exp().sum().backward()  # what autograd loads once is not what is measured
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew: building the inputs had one of its own
-    before = _status("VmRSS")
-    work()
-    return max(1.0, (_status("VmHWM") - before) / 1024)
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
+    return added_mib(work)

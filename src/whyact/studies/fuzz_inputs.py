@@ -17,8 +17,6 @@ from whyact.data.pickles import dump_plain, load_pickle
 _TOKEN = re.compile(rb'"[^"\n]*"|[^\s,;:\[\]{}"]+')
 _ODD_TEXT = (b"", b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b'"\xff"', b"\0", b"../..", b'"x"')
 _ODD_VALUES: tuple[Any, ...] = (None, -1, 2**70, float("nan"), "", "x", b"\xff", [], {}, (), np.zeros((0, 4)))
-
-
 _ODD_JSON: tuple[Any, ...] = (None, -1, 0, 2**70, 1e308, float("nan"), "", "x", [], {}, True)
 
 
@@ -104,3 +102,8 @@ def write_files(root: Path, files: dict[str, bytes]) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Return the files under a folder by their path in it."""
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from whyact.data.pickles import dump_plain, load_array, load_pickle
-from whyact.studies.fuzz_inputs import Target, unpickled, write_files
+from whyact.studies.fuzz_inputs import Target, files_of, unpickled, write_files
 
 
 def charades_lists() -> Target:
@@ -63,7 +63,7 @@ def action_genome_converted() -> Target:
 
 def own_data() -> Target:
     """Return the JSON of one's own data, converted from a generated world."""
-    from whyact.data import own
+    from whyact.data import own, own_file
     from whyact.data.own_write import from_cad120, write_own
     from whyact.homeworld.write import write_fresh_video
 
@@ -77,7 +77,7 @@ def own_data() -> Target:
             video.relations = [r for r in video.relations if set(r.pair) <= names and r.start <= 6]
             video.actions[0].end = 6
         data = write_own(Path(folder) / "own", file).read_bytes()
-    return Target({own.FILE: data}, lambda root: own.read(root, slots=8))
+    return Target({own_file.FILE: data}, lambda root: own.read(root, slots=8))
 
 
 def cad120_layout() -> Target:
@@ -86,7 +86,7 @@ def cad120_layout() -> Target:
     from whyact.homeworld.write import write_fresh_video
 
     with tempfile.TemporaryDirectory() as folder:
-        sound = _files(write_fresh_video(Path(folder) / "world", seed=5))
+        sound = files_of(write_fresh_video(Path(folder) / "world", seed=5))
     return Target(sound, lambda root: cad120.read(root))
 
 
@@ -131,12 +131,8 @@ def _generated() -> dict[str, bytes]:
     from whyact.homeworld.action_genome import write_action_genome
 
     with tempfile.TemporaryDirectory() as folder:
-        files = _files(write_action_genome(Path(folder) / "w", seed=2, videos=24, every=12, pixels=False, dirt=False))
+        files = files_of(write_action_genome(Path(folder) / "w", seed=2, videos=24, every=12, pixels=False, dirt=False))
     for name in files:
         if name.endswith(".pkl"):  # small: damage should hit the structure, not one frame of hundreds
             files[name] = dump_plain(dict(list(unpickled(files[name]).items())[:40]))
     return files
-
-
-def _files(root: Path) -> dict[str, bytes]:
-    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}

@@ -58,8 +58,8 @@ def detector_cell(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def prepare_cell(params: dict[str, Any]) -> dict[str, Any]:
-    """Film one world with one kind of boxes; the clips are kept on disk."""
-    made = _world(params["folder"], params["world"], params["boxes"])
+    """Film one world; the clips are kept on disk, with both kinds of boxes."""
+    made = world(Path(params["folder"]), params["world"], "oracle")
     return {"train": len(made.train), "test": len(made.test)}
 
 

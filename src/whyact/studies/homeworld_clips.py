@@ -23,18 +23,18 @@ from whyact.files import sha256, write_atomic
 from whyact.homeworld.film_set import FOLDS, cast_scene, fold_of, render_frames
 from whyact.homeworld.scenes import SCENES, draw_scene, through_camera
 from whyact.homeworld.states import IMAGE_SIZE
-from whyact.homeworld.vocabulary import VOCABULARY
+from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.homeworld.write import Recording, draw_world, record, write_annotations
 from whyact.laiar.config import PRESETS
 from whyact.laiar.detected import detected_clip
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import looked_into
-from whyact.laiar.watch import SUBJECTS_AT_MOST
 from whyact.training.checkpoint import read_card
 
 SIZE = (320, 240)
 SIDE = mask_side(PRESETS["default"].model.mask_size)
 FRAMES = 16  # of each clip, evenly spaced with both ends: training jitters among them
+KINDS = ("oracle", "detected")  # of boxes
 RHO = 0.6  # how strongly training scenes depend on the action
 TEST_WORLDS = 50_000  # test people come from worlds with seeds from here on; no detector trains on them
 TEST_VIDEOS = 4  # for each of four people
@@ -79,39 +79,45 @@ def film_clips(
 
 
 def prepare(
-    folder: Path, *, seed: int, fold: int, detector: SmallDetector, boxes: str, rho: float = RHO
-) -> tuple[Path, Path]:
-    """Film a world and write its clips once; return the files of the training and the test part.
+    folder: Path, *, seed: int, fold: int, detector: SmallDetector, kinds: Sequence[str], rho: float = RHO
+) -> dict[str, tuple[Path, Path]]:
+    """Film a world and write its clips once; return the files of the training and the test part by kind of boxes.
 
     Args:
         folder: Where the files are kept.
         seed: Of the world.
         fold: Its test scenes.
         detector: What finds boxes; its backbone looks into them, into annotated ones too.
-        boxes: ``oracle`` or ``detected``.
+        kinds: ``oracle``, ``detected`` or both.
         rho: How strongly training scenes go with the action.
     """
-    encoder, paths = DetectorEncoder(detector), []
+    encoder = DetectorEncoder(detector)
+
+    def path(part: str, kind: str) -> Path:
+        key = sha256(f"{seed} {fold} {part} {kind} {FRAMES} {rho} {detector.sha256}".encode())[:16]
+        return folder / f"world-{seed}-{part}-{kind}-{key}.safetensors"
+
     for part in ("train", "test"):
-        key = sha256(f"{seed} {fold} {part} {boxes} {FRAMES} {rho} {detector.sha256}".encode())[:16]
-        path = folder / f"world-{seed}-{part}-{boxes}-{key}.safetensors"
-        if not path.exists():
-            made = []
-            for clip, frames, scene in film_clips(seed, fold, part, rho):
-                if boxes == "detected":
-                    clip = _detected(clip, frames, detector, labelled_only=part == "train")
-                if clip.slots:
-                    clip = looked_into(clip, list(frames), encoder, SIDE)
-                made.append(replace(clip, group=scene))
-            write_clips(path, made)
-        paths.append(path)
-    return paths[0], paths[1]
+        made: dict[str, list[RelationClip]] = {kind: [] for kind in kinds if not path(part, kind).exists()}
+        if not made:
+            continue
+        for clip, frames, scene in film_clips(seed, fold, part, rho):  # filming costs most: once for all kinds
+            for kind, clips in made.items():
+                seen = clip
+                if kind == "detected":
+                    seen = _detected(clip, frames, detector, labelled_only=part == "train")
+                if seen.slots:
+                    seen = looked_into(seen, list(frames), encoder, SIDE)
+                clips.append(replace(seen, group=scene))
+        for kind, clips in made.items():
+            write_clips(path(part, kind), clips)
+    return {kind: (path("train", kind), path("test", kind)) for kind in kinds}
 
 
 def _detected(
     clip: RelationClip, frames: NDArray[np.uint8], detector: Detector, *, labelled_only: bool
 ) -> RelationClip:
-    settings = LinkSettings(most={k: v for k, v in SUBJECTS_AT_MOST.items() if k in detector.classes})
+    settings = LinkSettings(most=AT_MOST)
     tracks = link(
         detector(frames), clip.times, classes=detector.classes, image_size=SIZE, frames=clip.frames, settings=settings
     ).filled()
@@ -197,5 +203,6 @@ def fold_metrics(folder: Path, fold: int) -> dict[str, float]:
 def world(folder: Path, seed: int, boxes: str) -> World:
     """Return a world's clips; the fold of unseen scenes goes with the seed."""
     fold = seed % FOLDS + 1
-    train, test = prepare(folder, seed=seed, fold=fold, detector=fold_detector(folder, fold), boxes=boxes)
+    paths = prepare(folder, seed=seed, fold=fold, detector=fold_detector(folder, fold), kinds=KINDS)
+    train, test = paths[boxes]
     return World(VOCABULARY, read_clips(train), read_clips(test))

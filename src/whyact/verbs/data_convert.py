@@ -53,7 +53,7 @@ def _own(source: str, root: Path, out: Path) -> Said:
 
     choose(source, ("cad120",), "FROM", "whyact data convert --help")
     file = from_cad120(root)
-    path = write_own(out, file)
+    path = write_own(out, file, root)
     clips = sum(len(video.actions) for video in file.videos)
     said = {"file": str(path), "videos": len(file.videos), "clips": clips}
     return f"{path}: {len(file.videos)} videos, {clips} clips", said

@@ -1,50 +1,58 @@
-"""``whyact report``: predictions in JSON -> one HTML page."""
+"""``whyact report``: predictions in JSON -> one HTML page, or a file for another tool."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from whyact.errors import UserError
-from whyact.prediction import Prediction, from_json
+from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json, writable_file
 
 _EXAMPLES = (
     "whyact report predictions.json",
     "whyact predict kitchen.mp4 --json | whyact report - --out why.html",
+    "whyact report predictions.json --export eaf --out kitchen.eaf",
 )
+FORMATS = ("html", "csv", "vtt", "eaf", "fiftyone")
 
 
 def run(argv: list[str]) -> int:
-    """Write the page for the predictions that ``argv`` names and print its path."""
-    parser = Parser("report", "Turn what `whyact predict --json` printed into one HTML page.", _EXAMPLES, "the path")
+    """Write the page, or the export, for the predictions that ``argv`` names and print its path."""
+    parser = Parser(
+        "report",
+        "Turn what `whyact predict --json` printed into one HTML page, or into a file for another tool:\n"
+        "csv (a table), vtt (subtitles), eaf (ELAN), fiftyone (labels.json of a temporal detection data set).",
+        _EXAMPLES,
+        "the paths",
+    )
     parser.add_argument("file", metavar="FILE", help="JSON list of predictions; - reads stdin")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="the page (default: FILE with the ending .html)")
+    parser.add_argument("--export", metavar="FORMAT", choices=FORMATS, default="html", help=", ".join(FORMATS))
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        type=Path,
+        help="the file (default: FILE with the format's ending); a folder for fiftyone, and where vtt or eaf are to "
+        "hold several predictions",
+    )
     args = parser.parse_args(argv)
-    default = Path("report.html") if args.file == "-" else Path(args.file).with_suffix(".html")
-    out = writable_file("--out", args.out or default)
+    stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
 
-    from whyact.report import write_report
+    if args.export == "html":
+        from whyact.report import write_report
 
-    write_report(predictions, out)
-    if args.json:
-        print_json({"report": str(out), "predictions": len(predictions)})
+        written = [write_report(predictions, writable_file("--out", args.out or stem.with_suffix(".html")))]
     else:
-        print(out)
+        from whyact.report.exports import EXPORTS, write_exports
+
+        folder = args.export == "fiftyone" or not (EXPORTS[args.export].several or len(predictions) == 1)
+        out = args.out or stem.with_suffix("" if folder else f".{EXPORTS[args.export].ending}")
+        if out == stem:
+            out = stem.with_name(f"{stem.name}-{args.export}")
+        written = write_exports(predictions, args.export, out if folder else writable_file("--out", out))
+    if args.json:
+        page = {"report": str(written[0])} if written else {}
+        print_json({**page, "files": [str(path) for path in written], "predictions": len(predictions)})
+    else:
+        for path in written:
+            print(path)
     return 0
-
-
-def read_predictions(file: str) -> list[Prediction]:
-    """Read a JSON list of predictions from a file, or from stdin for ``-``.
-
-    Raises:
-        UserError: When it cannot be read or is not such a list.
-    """
-    expected, step = "a list of predictions", "make one with: whyact predict INPUT --json > predictions.json"
-    try:
-        return from_json(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
-    except OSError as error:
-        raise UserError(file, error.strerror, expected, step) from error
-    except ValueError as error:
-        raise UserError("stdin" if file == "-" else file, str(error), expected, step) from error

@@ -14,6 +14,7 @@ STUDIES: dict[str, str] = {
     "shipped-model": "whyact.studies.shipped_model:run",
     "pvlr": "whyact.studies.pvlr:run",
     "locate-gat": "whyact.studies.locate_gat:run",
+    "fuzz": "whyact.studies.fuzz:run",
     "faults": "whyact.studies.faults:run",
 }
 RESULTS = Path("docs/results")

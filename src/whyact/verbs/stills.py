@@ -43,6 +43,8 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
 
 def _moments(prediction: Prediction) -> dict[float, int]:
-    """Return seconds -> frame number of the points that evidence is drawn at."""
-    ends = {moment for e in prediction.evidence[:MOST] for moment in (e.start, e.end)}
-    return {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}
+    """Return seconds -> frame number of what evidence is drawn at: ends of changes, or the frames that it names."""
+    shown = prediction.evidence[:MOST]
+    ends = {moment for e in shown for moment in (e.start, e.end)}
+    named = {e.start: round(e.start * prediction.video.fps) for e in shown if e.kind == "frame"}
+    return named | {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}

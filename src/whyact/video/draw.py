@@ -1,34 +1,36 @@
-"""Draw an answer into its video: boxes in track colours, named relations as captions, the action as a banner.
+"""Draw an answer into its video: boxes in track colours, the action and its reasons in a panel under the picture.
 
-What the model kept is bright, what it dropped thin and grey. Between two sampled frames boxes move in a
+What the reasons are about is named; what the model dropped is thin and grey. Between two sampled frames boxes move in a
 straight line, and labels are those of the nearer one.
 """
 
 from __future__ import annotations
 
 import colorsys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.prediction import Box, Prediction, Track, TrackPoint
+from whyact.prediction import Box, Prediction, TrackPoint
+from whyact.video.lettering import Colour, canvas, spelt, text_size
+from whyact.video.lettering import font as lettering
+from whyact.video.panel import Panel, reasons
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
 
 Frame = NDArray[np.uint8]
-Colour = tuple[int, int, int]
 
 GREY: Colour = (175, 175, 175)
 _DARK: Colour = (20, 22, 26)
-_LONGEST = 2.0  # seconds between two points of a track that a box is moved over
+_LONGEST = 2.0  # seconds between two points of a track that a box is moved over, and at most
+_STEPS = 4  # of the track's usual distance of points, or a thing that has gone would stay drawn
 _MOST_LINES = 3  # captions of one box
-_SPELT = str.maketrans({"→": "->", "–": "-", "—": "-", "…": "...", "_": " ", "\u00a0": " "})  # not in Pillow's own font
 
 
 def track_colour(index: int) -> Colour:
@@ -59,7 +61,7 @@ def draw_boxes(
     widths = [2] * len(boxes) if widths is None else widths
     if not len(boxes) == len(captions) == len(colours) == len(widths):
         raise ValueError(f"{len(boxes)} boxes, {len(captions)} captions, {len(colours)} colours, {len(widths)} widths")
-    image, draw = _canvas(frame)
+    image, draw = canvas(frame)
     unit = max(frame.shape[:2]) / 500
     for box, colour, width in zip(boxes, colours, widths, strict=True):
         x1, y1, x2, y2 = (float(v) for v in box)
@@ -72,15 +74,25 @@ def draw_boxes(
 
 
 def overlay(frames: Iterable[tuple[float, Frame]], prediction: Prediction) -> Iterator[Frame]:
-    """Yield each frame with the answer drawn into it.
+    """Yield each frame (H+h,W,3) with the answer drawn into it, and a panel of h rows under it.
+
+    Things that a reason of the moment is about have a thick box and their name; of the others, those that the model
+    kept a token of are in colour. Where no evidence names a thing, all that is kept is named, with its relations.
 
     Args:
         frames: (seconds, frame (H,W,3) uint8 RGB) in the order of time, in the pixels of the tracks' boxes.
-        prediction: The answer; without tracks only the banner is drawn.
+        prediction: The answer; without tracks there is only the panel.
     """
-    scene = _Scene(prediction)
+    scene, panel = _Scene(prediction), None
     for time, frame in frames:
+        if panel is None or panel.width != frame.shape[1]:
+            panel = Panel(prediction, frame.shape[1], scene.colours)
+        named = {name for item in reasons(prediction, time) for name in (item.subject, item.object)}
         things = scene.at(time)
+        if named:
+            for thing in things:
+                thing.said, thing.kept = [], thing.name in named
+            things.sort(key=lambda thing: thing.kept)
         drawn = draw_boxes(
             frame,
             [thing.box for thing in things],
@@ -88,7 +100,7 @@ def overlay(frames: Iterable[tuple[float, Frame]], prediction: Prediction) -> It
             [thing.colour for thing in things],
             [3 if thing.kept else 1 for thing in things],
         )
-        yield draw_banner(drawn, *banner(prediction, time))
+        yield np.concatenate([drawn, panel.at(time)])
 
 
 def write_overlay(path: Path | str, frames: Iterable[tuple[float, Frame]], prediction: Prediction, fps: float) -> Path:
@@ -100,38 +112,6 @@ def write_overlay(path: Path | str, frames: Iterable[tuple[float, Frame]], predi
 
     even = (frame[: len(frame) // 2 * 2, : frame.shape[1] // 2 * 2] for frame in overlay(frames, prediction))
     return write_video(Path(path), even, fps)
-
-
-def banner(prediction: Prediction, time: float) -> tuple[str, str]:
-    """Return what stands above a moment: the action with its score, and the transitions that happen now."""
-    here = [s for s in prediction.segments if s.start <= time < s.end]
-    best = max(here, key=lambda s: s.score, default=None)
-    label, score = (best.label, best.score) if best else (prediction.label, prediction.score)
-    doubt = "unsure: " if prediction.unsure else ""
-    now = [e.text for e in prediction.evidence if e.kind == "transition" and e.start <= time < e.end]
-    return (f"{doubt}{label}  {score:.0%}" if label else ""), "   ".join(now[:2])
-
-
-def draw_banner(frame: Frame, title: str, detail: str = "") -> Frame:
-    """Return a copy of a frame with a dark strip at its top that says the action, and under it why."""
-    if not title and not detail:
-        return frame
-    title, detail = title.translate(_SPELT), detail.translate(_SPELT)
-    _, draw = _canvas(frame)
-    height, width = frame.shape[:2]
-    lines = [(title, _font(max(12, round(height / 20)))), (detail, _font(max(10, round(height / 28))))]
-    pad = max(3, height // 80)
-    y = pad
-    tall = 2 * pad + sum(_text_size(draw, text, font)[1] + pad for text, font in lines if text)
-    strip = frame.copy()
-    strip[:tall] = strip[:tall] // 4 + np.array(_DARK, np.uint8)
-    image, draw = _canvas(strip)
-    for text, font in lines:
-        if text:
-            fitted = _fitted(draw, text, font, width - 4 * pad)
-            draw.text((2 * pad, y), fitted, (255, 255, 255), font=font)
-            y += _text_size(draw, text, font)[1] + pad
-    return np.asarray(image)
 
 
 @dataclass
@@ -153,48 +133,55 @@ class _Scene:
     """What is where at any moment, read off the tracks of an answer. A thing that is in many pairs is drawn once."""
 
     def __init__(self, prediction: Prediction) -> None:
-        self.tracks = prediction.tracks
-        names = dict.fromkeys(name for track in self.tracks for name in (track.subject, track.object))
+        self.tracks = [_Points(track.points) for track in prediction.tracks]
+        self.pairs = [(track.subject, track.object) for track in prediction.tracks]
+        names = dict.fromkeys(name for track in prediction.tracks for name in (track.subject, track.object))
         self.colours = {name: track_colour(i) for i, name in enumerate(names)}
 
     def at(self, time: float) -> list[_Thing]:
         """Return the things of a moment, dropped ones first, so that kept ones lie over them."""
         things: dict[str, _Thing] = {}
-        for track in self.tracks:
-            found = _moment(track, time)
+        for points, (first, second) in zip(self.tracks, self.pairs, strict=True):
+            found = points.at(time)
             if found is None:
                 continue
             point, subject, thing = found
-            for name, box in ((track.subject, subject), (track.object, thing)):
+            for name, box in ((first, subject), (second, thing)):
                 if box[2] > box[0] and box[3] > box[1]:
                     entry = things.setdefault(name, _Thing(box, GREY, name))
                     if point.kept:
                         entry.kept, entry.colour = True, self.colours[name]
-            if point.kept and track.object in things:
+            if point.kept and second in things:
                 label = point.label
-                pair = track.subject != track.object
-                things[track.object].said.append(f"{track.subject}: {label}" if pair else label)
+                things[second].said.append(f"{first}: {label}" if first != second else label)
         return sorted(things.values(), key=lambda thing: thing.kept)
 
 
-def _moment(track: Track, time: float) -> tuple[TrackPoint, Box, Box] | None:
-    """Return the nearer point, and both boxes moved to this time; nothing far from the track's points."""
-    after = next((p for p in track.points if p.time >= time), None)
-    before = next((p for p in reversed(track.points) if p.time <= time), None)
-    if before is None or after is None:
-        point = before or after
-        near = point is not None and abs(point.time - time) <= _LONGEST / 2
-        return (point, point.subject_box, point.object_box) if point is not None and near else None
-    gap = after.time - before.time
-    share = (time - before.time) / gap if gap > 0 else 0.0
-    point = before if share < 0.5 else after
-    if gap > _LONGEST:
-        return (point, point.subject_box, point.object_box) if abs(point.time - time) <= _LONGEST / 2 else None
-    return (
-        point,
-        _between(before.subject_box, after.subject_box, share),
-        _between(before.object_box, after.object_box, share),
-    )
+class _Points:
+    """The points of a track, found by their time."""
+
+    def __init__(self, points: Sequence[TrackPoint]) -> None:
+        self.points, self.times = points, [point.time for point in points]
+        usual = float(np.median(np.diff(self.times))) if len(points) > 1 else _LONGEST
+        self.longest = min(_LONGEST, _STEPS * usual)
+
+    def at(self, time: float) -> tuple[TrackPoint, Box, Box] | None:
+        """Return the nearer point, and both boxes moved to this time; nothing far from the track's points."""
+        first, last = bisect_left(self.times, time), bisect_right(self.times, time)
+        after = self.points[first] if first < len(self.times) else None
+        before = self.points[last - 1] if last else None
+        if before is None or after is None or after.time - before.time > self.longest:
+            there = [p for p in (before, after) if p is not None and abs(p.time - time) <= self.longest / 2]
+            point = min(there, key=lambda p: abs(p.time - time), default=None)
+            return (point, point.subject_box, point.object_box) if point is not None else None
+        gap = after.time - before.time
+        share = (time - before.time) / gap if gap > 0 else 0.0
+        point = before if share < 0.5 else after
+        return (
+            point,
+            _between(before.subject_box, after.subject_box, share),
+            _between(before.object_box, after.object_box, share),
+        )
 
 
 def _between(a: Box, b: Box, share: float) -> Box:
@@ -202,32 +189,6 @@ def _between(a: Box, b: Box, share: float) -> Box:
         return a if share < 0.5 else b
     x1, y1, x2, y2 = (p + (q - p) * share for p, q in zip(a, b, strict=True))
     return x1, y1, x2, y2
-
-
-def _canvas(frame: Frame) -> tuple[Any, ImageDraw]:
-    from PIL import Image, ImageDraw
-
-    image = Image.fromarray(frame)
-    return image, ImageDraw.Draw(image)
-
-
-@lru_cache(maxsize=16)
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
-def _text_size(draw: ImageDraw, text: str, font: Any) -> tuple[int, int]:
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
-    return round(right - min(left, 0)), round(bottom - min(top, 0))
-
-
-def _fitted(draw: ImageDraw, text: str, font: Any, width: float) -> str:
-    """Return the text cut to a width, with dots where something is missing."""
-    while len(text) > 3 and _text_size(draw, text, font)[0] > width:
-        text = text[:-4].rstrip() + "..."
-    return text
 
 
 def _caption(
@@ -238,14 +199,15 @@ def _caption(
     size: tuple[int, ...],
     taken: list[tuple[float, float, float, float]],
 ) -> None:
-    """Write a caption on its colour above a box, or below it where that is outside or already written on."""
-    text = text.translate(_SPELT)
+    """Write a caption on its colour above a box, or below it, or as near as nothing is written yet."""
+    text = spelt(text)
     width, height = size
     x, top, bottom = where
-    font = _font(max(10, round(max(width, height) / 45)))
-    wide, tall = _text_size(draw, text, font)
+    font = lettering(max(10, round(max(width, height) / 45)))
+    wide, tall = text_size(draw, text, font)
     x = min(max(x, 0), max(width - wide - 4, 0))
-    places = [top - tall - 4, bottom, top]
+    lines = sorted(range(0, max(int(height - tall - 4), 0), max(4, int(tall) // 4)), key=lambda y: abs(y - top))
+    places = [top - tall - 4, bottom, top, *lines]
     free = (y for y in places if 0 <= y <= height - tall - 4 and not _hits((x, y, x + wide + 4, y + tall + 4), taken))
     y = next(free, min(max(places[0], 0), max(height - tall - 4, 0)))
     area = (x, y, x + wide + 4, y + tall + 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,15 @@ def from_container(stream: Any, start: float, size: int) -> FrameIndex | None:
         start: When the stream starts, in seconds: what times are counted from.
         size: The file's size in bytes.
     """
-    entries = list(getattr(stream, "index_entries", None) or ())
+    entries = getattr(stream, "index_entries", None) or ()
     if len(entries) < 2 or len(entries) < (stream.frames or 1):
         return None
-    stamps = np.array([entry.timestamp for entry in entries], np.int64)
-    key = np.array([entry.is_keyframe for entry in entries], bool)
-    bytes_ = np.array([entry.size for entry in entries], np.int64)
-    ends = np.array([entry.pos for entry in entries], np.int64) + bytes_
+    # One entry at a time: hours of them as Python objects would take gigabytes.
+    kind = np.dtype([("stamp", np.int64), ("key", bool), ("size", np.int32), ("pos", np.int64)])
+    listed = ((e.timestamp, e.is_keyframe, e.size, e.pos) for e in entries)
+    table = np.fromiter(listed, kind, len(entries))
+    stamps, key, bytes_ = table["stamp"], table["key"], table["size"]
+    ends = table["pos"] + bytes_
     base = float(stream.time_base)
     # Entries count in decoding order; the first frame decoded is the first one shown, which gives the shift.
     times = (stamps - stamps[0]) * base + max(0.0, float(stamps[0] * base) - start)
@@ -64,8 +67,7 @@ def from_container(stream: Any, start: float, size: int) -> FrameIndex | None:
 
 def from_packets(av: Any, path: Path, start: float, declared: int, deadline: float) -> FrameIndex:
     """Return the index found by reading all packets once; empty when they carry no times or the clock runs out."""
-    times: list[int] = []
-    keys: list[int] = []
+    times, keys = array("q"), array("q")  # eight bytes a frame, also over hours
     small = 0
     with av.open(str(path), metadata_errors="ignore") as container:
         stream = container.streams.video[0]
@@ -83,5 +85,5 @@ def from_packets(av: Any, path: Path, start: float, declared: int, deadline: flo
                     return EMPTY
         except (av.error.FFmpegError, ValueError, OSError):
             pass  # a cut file is indexed as far as it goes
-    shown, key = (np.sort(np.array(stamps, np.float64)) * base - start for stamps in (times, keys))
+    shown, key = (np.sort(np.frombuffer(stamps, np.int64) * base - start) for stamps in (times, keys))
     return FrameIndex(shown, key, absent=max(0, declared - len(times)) if declared else 0, placeholders=small)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from whyact.errors import UserError
 from whyact.files import temporary_sibling
 
-_CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 
 
 def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: float) -> Path:
@@ -35,14 +35,14 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
     import av
 
     path = Path(path)
-    if path.suffix.lower() not in _CONTAINERS:
-        raise UserError(path, path.suffix, f"a file name that ends in {', '.join(_CONTAINERS)}")
+    if path.suffix.lower() not in CONTAINERS:
+        raise UserError(path, path.suffix, f"a file name that ends in {', '.join(CONTAINERS)}")
     if not (np.isfinite(fps) and fps > 0):
         raise UserError("fps", fps, "a positive number of frames a second")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = temporary_sibling(path)
     try:
-        with av.open(str(draft), "w", format=_CONTAINERS[path.suffix.lower()]) as container:
+        with av.open(str(draft), "w", format=CONTAINERS[path.suffix.lower()]) as container:
             count = _encode(av, container, frames, Fraction(fps).limit_denominator(100_000), path)
         if count == 0:
             raise UserError(path, "no frames", "at least one frame")

@@ -1,0 +1,215 @@
+"""The pixels behind annotated clips: a video file, or a folder of numbered images. Both count frames from 1.
+
+Frames are asked for by the numbers that the annotation uses, in rising order, and come in one pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.errors import UserError
+from whyact.files import sha256
+from whyact.video.reader import VideoReader
+
+Image = NDArray[np.uint8]
+Numbers = NDArray[np.int64]
+
+IMAGE = re.compile(r"(?:(?:rgb|frame|img|image)[_-]?)?(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
+LIMIT = 3600.0  # seconds of decoding, for one pass through one file
+_NAMED = 8  # runs of frame numbers that an error names
+
+
+class Footage(Protocol):
+    """What a clip was filmed in."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """Return the identity of the content, a SHA-256: features are kept under it."""
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of the frame numbers that are not there, rising; no pixel is read."""
+
+    def times(self, numbers: Numbers) -> NDArray[np.float64]:
+        """Return when frames are shown, in seconds from the first frame."""
+
+    def every(self, rate: float) -> Numbers:
+        """Return the numbers of all frames, or of so many a second where there are more."""
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
+        """Yield the images (H,W,3) uint8 RGB of frames, numbers rising; it ends early where the video does."""
+
+
+class VideoFootage:
+    """A video file; frame n is the n-th that it shows.
+
+    Args:
+        path: The file.
+        where: What an error says first, such as the video's name in an annotation.
+
+    Raises:
+        UserError: When there is no such file.
+    """
+
+    def __init__(self, path: Path | str, where: str = "") -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UserError(
+                where or self.path,
+                str(self.path) if where else None,
+                "a video file, which looking at pixels needs",
+                "put it there, or train on annotated boxes alone: --data.pixels false --data.boxes oracle",
+            )
+
+    @cached_property
+    def key(self) -> str:
+        """Return the SHA-256 of the file."""
+        with open(self.path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    @cached_property
+    def _shown(self) -> NDArray[np.float64]:
+        """Return when each frame is shown, by the file's own account."""
+        with VideoReader(self.path, limit=LIMIT) as reader:
+            times = reader.index.times
+            if len(times):
+                return times
+            count = reader.declared or round(reader.length / reader.step)
+            return np.arange(count, dtype=np.float64) * reader.step
+
+    def __len__(self) -> int:
+        return len(self._shown)
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of the frame numbers that the file does not have, by its own account."""
+        return sorted({n for n in numbers if not 1 <= n <= len(self)})
+
+    def times(self, numbers: Numbers) -> NDArray[np.float64]:
+        """Return when frames are shown; a number behind the last is the last."""
+        return self._shown[np.clip(numbers, 1, len(self)) - 1]
+
+    def every(self, rate: float) -> Numbers:
+        """Return the numbers of all frames, or of so many a second where there are more."""
+        return _first_of_each(self._shown, rate) + 1
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
+        """Yield the images of frames; the file is read once, by jumps where that is quicker."""
+        with VideoReader(self.path, limit=LIMIT) as reader:
+            # A little after the frame has come on, for containers round their times.
+            late = np.append(np.diff(self._shown), reader.step).clip(0, reader.step) / 4
+            for number in numbers:
+                shown = next(reader.frames_at([float(self._shown[number - 1] + late[number - 1])]), None)
+                if shown is None:
+                    return
+                yield shown.image
+
+
+class FolderFootage:
+    """A folder of images, named by their numbers: ``12.png``, ``000012.jpg``, ``RGB_12.png``, ``frame_12.png``.
+
+    Args:
+        path: The folder.
+        rate: Frames a second of the numbers (CAD-120 numbers 30 a second, whether or not all are there).
+        where: What an error says first.
+
+    Raises:
+        UserError: When there is no such folder.
+    """
+
+    def __init__(self, path: Path | str, rate: float, where: str = "") -> None:
+        self.path, self.rate = Path(path), rate
+        if not self.path.is_dir():
+            raise UserError(where or self.path, str(self.path) if where else None, "a folder with an image a frame")
+
+    @cached_property
+    def _images(self) -> dict[int, Path]:
+        found = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
+        return {int(match[1]): path for match, path in found if match}
+
+    @cached_property
+    def key(self) -> str:
+        """Return a SHA-256 of the listing: names, sizes and when the images were written."""
+        facts = [(path.name, path.stat()) for path in self._images.values()]
+        return sha256("\n".join(f"{name} {fact.st_size} {fact.st_mtime_ns}" for name, fact in facts))
+
+    def missing(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of the frame numbers that have no image."""
+        return sorted(set(numbers) - self._images.keys())
+
+    def times(self, numbers: Numbers) -> NDArray[np.float64]:
+        """Return when frames are shown, by their numbers."""
+        return (np.asarray(numbers) - 1) / self.rate
+
+    def every(self, rate: float) -> Numbers:
+        """Return the numbers of all images, or of so many a second where there are more."""
+        numbers = np.array(sorted(self._images), np.int64)
+        return numbers[_first_of_each(self.times(numbers), rate)]
+
+    def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
+        """Yield the images of frames.
+
+        Raises:
+            UserError: When an image cannot be read.
+        """
+        for number in numbers:
+            yield _image(self._images[number])
+
+
+def _first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
+    """Return which of rising times are the first in their 1/rate seconds."""
+    return np.flatnonzero(np.diff(np.floor(times * rate + 1e-6), prepend=-1.0))
+
+
+def _image(path: Path) -> Image:
+    with VideoReader(path) as reader:
+        shown = next(reader.frames_at([0.0]), None)
+    if shown is None or reader.degraded:
+        raise UserError(path, reader.degraded or "nothing", "an image that can be read")
+    return shown.image
+
+
+def read_spans(footage: Footage, spans: Sequence[Sequence[int]]) -> Iterator[list[Image]]:
+    """Yield the images of each list of frame numbers; the footage is read once, and an image kept while it is needed.
+
+    Args:
+        footage: What to read.
+        spans: Rising numbers each, the lists in the order of their first.
+
+    Raises:
+        UserError: When a frame cannot be read.
+    """
+    needed = Counter(n for span in spans for n in set(span))
+    source = iter(zip(numbers := sorted(needed), footage.frames(iter(numbers)), strict=False))
+    held: dict[int, Image] = {}
+    for span in spans:
+        while any(n not in held for n in span):
+            number, image = next(source, (0, None))
+            if image is None:
+                first = next(n for n in span if n not in held)
+                raise UserError(footage.path, f"nothing at frame {first}", "a video that decodes up to its last clip")
+            held[number] = image
+        yield [held[n] for n in span]
+        needed.subtract(set(span))
+        held = {n: image for n, image in held.items() if needed[n] > 0}
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write rising numbers with runs joined: 1-3, 7."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    said = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+    return ", ".join(said[:_NAMED]) + (", ..." if len(said) > _NAMED else "")

@@ -1,0 +1,183 @@
+"""The interface for machines, which the pages use too."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from whyact.errors import UserError
+from whyact.prediction import to_json
+from whyact.report.exports import EXPORTS, export
+from whyact.studio import desk
+from whyact.studio.compare import Compared, compare, read_run
+from whyact.studio.corrections import save_correction
+from whyact.studio.forms import Correction, Demo, Flipped, JobInfo, ModelInfo, Problem, Saved, Scores, Wanted, Without
+from whyact.studio.jobs import Job, Jobs
+from whyact.studio.limits import MB
+from whyact.studio.models import model_info
+from whyact.studio.safety import REPORT_POLICY
+from whyact.studio.uploads import BODY, open_job, receive
+
+COMPARED = 200 * MB  # bytes of two files of predictions
+router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
+FileName = Annotated[str, Query(max_length=400, description="The file's name, shown beside the answer.")]
+ModelName = Annotated[str, Query(max_length=200, description="One of /api/models; the first by default.")]
+_REFUSED: dict[int | str, dict[str, Any]] = {413: {"model": Problem}, 503: {"model": Problem}}
+_PREDICTIONS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A list with the one prediction, as `whyact predict --json` prints it.",
+        "content": {
+            "application/json": {"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}}
+        },
+    }
+}
+_FILE: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
+
+
+def jobs_of(request: Request) -> Jobs:
+    """Return the jobs of the studio that a request came to."""
+    found: Jobs = request.app.state.jobs
+    return found
+
+
+def info(job: Job) -> JobInfo:
+    """Return what may be said about a job."""
+    return JobInfo(**{name: getattr(job, name) for name in JobInfo.model_fields})
+
+
+@router.get("/models")
+def models(request: Request) -> list[ModelInfo]:
+    """List the models, the default first."""
+    return [model_info(name, path) for name, path in jobs_of(request).models.items()]
+
+
+@router.post("/jobs", status_code=202, responses=_REFUSED, openapi_extra=BODY)
+async def post_job(request: Request, name: FileName = "video", model: ModelName = "") -> JobInfo:
+    """Send a video; ask for the job until it is done."""
+    return info(await receive(request, jobs_of(request), name, model))
+
+
+@router.post("/demo", status_code=202, responses=_REFUSED)
+def post_demo(request: Request, demo: Demo) -> JobInfo:
+    """Film a household clip of an action and answer it."""
+    from whyact.homeworld.vocabulary import VOCABULARY
+
+    if demo.action not in VOCABULARY.actions:
+        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(VOCABULARY.actions)}")
+    name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
+    job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})
+    jobs_of(request).submit(job)
+    return info(job)
+
+
+@router.get("/jobs/{id_}")
+def get_job(request: Request, id_: str) -> JobInfo:
+    """Say where a job stands."""
+    return info(jobs_of(request).get(id_))
+
+
+@router.delete("/jobs/{id_}", status_code=204)
+def delete_job(request: Request, id_: str) -> None:
+    """Forget a job and delete its files."""
+    jobs_of(request).remove(jobs_of(request).get(id_))
+
+
+@router.post("/predict", responses=_REFUSED | _PREDICTIONS | {500: {"model": Problem}}, openapi_extra=BODY)
+async def post_predict(request: Request, name: FileName = "video", model: ModelName = "") -> Response:
+    """Send a video and wait for its prediction; nothing of it is kept."""
+    jobs = jobs_of(request)
+    job = await receive(request, jobs, name, model)
+    try:
+        while not await run_in_threadpool(job.ended.wait, 0.5):
+            if await request.is_disconnected():
+                raise HTTPException(400, "gone")
+        if job.state != "done":
+            raise HTTPException(422, job.error)
+        return Response(to_json([jobs.prediction(job)]), media_type="application/json")
+    finally:
+        jobs.remove(job)
+
+
+@router.get("/jobs/{id_}/prediction", responses=_PREDICTIONS)
+def get_prediction(request: Request, id_: str) -> Response:
+    """Return the answer with all its evidence."""
+    jobs = jobs_of(request)
+    return Response(to_json([jobs.prediction(jobs.done(id_))]), media_type="application/json")
+
+
+@router.get("/jobs/{id_}/video", responses=_FILE)
+def get_video(request: Request, id_: str) -> FileResponse:
+    """Return the copy to play: the same moments, H.264, at most 960 pixels wide."""
+    job = jobs_of(request).done(id_)
+    if not job.playable:
+        raise HTTPException(404, "there is no copy to play")
+    return FileResponse(job.folder / desk.PREVIEW, media_type="video/mp4")
+
+
+@router.get("/jobs/{id_}/export/{kind}", responses=_FILE)
+def get_export(request: Request, id_: str, kind: str) -> Response:
+    """Return the answer as a file: html, json, csv, vtt, eaf or fiftyone."""
+    jobs = jobs_of(request)
+    job = jobs.done(id_)
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in job.name.rsplit(".", 1)[0])
+    prediction = jobs.prediction(job)
+    headers = {}
+    if kind == "html":
+        text, ending, media = (job.folder / desk.REPORT).read_text(encoding="utf-8"), "html", "text/html"
+        headers["content-security-policy"] = REPORT_POLICY
+    elif kind == "json":
+        text, ending, media = to_json([prediction]), "json", "application/json"
+    elif kind in EXPORTS:
+        text = export([prediction], kind)
+        ending, media = EXPORTS[kind].ending, EXPORTS[kind].media
+    else:
+        raise HTTPException(404, f"no such format; there are html, json, {', '.join(EXPORTS)}")
+    headers["content-disposition"] = f'attachment; filename="{stem or "whyact"}.{ending}"'
+    return Response(text, media_type=media, headers=headers)
+
+
+@router.post("/jobs/{id_}/without")
+def post_without(request: Request, id_: str, asked: Without) -> Scores:
+    """Answer again without some transitions, pairs, things or spans: exact removal from the model's input."""
+    jobs, started = jobs_of(request), time.monotonic()
+    removals = [take.model_dump(exclude_none=True) for take in asked.removals]
+    found = jobs.ask(jobs.done(id_), "without", removals=removals)
+    return Scores(**found, milliseconds=round(1000 * (time.monotonic() - started), 1))
+
+
+@router.post("/jobs/{id_}/flip")
+def post_flip(request: Request, id_: str, wanted: Wanted) -> Flipped:
+    """Say what would have to differ for another action, by default the second best, to be the answer."""
+    jobs = jobs_of(request)
+    return Flipped(**jobs.ask(jobs.done(id_), "flip", target=wanted.target))
+
+
+@router.post("/jobs/{id_}/corrections", responses={403: {"model": Problem}})
+def post_correction(request: Request, id_: str, correction: Correction) -> Saved:
+    """Save what a person says about an answer, in the format of own data."""
+    jobs, folder = jobs_of(request), request.app.state.corrections
+    if folder is None:
+        raise HTTPException(403, "start the studio with --corrections DIR to save corrections")
+    job = jobs.done(id_)
+    try:
+        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction)
+    except UserError as error:
+        raise HTTPException(422, str(error).replace(str(folder), "the folder of corrections")) from error
+
+
+@router.post("/compare", openapi_extra=BODY)
+async def post_compare(request: Request) -> Compared:
+    """Compare two runs: the body is ``{"a": [predictions], "b": [predictions]}``."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > COMPARED:
+            raise HTTPException(413, f"The two files are larger than {COMPARED / MB:g} MB together.")
+    try:
+        return await run_in_threadpool(lambda: compare(*read_run(bytes(body))))
+    except UserError as error:
+        raise HTTPException(422, str(error)) from error

@@ -1,0 +1,143 @@
+"""What goes in and out of the studio's HTTP interface, typed; predictions have their own schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(max_length=200)]
+Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ModelInfo(_Form):
+    """A model that can be chosen."""
+
+    name: str
+    about: str
+    actions: list[str]
+    relations: list[str]
+
+
+class JobInfo(_Form):
+    """Where a job stands; ``share`` is how much of its stage is done."""
+
+    id: str
+    name: str
+    model: str
+    state: Literal["arriving", "waiting", "running", "done", "failed"]
+    stage: str
+    share: float
+    error: str
+    label: str
+    score: float
+    askable: bool
+    playable: bool
+
+
+class Demo(_Form):
+    """A freshly filmed household clip."""
+
+    action: Name
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    model: Name = ""
+
+
+class Take(_Form):
+    """Something to take away: a transition, a pair, a thing, or all within a span of seconds, ends included."""
+
+    kind: Literal["transition", "pair", "thing", "span"]
+    subject: Name = ""
+    object: Name = ""
+    start: Seconds | None = None
+    end: Seconds | None = None
+
+
+class Without(_Form):
+    """Everything that is taken away at once."""
+
+    removals: Annotated[list[Take], Field(max_length=200)]
+
+
+class Score(_Form):
+    """An action's score without what was taken away, and before."""
+
+    label: str
+    score: float
+    before: float
+
+
+class Scores(_Form):
+    """The model's answer without what was taken away; ``tokens`` counts what that was."""
+
+    label: str
+    scores: list[Score]
+    tokens: int
+    milliseconds: float
+
+
+class Wanted(_Form):
+    """The action that is to win; the second best by default."""
+
+    target: Name | None = None
+
+
+class FlipStep(_Form):
+    """A transition, or a held state, that has to go."""
+
+    kind: Literal["transition"]
+    subject: str
+    object: str
+    start: float
+    end: float
+    from_state: str
+    to_state: str
+
+
+class Flipped(_Form):
+    """The smallest set of transitions without which ``target`` is the answer; none: there is no such set.
+
+    ``proven``: no smaller set of the ``candidates`` flips the answer; ``asked`` counts the sets that were tried.
+    """
+
+    target: str
+    removals: list[FlipStep]
+    score: float
+    proven: bool
+    candidates: int
+    asked: int
+
+
+class Marked(_Form):
+    """A stretch of a pair with the relation that a person sees there; empty for none."""
+
+    subject: Name
+    object: Name
+    start: Seconds
+    end: Seconds
+    relation: Name
+
+
+class Correction(_Form):
+    """What a person says about an answer: the true action (the model's own: it was right), and relations."""
+
+    action: Name
+    relations: Annotated[list[Marked], Field(max_length=2000)] = []
+
+
+class Saved(_Form):
+    """What is in the folder of corrections now."""
+
+    videos: int
+    marked: int
+    command: str
+
+
+class Problem(_Form):
+    """Why something was refused."""
+
+    detail: str

@@ -1,0 +1,257 @@
+"""Jobs: a video each, from its arrival to its removal. One is answered at a time, questions beside it."""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any, Literal
+
+from whyact.prediction import Prediction, from_json
+from whyact.studio import desk
+from whyact.studio.limits import Limits
+from whyact.studio.workers import Refused, Task, Worker, WorkerLost
+from whyact.verbs.predict import VIDEO_SUFFIXES
+
+State = Literal["arriving", "waiting", "running", "done", "failed"]
+
+
+class Busy(Exception):
+    """Too many jobs wait already."""
+
+
+class Unknown(Exception):
+    """No such job, or not in the state that the question needs."""
+
+
+@dataclass
+class Job:
+    """A video on its way to an answer.
+
+    Attributes:
+        id: Cannot be guessed.
+        name: The user's name of the file, for the eye; never part of a path.
+        model: A name of the studio's models.
+        folder: Where its files are.
+        file: The name of the upload in there.
+        demo: What to film, for a clip that nobody sent.
+    """
+
+    id: str
+    name: str
+    model: str
+    folder: Path
+    file: str
+    demo: dict[str, Any] | None = None
+    state: State = "arriving"
+    stage: str = "Waiting"
+    share: float = 0.0
+    error: str = ""
+    label: str = ""
+    score: float = 0.0
+    askable: bool = False
+    playable: bool = False
+    finished: float = 0.0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def upload(self) -> Path:
+        """Return the path of the upload."""
+        return self.folder / self.file
+
+
+class Jobs:
+    """All jobs of a studio, their files and the two processes that work on them.
+
+    Args:
+        models: Name -> run folder, ``None`` for the model that travels with whyact; the first is the default.
+        limits: What is let in.
+        answering: The desk of the process that reads videos.
+        asking: The desk of the process that asks answers again.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, Path | None],
+        limits: Limits | None = None,
+        *,
+        answering: Callable[[Limits], dict[str, Task]] = desk.answers,
+        asking: Callable[[Limits], dict[str, Task]] = desk.questions,
+    ) -> None:
+        self.models, self.limits = models, limits or Limits()
+        self.root = Path(tempfile.mkdtemp(prefix="whyact-studio-"))
+        self.jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._answering = Worker(answering, self.limits, "whyact answers")
+        self._asking = Worker(asking, self.limits, "whyact questions")
+        self._thread = threading.Thread(target=self._run, name="whyact jobs", daemon=True)
+        self._thread.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """Return the numbers of the worker processes that run."""
+        return [pid for pid in (self._answering.pid, self._asking.pid) if pid]
+
+    def warm(self) -> None:
+        """Start both processes ahead of the first job, without waiting for them."""
+        self._answering.start()
+        self._asking.start()
+
+    def open(self, name: str, model: str, demo: dict[str, Any] | None = None) -> Job:
+        """Make a job whose file is still to come.
+
+        Raises:
+            Unknown: For a model that the studio does not have.
+            Busy: When too many jobs are on their way.
+        """
+        if model not in self.models:
+            raise Unknown(f"no model {model!r}; there are {', '.join(self.models)}")
+        self._tidy()
+        with self._lock:
+            if sum(job.state in ("arriving", "waiting", "running") for job in self.jobs.values()) > self.limits.waiting:
+                raise Busy
+            id_ = secrets.token_urlsafe(12)
+            name = clean_name(name)
+            suffix = Path(name).suffix.lower()
+            folder = self.root / id_
+            folder.mkdir(mode=0o700)
+            file = "upload" + (suffix if suffix in VIDEO_SUFFIXES else ".video")
+            job = Job(id_, name, model, folder, "upload.mp4" if demo is not None else file, demo)
+            self.jobs[id_] = job
+        return job
+
+    def submit(self, job: Job) -> None:
+        """Put a job whose file has arrived into the queue."""
+        job.state = "waiting"
+        self._queue.put(job)
+
+    def get(self, id_: str) -> Job:
+        """Return a job.
+
+        Raises:
+            Unknown: When there is none of this id, or no longer.
+        """
+        job = self.jobs.get(id_)
+        if job is None:
+            raise Unknown("no such job; answers are kept for a while only")
+        return job
+
+    def done(self, id_: str) -> Job:
+        """Return a job that has its answer.
+
+        Raises:
+            Unknown: Also while it has none.
+        """
+        job = self.get(id_)
+        if job.state != "done":
+            raise Unknown(job.error or "this job has no answer yet")
+        return job
+
+    def prediction(self, job: Job) -> Prediction:
+        """Return a job's answer."""
+        try:
+            return from_json((job.folder / desk.PREDICTION).read_bytes())[0]
+        except OSError as error:
+            raise Unknown("no such job; answers are kept for a while only") from error
+
+    def ask(self, job: Job, task: str, **arguments: Any) -> Any:
+        """Ask an answer again, in the process for that.
+
+        Raises:
+            Unknown: When the method of the answer knows no removal.
+            Refused: When the question is wrong.
+            WorkerLost: When the process fails.
+        """
+        if not job.askable:
+            raise Unknown("this model's answers cannot be asked again")
+        place: dict[str, Any] = {"folder": str(job.folder), "model": self._path(job)}
+        return self._asking.call(task, self.limits.ask, None, **place, **arguments)
+
+    def remove(self, job: Job) -> None:
+        """Forget a job and delete its files. One that is being answered is deleted when that ends."""
+        with self._lock:
+            self.jobs.pop(job.id, None)
+            running = job.state == "running"
+        if not running:
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop the processes and delete every file."""
+        self._queue.put(None)
+        self._answering.close()
+        self._asking.close()
+        self._thread.join(10)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _path(self, job: Job) -> str | None:
+        path = self.models[job.model]
+        return None if path is None else str(path)
+
+    def _run(self) -> None:
+        while (job := self._queue.get()) is not None:
+            if job.id not in self.jobs:
+                continue
+            job.state, job.stage = "running", "Starting"
+            try:
+                self._answer(job)
+                job.state = "done"
+            except (Refused, WorkerLost) as error:
+                job.state, job.error = "failed", str(error)
+            except Exception as error:  # a job must never take the queue with it
+                job.state, job.error = "failed", f"the job failed ({type(error).__name__})"
+            self._settle(job)
+
+    def _answer(self, job: Job) -> None:
+        def tell(stage: str, share: float) -> None:
+            job.stage, job.share = stage, share
+
+        found = self._answering.call(
+            "answer",
+            self.limits.work,
+            tell,
+            folder=str(job.folder),
+            file=job.file,
+            name=job.name,
+            model=self._path(job),
+            demo=job.demo,
+        )
+        job.label, job.score = found["label"], found["score"]
+        job.askable, job.playable = found["askable"], found["playable"]
+
+    def _settle(self, job: Job) -> None:
+        """Delete the upload, and everything of a job that failed or was removed meanwhile."""
+        job.finished = time.monotonic()
+        job.upload.unlink(missing_ok=True)
+        with self._lock:
+            gone = job.id not in self.jobs
+        if gone or job.state == "failed":
+            shutil.rmtree(job.folder, ignore_errors=True)
+        job.ended.set()
+        if job.askable and not gone and job.state == "done":
+            with suppress(Refused, WorkerLost, Unknown):
+                self.ask(job, "warm")  # the first removal is as quick as the next
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove the jobs that ended long ago, and the oldest beyond those that are kept."""
+        with self._lock:
+            ended = sorted((j for j in self.jobs.values() if j.state in ("done", "failed")), key=lambda j: j.finished)
+        now = time.monotonic()
+        for place, job in enumerate(ended):
+            if now - job.finished > self.limits.keep or len(ended) - place > self.limits.kept:
+                self.remove(job)
+
+
+def clean_name(name: str) -> str:
+    """Return the last part of a file name in printable letters, at most 120; it is shown and never opened."""
+    last = PureWindowsPath(name).name  # knows both kinds of slashes
+    shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*\\/')[:120].strip(" .")
+    return shown or "video"

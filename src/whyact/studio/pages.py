@@ -1,0 +1,123 @@
+"""The pages for people. Everything on them comes from this process: no script, font or picture from elsewhere."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from whyact.homeworld.vocabulary import VOCABULARY
+from whyact.prediction import Prediction
+from whyact.report.exports import EXPORTS
+from whyact.report.page import environment, view
+from whyact.studio.api import info, jobs_of
+from whyact.studio.jobs import Unknown
+from whyact.studio.models import model_info
+
+router = APIRouter(include_in_schema=False)
+_STATIC = {
+    "report.css": ("whyact.report", "templates/style.css", "text/css"),
+    "studio.css": ("whyact.studio", "static/studio.css", "text/css"),
+    "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
+    "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
+    "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
+    "question.js": ("whyact.studio", "static/question.js", "text/javascript"),
+    "correct.js": ("whyact.studio", "static/correct.js", "text/javascript"),
+    "compare.js": ("whyact.studio", "static/compare.js", "text/javascript"),
+}
+_EXPORT_NAMES = {
+    "html": "Report (HTML)",
+    "json": "JSON",
+    "csv": "Table (CSV)",
+    "vtt": "Subtitles (WebVTT)",
+    "eaf": "ELAN (.eaf)",
+    "fiftyone": "FiftyOne (labels.json)",
+}
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Any:
+    return environment("whyact.studio")
+
+
+def _page(name: str, status: int = 200, **values: Any) -> HTMLResponse:
+    return HTMLResponse(_templates().get_template(name).render(**values), status)
+
+
+@router.get("/")
+def start(request: Request) -> HTMLResponse:
+    """Show where to drop a video, and the answers so far."""
+    jobs = jobs_of(request)
+    return _page(
+        "start.html.j2",
+        models=[model_info(name, path) for name, path in jobs.models.items()],
+        actions=[action for action in VOCABULARY.actions if action != "null"],
+        jobs=[job for job in reversed(jobs.jobs.values()) if job.state != "arriving"],
+        limits=jobs.limits,
+    )
+
+
+@router.get("/jobs/{id_}")
+def job(request: Request, id_: str) -> Response:
+    """Show a job: its progress, why it failed, or its answer."""
+    jobs = jobs_of(request)
+    try:
+        found = jobs.get(id_)
+        if found.state != "done":
+            return _page("waiting.html.j2", job=info(found))
+        prediction = jobs.prediction(found)
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    path = jobs.models[found.model]
+    return _page(
+        "answer.page.html.j2",
+        job=info(found),
+        view=view(prediction),
+        model=model_info(found.model, path),
+        exports=[(kind, _EXPORT_NAMES[kind]) for kind in ("html", "json", *EXPORTS)],
+        things=_things(prediction),
+        correctable=request.app.state.corrections is not None,
+        second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
+    )
+
+
+@router.get("/compare")
+def compare() -> HTMLResponse:
+    """Show where to put two runs, and then what they differ in."""
+    return _page("compare.html.j2")
+
+
+@router.get("/static/{name}")
+def static(name: str) -> Response:
+    """Return a style or a script of the pages."""
+    if name not in _STATIC:
+        raise HTTPException(404, "no such file")
+    package, path, media = _STATIC[name]
+    headers = {"cache-control": "no-cache"}
+    return Response(files(package).joinpath(path).read_bytes(), media_type=media, headers=headers)
+
+
+@router.get("/favicon.ico")
+def icon() -> Response:
+    """Return the tab's picture: a transition between two states."""
+    drawn = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" '
+        'fill="#fbfaf7"/><path d="M2 11h5V5h7" fill="none" stroke="#a62f1c" stroke-width="2.5"/></svg>'
+    )
+    return Response(drawn, media_type="image/svg+xml")
+
+
+@router.get("/docs")
+def docs() -> RedirectResponse:
+    """Send people who look for the usual place to the description."""
+    return RedirectResponse("/openapi.json", 307)
+
+
+def _things(prediction: Prediction) -> list[str]:
+    """Return the things that pairs of the answer are made of, a hand too; those of the evidence first."""
+    named = [t for t in prediction.tracks if any(q.label for q in t.points)]
+    pairs = [(e.object, e.subject) for e in prediction.evidence] + [(t.object, t.subject) for t in named]
+    return list(dict.fromkeys(name for pair in pairs for name in pair if name))

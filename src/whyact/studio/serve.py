@@ -1,0 +1,102 @@
+"""``whyact serve``: drop a video, see the answer, question it."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from whyact.errors import UserError
+from whyact.studio.limits import MB, Limits
+from whyact.studio.models import find_models
+from whyact.verbs.parser import Parser, existing_folder, print_json, whole_number
+
+_EXAMPLES = (
+    "whyact serve",
+    "whyact serve --model runs/kitchen --model runs/kitchen-2 --corrections data/kitchen-corrected",
+    "whyact serve --host 0.0.0.0 --port 9000 --max-mb 200 --max-seconds 120",
+)
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def run(argv: list[str]) -> int:
+    """Serve the studio until it is interrupted."""
+    default = Limits()
+    parser = Parser(
+        "serve",
+        "Open a local page: drop a video, see the answer and its evidence, question it, hand it on.\n"
+        "Needs whyact[web]. Elsewhere than on 127.0.0.1 a token is needed, which is printed at the start.",
+        _EXAMPLES,
+        "the address",
+    )
+    parser.add_argument("--model", metavar="RUN", type=Path, action="append", default=[], help="a run to offer; repeat")
+    parser.add_argument("--runs", metavar="DIR", type=Path, help="offer every run folder in this folder")
+    parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", metavar="N", type=whole_number, default=8000, help="0 takes a free one")
+    parser.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine"
+    )
+    parser.add_argument("--corrections", metavar="DIR", type=Path, help="save corrections there, as own data")
+    parser.add_argument("--max-mb", metavar="N", type=whole_number, default=default.size // MB, help="of an upload")
+    parser.add_argument(
+        "--max-seconds", metavar="N", type=whole_number, default=int(default.seconds), help="of a video"
+    )
+    parser.add_argument(
+        "--max-memory-mb", metavar="N", type=whole_number, default=default.memory // MB, help="of a job"
+    )
+    parser.add_argument(
+        "--max-work", metavar="N", type=whole_number, default=int(default.work), help="seconds of a job"
+    )
+    args = parser.parse_args(argv)
+    uvicorn = _uvicorn()
+    models = find_models(args.model, existing_folder("--runs", args.runs))
+    limits = Limits(size=args.max_mb * MB, seconds=args.max_seconds, memory=args.max_memory_mb * MB, work=args.max_work)
+    token = "" if args.host in LOCAL else secrets.token_urlsafe(24)
+    sock = _listen(args.host, args.port)
+    port = sock.getsockname()[1]
+    shown = f"[{args.host}]" if ":" in args.host else args.host
+    address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    if args.json:
+        print_json({"address": address, "models": list(models)})
+    else:
+        print(f"The studio is at {address}\nStop it with Ctrl-C.", flush=True)
+
+    from whyact.studio.app import create_app
+    from whyact.studio.jobs import Jobs
+
+    names = (*args.allow_host, *((args.host,) if args.host not in ("0.0.0.0", "::") else ()))
+    jobs = Jobs(models, limits)
+    try:
+        app = create_app(jobs, token=token, hosts=names, corrections=args.corrections)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
+        )
+        uvicorn.Server(config).run(sockets=[sock])
+    finally:
+        jobs.close()
+    return 0
+
+
+def _uvicorn() -> Any:
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise UserError("whyact serve", error.name, "the extra `web`", "pip install 'whyact[web]'") from error
+    return uvicorn
+
+
+def _listen(host: str, port: int) -> Any:
+    import socket
+
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError("--host, --port", f"{host}:{port} ({reason})", "an address that is free", "--port 0") from error
+    return sock

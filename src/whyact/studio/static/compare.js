@@ -1,0 +1,96 @@
+// Two runs beside each other.
+const at = (id) => document.getElementById(id);
+const number = (x) => x.toFixed(2).replace("-", "−");
+const signed = (x) => (x > 0.004 ? `+${number(x)}` : number(x));
+const make = (tag, text = "", name = "") => {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (name) made.className = name;
+  return made;
+};
+
+at("two").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  at("said").textContent = "Comparing";
+  at("said").classList.remove("wrong");
+  const [a, b] = await Promise.all(["a", "b"].map((id) => at(id).files[0].text()));
+  const reply = await fetch("/api/compare", { method: "POST", headers: { "content-type": "application/octet-stream" }, body: `{"a":${a},"b":${b}}` });
+  const found = await reply.json();
+  if (!reply.ok) {
+    at("said").textContent = typeof found.detail === "string" ? found.detail : "These could not be compared.";
+    at("said").classList.add("wrong");
+    return at("result").replaceChildren();
+  }
+  at("said").textContent = `${found.clips} clips in both${found.only_a + found.only_b ? `; ${found.only_a} only in A, ${found.only_b} only in B` : ""}. ${found.changed_count} answered differently${found.gained + found.lost ? `: ${found.gained} gained, ${found.lost} lost` : ""}.`;
+  at("result").replaceChildren(classes(found), changed(found));
+});
+
+const classes = (found) => {
+  const part = make("section");
+  part.append(make("h2", "Class by class", "head"));
+  part.append(make("p", `${found.measure === "recall" ? "Share of a class’s clips answered right" : "Share of clips with this answer"}; B minus A with a ${Math.round(100 * found.level)} % interval over clips. The line is no difference.`, "soft small"));
+  const scroll = make("div", "", "scroll");
+  scroll.tabIndex = 0;
+  scroll.setAttribute("role", "group");
+  scroll.setAttribute("aria-label", "Differences by class");
+  const table = make("table", "", "diff");
+  const head = table.createTHead().insertRow();
+  for (const text of ["Class", "Clips", "A", "B", "B − A", "Interval"]) {
+    const cell = make("th", text);
+    cell.scope = "col";
+    head.append(cell);
+  }
+  const body = table.createTBody();
+  const rows = found.overall ? [found.overall, ...found.classes] : found.classes;
+  const reach = Math.max(0.05, ...rows.flatMap((d) => [Math.abs(d.low), Math.abs(d.high)]));
+  for (const d of rows) {
+    const row = body.insertRow();
+    if (d === found.overall) row.className = "overall";
+    const name = make("th", d.label.replaceAll("_", " "));
+    name.scope = "row";
+    row.append(name);
+    for (const text of [d.clips, number(d.a), number(d.b), signed(d.difference)]) row.insertCell().textContent = text;
+    const cell = row.insertCell();
+    cell.append(make("span", `${signed(d.low)} to ${signed(d.high)}`, "small"));
+    const bar = make("span", "", `whisker${d.low > 0 ? " up" : d.high < 0 ? " down" : ""}`);
+    bar.setAttribute("aria-hidden", "true");
+    const place = (x) => `${50 + (48 * x) / reach}%`;
+    const [span, dot] = [make("i"), make("b")];
+    span.style.left = place(d.low);
+    span.style.right = `calc(100% - ${place(d.high)})`;
+    dot.style.left = place(d.difference);
+    bar.append(span, dot);
+    cell.append(bar);
+  }
+  scroll.append(table);
+  part.append(scroll);
+  return part;
+};
+
+const side = (name, one) => {
+  const box = make("div", "", "side");
+  const head = make("p", "", "says");
+  head.append(make("span", name, "soft small"), make("b", one.label), make("span", number(one.score), "value"));
+  if (one.right !== null) head.append(make("span", one.right ? "right" : "wrong", `verdict ${one.right ? "right" : "wrong"}`));
+  box.append(head, make("p", one.because, "why"));
+  const list = make("ul", "", "small soft");
+  for (const text of one.evidence) list.append(make("li", text));
+  box.append(list);
+  return box;
+};
+const changed = (found) => {
+  const part = make("section");
+  part.append(make("h2", "Clips that changed", "head"));
+  if (!found.changed.length) part.append(make("p", "None: both give the same answer everywhere.", "soft"));
+  for (const clip of found.changed) {
+    const box = make("article", "", "clip");
+    box.append(make("h3", clip.id));
+    if (clip.target) box.append(make("p", `annotated: ${clip.target}`, "soft small"));
+    const two = make("div", "", "sides");
+    two.append(side("A", clip.a), side("B", clip.b));
+    box.append(two);
+    part.append(box);
+  }
+  if (found.changed_count > found.changed.length) part.append(make("p", `${found.changed_count - found.changed.length} more.`, "soft"));
+  return part;
+};

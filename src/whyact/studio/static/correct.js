@@ -1,0 +1,59 @@
+// Say what is right: saved as own data that a model can be trained on.
+const at = (id) => document.getElementById(id);
+const spoken = (label) => label.replaceAll("_", " ");
+
+export const corrections = (job, answer, film) => {
+  const form = at("correction");
+  if (!form) return;
+  const words = JSON.parse(at("relations").dataset.words);
+  const rows = [];
+  for (const track of answer.tracks) {
+    const points = track.points.filter((p) => p.label);
+    const runs = [];
+    for (const p of points) {
+      if (runs.at(-1)?.label === p.label) runs.at(-1).end = p.time;
+      else runs.push({ label: p.label, start: p.time, end: p.time });
+    }
+    for (const run of runs) rows.push({ ...run, subject: track.subject, object: track.object });
+  }
+  at("relations").addEventListener("toggle", () => at("runs").childElementCount || fill(), { once: false });
+  const fill = () => {
+    for (const [i, row] of rows.entries()) {
+      const line = document.createElement("div");
+      line.className = "run-row";
+      const go = document.createElement("button");
+      go.type = "button";
+      go.className = "link";
+      const pair = row.subject === row.object ? row.object : `${row.subject} – ${row.object}`;
+      go.textContent = `${pair}, ${Number(row.start.toFixed(2))} – ${Number(row.end.toFixed(2))} s`;
+      go.addEventListener("click", () => film.go(row.start));
+      const choose = document.createElement("select");
+      choose.id = `run-${i}`;
+      choose.setAttribute("aria-label", `Relation of ${go.textContent}`);
+      choose.append(new Option(`${spoken(row.label)} (not checked)`, "?"), new Option(`${spoken(row.label)} – right`, row.label));
+      for (const word of words) if (word !== row.label) choose.append(new Option(`wrong: ${spoken(word)}`, word));
+      choose.append(new Option("wrong: no relation", ""));
+      row.choose = choose;
+      line.append(go, choose);
+      at("runs").append(line);
+    }
+  };
+  for (const radio of form.querySelectorAll("[name=right]")) {
+    radio.addEventListener("change", () => radio.value === "yes" && (at("action").value = answer.labels[0].label));
+  }
+  at("action").addEventListener("change", () => {
+    form.querySelector(`[value=${at("action").value === answer.labels[0].label ? "yes" : "no"}]`).checked = true;
+  });
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const relations = rows
+      .filter((row) => row.choose && row.choose.value !== "?")
+      .map(({ subject, object, start, end, choose }) => ({ subject, object, start, end, relation: choose.value }));
+    const body = JSON.stringify({ action: at("action").value, relations });
+    const reply = await fetch(`/api/jobs/${job}/corrections`, { method: "POST", headers: { "content-type": "application/json" }, body });
+    const found = await reply.json();
+    at("saved").textContent = reply.ok
+      ? `Saved: ${found.videos} video${found.videos === 1 ? "" : "s"}, ${found.marked} marked relation${found.marked === 1 ? "" : "s"}. Train on it with: ${found.command}`
+      : typeof found.detail === "string" ? found.detail : "It could not be saved.";
+  });
+};

@@ -1,0 +1,184 @@
+// The player in step with the timeline: boxes over the picture, a line through the lanes, every moment a press away.
+const at = (id) => document.getElementById(id);
+const SVG = "http://www.w3.org/2000/svg";
+const FAR = 2; // seconds between two points that a box is moved over
+export const seconds = (t) => `${Number(t.toFixed(2))} s`;
+
+export const player = (answer, hues) => {
+  const video = at("video");
+  const timeline = at("timeline");
+  const main = at("main");
+  const [start, end] = [Number(main.dataset.start ?? 0), Number(main.dataset.end ?? 1)];
+  const times = [...new Set(answer.tracks.flatMap((track) => track.points.map((p) => p.time)))].sort((a, b) => a - b);
+  const telling = new Set(answer.evidence.map((e) => e.track)); // relations that decided are written out
+  const leading = new Set(answer.evidence.slice(0, 3).flatMap((e) => [e.subject, e.object]));
+  const moved = [];
+  let now = 0;
+  let off = () => false;
+
+  const nearest = (points, t) => {
+    let next = points.findIndex((p) => p.time >= t);
+    if (next < 0) next = points.length - 1;
+    const before = points[Math.max(0, next - 1)];
+    return Math.abs(before.time - t) < Math.abs(points[next].time - t) ? before : points[next];
+  };
+  const boxAt = (points, side, t) => {
+    let next = points.findIndex((p) => p.time >= t);
+    if (next === 0 || points.length === 1) return points[0].time - t < FAR ? points[0][side] : null;
+    if (next < 0) return t - points.at(-1).time < FAR ? points.at(-1)[side] : null;
+    const [a, b] = [points[next - 1], points[next]];
+    if (b.time - a.time > FAR) return null;
+    const share = (t - a.time) / (b.time - a.time);
+    return a[side].map((x, i) => x + share * (b[side][i] - x));
+  };
+
+  const draw = () => {
+    const svg = at("boxes");
+    if (!svg) return;
+    const everything = at("all")?.checked ?? false;
+    const seen = new Map();
+    for (const track of answer.tracks) {
+      if (!track.points.length) continue;
+      const point = nearest(track.points, now);
+      const kept = point.kept && !off(track);
+      if (!kept && !everything) continue;
+      for (const [side, name] of [["subject_box", track.subject], ["object_box", track.object]]) {
+        const box = boxAt(track.points, side, now);
+        if (!box || !(box[2] > box[0] && box[3] > box[1])) continue;
+        const own = seen.get(name) ?? { box, kept: false, says: [] };
+        own.kept ||= kept;
+        if (kept && side === "object_box" && point.label && telling.has(track.slot) && !point.label.startsWith("not")) {
+          own.says.push((track.subject === track.object ? point.label : `${track.subject}: ${point.label}`).replaceAll("_", " ").replace(/ (?=\d+:)/, "_"));
+        }
+        seen.set(name, own);
+      }
+    }
+    const size = svg.viewBox.baseVal;
+    const text = (size.width * (svg.clientWidth < 480 ? 11 : 14)) / (svg.clientWidth || 640);
+    svg.replaceChildren();
+    const placed = [];
+    const order = [...seen].sort((a, b) => weight(a) - weight(b));
+    const groups = order.map(([name, { box, kept, says }]) => {
+      const group = document.createElementNS(SVG, "g");
+      group.style.setProperty("--h", hues[name] ?? 255);
+      if (kept) group.setAttribute("class", "kept");
+      const rect = document.createElementNS(SVG, "rect");
+      const [x, y, x2, y2] = box;
+      for (const [attribute, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(attribute, value);
+      group.append(rect);
+      const lines = [name, ...[...new Set(says)].slice(0, 2)];
+      const wide = Math.max(...lines.map((line) => line.length)) * text * 0.6;
+      const high = lines.length * text * 1.1;
+      const left = Math.max(2, Math.min(x, size.width - wide - 2));
+      const tops = [y - high - 2, y2 + 2, y - high - text * 1.2, y2 + text * 1.2, y + 2, y - high - text * 2.4, y2 + text * 2.4];
+      const free = (top) => top >= 0 && top + high <= size.height && !placed.some((p) => left < p.right && left + wide > p.left && top < p.bottom && top + high > p.top);
+      const top = tops.find(free);
+      if (top === undefined) return group; // its colour still says which one it is
+      placed.push({ left, right: left + wide, top, bottom: top + high });
+      lines.forEach((line, i) => {
+        const words = document.createElementNS(SVG, "text");
+        words.setAttribute("x", left);
+        words.setAttribute("y", top + (i + 0.85) * text * 1.1);
+        words.setAttribute("font-size", i ? text * 0.88 : text);
+        words.textContent = line;
+        group.append(words);
+      });
+      return group;
+    });
+    svg.append(...groups.reverse()); // what decided is drawn last, over the rest
+  };
+  const weight = ([name, { kept, says }]) => (says.length ? 0 : leading.has(name) ? 1 : kept ? 2 : 3);
+
+  const show = (t) => {
+    now = t;
+    timeline?.style.setProperty("--at", Math.min(1, Math.max(0, (t - start) / (end - start))));
+    if (at("seek")) {
+      at("seek").value = t;
+      at("seek").setAttribute("aria-valuetext", seconds(t));
+      at("clock").textContent = seconds(t);
+    }
+    draw();
+    for (const tell of moved) tell(t);
+  };
+  const go = (t) => {
+    const to = Math.max(0, t);
+    if (video) {
+      video.pause();
+      video.currentTime = Math.min(to + 0.001, Number.isFinite(video.duration) ? Math.max(0, video.duration - 0.02) : to + 0.001);
+    }
+    show(to);
+  };
+  const step = (by) => {
+    const here = times.findIndex((t) => t > now + 1e-3);
+    if (by > 0) go(times[here < 0 ? times.length - 1 : here] ?? now);
+    else go(times.filter((t) => t < now - 1e-3).at(-1) ?? times[0] ?? 0);
+  };
+
+  if (video) {
+    const run = () => {
+      if (video.paused || video.ended) return;
+      show(video.currentTime);
+      requestAnimationFrame(run);
+    };
+    video.addEventListener("play", () => {
+      at("play").textContent = "Pause";
+      run();
+    });
+    for (const name of ["pause", "ended"]) video.addEventListener(name, () => (at("play").textContent = "Play"));
+    at("play").addEventListener("click", () => (video.paused ? video.play() : video.pause()));
+    at("stage").addEventListener("click", () => at("play").click());
+    at("back").addEventListener("click", () => step(-1));
+    at("on").addEventListener("click", () => step(1));
+    at("seek").addEventListener("input", () => go(Number(at("seek").value)));
+    at("all")?.addEventListener("change", draw);
+  }
+  for (const strip of timeline?.querySelectorAll(".strip") ?? []) {
+    const row = strip.closest(".row");
+    const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);
+    strip.addEventListener("click", (event) => {
+      const box = strip.getBoundingClientRect();
+      go(start + ((event.clientX - box.left) / box.width) * (end - start));
+    });
+    if (!track) continue;
+    const name = track.subject === track.object ? track.object : `${track.subject} – ${track.object}`;
+    strip.tabIndex = 0;
+    strip.setAttribute("role", "slider");
+    strip.setAttribute("aria-label", `Moment on the lane of ${name}`);
+    strip.setAttribute("aria-valuemin", start.toFixed(2));
+    strip.setAttribute("aria-valuemax", end.toFixed(2));
+    const told = document.createElement("p");
+    told.className = "tapped";
+    told.setAttribute("aria-hidden", "true");
+    told.hidden = true;
+    row.append(told);
+    const tell = (t) => {
+      const point = track.points.length ? nearest(track.points, t) : null;
+      const label = point?.label ? point.label.replaceAll("_", " ") : "not named";
+      strip.setAttribute("aria-valuenow", t.toFixed(2));
+      strip.setAttribute("aria-valuetext", `${seconds(t)}, ${label}${point?.kept ? "" : ", dropped"}`);
+      told.hidden = document.activeElement !== strip || !point;
+      if (!told.hidden) told.textContent = `frame ${point.frame} at ${seconds(point.time)}: ${label} · ${point.kept ? "kept" : "dropped"} (keep probability ${point.keep_probability.toFixed(2)}) · similarity ${point.similarity.toFixed(2)}, margin ${point.margin.toFixed(2)}`;
+    };
+    strip.addEventListener("focus", () => tell(now));
+    strip.addEventListener("blur", () => (told.hidden = true));
+    strip.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+      if (by) step(by);
+      else if (event.key === "Home") go(times[0] ?? 0);
+      else if (event.key === "End") go(times.at(-1) ?? end);
+      else return;
+      event.preventDefault();
+    });
+    moved.push(tell);
+    tell(0);
+  }
+  show(times[0] ?? 0);
+  return {
+    go,
+    draw,
+    now: () => now,
+    switchedOff: (test) => {
+      off = test;
+    },
+  };
+};

@@ -1,0 +1,226 @@
+// Switch things off and see what the model says then: every score comes from the model, by exact removal.
+const at = (id) => document.getElementById(id);
+const spoken = (label) => label.replaceAll("_", " ");
+const number = (x) => (Math.abs(x) >= 0.995 && Math.abs(x) < 1 ? x.toFixed(3) : x.toFixed(2)).replace("-", "−");
+const seconds = (t) => Number(t.toFixed(2));
+const key = (taken) => JSON.stringify([taken.kind, taken.subject, taken.object, taken.start, taken.end]);
+
+export const questions = (job, answer, film) => {
+  const taken = new Map(); // key -> { removal, told, buttons }
+  const switches = new Map(); // key -> buttons that show it
+  let asking = null;
+
+  const post = async (path, body, signal) => {
+    const reply = await fetch(`/api/jobs/${job}/${path}`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal });
+    const found = await reply.json();
+    if (!reply.ok) throw new Error(typeof found.detail === "string" ? found.detail : "The studio could not answer.");
+    return found;
+  };
+
+  const show = ({ label, scores, tokens, milliseconds }) => {
+    const list = at("scores");
+    const rows = new Map([...list.children].map((row) => [row.dataset.label, row]));
+    for (const { label: name, score, before } of scores) {
+      const row = rows.get(name);
+      if (!row) continue;
+      row.classList.toggle("answer-is", name === label);
+      row.classList.toggle("fell", score < before - 0.005);
+      row.classList.toggle("rose", score > before + 0.005);
+      row.querySelector("i").style.width = `${(100 * score).toFixed(1)}%`;
+      row.querySelector(".was").style.left = `${(100 * before).toFixed(1)}%`;
+      row.querySelector(".value").textContent = number(score);
+    }
+    const first = answer.labels[0].label;
+    const old = scores.find((one) => one.label === first);
+    const verdict = at("verdict");
+    if (at("now")) {
+      at("now").textContent = taken.size ? `${spoken(first)} ${number(old.before)} → ${number(old.score)}${label === first ? "" : `, now ${spoken(label)}`}` : `${spoken(first)} ${number(old.score)}`;
+      at("now").classList.toggle("changed", label !== first);
+    }
+    verdict.classList.toggle("changed", label !== first);
+    if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
+    else {
+      const moved = old.score < old.before ? "falls" : "rises";
+      const same = label === first ? `Still ${spoken(first)}` : `Now the answer is ${spoken(label)}`;
+      verdict.textContent = `${same}: ${spoken(first)} ${moved} from ${number(old.before)} to ${number(old.score)} (${tokens} token${tokens === 1 ? "" : "s"} gone, answered in ${Math.round(milliseconds)} ms).`;
+    }
+  };
+
+  const ask = async () => {
+    asking?.abort();
+    asking = new AbortController();
+    const signal = asking.signal;
+    document.body.classList.add("asking");
+    try {
+      show(await post("without", { removals: [...taken.values()].map((one) => one.removal) }, signal));
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      at("verdict").textContent = error.message;
+    }
+    document.body.classList.remove("asking");
+  };
+
+  const render = () => {
+    at("chips").replaceChildren(
+      ...[...taken.entries()].map(([id, { told }]) => {
+        const item = document.createElement("li");
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = `${told} `;
+        const cross = document.createElement("span");
+        cross.textContent = "×";
+        cross.setAttribute("aria-hidden", "true");
+        button.append(cross);
+        button.setAttribute("aria-label", `Switch on again: ${told}`);
+        button.addEventListener("click", () => {
+          toggle(taken.get(id).removal, told);
+          (at("chips").querySelector("button") ?? at("nothing")).focus();
+        });
+        item.append(button);
+        return item;
+      }),
+    );
+    at("nothing").hidden = taken.size > 0;
+    at("restore").hidden = taken.size === 0;
+    for (const [id, buttons] of switches) for (const button of buttons) mark(button, taken.has(id));
+    for (const row of document.querySelectorAll("[data-slot]")) {
+      const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);
+      row.classList.toggle("gone", Boolean(track) && isOff(track));
+    }
+    film.draw();
+  };
+  const isOff = (track) =>
+    [...taken.values()].some(({ removal: r }) => (r.kind === "pair" && r.subject === track.subject && r.object === track.object) || (r.kind === "thing" && [track.subject, track.object].includes(r.object)));
+  film.switchedOff(isOff);
+  const mark = (button, off) => {
+    button.setAttribute(button.getAttribute("role") === "switch" ? "aria-checked" : "aria-pressed", String(button.getAttribute("role") === "switch" ? !off : off));
+  };
+  const toggle = (removal, told) => {
+    const id = key(removal);
+    if (taken.has(id)) taken.delete(id);
+    else taken.set(id, { removal, told });
+    render();
+    return ask();
+  };
+  const wire = (button, removal, told) => {
+    const id = key(removal);
+    switches.set(id, [...(switches.get(id) ?? []), button]);
+    mark(button, taken.has(id));
+    button.addEventListener("click", () => toggle(removal, told));
+  };
+  const makeSwitch = (removal, told) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "switch";
+    button.setAttribute("role", "switch");
+    button.setAttribute("aria-label", told);
+    button.title = `Switch off: ${told}`;
+    wire(button, removal, told);
+    return button;
+  };
+
+  for (const row of at("reasons")?.children ?? []) {
+    const { kind, subject, object, start, end } = row.dataset;
+    if (kind !== "transition" && kind !== "state") continue;
+    const removal = { kind: "transition", subject, object, start: Number(start), end: Number(end) };
+    const pair = subject === object ? object : `${subject} – ${object}`;
+    row.append(makeSwitch(removal, `${pair}: ${row.querySelector(".change").textContent.trim()}, ${seconds(removal.start)} – ${seconds(removal.end)} s`));
+  }
+  for (const button of at("things")?.querySelectorAll("button") ?? []) {
+    wire(button, { kind: "thing", object: button.dataset.thing }, button.dataset.thing);
+  }
+  for (const row of document.querySelectorAll("#timeline [data-slot]")) {
+    const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);
+    if (!track || !track.points.some((p) => p.label)) continue;
+    const name = track.subject === track.object ? track.object : `${track.subject} – ${track.object}`;
+    row.querySelector(".who").append(makeSwitch({ kind: "pair", subject: track.subject, object: track.object }, `all of ${name}`));
+  }
+  at("restore").addEventListener("click", () => {
+    taken.clear();
+    render();
+    ask();
+    at("verdict").focus?.();
+  });
+  at("span")?.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const [from, to] = [Number(at("from").value), Number(at("to").value)].sort((a, b) => a - b);
+    toggle({ kind: "span", start: from, end: to }, `everything from ${seconds(from)} to ${seconds(to)} s`);
+  });
+
+  // Drag along the axis to choose a span.
+  const axis = document.querySelector("#timeline .axis");
+  if (axis && at("span")) {
+    const { start, end } = at("main").dataset;
+    const moment = (event) => {
+      const box = axis.getBoundingClientRect();
+      return Math.max(0, Number(start) + ((event.clientX - box.left) / box.width) * (Number(end) - Number(start)));
+    };
+    let first = null;
+    axis.addEventListener("pointerdown", (event) => {
+      first = moment(event);
+      axis.setPointerCapture(event.pointerId);
+    });
+    axis.addEventListener("pointermove", (event) => {
+      if (first === null) return;
+      const [a, b] = [first, moment(event)].sort((x, y) => x - y);
+      at("from").value = a.toFixed(2);
+      at("to").value = b.toFixed(2);
+      axis.style.setProperty("--s0", (a - start) / (end - start));
+      axis.style.setProperty("--s1", (b - start) / (end - start));
+      axis.classList.add("chosen");
+    });
+    axis.addEventListener("pointerup", (event) => {
+      if (first !== null && Math.abs(moment(event) - first) < 0.02) film.go(first);
+      first = null;
+    });
+  }
+
+  at("flip")?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const box = at("flipped");
+    box.textContent = "Asking the model about every small set …";
+    try {
+      const found = await post("flip", { target: at("target").value });
+      box.replaceChildren(...flipped(found));
+    } catch (error) {
+      box.textContent = error.message;
+    }
+  });
+  const flipped = (found) => {
+    const lead = document.createElement("p");
+    const name = spoken(found.target);
+    if (!found.removals.length) {
+      lead.textContent = `No set of transitions makes ${name} the answer (${found.asked} sets tried).`;
+      return [lead];
+    }
+    const count = found.removals.length;
+    lead.textContent = count === 1 ? `Without this one, the answer is ${name} (${number(found.score)}):` : `Without these ${count}, the answer is ${name} (${number(found.score)}):`;
+    const list = document.createElement("ol");
+    list.className = "steps";
+    const named = found.removals.map((r) => {
+      const pair = r.subject === r.object ? r.object : `${r.subject} – ${r.object}`;
+      const change = r.from_state === r.to_state ? spoken(r.from_state) : `${spoken(r.from_state)} → ${spoken(r.to_state)}`;
+      return { removal: { kind: "transition", subject: r.subject, object: r.object, start: r.start, end: r.end }, told: `${pair}: ${change}, ${seconds(r.start)} – ${seconds(r.end)} s` };
+    });
+    for (const { told } of named) {
+      const item = document.createElement("li");
+      item.textContent = told;
+      list.append(item);
+    }
+    const note = document.createElement("p");
+    note.className = "soft small";
+    note.textContent = found.proven
+      ? `No smaller set does, of the ${found.candidates} transitions that do most for ${name} (${found.asked} sets tried).`
+      : `Found step by step (${found.asked} sets tried): not proven to be the smallest.`;
+    const all = document.createElement("button");
+    all.type = "button";
+    all.textContent = count === 1 ? "Switch it off" : "Switch them off";
+    all.addEventListener("click", () => {
+      taken.clear();
+      for (const { removal, told } of named) taken.set(key(removal), { removal, told });
+      render();
+      ask();
+    });
+    return [lead, list, note, all];
+  };
+};

@@ -1,0 +1,80 @@
+// Send a video or order a clip, then wait for the answer.
+const at = (id) => document.getElementById(id);
+const main = at("main");
+const say = (text, wrong = false) => {
+  at("said").textContent = text;
+  at("said").classList.toggle("wrong", wrong);
+};
+
+const follow = async (id) => {
+  for (;;) {
+    const reply = await fetch(`/api/jobs/${id}`).catch(() => null);
+    if (!reply) {
+      say("The studio does not answer; is it still running?", true);
+    } else {
+      const job = await reply.json();
+      if (!reply.ok || job.state === "done" || job.state === "failed") return location.reload();
+      at("stage").textContent = job.state === "waiting" ? "Waiting for the videos before" : job.stage;
+      at("progress").value = job.share;
+    }
+    await new Promise((done) => setTimeout(done, 300));
+  }
+};
+
+const send = (file) => {
+  const most = Number(main.dataset.most);
+  if (file.size > most) return say(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; at most ${most / 2 ** 20} MB are taken.`, true);
+  const request = new XMLHttpRequest();
+  const query = new URLSearchParams({ name: file.name, model: at("model").value });
+  request.open("POST", `/api/jobs?${query}`);
+  request.setRequestHeader("content-type", "application/octet-stream");
+  at("progress").hidden = false;
+  request.upload.onprogress = (event) => {
+    at("progress").value = event.loaded / event.total;
+  };
+  request.onload = () => arrived(request.status, request.responseText);
+  request.onerror = () => arrived(0, "");
+  say(`Sending ${file.name}`);
+  request.send(file);
+};
+
+const arrived = (status, text) => {
+  at("progress").hidden = true;
+  let found = {};
+  try {
+    found = JSON.parse(text);
+  } catch {
+    found = {};
+  }
+  if (status === 202) location.assign(`/jobs/${found.id}`);
+  else say(typeof found.detail === "string" ? found.detail : "The video did not arrive; try again.", true);
+};
+
+if (main.dataset.waiting) follow(main.dataset.waiting);
+if (at("form")) {
+  const drop = at("drop");
+  at("file").addEventListener("change", () => at("file").files[0] && send(at("file").files[0]));
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  }
+  document.addEventListener("dragleave", (event) => event.relatedTarget || drop.classList.remove("over"));
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    drop.classList.remove("over");
+    if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
+  });
+  at("form").addEventListener("submit", (event) => event.preventDefault());
+  at("model").addEventListener("change", () => {
+    at("about").textContent = at("model").selectedOptions[0].dataset.about;
+  });
+  at("demo").addEventListener("click", async () => {
+    say("Setting up the camera");
+    const seed = Math.floor(Math.random() * 1e6);
+    const order = { action: at("action").value, model: at("model").value, seed: Number(new URLSearchParams(location.search).get("seed") ?? seed) };
+    const reply = await fetch("/api/demo", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) });
+    arrived(reply.status, await reply.text());
+  });
+}

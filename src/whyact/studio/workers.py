@@ -1,0 +1,174 @@
+"""A worker process: it does what may hang, crash or eat memory, so that the server does not.
+
+Parent and child talk in JSON, so that nothing from a process that reads strangers' files is ever executed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from whyact.errors import UserError
+from whyact.studio.limits import Limits
+
+Tell = Callable[[str, float], None]  # stage and the share of it that is done
+Task = Callable[..., Any]
+_POLL = 0.1
+
+
+class WorkerLost(Exception):
+    """The worker crashed, ran out of memory or out of time; the text says which, in words for a user."""
+
+
+class Refused(Exception):
+    """The task says what is wrong with its input, in words for a user."""
+
+
+class Worker:
+    """One process that does one task after the other; started when needed, started anew after a crash.
+
+    Args:
+        desk: Called once in the process with the limits; returns name -> function ``(tell, **arguments)``.
+        limits: Memory that the process may use.
+        name: For the process list.
+    """
+
+    def __init__(self, desk: Callable[[Limits], dict[str, Task]], limits: Limits, name: str) -> None:
+        self._desk, self._limits, self._name = desk, limits, name
+        self._lock = threading.Lock()
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """Return the number of the running process, ``None`` when there is none."""
+        return self._process.pid if self._process is not None and self._process.is_alive() else None
+
+    def start(self) -> None:
+        """Start the process ahead of its first task."""
+        with self._lock:
+            self._ready()
+
+    def call(self, task: str, seconds: float, tell: Tell | None = None, **arguments: Any) -> Any:
+        """Do a task in the process and return what it returns (anything that JSON can hold).
+
+        Args:
+            task: A name of the desk.
+            seconds: After which the process is stopped.
+            tell: Called with the progress.
+            arguments: The task's own.
+
+        Raises:
+            Refused: When the task refuses its input.
+            WorkerLost: When the process dies or is too slow.
+        """
+        with self._lock:
+            pipe = self._ready()
+            deadline = time.monotonic() + seconds
+            try:
+                pipe.send_bytes(msgspec.json.encode((task, arguments)))
+                while True:
+                    if pipe.poll(_POLL):
+                        kind, *rest = msgspec.json.decode(pipe.recv_bytes())
+                        if kind == "done":
+                            return rest[0]
+                        if kind == "refused":
+                            raise Refused(rest[0])
+                        if kind == "failed":
+                            raise WorkerLost(rest[0])
+                        if tell is not None:
+                            tell(*rest)
+                    elif not self._process.is_alive():
+                        raise EOFError
+                    if time.monotonic() > deadline:
+                        self._stop()
+                        raise WorkerLost(f"this took longer than {seconds:g} seconds and was stopped")
+            except (EOFError, OSError) as error:
+                self._stop()
+                raise WorkerLost("the process that read this video stopped; nothing else was harmed") from error
+
+    def close(self) -> None:
+        """Stop the process for good, in the middle of a task if need be."""
+        self._closed = True
+        process = self._process
+        if process is not None:
+            process.kill()
+        with self._lock:
+            self._stop()
+
+    def _ready(self) -> Connection:
+        if self._closed:
+            raise WorkerLost("the studio is shutting down")
+        if self._process is None or not self._process.is_alive() or self._pipe is None:
+            self._stop()
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(
+                target=_work, args=(theirs, self._desk, self._limits), name=self._name, daemon=True
+            )
+            self._process.start()
+            theirs.close()
+        return self._pipe
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join(5)
+            self._process = None
+        if self._pipe is not None:
+            self._pipe.close()
+            self._pipe = None
+
+
+def _work(pipe: Connection, desk: Callable[[Limits], dict[str, Task]], limits: Limits) -> None:
+    """Be the worker: wait for tasks until the parent goes away."""
+    tasks = desk(limits)
+    _bound(limits)
+
+    def tell(stage: str, share: float) -> None:
+        pipe.send_bytes(msgspec.json.encode(("progress", stage, min(max(share, 0.0), 1.0))))
+
+    while True:
+        try:
+            name, arguments = msgspec.json.decode(pipe.recv_bytes())
+        except (EOFError, OSError):
+            return
+        try:
+            answer = ("done", tasks[name](tell, **arguments))
+        except UserError as error:
+            answer = ("refused", str(error))
+        except MemoryError:
+            answer = ("failed", "this video needs more memory than one job may use")
+        except Exception as error:
+            print(f"whyact: a job failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            words = "memory" if "allocate" in str(error) else type(error).__name__
+            answer = ("failed", f"the model failed on this video ({words})")
+        pipe.send_bytes(msgspec.json.encode(answer))
+
+
+def _bound(limits: Limits) -> None:
+    """Limit memory, the size of a written file and core dumps of this process, where the system can."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            used = int(stream.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    for what, most in (
+        (resource.RLIMIT_AS, used + limits.memory),
+        (resource.RLIMIT_FSIZE, 4 * limits.size),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        with suppress(ValueError, OSError):
+            resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

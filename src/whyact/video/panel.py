@@ -1,0 +1,151 @@
+"""What stands under the picture of an answered video: the action, its reasons as they are now, and a line of time."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.prediction import Evidence, Prediction, Segment, TrackPoint
+from whyact.video.lettering import Colour, canvas, fitted, font, spelt, text_size
+
+REASONS = 3  # pairs that are followed
+LEAST = 0.02  # contribution of a reason beside the first
+_GROUND: Colour = (24, 26, 31)
+_PALE: Colour = (150, 155, 165)
+_WHITE: Colour = (255, 255, 255)
+_ACCENT: Colour = (255, 138, 101)  # what decided
+_RAIL: Colour = (70, 74, 84)
+_SURE = 0.995  # from here on a rounded score would say 100 %
+
+
+def reasons(prediction: Prediction, time: float) -> list[Evidence]:
+    """Return the best piece of evidence of each of up to :data:`REASONS` pairs, best first.
+
+    Where an answer has segments, these are the reasons of the one that a moment lies in.
+    """
+    segment = _segment(prediction, time)
+    if prediction.segments and segment is None:
+        return []
+    best: dict[int, Evidence] = {}
+    for item in sorted(prediction.evidence, key=lambda e: (e.kind != "transition", -e.contribution)):
+        inside = segment is None or (segment.start <= item.start and item.end <= segment.end + 1e-6)
+        if item.track is not None and inside:
+            best.setdefault(item.track, item)
+    found = list(best.values())[:REASONS]
+    return found[:1] + [item for item in found[1:] if item.contribution >= LEAST]
+
+
+def said_now(prediction: Prediction, time: float) -> str:
+    """Return the action of a moment with its score; nothing outside of an answer's segments, where it has some."""
+    best = _segment(prediction, time)
+    if prediction.segments and best is None:
+        return ""
+    label, score = (best.label, best.score) if best else (prediction.label, prediction.score)
+    doubt = "unsure: " if prediction.unsure else ""
+    return f"{doubt}{label}  {'>99%' if score > _SURE else f'{score:.0%}'}" if label else ""
+
+
+def _segment(prediction: Prediction, time: float) -> Segment | None:
+    here = [s for s in prediction.segments if s.start <= time < s.end]
+    return max(here, key=lambda s: s.score, default=None)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A reason, and the labels of its pair over time."""
+
+    reason: Evidence
+    times: list[float]
+    labels: list[str]
+
+    def now(self, time: float) -> tuple[str, Colour]:
+        """Return what is so at a moment, and the colour that says whether it is what decided."""
+        e = self.reason
+        if e.kind == "transition" and e.start <= time < e.end:
+            return f"{e.from_state} -> {e.to_state}", _ACCENT
+        at = bisect_right(self.times, time + 1e-9) - 1
+        return (self.labels[max(at, 0)] if self.labels else e.to_state), _WHITE
+
+
+class Panel:
+    """The strip under the pictures of one answer.
+
+    Args:
+        prediction: The answer.
+        width: Of the pictures.
+        colours: Thing -> its colour in the pictures.
+    """
+
+    def __init__(self, prediction: Prediction, width: int, colours: Mapping[str, Colour]) -> None:
+        self.prediction, self.width, self.colours = prediction, width, colours
+        self.points: dict[int, list[TrackPoint]] = {}
+        for track in prediction.tracks:  # tracks that are drawn beside those of the pairs come after them
+            self.points.setdefault(track.slot, track.points)
+        ends = [p[-1].time for p in self.points.values() if p] + [s.end for s in prediction.segments]
+        self.length = max([prediction.video.duration, *ends, 1e-6])
+        moments = [s.start for s in prediction.segments] or [0.0]
+        self.rows = max(len(self._lines(moment)) for moment in moments)
+        self.pad = max(4, width // 60)
+        self.title, self.text = font(max(13, width // 26)), font(max(10, width // 40))
+        _, draw = canvas(np.zeros((8, 8, 3), np.uint8))
+        self.title_height = text_size(draw, "Ag", self.title)[1]
+        self.text_height = text_size(draw, "Ag", self.text)[1]
+        rows = self.title_height + self.rows * (self.pad + self.text_height)
+        self.height = (rows + 4 * self.pad + 1) // 2 * 2  # even, as encoders want it
+
+    def at(self, time: float) -> NDArray[np.uint8]:
+        """Return the strip (h,W,3) of a moment."""
+        image, draw = canvas(np.full((self.height, self.width, 3), _GROUND, np.uint8))
+        room, y = self.width - 2 * self.pad, self.pad
+        title = fitted(draw, spelt(said_now(self.prediction, time)), self.title, room)
+        draw.text((self.pad, y), title, _WHITE, self.title)
+        y += self.title_height + self.pad
+        lines = self._lines(time)
+        for line in lines:
+            self._line(draw, line, time, y)
+            y += self.text_height + self.pad
+        self._rail(draw, time, [line.reason for line in lines[:1]])
+        return np.asarray(image)
+
+    def _lines(self, time: float) -> list[_Line]:
+        found = []
+        for item in reasons(self.prediction, time):
+            points = self.points.get(item.track if item.track is not None else -1, [])
+            found.append(_Line(item, [p.time for p in points], [p.label for p in points]))
+        return found
+
+    def _line(self, draw: Any, line: _Line, time: float, y: int) -> None:
+        e = line.reason
+        now, colour = line.now(time)
+        words = [(e.subject, self._shade(e.subject))]
+        if e.object and e.object != e.subject:
+            words += [("-", _PALE), (e.object, self._shade(e.object))]
+        x = self.pad
+        for text, shade in [*words, (now, colour)]:
+            text = fitted(draw, spelt(text), self.text, self.width - self.pad - x)
+            draw.text((x, y), text, shade, self.text)
+            x += text_size(draw, text, self.text)[0] + self.pad * (2 if text == spelt(words[-1][0]) else 1) // 2
+
+    def _shade(self, name: str) -> Colour:
+        """Return a thing's colour, light enough to be read on the panel."""
+        red, green, blue = ((2 * c + 255) // 3 if name in self.colours else c for c in self.colours.get(name, _PALE))
+        return red, green, blue
+
+    def _rail(self, draw: Any, time: float, deciding: list[Evidence]) -> None:
+        """Draw the line of time: segments pale, what decided in its colour, and where we are."""
+        left, right, y = self.pad, self.width - self.pad, self.height - self.pad - 2
+
+        def x(seconds: float) -> float:
+            return left + (right - left) * min(max(seconds / self.length, 0.0), 1.0)
+
+        draw.rectangle((left, y - 1, right, y + 1), _RAIL)
+        for segment in self.prediction.segments:
+            draw.rectangle((x(segment.start), y - 1, x(segment.end), y + 1), _PALE)
+        for item in deciding:
+            draw.rectangle((x(item.start), y - 2, x(item.end), y + 2), _ACCENT)
+        draw.rectangle((x(time) - 1, y - 5, x(time) + 1, y + 5), _WHITE)

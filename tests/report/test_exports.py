@@ -1,0 +1,149 @@
+"""Exports: read back by the rules of their formats, with names and numbers that try to break them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import re
+import xml.etree.ElementTree as Xml
+from pathlib import Path
+
+import msgspec
+import pytest
+from sample_prediction import pick
+
+from whyact.cli import main
+from whyact.errors import UserError
+from whyact.prediction import Evidence, LabelScore, Prediction, Segment, to_json
+from whyact.report.elan import to_elan
+from whyact.report.exports import export, to_csv, to_fiftyone, write_exports
+from whyact.report.webvtt import to_webvtt
+
+
+def nasty() -> Prediction:
+    """A prediction whose words are markup, formulas and control characters, with segments that overlap."""
+    p = pick(3)
+    p.id = "=cmd()"
+    p.labels = [LabelScore(label="<b>&\"'\x01", score=0.5), LabelScore(label="+1", score=-0.25)]
+    p.segments = [
+        Segment(start=2.0, end=4.0, label="b & <c>", score=0.7),
+        Segment(start=0.0, end=3.0, label="a --> b", score=0.8, interval=(0.1, 0.2)),
+        Segment(start=3.0, end=3.0, label="a --> b", score=0.1),
+    ]
+    return p
+
+
+class TestTable:
+    def test_every_fact_is_a_row(self) -> None:
+        p = nasty()
+        rows = list(csv.DictReader(io.StringIO(to_csv([p, pick(2)]))))
+        assert len(rows) == sum(len(q.labels) + len(q.segments) + len(q.evidence) for q in (p, pick(2)))
+        own = [r for r in rows if r["id"] == "'=cmd()"]
+        first = min(p.evidence, key=lambda e: e.rank or 99)
+        found = next(r for r in own if r["row"] == "transition")
+        assert (found["from_state"], found["to_state"]) == (first.from_state, first.to_state)
+        assert float(found["contribution"]) == first.contribution
+        assert [float(r["start"]) for r in own if r["row"] == "segment"] == [0.0, 2.0, 3.0]
+
+    def test_no_cell_of_text_is_a_formula_and_numbers_stay_numbers(self) -> None:
+        rows = list(csv.DictReader(io.StringIO(to_csv([nasty()]))))
+        assert {r["label"] for r in rows if r["row"] == "action"} == {"<b>&\"'\x01", "'+1"}
+        assert float(next(r for r in rows if r["label"] == "'+1")["score"]) == -0.25
+
+
+class TestElan:
+    def test_the_document_is_whole(self) -> None:
+        """As its schema asks: unique ids, references that resolve, rising times, no overlap within a tier."""
+        for p in (nasty(), pick(8)):
+            root = Xml.fromstring(to_elan(p).encode())
+            assert [child.tag for child in root][:2] == ["HEADER", "TIME_ORDER"]
+            slots = {s.get("TIME_SLOT_ID"): int(s.get("TIME_VALUE", "")) for s in root.iter("TIME_SLOT")}
+            assert list(slots.values()) == sorted(slots.values())
+            ids = [a.get("ANNOTATION_ID") for a in root.iter("ALIGNABLE_ANNOTATION")]
+            assert len(set(ids)) == len(ids) > 0
+            assert root.findtext("HEADER/PROPERTY") == str(len(ids))
+            names = [tier.get("TIER_ID") for tier in root.iter("TIER")]
+            assert len(set(names)) == len(names)
+            types = {t.get("LINGUISTIC_TYPE_ID") for t in root.iter("LINGUISTIC_TYPE")}
+            for tier in root.iter("TIER"):
+                assert tier.get("LINGUISTIC_TYPE_REF") in types
+                spans = [
+                    (slots[a.get("TIME_SLOT_REF1")], slots[a.get("TIME_SLOT_REF2")])
+                    for a in tier.iter("ALIGNABLE_ANNOTATION")
+                ]
+                assert all(a < b for a, b in spans)
+                assert all(b[0] >= a[1] for a, b in itertools.pairwise(spans))
+
+    def test_what_is_in_it(self) -> None:
+        p = pick(3)
+        root = Xml.fromstring(to_elan(p).encode())
+        tiers = {tier.get("TIER_ID"): [v.text for v in tier.iter("ANNOTATION_VALUE")] for tier in root.iter("TIER")}
+        assert tiers["answer"][0].startswith("pick 0.")
+        assert any(f"1. {p.evidence[0].text} (" in (text or "") for text in tiers["evidence"])
+        assert tiers["hand_1 – cup_1"] == ["not holding", "holding"]
+        url = next(root.iter("MEDIA_DESCRIPTOR")).get("RELATIVE_MEDIA_URL", "")
+        assert re.fullmatch(r"\./[^/]+", url)
+
+
+def test_fiftyone_labels_have_the_documented_form() -> None:
+    p, q = nasty(), pick(2)
+    p.video.path, q.video.path = "clips/one.mp4", "other/one.mp4"
+    found = json.loads(to_fiftyone([p, q]))
+    assert set(found) == {"classes", "labels"}
+    assert set(found["labels"]) == {"one", "one-2"}  # two videos of one name stay two
+    for own in found["labels"].values():
+        for one in own:
+            assert found["classes"][one["label"]]
+            start, end = one["timestamps"]
+            assert 0 <= start <= end
+            assert set(one) <= {"label", "timestamps", "confidence", "attributes"}
+    kinds = [one["attributes"]["kind"] for one in found["labels"]["one"]]
+    assert kinds.count("answer") == 3
+    assert kinds.count("transition") == sum(e.kind == "transition" for e in p.evidence)
+    answer = found["labels"]["one-2"][0]
+    assert (answer["timestamps"], answer["confidence"]) == ([0.0, q.video.duration], q.score)
+
+
+def test_subtitles_with_evidence() -> None:
+    p = pick(3)
+    cues = re.findall(
+        r"^(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})$", to_webvtt(p, evidence=True), re.M
+    )
+    assert len(cues) == 1 + len(p.evidence)
+    for h, m, s, h2, m2, s2 in cues:
+        assert 3600 * int(h) + 60 * int(m) + float(s) < 3600 * int(h2) + 60 * int(m2) + float(s2)
+    assert to_webvtt(p) == "WEBVTT\n"  # without segments and unasked, nothing else
+
+
+def test_an_answer_about_nothing_is_exported_all_the_same() -> None:
+    empty = msgspec.structs.replace(pick(2), labels=[], evidence=[], tracks=[], segments=[], curves=[])
+    for kind in ("csv", "vtt", "eaf", "fiftyone"):
+        assert export([empty], kind)
+    neighbour = Evidence(kind="neighbour", text="x", start=0, end=0, contribution=0.1, label="run")
+    assert "ALIGNABLE_ANNOTATION" not in to_elan(msgspec.structs.replace(empty, evidence=[neighbour]))
+
+
+def test_one_file_a_video_where_a_format_holds_one(tmp_path: Path) -> None:
+    p, q = pick(2), pick(2)
+    p.id, q.id = "a/one", "b/one"
+    with pytest.raises(UserError, match="a file of eaf is about one video"):
+        export([p, q], "eaf")
+    assert [x.name for x in write_exports([p, q], "eaf", tmp_path / "out")] == ["one.eaf", "one-2.eaf"]
+    assert write_exports([p, q], "csv", tmp_path / "t.csv") == [tmp_path / "t.csv"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "out"),
+    [("csv", "p.csv"), ("vtt", "p.vtt"), ("eaf", "p.eaf"), ("fiftyone", "p/labels.json"), ("html", "p.html")],
+)
+def test_the_verb_writes_beside_its_input(
+    kind: str, out: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.json").write_text(to_json([pick(2)]), encoding="utf-8")
+    assert main(["report", str(tmp_path / "p.json"), "--export", kind]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / out)
+    assert (tmp_path / out).stat().st_size > 100
+    assert main(["report", str(tmp_path / "p.json"), "--export", "doc"]) == 2
+    assert "one of html, csv" in capsys.readouterr().err

@@ -1,0 +1,282 @@
+"""The studio in a real browser, with the model that travels with whyact: what a person does, from drop to report.
+
+Set WHYACT_SCREENSHOTS to a folder to have the pictures of the documentation taken there.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whyact.files import SHIPPED
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of whyact[dev]")
+BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path"),
+    pytest.mark.skipif(not (SHIPPED / "laiar").is_dir(), reason="no shipped model"),
+]
+WIDTHS = {"phone": (390, 844), "desktop": (1440, 900)}
+WAIT = 120_000  # milliseconds: a busy machine is slow, not wrong
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A household clip of somebody who drinks."""
+    from whyact.homeworld.film_set import film_fresh
+
+    path = tmp_path_factory.mktemp("film") / "drink.mp4"
+    film_fresh(path, seed=2, action="drink")
+    return path
+
+
+@pytest.fixture(scope="module")
+def corrections(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("corrections")
+
+
+@pytest.fixture(scope="module")
+def address(corrections: Path) -> Iterator[str]:
+    """The address of a studio in a process of its own; when it ends, nothing of it is left."""
+    command = [sys.executable, "-m", "whyact", "serve", "--port", "0", "--corrections", str(corrections)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    found = re.search(r"http://\S+/", server.stdout.readline())
+    assert found
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(found[0] + "api/models", timeout=5).close()
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield found[0]
+    server.terminate()
+    assert server.wait(30) in (0, -15, 130)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page that may not say a word on its console."""
+    width, height = WIDTHS[getattr(request, "param", "desktop")]
+    context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+    context.set_default_timeout(WAIT)
+    opened = context.new_page()
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    opened.on("pageerror", lambda error: said.append(f"error: {error}"))
+    opened.on("requestfailed", lambda one: said.append(f"failed: {one.url}") if "/video" not in one.url else None)
+    yield opened
+    context.close()
+    assert said == []
+
+
+@pytest.fixture(scope="module")
+def answered(address: str, video: Path) -> str:
+    """The page of a job that has its answer."""
+    import json
+
+    request = urllib.request.Request(f"{address}api/jobs?name=drink.mp4", data=video.read_bytes(), method="POST")
+    id_ = json.load(urllib.request.urlopen(request))["id"]
+    for _ in range(1200):
+        job = json.load(urllib.request.urlopen(f"{address}api/jobs/{id_}"))
+        if job["state"] in ("done", "failed"):
+            assert job["state"] == "done", job["error"]
+            return f"{address}jobs/{id_}"
+        time.sleep(0.2)
+    raise AssertionError("no answer")
+
+
+def ready(page: Any) -> None:
+    page.wait_for_selector("main[data-ready]")
+    page.wait_for_function(
+        "() => !document.getElementById('video') || document.getElementById('video').readyState >= 2"
+    )
+
+
+def drop(page: Any, file: Path) -> None:
+    """Drop a file onto the page as a person does."""
+    held = page.evaluate_handle(
+        """([name, data]) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            const held = new DataTransfer();
+            held.items.add(new File([bytes], name, { type: "video/mp4" }));
+            return held;
+        }""",
+        [file.name, base64.b64encode(file.read_bytes()).decode()],
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": held})
+
+
+def shot(page: Any, name: str, **options: Any) -> None:
+    """Take a picture for the documentation, where that is wanted."""
+    if folder := os.environ.get("WHYACT_SCREENSHOTS"):
+        page.wait_for_timeout(500)
+        page.screenshot(path=f"{folder}/{name}.png", **options)
+
+
+def score(page: Any, label: str = "drink") -> float:
+    return float(page.inner_text(f"#scores [data-label={label}] .value").strip("↓↑ ").replace("+", ""))
+
+
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
+def test_from_a_dropped_video_to_a_report_on_disk(page: Any, address: str, video: Path, tmp_path: Path) -> None:
+    width = page.viewport_size["width"]
+    page.goto(address)
+    shot(page, f"studio-start-{width}")
+    drop(page, video)
+    page.wait_for_url("**/jobs/*")
+    ready(page)
+    assert page.inner_text("h1") == "drink"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out sideways"
+
+    first = page.locator("#reasons > li").first
+    start, end = (float(first.get_attribute(f"data-{name}")) for name in ("start", "end"))
+    page.locator("#timeline .strip").first.click(position={"x": 3, "y": 5})
+    assert page.evaluate("document.getElementById('video').currentTime") < start
+    first.locator(".go").click()
+    page.wait_for_function(
+        "([a, b]) => { const t = document.getElementById('video').currentTime; return a <= t && t <= b; }",
+        arg=[start, end],
+    )
+    assert page.locator("#boxes rect").count() >= 2
+    assert "bottle" in page.locator("#boxes").text_content()
+
+    before = score(page)
+    first.locator(".switch").click()
+    page.wait_for_selector("#chips li")
+    page.wait_for_selector("#scores .fell[data-label=drink]")
+    assert score(page) < before
+    assert "falls from" in page.inner_text("#verdict")
+    shot(page, f"studio-answer-{width}")
+    page.click("#flip button")
+    page.wait_for_selector("#flipped button, #flipped p:only-child")
+    if page.locator("#flipped button").count():
+        page.click("#flipped button")
+        page.wait_for_selector("#verdict.changed")
+        shot(page, f"studio-flipped-{width}")
+    page.click("#restore")
+    page.wait_for_function(
+        "(before) => parseFloat(document.querySelector('#scores [data-label=drink] .value').textContent) >= before",
+        arg=before,
+    )
+
+    with page.expect_download() as download:
+        page.click("text=Report (HTML)")
+    report = tmp_path / download.value.suggested_filename
+    download.value.save_as(report)
+    assert report.name == "drink.html"
+    page.goto(report.as_uri())
+    assert page.inner_text("h1") == "drink"
+    assert page.locator("image").count() >= 1
+
+
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
+def test_with_the_keyboard_alone(page: Any, address: str, answered: str, video: Path) -> None:
+    def tab_to(selector: str) -> None:
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            if page.evaluate("s => document.activeElement.matches(s)", selector):
+                return
+        raise AssertionError(f"Tab never reaches {selector}")
+
+    page.goto(address)
+    tab_to("#file")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    assert not chooser.value.is_multiple()
+    page.goto(answered)
+    ready(page)
+    tab_to(".skip")
+    tab_to("#play")
+    tab_to("#reasons .go")
+    page.keyboard.press("Enter")
+    seen = page.evaluate("document.getElementById('video').currentTime")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.wait_for_selector("#scores .fell[data-label=drink]")
+    tab_to("#things button")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#chips li').length === 2")
+    tab_to("#timeline [role=slider]")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.getElementById('video').currentTime") != seen
+    assert page.evaluate("document.activeElement.getAttribute('aria-valuetext')")
+    tab_to(".exports a")
+
+
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_and_labels(page: Any, scheme: str, address: str, answered: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page.emulate_media(color_scheme=scheme)
+    for place in (address, answered, f"{address}compare"):
+        page.goto(place)
+        if place == answered:
+            ready(page)
+            page.locator("#reasons .switch").first.click()
+            page.wait_for_selector("#chips li")
+            page.click("text=Correct relations too")
+            page.wait_for_timeout(400)
+            shot(page, f"studio-page-{scheme}-{page.viewport_size['width']}", full_page=True)
+        found = axe.Axe().run(page).response["violations"]
+        said = [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
+        assert said == [], f"{place}: " + "\n".join(said)
+
+
+def test_a_correction_is_saved(page: Any, answered: str, corrections: Path) -> None:
+    page.goto(answered)
+    ready(page)
+    page.select_option("#action", "eat")
+    assert page.is_checked("[name=right][value=no]")
+    page.click("text=Correct relations too")
+    page.select_option("#run-0", index=1)
+    page.click("text=Save the correction")
+    page.wait_for_function("() => document.getElementById('saved').textContent.includes('1 marked relation')")
+    assert (corrections / "whyact.json").exists()
+
+
+def test_two_runs_are_compared(page: Any, address: str, tmp_path: Path) -> None:
+    sys.path.append(str(Path(__file__).parents[1] / "report"))
+    from sample_prediction import pick
+
+    from whyact.prediction import LabelScore, to_json
+
+    for name, wrong in (("a", 2), ("b", 0)):
+        made = []
+        for i in range(4):
+            p = pick(3)
+            p.id, p.target = f"clip {i}", "pick"
+            if i < wrong:
+                p.labels = [LabelScore(label="place", score=0.6), LabelScore(label="pick", score=0.4)]
+            made.append(p)
+        (tmp_path / f"{name}.json").write_text(to_json(made), encoding="utf-8")
+    page.goto(f"{address}compare")
+    page.set_input_files("#a", tmp_path / "a.json")
+    page.set_input_files("#b", tmp_path / "b.json")
+    page.click("text=Compare >> nth=-1")
+    page.wait_for_selector(".clip")
+    assert page.locator(".clip").count() == 2
+    assert "2 gained, 0 lost" in page.inner_text("#said")
+    assert "+0.50" in page.inner_text(".diff .overall")
+    shot(page, "studio-compare-1440")

@@ -1,0 +1,82 @@
+"""The pictures of a report: the right frames, no wider than shown, and none where there is no video."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_videos import numbers, write_clip
+from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
+from whyact.verbs.stills import MOST, WIDTH, stills
+
+BOX = (0.0, 0.0, 1.0, 1.0)
+
+
+def point(number: int) -> TrackPoint:
+    return TrackPoint(
+        time=number / 10, frame=number + 1, label="holding", similarity=1, margin=0, keep_probability=1, kept=True,
+        subject_box=BOX, object_box=BOX,
+    )  # fmt: skip
+
+
+def answer(path: Path, spans: list[tuple[int, int]], *, fps: float = 10.0, name: str = "a") -> Prediction:
+    """Return an answer with evidence from frame to frame (0-based)."""
+    points = [point(n) for n in range(0, 40, 2)]
+    return Prediction(
+        id=name,
+        video=VideoFacts(path=str(path), fps=fps),
+        labels=[LabelScore(label="pick", score=1.0)],
+        provenance=Provenance(method="laiar"),
+        evidence=[
+            Evidence(kind="transition", text="", start=a / 10, end=b / 10, contribution=0.1, rank=i + 1)
+            for i, (a, b) in enumerate(spans)
+        ],
+        tracks=[Track(slot=0, subject="hand_1", object="mug_1", points=points)],
+    )
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_clip(tmp_path_factory.mktemp("stills") / "a.mp4", 40, rate=10)
+
+
+def test_the_frames_before_and_after_what_decided(video: Path) -> None:
+    found = stills([answer(video, [(4, 10), (10, 20)])])
+    assert sorted(found) == [("a", 5), ("a", 11), ("a", 21)]
+    for (_, frame), data in found.items():
+        picture = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+        assert picture.shape == (48, 64, 3)
+        assert abs(int(numbers(picture[None])[0]) - (frame - 1)) <= 1  # JPEG rounds
+
+
+def test_evidence_beyond_the_first_few_has_no_picture(video: Path) -> None:
+    spans = [(2 * i, 2 * i + 2) for i in range(MOST + 3)]
+    assert sorted(frame for _, frame in stills([answer(video, spans)])) == [2 * i + 1 for i in range(MOST + 1)]
+
+
+def test_a_wide_picture_is_made_smaller(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "wide.mp4", 10, rate=10, size=(1280, 320))
+    (data,) = stills([answer(path, [(4, 4)])]).values()
+    assert Image.open(io.BytesIO(data)).size == (WIDTH, 160)
+
+
+def test_what_cannot_be_read_costs_its_pictures_only(video: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all")
+    answers = [
+        answer(broken, [(4, 6)], name="broken"),
+        answer(tmp_path / "gone.mp4", [(4, 6)], name="gone"),
+        answer(Path("Subject1/x/1-30"), [(4, 6)], name="clip"),
+        answer(video, [(4, 6)], fps=0.0, name="no rate"),
+        answer(video, [], name="no evidence"),
+        answer(video, [(4, 6)], name="good"),
+    ]
+    assert {name for name, _ in stills(answers)} == {"good"}
+
+
+def test_two_answers_keep_their_pictures_apart(video: Path) -> None:
+    assert set(stills([answer(video, [(4, 4)]), answer(video, [(6, 6)], name="b")])) == {("a", 5), ("b", 7)}
