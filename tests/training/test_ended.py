@@ -171,7 +171,7 @@ def main(folder: str) -> None:
 def test_a_killed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     command = [sys.executable, __file__, str(tmp_path / "state")]
     path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600)
     ends = [int(line.split()[1]) for line in done.stdout.splitlines()]
     assert len(ends) == 8, done.stderr
     assert ends[4] == -signal.SIGKILL  # half-way through a write

@@ -17,8 +17,9 @@ import numpy as np
 from whyact.engines.work import Engine, Job, open_pool, run_in
 from whyact.files import sha256
 from whyact.studies import results
+from whyact.studies.bench import REPEATS
 
-FULL = 21  # repeats of a full run, see whyact.studies.bench.run_benches
+FULL = REPEATS
 SECONDS = 60.0  # of work for one worker, start-up excluded
 CLIPS = 1_000_000
 ACCESSES = 20_000

@@ -173,7 +173,8 @@ def _stored(out: Path) -> set[str]:
 
 
 def _states(out: Path) -> set[str]:
-    return {path.relative_to(out).as_posix() for path in out.rglob("*.safetensors")}
+    """Return whether anything of a training is kept: its state, which goes once the trained run is there."""
+    return {"training"} if any(out.rglob("*.safetensors")) else set()
 
 
 VICTIMS = (
