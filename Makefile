@@ -9,13 +9,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test test-lowest test-wheel lint bench clean
 
 help:
 	@echo "make demo   train a small model on generated data and write its report"
 	@echo "make test   run all tests"
+	@echo "make test-lowest  run all tests with the oldest packages that pyproject.toml admits, in .venv-lowest"
+	@echo "make test-wheel   build the wheel, install it into an empty environment and run it there"
 	@echo "make lint   check style, format and types"
-	@echo "make bench  measure speed"
+	@echo "make bench  measure speed; fails where a stored ratio fell"
 	@echo "make clean  remove caches and build output"
 
 demo: $(STAMP)
@@ -23,6 +25,17 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2
+
+# uv alone can resolve to the lowest direct dependencies; `make test` itself always runs with the newest.
+test-lowest:
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --python .venv-lowest/bin/python --resolution lowest-direct -e '.[dev]'
+	.venv-lowest/bin/python -m pytest
+
+# Six gigabytes of packages and ten minutes: apart from `make test`.
+test-wheel: $(STAMP)
+	WHYACT_WHEEL=1 $(BIN)/python -m pytest tests/test_wheel.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check --no-cache
@@ -49,5 +62,5 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 clean:
-	rm -rf build dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf build dist demo .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+
+import pytest
 from hypothesis import settings
 
 # A time limit for each example would make a slow machine a failing one.
 settings.register_profile("whyact", deadline=None, print_blob=True)
 settings.load_profile("whyact")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what this machine cannot run, and say why."""
+    missing = {}
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            missing["gpu"] = "needs a CUDA device; whyact doctor says what torch sees"
+    if not any(shutil.which(name) for name in BROWSERS):
+        missing["browser"] = f"needs a browser: one of {', '.join(BROWSERS)}"
+    for item in items:
+        for marker, reason in missing.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))

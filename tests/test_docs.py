@@ -25,6 +25,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "whyact"
 CAD120 = ROOT.parent / "shared" / "data" / "cad120"
+DETECTOR = SOURCE / "shipped" / "laiar" / "detector"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LIMIT = 1800  # seconds for one step, on a machine that is busy with other things
 
@@ -52,6 +53,11 @@ class Step(NamedTuple):
     def needs_data(self) -> bool:
         """Return whether the step reads CAD-120. A study is too long to run here and reads an empty folder instead."""
         return "data/cad120" in self.text and not is_study(self.text)
+
+    @property
+    def needs_detector(self) -> bool:
+        """Return whether the step looks at pixels with the detector that travels with the package."""
+        return "--data.pixels" in self.text or "runs/eyes" in self.text
 
 
 def is_study(command: str) -> bool:
@@ -144,6 +150,8 @@ def follow(step: Step, folder: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_tells_to_run_runs(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     todo = [step for step in steps(page.read_text(encoding="utf-8")) if not step.needs_data]
+    if not DETECTOR.is_dir():  # a checkout in which the models that travel with the package are still to be made
+        todo = [step for step in todo if not step.needs_detector]
     if any("demo" in step.text for step in todo):
         shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
     for step in one_session(todo):

@@ -153,8 +153,8 @@ class Provenance(_Record):
 class Prediction(_Record):
     """The answer about one video: labels, segments, evidence and provenance.
 
-    ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the
-    model's own threshold; ``notes`` are sentences a reader must see beside the answer.
+    ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the model's own threshold,
+    or the video is unlike what the model was trained on; ``notes`` are sentences a reader must see beside the answer.
     """
 
     video: VideoFacts

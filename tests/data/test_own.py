@@ -15,6 +15,7 @@ import torch
 from cad120_layout import annotation_files, write_folder
 
 from whyact.data import cad120, own
+from whyact.data.own_file import FILE
 from whyact.data.own_write import from_cad120, write_own
 from whyact.detect.tracks import Tracks
 from whyact.errors import UserError
@@ -68,7 +69,7 @@ def sample() -> dict[str, Any]:
 
 def write(root: Path, data: Any) -> Path:
     root.mkdir(parents=True, exist_ok=True)
-    (root / own.FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    (root / FILE).write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
     return root
 
 
@@ -283,7 +284,6 @@ def test_converted_data_are_the_very_same_clips(tmp_path: Path) -> None:
 
 def test_training_on_converted_data_gives_the_same_model(tmp_path: Path) -> None:
     from laiar_small import CONFIG
-
     from whyact.laiar.task import train_run
 
     world = write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1)

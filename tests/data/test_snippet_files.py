@@ -14,7 +14,8 @@ from made_encoders import Brightness
 from made_videos import write_clip
 from whyact.data import snippet_files
 from whyact.data.feature_files import Encoder, Recipe, open_folder, read_features
-from whyact.data.snippet_files import RowFile, Streams, extract, find_videos, load_streams, streams_of
+from whyact.data.row_file import RowFile
+from whyact.data.snippet_files import Streams, extract, find_videos, load_streams, streams_of
 from whyact.data.untrimmed import Annotation
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts

@@ -19,10 +19,10 @@ from PIL import Image
 
 from whyact.data import cad120, own
 from whyact.data.footage import VideoFootage
-from whyact.data.own import IN_VIEW, Fold, OwnFile
+from whyact.data.own_file import FILE, Fold, OwnFile, read_file
 from whyact.data.own_write import from_cad120, write_own
 from whyact.data.relation_data import RelationData
-from whyact.data.types import RelationClip
+from whyact.data.types import IN_VIEW, RelationClip
 from whyact.detect.centre import CentreNet
 from whyact.detect.open import DetectorEncoder
 from whyact.detect.small import SmallDetector, load_detector
@@ -51,7 +51,7 @@ class Knowing(SmallDetector):
         super().__init__(CentreNet(len(VOCABULARY.objects)), VOCABULARY.objects, long_side=96)
         self.truth: dict[bytes, Detections] = {}
         self.asked = 0
-        for video in own.read_file(root / own.FILE).videos:
+        for video in read_file(root / FILE).videos:
             shown = VideoFootage(root / video.file)
             for t, image in enumerate(shown.frames(range(1, len(shown) + 1))):
                 found = [(track.boxes[t], VOCABULARY.objects.index(track.kind)) for track in video.tracks]
@@ -132,7 +132,8 @@ def test_converted_videos_have_boxes_of_their_own_size_and_rate(home: Path, root
     ours, theirs = own.read(root, slots=6).clips[0], cad120.read(home, max_pairs=6).clips[0]
     assert (ours.image_size, theirs.image_size) == (SIZE, (640, 480))
     assert_allclose(ours.object_boxes, theirs.object_boxes * (SIZE[0] / 640), rtol=1e-5)
-    assert_allclose(ours.times, theirs.times * 6, rtol=1e-6)
+    assert_allclose(ours.times, theirs.times, rtol=1e-6)
+    assert_allclose(np.diff(ours.times), 0.2, rtol=1e-6)
 
 
 def test_what_is_seen_is_what_eq_1_sees_in_the_same_frames(
@@ -140,7 +141,7 @@ def test_what_is_seen_is_what_eq_1_sees_in_the_same_frames(
 ) -> None:
     seen = look(sight_in(tmp_path, eye), data)
     encoder = DetectorEncoder(load_detector(eye[0]))
-    frames = {video.id: every_frame(root / video.file) for video in own.read_file(root / own.FILE).videos}
+    frames = {video.id: every_frame(root / video.file) for video in read_file(root / FILE).videos}
     for before, after in list(zip(data.clips, seen.clips, strict=True))[::3]:
         last = len(before.times) - 1
         at = sorted({round(last * i / 4) for i in range(5)})
@@ -299,7 +300,7 @@ def test_training_from_detected_boxes(
 def test_actions_alone_are_enough_where_a_detector_finds_the_things(
     tmp_path: Path, root: Path, eye: tuple[Path, Knowing]
 ) -> None:
-    file = own.read_file(root / own.FILE)
+    file = read_file(root / FILE)
     bare = [msgspec.structs.replace(v, tracks=[], relations=[], fps=None, image_size=None) for v in file.videos]
     write_own(tmp_path, OwnFile("whyact-own", 1, file.objects, file.actions, bare), root)
     data = own.read(tmp_path, slots=6)
@@ -319,7 +320,7 @@ def spoilt(root: Path, tmp_path: Path) -> Path:
 
 
 def first_video(folder: Path) -> Path:
-    return folder / json.loads((folder / own.FILE).read_text())["videos"][0]["file"]
+    return folder / json.loads((folder / FILE).read_text())["videos"][0]["file"]
 
 
 def test_a_missing_video_is_named_before_anything_is_looked_at(

@@ -116,3 +116,30 @@ def test_a_target_of_another_width_is_refused():
 def test_small_keeps_what_was_chosen():
     config = small(replace(Config(), train=TrainConfig(iterations=9)))
     assert (config.train.iterations, config.train.snippets, config.model.hidden) == (9, 100, 32)
+
+
+def test_processes_share_a_batch_in_whole_pairs():
+    batches = PairedBatches(videos(), label_matrix(videos(), 2), TrainConfig(snippets=4, pairs=2, singles=4))
+    features, labels, target = batches.batch(np.random.default_rng(0))
+    parts = [batches.part((features, labels, target), rank, 2) for rank in range(2)]
+    for (own, own_labels, own_target), rows in zip(parts, ([0, 1, 4, 6], [2, 3, 5, 7]), strict=True):
+        assert torch.equal(own, features[rows])
+        assert torch.equal(own_labels, labels[rows])
+        assert torch.equal(own_target, target[rows])
+        assert (own_labels[0] * own_labels[1]).any()  # a pair shares a class
+    with pytest.raises(UserError, match="multiples of 3"):
+        batches.part((features, labels, target), 0, 3)
+
+
+def test_a_training_begun_with_other_settings_is_refused_and_a_longer_one_goes_on(tmp_path):
+    def trained(**train):
+        config = replace(TINY, train=replace(TINY.train, **train))
+        torch.manual_seed(0)
+        model = build_model(config, ("a", "b"))
+        return learn(model, videos(), 2, config, seed=0, device="cpu", resume_dir=tmp_path)
+
+    trained(iterations=2)
+    with pytest.raises(UserError, match="fingerprint"):
+        trained(iterations=2, learning_rate=0.5)
+    with pytest.raises(UserError, match="fingerprint"):
+        trained(iterations=2, snippets=5)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whyact.data.feature_files import SideBySide, read_features
-from whyact.data.snippet_files import RowFile
+from whyact.data.row_file import RowFile
 from whyact.pvlr.config import DEFAULT, small
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, localise

@@ -16,7 +16,7 @@ from whyact.studies.fuzz_inputs import damaged
 
 def test_damaged_videos_are_read_or_refused() -> None:
     found = fuzz.attack("video", 0, 60)
-    assert (found.count, found.wrong, found.slow) == (60, [], [])
+    assert (found.tried, found.wrong, found.slow) == (60, [], [])
 
 
 def test_an_unexpected_error_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:

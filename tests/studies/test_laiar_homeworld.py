@@ -13,7 +13,9 @@ from whyact.studies.homeworld_cells import TRAINED, settings
 from whyact.studies.results import Row
 
 WORLDS = 3
-ROWS = list(dict.fromkeys([*module.MAIN, *module.ONCE, *module.TABLE1, *module.TABLE2, *module.ABLATED]))
+ROWS = list(
+    dict.fromkeys([*module.MAIN, *module.ONCE, *module.KEEP_ALL, *module.TABLE1, *module.TABLE2, *module.ABLATED])
+)
 
 
 def value(row: str, boxes: str, world: int, seed: int) -> float:

@@ -16,122 +16,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.archive import json_errors
 from whyact.data.footage import Footage, VideoFootage
+from whyact.data.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
 from whyact.data.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relation_data import RelationData
 from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
-
-FILE = "whyact.json"
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Positive = Annotated[float, msgspec.Meta(gt=0)]
-_Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
-_Box = tuple[float, float, float, float]
-
-
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
-    pass
-
-
-class Allowed(_Strict):
-    """The relations that a pair of classes can carry; the same class twice for an attribute."""
-
-    subject: str
-    object: str
-    relations: list[str]
-
-
-class Group(_Strict):
-    """Relations that answer one question; ``exclusive``: exactly one of them is true."""
-
-    name: str
-    relations: list[str]
-    exclusive: bool = False
-
-
-class OwnRule(_Strict):
-    """The transition that defines an action; without a subject it is a change of the object itself."""
-
-    action: str
-    before: str
-    after: str
-    objects: list[str]
-    subject: str = ""
-
-
-class OwnTrack(_Strict):
-    """One thing over the listed frames: a box or null for each. Scores are of no use here."""
-
-    name: _Name
-    kind: str = msgspec.field(name="class")
-    boxes: list[_Box | None]
-    scores: list[float | None] | None = None
-    seen: list[bool] | None = None
-
-
-class OwnRelation(_Strict):
-    """A relation of two tracks (or a track with itself) from one frame to another, both included."""
-
-    pair: tuple[str, str]
-    relation: str
-    start: _Frame = msgspec.field(name="from")
-    end: _Frame = msgspec.field(name="to")
-
-
-class OwnAction(_Strict):
-    """A clip: one action from a frame to a frame, both included."""
-
-    action: str
-    start: _Frame = msgspec.field(name="from")
-    end: _Frame = msgspec.field(name="to")
-
-
-class OwnVideo(_Strict):
-    """A video: its clips are ``actions``, or it is one clip itself with any number of ``labels``."""
-
-    id: _Name
-    file: str = ""
-    fps: _Positive | None = None
-    image_size: tuple[int, int] | None = None
-    frames: list[_Frame] | None = None
-    tracks: list[OwnTrack] = []
-    relations: list[OwnRelation] = []
-    actions: list[OwnAction] = []
-    labels: list[str] | None = None
-    group: str = ""
-    split: Literal["train", "test", ""] = ""
-
-
-class Fold(_Strict):
-    """Which groups to train on and which to test on."""
-
-    train: list[str]
-    test: list[str]
-
-
-class OwnFile(_Strict):
-    """The whole JSON."""
-
-    format: Literal["whyact-own"]
-    version: Literal[1]
-    objects: list[_Name]
-    actions: list[_Name]
-    videos: list[OwnVideo]
-    relations: list[_Name] = []
-    subjects: list[str] = []
-    allowed: list[Allowed] = []
-    groups: list[Group] = []
-    rules: list[OwnRule] = []
-    folds: list[Fold] = []
-    name: str = "own"
 
 
 def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
@@ -180,20 +75,6 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
         return VideoFootage(video_path(where, root, video.file), where)
 
     return RelationData("own", words, tuple(clips), _folds(path, file, clips, splits), facts, footage)
-
-
-def read_file(path: Path) -> OwnFile:
-    """Read the JSON and check its form.
-
-    Raises:
-        UserError: When it is missing or of another form; the message says where in it.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(path, error.strerror, "the JSON of your data", "see docs/own-data.md") from error
-    with json_errors(str(path)):
-        return msgspec.json.decode(data, type=OwnFile)
 
 
 def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
@@ -363,18 +244,6 @@ def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tupl
     if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and max(size) < 2**24):
         raise UserError(f"{where}, fps and image_size", f"{rate} and {size}", "numbers above 0")
     return rate, size
-
-
-def video_path(where: str, root: Path, file: str) -> Path:
-    """Return the path of a video under the root.
-
-    Raises:
-        UserError: When the name points out of it: a JSON from elsewhere must not open other files.
-    """
-    name = PurePosixPath(file)
-    if name.is_absolute() or ".." in name.parts or "\\" in file or "\0" in file:
-        raise UserError(f"{where}, file", file, "a path below the folder of the JSON")
-    return root / name
 
 
 def _folds(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data import cad120
-from whyact.data.own import FILE, Allowed, Fold, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
+from whyact.data.own_file import FILE, Allowed, Fold, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
 from whyact.data.types import Vocabulary
 from whyact.errors import UserError
 from whyact.files import temporary_sibling, write_atomic

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.types import RelationClip
+from whyact.errors import UserError
 from whyact.metrics.charades import multi_hot
 
 
@@ -89,6 +90,9 @@ class PackedClips:
     """
 
     def __init__(self, clips: Sequence[RelationClip], *, slots: int, window: bool = True, classes: int = 0) -> None:
+        for clip in clips:
+            if not len(clip.times):
+                raise UserError(f"clip {clip.id}", "no frames", "at least one frame")
         self.clips = list(clips)
         self.window = window
         lengths = [len(c.times) for c in clips]

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,10 +20,16 @@ from numpy.typing import NDArray
 
 from whyact.data.feature_files import Encoder, Recipe, read_recipe
 from whyact.data.pickles import load_torch
+from whyact.data.row_file import RowFile
 from whyact.data.video_folders import ENDINGS
 from whyact.errors import NoRoom, UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
-from whyact.files import LEFTOVER_SECONDS, file_sha256, leftovers, telling_of_full_disk, temporary_sibling, write_atomic
+from whyact.files import (
+    file_sha256,
+    sha256,
+    telling_of_full_disk,
+    write_atomic,
+)
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
 
@@ -74,7 +77,15 @@ class _Done(msgspec.Struct):
     key: str
     snippets: int
     facts: VideoFacts
-    files: dict[str, str] = {}  # path in the folder -> SHA-256
+    files: dict[str, str]  # path in the folder -> SHA-256
+    recipe: str  # the SHA-256 of features.json
+
+
+class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+    """A record with the SHA-256 of its own text."""
+
+    sha256: str
+    video: msgspec.Raw
 
 
 def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -153,8 +164,9 @@ def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], N
         return Outcome("broken", f"{error.value}: {error.expected} expected")
     except FileNotFoundError:
         return Outcome("broken", "no such file any more: a video expected")
-    write_atomic(out / "features.json", msgspec.json.format(msgspec.json.encode(streams.recipe), indent=2))
-    write_atomic(record, msgspec.json.encode(done))
+    write_atomic(out / "features.json", _recipe_text(streams.recipe))
+    body = msgspec.json.encode(done)
+    write_atomic(record, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
     return Outcome("new", done.facts.degraded)
 
 
@@ -242,7 +254,12 @@ def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callab
         files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
-    return _Done(key, count, facts, {file.relative_to(out).as_posix(): file_sha256(file) for file in files})
+    sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
+    return _Done(key, count, facts, sums, sha256(_recipe_text(streams.recipe)))
+
+
+def _recipe_text(recipe: Recipe) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(recipe), indent=2)
 
 
 def verify_features(root: Path) -> list[str]:
@@ -254,11 +271,15 @@ def verify_features(root: Path) -> list[str]:
     records = sorted((root / "videos").glob("*.json"))
     if not records:
         raise UserError(root, None, "a folder that `whyact extract` wrote")
-    wrong = []
+    recipe = root / "features.json"
+    made = file_sha256(recipe) if recipe.is_file() else ""
+    wrong: list[str] = []
     for record in records:
         done = _read_done(record)
-        if done is None or not done.files:
-            wrong.append(f"{record}: no record of a video and its files; remove it and extract again")
+        if done is not None and done.recipe != made and not wrong:
+            wrong.append(f"{recipe}: missing, or other bytes than were written; remove it and extract again")
+        if done is None:
+            wrong.append(f"{record}: not the record of a video that was written; remove it and extract again")
             continue
         for name, digest in done.files.items():
             file = root / name
@@ -327,53 +348,11 @@ def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], V
         )
 
 
-class RowFile:
-    """A ``.npy`` file of float16 rows that grows; it has its name only once it is whole."""
-
-    HEADER = 128  # bytes: room for any number of rows
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.temporary = path, temporary_sibling(path)
-        for left in leftovers(path.parent, LEFTOVER_SECONDS, path.name):
-            left.unlink(missing_ok=True)
-        self.stream = open(self.temporary, "wb")  # noqa: SIM115 - closed by close() or discard()
-        self.stream.write(b" " * self.HEADER)
-        self.rows, self.width = 0, 0
-
-    def add(self, rows: NDArray[np.floating]) -> None:
-        """Append rows (N,D).
-
-        Raises:
-            UserError: When a value is not finite, or too large for float16.
-        """
-        with np.errstate(over="ignore"):  # becomes infinite, and is refused
-            half = np.ascontiguousarray(rows, dtype="<f2")
-        if not np.isfinite(half).all():
-            raise UserError(self.path, "NaN, or too large for float16", "finite features")
-        self.rows, self.width = self.rows + len(half), half.shape[1]
-        self.stream.write(half.tobytes())
-
-    def close(self) -> None:
-        """Write the header, wait for the disk, and give the file its name."""
-        shape = f"{{'descr': '<f2', 'fortran_order': False, 'shape': ({self.rows}, {self.width}), }}"
-        room = self.HEADER - 10
-        self.stream.seek(0)
-        self.stream.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", room) + shape.ljust(room - 1).encode() + b"\n")
-        self.stream.flush()
-        os.fsync(self.stream.fileno())
-        self.stream.close()
-        os.replace(self.temporary, self.path)
-
-    def discard(self) -> None:
-        """Leave nothing behind, unless the file is whole already."""
-        with suppress(OSError):  # a full disk refuses the last bytes once more
-            self.stream.close()
-        self.temporary.unlink(missing_ok=True)
-
-
 def _read_done(path: Path) -> _Done | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Done)
-    except (OSError, msgspec.DecodeError):  # not there, or cut short: extract it again
+        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if sha256(bytes(sealed.video)) != sealed.sha256:
+            return None
+        return msgspec.json.decode(sealed.video, type=_Done)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # not there, cut short or changed: extract it again
         return None

@@ -197,7 +197,12 @@ def at_rate(features: NDArray[np.floating], frames: int) -> tuple[NDArray[np.flo
 
     Returns:
         The sampled rows (frames,D) and the source row of each (frames,).
+
+    Raises:
+        UserError: When the sequence is empty.
     """
+    if not len(features):
+        raise UserError("features", "no frame", "at least one frame")
     index = ((np.arange(frames) + 0.5) * len(features) / frames).astype(np.int64)
     return features[index].astype(np.float32), index
 

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.pickles import load_array, memory_ceiling
+from whyact.data.mat_files import load_mat
+from whyact.data.pickles import load_array
 from whyact.data.types import Int
 from whyact.data.zero_shot import ClassSplit
 from whyact.errors import UserError
@@ -49,7 +50,7 @@ def read_labels(folder: Path | str, dataset: str) -> LabelTable:
         UserError: When the file is missing, broken, or its parts disagree.
     """
     path = Path(folder) / "Label.mat"
-    found = _field(_mat(path), path, "VideoLabel", dataset)
+    found = _field(load_mat(path), path, "VideoLabel", dataset)
     try:
         videos, classes = (tuple(str(n) for n in found[key]) for key in ("VideoName", "ClassName"))
         labels, words = np.asarray(found["Label"]), np.asarray(found["WordVec"], dtype=np.float64)
@@ -78,7 +79,7 @@ def read_splits(folder: Path | str, dataset: str, order: Literal["label", "ascii
         UserError: When a row does not partition the classes.
     """
     path = Path(folder) / "Split.mat"
-    found = _field(_mat(path), path, "Split", dataset)
+    found = _field(load_mat(path), path, "Split", dataset)
     classes = read_labels(folder, dataset).classes
     names = tuple(sorted(classes)) if order == "ascii" else classes
     try:
@@ -199,7 +200,10 @@ def read_corrupt(path: Path | str) -> frozenset[str]:
         return frozenset()
     if listed.dtype.kind not in "UO":
         raise UserError(path, listed.dtype, "an array of file names")
-    return frozenset(str(name).replace("\\", "/").rsplit("/", 1)[-1] for name in listed.ravel())
+    try:
+        return frozenset(str(name).replace("\\", "/").rsplit("/", 1)[-1] for name in listed.ravel())
+    except (SystemError, ValueError) as error:  # damaged text is no text
+        raise UserError(path, str(error), "an array of file names") from error
 
 
 def without_corrupt(videos: Iterable[str], corrupt: frozenset[str]) -> list[str]:
@@ -230,20 +234,9 @@ def _kinetics_rows(path: Path) -> tuple[tuple[str, str], ...]:
         raise UserError(path, str(error), "a CSV file") from error
     if not rows or not {"videoname", "labels"} <= set(rows[0]):
         raise UserError(path, list(rows[0]) if rows else "no row", "the columns videoname and labels")
+    if any(row["videoname"] is None or row["labels"] is None for row in rows):
+        raise UserError(path, "a row cut short", "a video and a label in every row")
     return tuple((row["videoname"], row["labels"]) for row in rows)
-
-
-def _mat(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    if not path.is_file():
-        raise UserError(path, "no such file", "a MATLAB file of the zero-shot data", "point --root at its folder")
-    try:
-        with memory_ceiling(path.stat().st_size):
-            found: dict[str, Any] = loadmat(path, simplify_cells=True)
-    except Exception as error:  # a broken file may raise nearly anything
-        raise UserError(path, f"{type(error).__name__}: {error}", "a MATLAB 5 file") from error
-    return found
 
 
 def _field(found: dict[str, Any], path: Path, struct: str, dataset: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 QUANTILE = 0.99  # of frames held out of the fit: so many familiar ones are taken for familiar
+MARGIN = 1.2  # on their distance: a new scene of a familiar kind lies a little farther out than those held out
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Domain:
         return z.square().mean(-1).sqrt().numpy()
 
     def strange(self, looks: Tensor) -> NDArray[np.bool_]:
-        """Return which frames (N,D) lie farther out than :data:`QUANTILE` of familiar ones do."""
-        return self.distance(looks) > self.limit
+        """Return which frames (N,D) lie clearly farther out than :data:`QUANTILE` of familiar ones do."""
+        return self.distance(looks) > MARGIN * self.limit
 
 
 def frame_looks(maps: Tensor) -> Tensor:

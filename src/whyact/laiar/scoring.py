@@ -11,6 +11,7 @@ import torch
 
 from whyact.data.packed import PackedClips
 from whyact.data.types import RelationClip
+from whyact.files import sha256
 from whyact.laiar.answers import Answer, one
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
@@ -28,6 +29,8 @@ from whyact.metrics.transitions import (
     rule_transitions,
     transition_accuracy,
 )
+
+STEPS = (0.0, *SHARES, 1.0)  # shares of a clip's tokens that are removed or inserted
 
 
 def score_answers(run: Run, answers: Sequence[Answer], *, null: str = "null") -> dict[str, Any]:
@@ -133,32 +136,39 @@ def true_transitions(run: Run, answer: Answer) -> set[Transition]:
     )
 
 
-@torch.no_grad()
 def faithfulness(run: Run, answers: Sequence[Answer], *, seed: int = 0) -> dict[str, float]:
     """Remove and insert tokens by importance and at random, exactly, and compare the predicted score's curves.
 
     Importance is the selectors' score (or class attention without selectors); the selection itself stays frozen.
     """
-    random = np.random.default_rng(seed)
+    return faithfulness_of(faithfulness_curves(run, answers, seed=seed))
+
+
+@torch.no_grad()
+def faithfulness_curves(run: Run, answers: Sequence[Answer], *, seed: int = 0) -> list[dict[str, np.ndarray]]:
+    """Return each answer's score (``full``) and its curves over ``STEPS``, nothing for a clip without a token.
+
+    The random order of a clip depends on the seed and the clip's name alone.
+    """
     packed = PackedClips(
         [a.clip.without_relations() for a in answers], slots=run.config.data.slots, window=run.config.data.window
     )
-    curves: dict[str, list[np.ndarray]] = {name: [] for name in ("delete", "delete_random", "insert", "insert_random")}
-    full = []
-    steps = (0.0, *SHARES, 1.0)
+    found: list[dict[str, np.ndarray]] = []
     for index, batch in evaluation_batches(packed, run.config.data.frames):
         for i, number in enumerate(index):
             answer = answers[number]
             t, k = batch.valid.shape[1:]
             where = np.flatnonzero(batch.valid[i].numpy())
             if not len(where):
+                found.append({})
                 continue
             keep = torch.zeros(t, k)
             keep[:, : answer.keep.shape[1]] = torch.from_numpy(answer.keep.astype(np.float32))
             worth = np.full((t, k), -np.inf)
             worth[:, : answer.keep.shape[1]] = answer.importance + 1e3 * answer.keep
+            random = np.random.default_rng([seed, int(sha256(answer.clip.id)[:8], 16)])
             orders = {"": where[np.argsort(-worth.ravel()[where], kind="stable")], "_random": random.permutation(where)}
-            counts = tokens_at(np.array(steps), np.array([len(where)]))[0]
+            counts = tokens_at(np.array(STEPS), np.array([len(where)]))[0]
             masks = []
             for order in orders.values():
                 for n in counts:
@@ -171,26 +181,33 @@ def faithfulness(run: Run, answers: Sequence[Answer], *, seed: int = 0) -> dict[
             scores = scores_without(
                 run.model, one(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
             )[:, answer.chosen].mean(-1)
-            table = scores.numpy().reshape(2, len(steps), 2)
+            table = scores.numpy().reshape(2, len(STEPS), 2)
+            curves = {"full": np.asarray(answer.probabilities[answer.chosen].mean())}
             for row, name in enumerate(orders):
-                curves[f"delete{name}"].append(table[row, :, 0])
-                curves[f"insert{name}"].append(table[row, :, 1])
-            full.append(answer.probabilities[answer.chosen].mean())
-    if not full:
+                curves |= {f"delete{name}": table[row, :, 0], f"insert{name}": table[row, :, 1]}
+            found.append(curves)
+    return found
+
+
+def faithfulness_of(curves: Sequence[dict[str, np.ndarray]]) -> dict[str, float]:
+    """Return the metrics of :func:`faithfulness_curves`."""
+    rows = [one for one in curves if one]
+    if not rows:
         return {}
-    p = {name: np.stack(rows) for name, rows in curves.items()}
-    whole = np.array(full)
+    p = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    whole = p.pop("full")
     inner = slice(1, -1)
+    steps = np.array(STEPS)
     return plain(
         {
             "comprehensiveness": comprehensiveness(whole, p["delete"][:, inner]).mean(),
             "comprehensiveness_random": comprehensiveness(whole, p["delete_random"][:, inner]).mean(),
             "sufficiency": sufficiency(whole, p["insert"][:, inner]).mean(),
             "sufficiency_random": sufficiency(whole, p["insert_random"][:, inner]).mean(),
-            "deletion": deletion_auc(p["delete"], np.array(steps)).mean(),
-            "deletion_random": deletion_auc(p["delete_random"], np.array(steps)).mean(),
-            "insertion": insertion_auc(p["insert"], np.array(steps)).mean(),
-            "insertion_random": insertion_auc(p["insert_random"], np.array(steps)).mean(),
+            "deletion": deletion_auc(p["delete"], steps).mean(),
+            "deletion_random": deletion_auc(p["delete_random"], steps).mean(),
+            "insertion": insertion_auc(p["insert"], steps).mean(),
+            "insertion_random": insertion_auc(p["insert_random"], steps).mean(),
         }
     )
 

@@ -20,22 +20,23 @@ from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
-from whyact.laiar.label_scores import class_prior, language_map, objects_only_map, score_labels
+from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
 from whyact.laiar.look import see
+from whyact.laiar.parts import Parts
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
-from whyact.laiar.scoring import faithfulness, language_recall, score_answers
+from whyact.laiar.scoring import score_answers
 from whyact.laiar.sight import keep_detector, open_sight, said, sight_of, wanted
-from whyact.laiar.two_stage import relation_prior
 from whyact.laiar.watch import OPTIONS, predict_videos
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import check_run_folder
+from whyact.training.checkpoint import check_run_folder, versions
+from whyact.training.evaluation import score_all
 from whyact.training.fit import numerics
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
+__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
 
 SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
@@ -169,7 +170,6 @@ def train(
     return card
 
 
-@numerics()
 def evaluate(
     run: Path, data: str, root: Path | None, *, fold: int | None = None, progress: bool = True
 ) -> dict[str, Any]:
@@ -178,29 +178,29 @@ def evaluate(
     Raises:
         UserError: For a damaged run, bad data or another vocabulary than the run's.
     """
+    return score_all(open_evaluation((run, data, root, fold), progress=progress))
+
+
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+    """Open a run's evaluation on the test side of a fold, in parts; settings are run, data, root and fold.
+
+    Raises:
+        UserError: As :func:`evaluate`.
+    """
+    run, data, root, fold = settings
     loaded = load_run(run)
-    own = (loaded.card or {}).get("extra", {}).get("fold", 1)
+    fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
     found = _read(loaded, data, root)
-    train_clips, test_clips = found.fold(own if fold is None else fold)
+    train_clips, test_clips = found.fold(fold)
+    split = found.split_sha256(fold)
+    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split, "versions": versions()}
     sight = sight_of(loaded, found.vocabulary)
     if sight is not None:
         slots, several = loaded.config.data.slots, found.vocabulary.multi_label
         test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
         if several and sight.detects:  # what is measured beside the model learns from what it learned from
             train_clips = see(sight, found, train_clips, slots=slots, labelled_only=True, progress=progress).clips
-    answers = list(answer_clips(loaded, test_clips))
-    scores = _scores(loaded, answers)
-    scores |= faithfulness(loaded, answers)
-    if found.vocabulary.multi_label:
-        words = found.vocabulary
-        scores["language_mAP"] = language_map(loaded, test_clips) if loaded.config.loss.scheme else None
-        scores["objects_only_mAP"] = objects_only_map(train_clips, test_clips, len(words.actions), len(words.objects))
-        scores |= {"boxes": loaded.config.data.boxes, "relations": loaded.config.data.relations} | found.facts
-    elif loaded.config.loss.scheme:
-        scores["language_mAR"] = language_recall(loaded, test_clips)
-        if loaded.config.model.app_width:
-            scores["two_stage_mAR"] = language_recall(loaded, test_clips, relation_prior(train_clips, found.vocabulary))
-    return scores
+    return Parts(loaded, train_clips, test_clips, found.facts, identity)
 
 
 @numerics()

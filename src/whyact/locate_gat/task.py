@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,16 @@ from whyact.data import zero_shot_sets
 from whyact.data.zero_shot import ClassSplit, ZeroShotData, partition
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
-from whyact.locate_gat import evidence as why
 from whyact.locate_gat.config import PRESETS, Config
+from whyact.locate_gat.parts import Parts
 from whyact.locate_gat.runs import Run, load_run, parameters
-from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split, score_parts
+from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction, Provenance
 from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.evaluation import score_all
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "predict", "train"]
+__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
 
 OPTIONS = {
     "labels": "candidate actions, comma-separated, or a text file with one a line (default: the run's unseen classes)",
@@ -112,33 +112,32 @@ def evaluate(
     Raises:
         UserError: When the split is not the one that the run was trained on.
     """
-    known, model, _, card, _ = load_run(run)
-    settings = known.settings
+    return score_all(open_evaluation((run, data, root, fold), progress=progress))
+
+
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+    """Open a run's evaluation on its own split, in parts; settings are run, data, root and fold.
+
+    Raises:
+        UserError: As :func:`evaluate`.
+    """
+    run, data, root, fold = settings
+    known, model, _, card, digest = load_run(run)
+    config = known.settings
     fold = known.fold if fold is None else fold
-    found, split = _load(data, root, fold, settings, progress)
+    found, split = _load(data, root, fold, config, progress)
     if found.width != known.video_width:
         raise UserError(f"data {found.name}", f"features of width {found.width}", f"width {known.video_width}")
     if split.sha256 != card["split_sha256"]:
         value = f"{split.name} with SHA-256 {split.sha256[:12]}"
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
-    part = partition(found, split, settings.holdout, card["seed"])
-    tensors = Tensors.of(found, settings.frames)
+    part = partition(found, split, config.holdout, card["seed"])
+    facts = {"parameters": parameters(model) | _backbone(found.pixels), "missing_videos": len(found.missing)}
+    identity = {"run": digest, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
-    parts = score_parts(model, tensors, found.index(split.seen), found.index(split.unseen), videos)
-    names = tuple(found.classes[c] for c in parts.classes)
-    mine, first = parts.unseen_videos(), int(parts.seen.sum())
-    changes = why.rank_changes(
-        parts.text[mine][:, first:], parts.at(model.mix)[mine][:, first:], parts.target[mine] - first, names[first:]
-    )
-    return {
-        **measures(parts, model.mix, model.calibration),
-        "mix": model.mix,
-        "without_graph": measures(parts, 0.0, model.calibration),
-        "rank_changes": [asdict(change) for change in changes],
-        "parameters": parameters(model) | _backbone(known.pixels),
-        "missing_videos": len(found.missing),
-    }
+    tensors = Tensors.of(found, config.frames)
+    return Parts(model, found, split, tensors, videos, measures, facts, identity)
 
 
 def predict(

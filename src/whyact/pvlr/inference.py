@@ -219,11 +219,22 @@ def spans_map(
 
 def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence]) -> float:
     """Return classification mAP in 0..100 from the raw activation: top T/8 mean, softmax (specs 5.5)."""
-    scores = np.stack([softmax(_top_mean(c.cas, -(-len(c.cas) // 8)))[:-1] for c in found])
-    labels = np.zeros(scores.shape, dtype=bool)
+    return scores_map([class_scores(c) for c in found], videos)
+
+
+def class_scores(found: Curves) -> Float:
+    """Return a video's class scores (C,) as classification mAP takes them, background left out."""
+    whole: Float = softmax(_top_mean(found.cas, -(-len(found.cas) // 8)))[:-1]
+    return whole
+
+
+def scores_map(scores: Sequence[Float], videos: Sequence[FeatureSequence]) -> float:
+    """Return classification mAP in 0..100 of class scores (C,) a video."""
+    stacked = np.stack(scores)
+    labels = np.zeros(stacked.shape, dtype=bool)
     for i, video in enumerate(videos):
         labels[i, list(video.target)] = True
-    return 100 * mean_average_precision(scores, labels).mean
+    return 100 * mean_average_precision(stacked, labels).mean
 
 
 def _top_mean(x: Float, k: int) -> Float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from torch import Tensor
 
 from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
+from whyact.files import sha256
 from whyact.pvlr import losses
 from whyact.pvlr.config import Config, TrainConfig
 from whyact.pvlr.model import PVLR
 from whyact.training.fit import FitResult, fit
+from whyact.training.processes import this_process
 
 EPOCH = 50  # iterations; the published code evaluates at this spacing
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -69,6 +72,21 @@ class PairedBatches:
         for _ in range(len(self)):
             yield self.batch(rng)
 
+    def part(self, batch: Batch, rank: int, world: int) -> Batch:
+        """Return a process's part of a batch: whole pairs first, as the losses expect, then its single videos.
+
+        Raises:
+            UserError: When the pairs or the single videos cannot be shared out equally.
+        """
+        pairs, singles = self.pairs, len(batch[0]) - 2 * self.pairs
+        if pairs % world or singles % world:
+            found = f"{pairs} pairs and {singles} single videos"
+            raise UserError("train.pairs and train.singles", found, f"multiples of {world}, the number of processes")
+        mine = [row for pair in range(rank, pairs, world) for row in (2 * pair, 2 * pair + 1)]
+        mine += range(2 * pairs + rank, len(batch[0]), world)
+        features, labels, target = batch
+        return features[mine], labels[mine], None if target is None else target[mine]
+
     def batch(self, rng: np.random.Generator) -> Batch:
         """Draw one batch."""
         rows: list[int] = []
@@ -93,7 +111,7 @@ class Learner(LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Return the loss of one batch; every weighted term is logged."""
         features, labels, target = batch
-        terms = losses.total(self.model(features), labels, target, self.pairs, self.config.loss)
+        terms = losses.total(self.model(features), labels, target, self.pairs // this_process().world, self.config.loss)
         for name, value in terms.items():
             self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
         return torch.stack(list(terms.values())).sum()
@@ -147,6 +165,13 @@ def learn(
         clip=0.0,
         progress=progress,
         resume_dir=resume_dir,
+        fingerprint=_fingerprint(config, videos, batches.labels),
     )
     model.eval()
     return result
+
+
+def _fingerprint(config: Config, videos: Sequence[FeatureSequence], labels: NDArray[np.float32]) -> str:
+    """Return what a training in progress must have been begun with; it may be prolonged."""
+    settings = replace(config, train=replace(config.train, iterations=0))
+    return sha256(repr((settings, [video.id for video in videos])) + sha256(labels.tobytes()))

@@ -19,16 +19,18 @@ from whyact.errors import SomeFailed, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
-from whyact.pvlr.inference import Curves, Detections, classification_map, curves, detection_map, localise, softmax
+from whyact.pvlr.inference import Curves, Detections, curves, localise, softmax
 from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
-from whyact.pvlr.sets import Split, build_model, load_split, resolve
+from whyact.pvlr.parts import Parts
+from whyact.pvlr.sets import build_model, load_split, resolve
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.evaluation import score_all
 from whyact.training.fit import seed_everything
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "predict", "train"]
+__all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
 OPTIONS = {
     "vtt": "also write the segments as WebVTT subtitles into this folder",
@@ -90,7 +92,9 @@ def train(
     result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
     with torch.no_grad():
         text = model.text().cpu()
-    metrics = _measure(model.cpu(), text, split, config) if split.test and any(v.segments for v in split.test) else {}
+    metrics: dict[str, Any] = {}
+    if any(video.segments for video in split.test):
+        metrics = score_all(Parts(model.cpu(), text, split, config, {}))
     card = {
         "method": "pvlr",
         "data": data,
@@ -159,14 +163,26 @@ def evaluate(
     Raises:
         UserError: When the data's classes are not the run's, or the test part has no segments.
     """
+    return score_all(open_evaluation((run, data, root, fold)))
+
+
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Parts:
+    """Open a run's evaluation on a data set, in parts; settings are run, data, root and fold.
+
+    Raises:
+        UserError: As :func:`evaluate`.
+    """
+    run, data, root, fold = settings
     loaded = load(run)
-    split = load_split(data, root, fold if fold is not None else int(loaded.card["extra"]["fold"]))
+    fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
+    split = load_split(data, root, fold)
     if split.classes != loaded.classes:
         unseen = sorted(set(split.classes) - set(loaded.classes))
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
-    return _measure(loaded.model, loaded.text, split, loaded.config)
+    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
+    return Parts(loaded.model, loaded.text, split, loaded.config, identity)
 
 
 def predict(
@@ -313,18 +329,6 @@ def shown_segments(
             )
         )
     return result
-
-
-def _measure(model: PVLR, text: Tensor, split: Split, config: Config) -> dict[str, Any]:
-    cfg = config.inference
-    found = [curves(model, video.features, text, cfg.chunk) for video in split.test]
-    detections = [localise(c, cfg) for c in found]
-    result: dict[str, Any] = {}
-    for protocol, suffix in (("seconds", ""), ("official", "_official_grid")):
-        ap = detection_map(detections, split.test, len(split.classes), cfg.detection, protocol, split.ambiguous)  # type: ignore[arg-type]
-        result[f"avg_mAP{suffix}"] = float(ap.mean())
-        result[f"mAP{suffix}"] = {f"{t:g}": float(value) for t, value in zip(cfg.detection, ap, strict=True)}
-    return result | {"classification_mAP": classification_map(found, split.test), "videos": len(split.test)}
 
 
 def _drawn(found: Curves, video: FeatureSequence, classes: tuple[str, ...], shown: set[int]) -> list[Curve]:

@@ -32,10 +32,10 @@ def long_video(repeats: int) -> list[results.Row]:
 def _rows(kind: str, short: Path, long: Path) -> list[results.Row]:
     small, large = (in_a_fresh_process("whyact.studies.bench_long:reading_mib", str(p)) for p in (short, long))
     name = f"{HOURS[1]} h, {kind}"
+    times = HOURS[1] * 3600 * RATE * 8 / 2**20
     note = (
-        f"peak above an open decoder; {small:.0f} MiB for {HOURS[0]} h; {RATE} frames a second, indexed frame by frame; "
-        f"the frame times of {HOURS[1]} h alone are {HOURS[1] * 3600 * RATE * 8 / 2**20:.0f} MiB, and what FFmpeg keeps "
-        "of the file's own tables comes on top"
+        f"peak above an open decoder; {small:.0f} MiB for {HOURS[0]} h; {RATE} frames a second, all indexed; "
+        f"the times of {HOURS[1]} h alone are {times:.0f} MiB, FFmpeg's own tables come on top"
     )
     started = time.perf_counter()
     index(long)
@@ -53,14 +53,14 @@ def repeated(part: Path, path: Path, times: int) -> Path:
     with av.open(str(part)) as source:
         stream = source.streams.video[0]
         packets = [(p, p.pts, p.dts) for p in source.demux(stream) if p.dts is not None]
-        step = round(1 / RATE / stream.time_base)
+        step = round(1 / RATE / float(stream.time_base or 1))
         with av.open(str(path), "w") as container:
             out: Any = container.add_stream_from_template(stream)
             for turn in range(times):
                 shift = turn * len(packets) * step
                 for packet, pts, dts in packets:
-                    packet.pts, packet.dts, packet.stream = pts + shift, dts + shift, out
-                    packet.time_base = stream.time_base
+                    packet.pts, packet.dts, packet.stream = (pts or 0) + shift, dts + shift, out
+                    packet.time_base = stream.time_base or packet.time_base
                     container.mux(packet)
     return path
 

@@ -36,9 +36,9 @@ CHUNK = 200  # inputs a task: a crash of the interpreter, or a hang, costs one c
 
 
 class Attack(NamedTuple):
-    """What ``count`` damaged inputs did: errors of another kind than a refusal, slow ones, the longest in seconds."""
+    """What ``tried`` damaged inputs did: errors of another kind than a refusal, slow ones, the longest in seconds."""
 
-    count: int
+    tried: int
     wrong: list[str]
     slow: list[str]
     longest: float
@@ -138,7 +138,7 @@ def together(parts: object) -> Attack:
     """Return several attacks as one."""
     listed: list[Attack] = list(parts)  # type: ignore[call-overload]
     return Attack(
-        sum(p.count for p in listed),
+        sum(p.tried for p in listed),
         [line for p in listed for line in p.wrong],
         [line for p in listed for line in p.slow],
         max((p.longest for p in listed), default=0.0),
@@ -191,7 +191,7 @@ def attack(name: str, first: int, count: int) -> Attack:
 def _rows(name: str, found: Attack) -> list[results.Row]:
     note = f"first: {found.wrong[0]}" if found.wrong else ""
     return [
-        results.row("fuzz", name, "inputs", [found.count]),
+        results.row("fuzz", name, "inputs", [found.tried]),
         results.row("fuzz", name, "unexpected_errors", [len(found.wrong)], note=note),
         results.row("fuzz", name, f"over_{HANG:g}_s", [len(found.slow)], note=found.slow[0] if found.slow else ""),
         results.row("fuzz", name, "longest", [found.longest], unit="s"),

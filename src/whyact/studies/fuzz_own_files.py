@@ -47,7 +47,7 @@ def feature_store() -> Target:
 def answers() -> Target:
     """Return the JSON of ``whyact predict --json``."""
     from whyact.prediction import LabelScore, Prediction, Provenance, Segment, VideoFacts, to_json
-    from whyact.verbs.report import read_predictions
+    from whyact.report.answers_file import read_predictions
 
     one = Prediction(
         video=VideoFacts(path="a.mp4", duration=2.0),

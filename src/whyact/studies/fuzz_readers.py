@@ -63,7 +63,7 @@ def action_genome_converted() -> Target:
 
 def own_data() -> Target:
     """Return the JSON of one's own data, converted from a generated world."""
-    from whyact.data import own
+    from whyact.data import own, own_file
     from whyact.data.own_write import from_cad120, write_own
     from whyact.homeworld.write import write_fresh_video
 
@@ -77,7 +77,7 @@ def own_data() -> Target:
             video.relations = [r for r in video.relations if set(r.pair) <= names and r.start <= 6]
             video.actions[0].end = 6
         data = write_own(Path(folder) / "own", file).read_bytes()
-    return Target({own.FILE: data}, lambda root: own.read(root, slots=8))
+    return Target({own_file.FILE: data}, lambda root: own.read(root, slots=8))
 
 
 def cad120_layout() -> Target:

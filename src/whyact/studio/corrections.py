@@ -15,8 +15,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from whyact.data.own import FILE, Allowed, Fold, Group, OwnAction, OwnFile, OwnRelation, OwnRule, OwnTrack, OwnVideo
 from whyact.data.own import read_file as read_own
+from whyact.data.own_file import (
+    FILE,
+    Allowed,
+    Fold,
+    Group,
+    OwnAction,
+    OwnFile,
+    OwnRelation,
+    OwnRule,
+    OwnTrack,
+    OwnVideo,
+)
 from whyact.data.own_write import write_own
 from whyact.errors import UserError
 from whyact.files import SHIPPED, write_atomic

@@ -20,7 +20,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from whyact.errors import UserError
-from whyact.files import canonical_json, sha256, sync_folder, temporary_sibling, write_synced
+from whyact.files import (
+    LEFTOVER_SECONDS,
+    canonical_json,
+    leftovers,
+    sha256,
+    sync_folder,
+    telling_of_full_disk,
+    temporary_sibling,
+    write_synced,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +76,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
     """Write a checkpoint folder whole or not at all.
 
     An existing run folder is replaced only once the new one is complete on disk; files in it that are not
-    a checkpoint's own are kept.
+    a checkpoint's own are kept. Of several processes under torchrun the first writes and the others wait for it.
 
     Args:
         folder: Where; the parent is made when missing.
@@ -81,12 +90,18 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
 
     Raises:
         UserError: When ``folder`` holds something other than a run, or cannot be written.
+        NoRoom: When the disk is full; a run that was there before is intact.
         ValueError: When the card lacks a key or has an unknown one, or a number in it is not finite.
     """
     import yaml
     from safetensors.torch import save
 
+    from whyact.training.processes import meet, this_process
+
     folder = Path(folder)
+    if not this_process().writes:
+        meet()
+        return folder
     check_run_folder(folder)
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     files = {
@@ -99,15 +114,19 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
     files[CARD] = _encode_card(whole)
 
     temporary = temporary_sibling(folder)
-    temporary.mkdir(parents=True)
-    try:
-        for name, data in files.items():
-            write_synced(temporary / name, data)
-        sync_folder(temporary)
-        _swap_in(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with telling_of_full_disk(folder):
+        temporary.mkdir(parents=True)
+        try:
+            for name, data in files.items():
+                write_synced(temporary / name, data)
+            sync_folder(temporary)
+            _swap_in(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    for left in leftovers(folder.parent, LEFTOVER_SECONDS, folder.name):  # of a training killed while it wrote
+        shutil.rmtree(left, ignore_errors=True)
+    meet()
     return folder
 
 

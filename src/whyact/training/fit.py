@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from whyact.errors import UserError
-from whyact.training.state import load_state, save_state
+from whyact.training.processes import Process, this_process
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -31,7 +31,12 @@ if TYPE_CHECKING:
 
 
 class Batches(Protocol):
-    """Ready batches of one epoch. The order comes from torch's, numpy's or Python's global generator."""
+    """Ready batches of one epoch. The order comes from torch's, numpy's or Python's global generator.
+
+    It is drawn before the first batch, so that a training stopped within an epoch meets the same ones again. In
+    several processes each takes its rows by :func:`whyact.training.processes.part`, or by the batches' own
+    ``part(batch, rank, world)``.
+    """
 
     def __iter__(self) -> Iterator[Any]: ...
     def __len__(self) -> int: ...
@@ -71,6 +76,7 @@ def fit(
     progress: bool = True,
     resume_dir: Path | None = None,
     save_every: int = 1,
+    save_seconds: float = 600.0,
     fingerprint: str = "",
 ) -> FitResult:
     """Train ``module`` in place and return what it logged.
@@ -88,6 +94,7 @@ def fit(
         progress: Show a bar on stderr, if that is a terminal.
         resume_dir: Folder for the state of a training in progress; when it holds one, go on from there.
         save_every: Write that state after every this many epochs, and after the last.
+        save_seconds: Write it within an epoch too when it is as old as this; SIGTERM has it written at once.
         fingerprint: Anything that identifies the settings; a state with another one is refused.
 
     Raises:
@@ -97,18 +104,19 @@ def fit(
         raise UserError("training data", "no batches", "at least one batch", "check the data with: whyact data check")
     identity = {"seed": seed, "batches": len(batches), "fingerprint": fingerprint}
     path = None if resume_dir is None else Path(resume_dir) / "training.safetensors"
+    process = this_process()
     with _quiet():
         from lightning.pytorch import Trainer
-        from lightning.pytorch.plugins.environments import LightningEnvironment
 
-        bar = _bar(progress, epochs * len(batches))
-        keeper = _keeper(batches, identity, path, save_every, bar)
+        from whyact.training.keeper import Keeper
+
+        bar = _bar(progress and process.writes, epochs * len(batches))
+        keeper = Keeper(batches, identity, path, save_every, save_seconds, process, bar)
         trainer = Trainer(
-            **_accelerator(device),
+            **_accelerator(device) | _processes(process, device),
             max_epochs=epochs,
             precision=precision,
             gradient_clip_val=clip or None,
-            plugins=[LightningEnvironment()],  # one process here, whatever cluster job it runs in
             callbacks=[keeper],
             logger=False,
             enable_checkpointing=False,
@@ -120,28 +128,15 @@ def fit(
         started = time.perf_counter()
         seed_everything(seed)
         with numerics(threads), bar or nullcontext():
-            _run(trainer, module, batches)
+            _run(trainer, module, keeper)
     return FitResult(keeper.history, time.perf_counter() - started)
 
 
-class _Lazy:
-    """Iterate the batches from the first ``next`` on: lightning calls ``iter`` before the state is restored."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[Any]:
-        yield from self.batches
-
-
-def _run(trainer: Trainer, module: LightningModule, batches: Batches) -> None:
+def _run(trainer: Trainer, module: LightningModule, batches: Any) -> None:
     """Run the Trainer; give Ctrl-C back its meaning, which lightning turns into ``sys.exit(1)``."""
     interrupt = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(module, _Lazy(batches))
+        trainer.fit(module, batches)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):
             signal.signal(signal.SIGINT, interrupt)
@@ -149,48 +144,6 @@ def _run(trainer: Trainer, module: LightningModule, batches: Batches) -> None:
         raise
     finally:
         module.trainer = None  # else the module keeps the Trainer, and with it the data, alive
-
-
-def _keeper(batches: Batches, identity: dict[str, Any], path: Path | None, every: int, bar: Progress | None) -> Any:
-    """Return the callback that restores, records, saves and shows a training."""
-    from lightning.pytorch import Callback
-
-    class Keeper(Callback):
-        def __init__(self) -> None:
-            self.history: list[dict[str, float]] = []
-            self.done = 0
-
-        def on_train_start(self, trainer: Trainer, module: LightningModule) -> None:
-            if path is not None and path.exists():
-                self.history = load_state(path, trainer, identity)
-                self.done = len(self.history)
-            if bar is not None:
-                bar.update(bar.task_ids[0], completed=self.done * len(batches))
-
-        def on_train_batch_end(self, *_: Any) -> None:
-            if bar is not None:
-                bar.advance(bar.task_ids[0])
-
-        def on_train_epoch_end(self, trainer: Trainer, module: LightningModule) -> None:
-            logged = trainer.callback_metrics
-            self.history.append({name: float(value) for name, value in logged.items() if not name.endswith("_step")})
-            if bar is not None:
-                bar.update(bar.task_ids[0], description=_said(self.history[-1]))
-
-        def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
-            # the state after an epoch is complete here, not in on_train_epoch_end: schedulers step after that
-            if len(self.history) % every == 0:
-                self.save(trainer)
-
-        def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
-            self.save(trainer)
-
-        def save(self, trainer: Trainer) -> None:
-            if path is not None and len(self.history) > self.done:
-                save_state(path, trainer, identity, self.history)
-                self.done = len(self.history)
-
-    return Keeper()
 
 
 def _bar(progress: bool, total: int) -> Progress | None:
@@ -205,10 +158,6 @@ def _bar(progress: bool, total: int) -> Progress | None:
     return bar
 
 
-def _said(logged: dict[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in list(logged.items())[:3]) or "training"
-
-
 def _accelerator(device: str) -> dict[str, Any]:
     kind, _, index = device.partition(":")
     if device == "auto":
@@ -220,6 +169,20 @@ def _accelerator(device: str) -> dict[str, Any]:
     if kind == "cuda" and (index or "0").isdigit() and int(index or 0) < torch.cuda.device_count():
         return {"accelerator": "gpu", "devices": [int(index or 0)]}
     raise UserError("device", device, "auto, cpu, or a device of this machine (cuda, cuda:N, mps)")
+
+
+def _processes(process: Process, device: str) -> dict[str, Any]:
+    """Return the Trainer's settings for one process, whatever cluster job it runs in, or for those of torchrun."""
+    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+    from lightning.pytorch.strategies import DDPStrategy
+
+    if process.world == 1:
+        return {"plugins": [LightningEnvironment()]}
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    # Terms switch on and off in all methods: some parameters get no gradient in some steps.
+    strategy = DDPStrategy(process_group_backend="gloo" if cpu else "nccl", find_unused_parameters=True)
+    shared = {"strategy": strategy, "devices": process.local_world, "num_nodes": process.machines}
+    return {"plugins": [TorchElasticEnvironment()], **shared}
 
 
 @contextmanager

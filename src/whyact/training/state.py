@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ import torch
 from torch import Tensor
 
 from whyact.errors import UserError
-from whyact.files import canonical_json, write_atomic
+from whyact.files import canonical_json, sha256, write_atomic
+from whyact.training.checkpoint import tensors_sha256
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -24,10 +26,33 @@ if TYPE_CHECKING:
 _AGAIN = "remove it to train from the start"
 
 
-def save_state(path: Path, trainer: Trainer, identity: dict[str, Any], history: list[dict[str, float]]) -> None:
-    """Write the state between two epochs to ``path``, atomically.
+@dataclass
+class Position:
+    """Where within an epoch a training is.
+
+    ``batch`` batches are done, the generators were ``drawn`` where the epoch began, and ``logged`` holds sum and weight
+    of each mean so far. ``started`` batches lightning has yet to be told of.
+    """
+
+    batch: int = 0
+    drawn: dict[str, Any] = field(default_factory=dict)
+    logged: dict[str, list[float]] = field(default_factory=dict)
+    started: int = 0
+
+
+def save_state(
+    path: Path,
+    trainer: Trainer,
+    identity: dict[str, Any],
+    history: list[dict[str, float]],
+    position: Position = Position(),  # noqa: B008 - never written to
+) -> None:
+    """Write the state between two batches to ``path``, atomically; a full disk leaves the previous one.
 
     ``identity`` (plain values) says which training this is; :func:`load_state` compares it.
+
+    Raises:
+        NoRoom: When the disk is full.
     """
     from safetensors.torch import save
 
@@ -37,21 +62,26 @@ def save_state(path: Path, trainer: Trainer, identity: dict[str, Any], history: 
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "precision": trainer.precision_plugin.state_dict(),
-        "random": _random_state(),
+        "random": random_state(),
         "global_step": trainer.global_step,
         "history": history,
+        "position": [position.batch, position.drawn, position.logged],
     }
     described = {"identity": identity, "state": _pack(state, tensors, "")}
-    write_atomic(path, save(tensors, metadata={"training": json.dumps(described)}))
+    text = json.dumps(described)
+    write_atomic(path, save(tensors, metadata={"training": text, "sha256": sha256(text + tensors_sha256(tensors))}))
 
 
-def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> list[dict[str, float]]:
-    """Put the state at ``path`` into a Trainer that is about to start its first epoch; return the history.
+def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> tuple[list[dict[str, float]], Position]:
+    """Put the state at ``path`` into a Trainer that is about to start its first epoch.
+
+    Returns:
+        The history, and where in the next epoch the training is.
 
     Raises:
         UserError: When the file is damaged or belongs to another training.
     """
-    described, tensors = _read(path)
+    described, tensors = read_state(path)
     if canonical_json(described["identity"]) != canonical_json(identity):
         differ = next(k for k in identity if described["identity"].get(k) != identity[k])
         found = f"a training with {differ} {described['identity'].get(differ)!r}"
@@ -66,10 +96,10 @@ def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> list[d
     for config, saved in zip(trainer.lr_scheduler_configs, state["schedulers"], strict=True):
         config.scheduler.load_state_dict(saved)
     trainer.precision_plugin.load_state_dict(state["precision"])
+    position = Position(*state.get("position", ()))
     _set_counters(trainer, len(state["history"]), state["global_step"])
-    _set_random_state(state["random"])
-    history: list[dict[str, float]] = state["history"]
-    return history
+    set_random_state(state["random"])
+    return state["history"], position
 
 
 def _set_counters(trainer: Trainer, epochs: int, steps: int) -> None:
@@ -84,7 +114,8 @@ def _set_counters(trainer: Trainer, epochs: int, steps: int) -> None:
     batch.ready = batch.started = batch.processed = batch.completed = epochs * int(trainer.num_training_batches)
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Return the state of every global generator."""
     name, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
@@ -94,7 +125,8 @@ def _random_state() -> dict[str, Any]:
     }
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def set_random_state(state: dict[str, Any]) -> None:
+    """Put the generators back to what :func:`random_state` returned."""
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -103,13 +135,21 @@ def _set_random_state(state: dict[str, Any]) -> None:
     random.setstate(state["python"])
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a state says and its tensors, after checking all of it.
+
+    Raises:
+        UserError: When it is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as stream:
-            described = json.loads((stream.metadata() or {})["training"])
-            return described, {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            facts = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        if facts["sha256"] != sha256(facts["training"] + tensors_sha256(tensors)):
+            raise UserError(path, "other bytes", "the state that was written", _AGAIN)
+        return json.loads(facts["training"]), tensors
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise UserError(path, str(error), "the state of a training", _AGAIN) from error
 

@@ -50,15 +50,15 @@ def run(argv: list[str]) -> int:
 
 def _own(root: Path) -> dict[str, Any]:
     """Summarise a folder of one's own videos and its JSON."""
-    from whyact.data import own
+    from whyact.data import own, own_file
 
     found = own.read(root, slots=10**6)
     actions = Counter(action for clip in found.clips for action in clip.targets or (clip.target,))
-    videos = [video.file for video in own.read_file(root / own.FILE).videos if video.file]
+    videos = [video.file for video in own_file.read_file(root / own_file.FILE).videos if video.file]
     return {
         "data": found.name,
         **found.facts,
-        "video_files_missing": sum(not own.video_path("videos", root, file).is_file() for file in videos),
+        "video_files_missing": sum(not own_file.video_path("videos", root, file).is_file() for file in videos),
         "clips": len(found.clips),
         "clips_without_token": sum(not clip.valid.any() for clip in found.clips),
         "objects": len(found.vocabulary.objects),

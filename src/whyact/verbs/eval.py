@@ -7,12 +7,14 @@ from typing import Any
 
 from whyact.errors import UserError
 from whyact.training.checkpoint import read_card
+from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.methods import load_method
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, whole_number, writable_file
 
 _EXAMPLES = (
     "whyact eval runs/kitchen --root data/cad120",
     "whyact eval runs/kitchen --data cad120 --root data/cad120 --fold 2 --json --out results.json",
+    "whyact eval runs/kitchen --parts answers --shard 1/3      (on each of three machines, then without --shard)",
     "whyact eval segments.json --data thumos14 --root data/thumos14",
 )
 
@@ -30,7 +32,23 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
     parser.add_argument("--fold", metavar="N", type=whole_number, help="which split (default: the run's own)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="also write the JSON to this file")
+    parser.add_argument(
+        "--parts",
+        metavar="DIR",
+        type=Path,
+        help="keep the answers here, a file for some videos; those that are there already are not computed again",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        help="only compute the I-th of N shares of --parts",
+    )
+    add_engine(parser, "video")
     args = parser.parse_args(argv)
+    engine = read_engine(args)
+    if args.shard is not None and args.parts is None:
+        raise UserError("--shard", None, "--parts DIR beside it, where the shares meet")
 
     root = existing_folder("--root", args.root)
     out = writable_file("--out", args.out) if args.out else None
@@ -44,8 +62,45 @@ def run(argv: list[str]) -> int:
     else:
         card = read_card(args.run)
         task = load_method(card["method"], "eval")
-        metrics = task.evaluate(args.run, args.data or card["data"], root, fold=args.fold, progress=not args.json)
+        data = args.data or card["data"]
+        if engine is None and args.parts is None:
+            metrics = task.evaluate(args.run, data, root, fold=args.fold, progress=not args.json)
+        else:
+            metrics = _in_parts(task, (args.run.absolute(), data, root and root.absolute(), args.fold), args, engine)
     print_json(metrics, out, to_stdout=args.json)
     if not args.json:
         print_numbers(metrics)
     return 0
+
+
+def _in_parts(task: Any, settings: tuple[Path, str, Path | None, int | None], args: Any, engine: Any) -> dict[str, Any]:
+    """Compute the parts that are missing, and score all; with ``--shard`` only say how many there are."""
+    from tempfile import TemporaryDirectory
+
+    from whyact.training.evaluation import Shard, answer_parts, chunks, score_parts
+
+    with TemporaryDirectory(prefix="whyact-") as scratch:
+        folder = args.parts or Path(scratch)
+        evaluation = answer_parts(task.open_evaluation, settings, folder, args.shard or Shard(), engine)
+        if args.shard is None:
+            return score_parts(evaluation, folder)
+        count = len(chunks(evaluation))
+        said = {"shard": f"{args.shard.index}/{args.shard.count}", "parts": len(args.shard.of(count)), "of": count}
+        return {**said, "next": "the other shards, then the same command without --shard"}
+
+
+def _shard(text: str) -> Any:
+    """Read I/N with 1 <= I <= N.
+
+    Raises:
+        ValueError: When it is something else (argparse names the option).
+    """
+    from whyact.training.evaluation import Shard
+
+    index, _, count = text.partition("/")
+    if not 1 <= int(index) <= int(count):
+        raise ValueError(text)
+    return Shard(int(index), int(count))
+
+
+_shard.__name__ = "share such as 1/3"  # argparse puts it into its message

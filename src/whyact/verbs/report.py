@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from whyact.errors import UserError
-from whyact.prediction import Prediction, from_json
+from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json, writable_file
 
 _EXAMPLES = (
@@ -58,18 +56,3 @@ def run(argv: list[str]) -> int:
         for path in written:
             print(path)
     return 0
-
-
-def read_predictions(file: str) -> list[Prediction]:
-    """Read a JSON list of predictions from a file, or from stdin for ``-``.
-
-    Raises:
-        UserError: When it cannot be read or is not such a list.
-    """
-    expected, step = "a list of predictions", "make one with: whyact predict INPUT --json > predictions.json"
-    try:
-        return from_json(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
-    except OSError as error:
-        raise UserError(file, error.strerror, expected, step) from error
-    except ValueError as error:
-        raise UserError("stdin" if file == "-" else file, str(error), expected, step) from error

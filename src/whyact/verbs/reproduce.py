@@ -15,6 +15,7 @@ STUDIES: dict[str, str] = {
     "pvlr": "whyact.studies.pvlr:run",
     "locate-gat": "whyact.studies.locate_gat:run",
     "fuzz": "whyact.studies.fuzz:run",
+    "faults": "whyact.studies.faults:run",
 }
 RESULTS = Path("docs/results")
 

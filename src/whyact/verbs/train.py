@@ -38,6 +38,10 @@ def run(argv: list[str]) -> int:
     card: dict[str, Any] = task.train(
         args.data, root, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json
     )
+    from whyact.training.processes import this_process
+
+    if not this_process().writes:  # under torchrun one process speaks for all
+        return 0
     if args.json:
         print_json(card)
     else:

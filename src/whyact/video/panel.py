@@ -83,7 +83,9 @@ class Panel:
 
     def __init__(self, prediction: Prediction, width: int, colours: Mapping[str, Colour]) -> None:
         self.prediction, self.width, self.colours = prediction, width, colours
-        self.points: dict[int, list[TrackPoint]] = {track.slot: track.points for track in prediction.tracks}
+        self.points: dict[int, list[TrackPoint]] = {}
+        for track in prediction.tracks:  # tracks that are drawn beside those of the pairs come after them
+            self.points.setdefault(track.slot, track.points)
         ends = [p[-1].time for p in self.points.values() if p] + [s.end for s in prediction.segments]
         self.length = max([prediction.video.duration, *ends, 1e-6])
         moments = [s.start for s in prediction.segments] or [0.0]

@@ -77,7 +77,7 @@ class VideoReader:
             raise UserError(self.path, reason_of(error), "a video file that can be read") from error
 
     def _prepare(self) -> None:
-        streams = [s for s in self._container.streams.video if not int(getattr(s, "disposition", 0)) & COVER_PICTURE]
+        streams = [s for s in self._container.streams.video if not _flags(s) & COVER_PICTURE]
         if not streams:
             sound = " (sound only)" if self._container.streams.audio else ""
             raise UserError(self.path, f"no video stream{sound}", "a video file")
@@ -321,6 +321,12 @@ class VideoReader:
 def reason_of(error: Exception) -> str:
     """Return FFmpeg's own words for an error."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _flags(stream: Any) -> int:
+    """Return a stream's disposition as a number; some releases of av give an enumeration that is none."""
+    found = getattr(stream, "disposition", 0)
+    return int(getattr(found, "value", found))
 
 
 def _av() -> Any:

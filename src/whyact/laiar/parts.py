@@ -1,0 +1,95 @@
+"""LaIAR held against a test set, some clips at a time: what is kept of each answer, and the metrics of all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from whyact.data.types import RelationClip
+from whyact.laiar.answers import Answer, answer_clips
+from whyact.laiar.evidence import Change
+from whyact.laiar.label_scores import language_map, objects_only_map, score_labels
+from whyact.laiar.runs import Run
+from whyact.laiar.scoring import faithfulness_curves, faithfulness_of, language_recall, score_answers
+from whyact.laiar.two_stage import relation_prior
+from whyact.training.evaluation import Record
+from whyact.training.fit import numerics
+
+APART = {"clip", "changes", "contribution", "multi_label"}  # fields of an answer that are no arrays
+ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The evaluation of a run on the test side of a fold; see :class:`whyact.training.evaluation.Evaluation`."""
+
+    run: Run
+    train: Sequence[RelationClip]
+    test: Sequence[RelationClip]
+    facts: dict[str, Any]
+    identity: dict[str, Any]
+    chunk: int = 32
+
+    @property
+    def names(self) -> list[str]:
+        """Return the test clips."""
+        return [clip.id for clip in self.test]
+
+    @numerics()
+    def answer(self, first: int, last: int) -> list[Record]:
+        """Return answers with their evidence, and what removing and inserting tokens does to them."""
+        answers = list(answer_clips(self.run, self.test[first:last]))
+        return [
+            record_of(answer) | {f"curve {name}": value for name, value in curves.items()}
+            for answer, curves in zip(answers, faithfulness_curves(self.run, answers), strict=True)
+        ]
+
+    @numerics()
+    def score(self, records: Sequence[Record]) -> dict[str, Any]:
+        """Return accuracy, explanation, calibration and faithfulness, and what the language model reaches."""
+        run, words = self.run, self.run.vocabulary
+        answers = [answer_of(run, clip, record) for clip, record in zip(self.test, records, strict=True)]
+        scores = score_labels(run, answers) if words.multi_label else score_answers(run, answers)
+        named = "curve "
+        curves = [{k.removeprefix(named): v for k, v in r.items() if k.startswith(named)} for r in records]
+        scores |= faithfulness_of(curves)
+        if words.multi_label:
+            scores["language_mAP"] = language_map(run, self.test) if run.config.loss.scheme else None
+            scores["objects_only_mAP"] = objects_only_map(self.train, self.test, len(words.actions), len(words.objects))
+            scores |= {"boxes": run.config.data.boxes, "relations": run.config.data.relations} | self.facts
+        elif run.config.loss.scheme:
+            scores["language_mAR"] = language_recall(run, self.test)
+            if run.config.model.app_width:
+                scores["two_stage_mAR"] = language_recall(run, self.test, relation_prior(self.train, words))
+        return scores
+
+
+def record_of(answer: Answer) -> Record:
+    """Return an answer as arrays; the clip is not in it."""
+    record = {name: np.asarray(getattr(answer, name)) for name in ARRAYS}
+    record["contribution"] = np.array(answer.contribution, dtype=np.float64)
+    record["changes"] = np.array([change[:5] for change in answer.changes], dtype=np.int64).reshape(-1, 5)
+    lengths = [len(change.tokens) for change in answer.changes]
+    record["change_ends"] = np.cumsum([0, *lengths], dtype=np.int64)
+    record["change_tokens"] = np.array([t for change in answer.changes for t in change.tokens], dtype=np.int64)
+    return record
+
+
+def answer_of(run: Run, clip: RelationClip, record: Record) -> Answer:
+    """Return the answer that :func:`record_of` was given."""
+    ends, tokens = record["change_ends"], record["change_tokens"].tolist()
+    changes = []
+    for i, row in enumerate(record["changes"]):
+        slot, before, after, t_before, t_after = (int(x) for x in row)
+        changes.append(Change(slot, before, after, t_before, t_after, tuple(tokens[ends[i] : ends[i + 1]])))
+    arrays = {name: record[name] for name in ARRAYS}
+    return Answer(
+        clip=clip,
+        changes=changes,
+        contribution=record["contribution"].tolist(),
+        multi_label=run.vocabulary.multi_label,
+        **arrays,
+    )
