@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from sample_prediction import pick
+from stub_desks import pick
+from studio_samples import Studio
 
-from conftest import Studio
 from whyact.errors import UserError
 from whyact.prediction import LabelScore, Prediction, to_json
 from whyact.studio.compare import compare, read_run
+
+pytest_plugins = ("studio_samples",)
 
 
 def made(answers: list[str], targets: list[str] | None = None) -> list[Prediction]:

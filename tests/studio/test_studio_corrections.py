@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sample_prediction import pick
+from stub_desks import pick
+from studio_samples import Studio
 
-from conftest import Studio
 from whyact.cli import main
 from whyact.data import own
 from whyact.errors import UserError
@@ -17,6 +17,8 @@ from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction, from_json, to_json
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import Correction, Marked
+
+pytest_plugins = ("studio_samples",)
 
 
 def answer(name: str = "kitchen.mp4", sha: str = "ab" * 32) -> Prediction:

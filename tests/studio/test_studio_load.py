@@ -18,10 +18,12 @@ pytest.importorskip("uvicorn", reason="needs whyact[web]")
 
 import stub_desks
 import uvicorn
+from studio_samples import LIMITS
 
-from conftest import LIMITS
 from whyact.studio.app import create_app
 from whyact.studio.jobs import Jobs
+
+pytest_plugins = ("studio_samples",)
 
 REQUESTS, AT_ONCE = 200, 8
 

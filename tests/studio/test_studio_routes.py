@@ -12,10 +12,12 @@ from dataclasses import replace
 
 import pytest
 import stub_desks
+from studio_samples import LIMITS, Studio
 
-from conftest import LIMITS, Studio
 from whyact.prediction import from_json, json_schema
 from whyact.studio.jobs import clean_name
+
+pytest_plugins = ("studio_samples",)
 
 
 def test_a_video_becomes_an_answer_and_the_upload_is_gone(studio: Studio) -> None:

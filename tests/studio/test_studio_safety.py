@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import stub_desks
+from studio_samples import Studio
 
-from conftest import Studio
+pytest_plugins = ("studio_samples",)
 
 TOKEN = "a-long-and-random-token"
 

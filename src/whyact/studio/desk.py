@@ -69,10 +69,10 @@ def questions(limits: Limits) -> dict[str, Task]:
         if folder in known:
             known.move_to_end(folder)
         else:
-            path = Path(folder) / QUESTIONS
-            if not path.exists():
-                raise UserError("job", None, "an answer that is still kept", "send the video again")
-            known[folder] = load_questions(models.run(model), path)
+            try:
+                known[folder] = load_questions(models.run(model), Path(folder) / QUESTIONS)
+            except FileNotFoundError:  # removed meanwhile
+                raise UserError("job", None, "an answer that is still kept", "send the video again") from None
             while len(known) > REMEMBERED:
                 known.popitem(last=False)
         return known[folder]

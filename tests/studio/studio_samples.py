@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,6 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs whyact[web]")
 pytest.importorskip("httpx", reason="needs httpx, of whyact[dev]")
-sys.path.append(str(Path(__file__).parents[1] / "report"))
-
 import stub_desks
 from fastapi.testclient import TestClient
 
