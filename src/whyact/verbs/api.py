@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whyact.files import SHIPPED
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import load_method
@@ -46,8 +47,11 @@ class Model:
         return found
 
 
-def load(run: str | Path) -> Model:
+def load(run: str | Path = SHIPPED / "laiar") -> Model:
     """Open a run folder that ``whyact train`` wrote; its card is verified now, its weights on first use.
+
+    Args:
+        run: The folder; the model that travels with the package by default.
 
     Raises:
         UserError: When the folder is missing or its card damaged.
