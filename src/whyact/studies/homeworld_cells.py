@@ -20,6 +20,7 @@ from whyact.studies.homeworld_clips import World, fold_detector, fold_metrics, w
 from whyact.studies.laiar_baselines import BASELINES
 from whyact.studies.laiar_cells import settings as boxes_settings
 
+LANGUAGE_LR, LANGUAGE_EPOCHS = 5e-4, 48  # chosen on world 21, which no table uses
 TRAINED = (  # what is said of the evidence
     "naming",
     "naming_kept",
@@ -35,7 +36,10 @@ TRAINED = (  # what is said of the evidence
 
 
 def settings(row: str, epochs: int | None) -> Config:
-    """Return the settings of a row: those of the CAD-120 study, which chose them; nothing is chosen here."""
+    """Return the settings of a row: those of the CAD-120 study, which chose them.
+
+    The language model alone learns next to nothing at that learning rate here; its own was chosen on another world.
+    """
     if row in ("strict-sim", "predicted-relations", "no-pixels", "full"):
         config = boxes_settings("video-boxes", epochs)
         if row == "strict-sim":
@@ -43,7 +47,10 @@ def settings(row: str, epochs: int | None) -> Config:
         if row == "predicted-relations":
             config = replace(config, data=replace(config.data, relations="prediction"))
         return config
-    return boxes_settings("language" if row == "language" else f"video-boxes-{row}", epochs)
+    if row == "language":
+        config = boxes_settings(row, epochs)
+        return replace(config, optim=replace(config.optim, lr=LANGUAGE_LR))
+    return boxes_settings(f"video-boxes-{row}", epochs)
 
 
 @lru_cache(maxsize=1)

@@ -13,7 +13,7 @@ import numpy as np
 from whyact.homeworld.film_set import FOLDS
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.studies.grid import run_cells
-from whyact.studies.homeworld_cells import TRAINED, cell, detector_cell, prepare_cell
+from whyact.studies.homeworld_cells import LANGUAGE_EPOCHS, TRAINED, cell, detector_cell, prepare_cell
 from whyact.studies.homeworld_clips import FRAMES, KINDS, RHO, SIZE
 from whyact.studies.results import Row, header, row, to_json, to_markdown, write_results
 
@@ -94,6 +94,9 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         cells += [c for c in grid(ABLATED, ["oracle"], [0]) if c["world"] < FEW]
         tables = [r for r in dict.fromkeys((*TABLE1, *TABLE2)) if r not in MAIN + KEEP_ALL]
         cells += [c for c in grid(tables, ["oracle"], [0]) if c["world"] < FEWER]
+    for params in cells:
+        if params["row"] == "language" and not quick:
+            params["epochs"] = LANGUAGE_EPOCHS
     done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: Results = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
@@ -115,7 +118,8 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         f"scenes (going with the action with probability {RHO}) and tests other people in its fold's two unseen ones, "
         f"unseen by its detector too; one initialisation, and in "
         f"{0 if quick else min(TWICE, len(worlds))} worlds a second one of the main rows; settings are those chosen on "
-        f"CAD-120's training subjects, with {common['epochs']} epochs",
+        f"CAD-120's training subjects, with {common['epochs']} epochs; "
+        "those of the language model alone, on another world",
     )
     if out is not None:
         for path in write_results(NAME, head, rows, out):
