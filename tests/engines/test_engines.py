@@ -63,7 +63,8 @@ def test_results_come_in_the_items_order_and_nothing_is_lost(engine: Engine, tmp
     mistake = found[3].mistake
     assert (mistake.where, mistake.value, mistake.next_step) == ("item 3", "mistake", "leave it out")
     assert sorted(told) == list(range(len(whats)))
-    assert told.index(1) < told.index(0)  # completion is not the items' order, the results are
+    if engine.name == "local":  # where starting a worker takes no time to speak of
+        assert told.index(1) < told.index(0)  # completion is not the items' order, the results are
     begun = [len(list((tmp_path / "marks").glob(f"item-{i}-*"))) for i in range(len(whats))]
     assert begun == [1, 1, 2, 1, 2, 2, 2, 1]
 
