@@ -107,7 +107,11 @@ def annotations_from_arrays(
         subset = _text(arrays["subset"][i])
         if subset not in SUBSETS:
             raise UserError(root / "subset.npy", f"{subset} (video {name})", f"one of {', '.join(SUBSETS)}")
-        spans, names = list(arrays["segments"][i]), [_text(label) for label in arrays["labels"][i]]
+        found = {part: arrays[part][i] for part in ("segments", "labels")}
+        for part, value in found.items():
+            if not isinstance(value, list | tuple | np.ndarray) or getattr(value, "ndim", 1) == 0:
+                raise UserError(root / f"{part}.npy", f"{value} (video {name})", f"a list of {part} for each video")
+        spans, names = list(found["segments"]), [_text(label) for label in found["labels"]]
         if len(spans) != len(names):
             raise UserError(
                 root / "segments.npy", f"{len(spans)} segments, {len(names)} labels in {name}", "one label each"
