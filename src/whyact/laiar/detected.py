@@ -28,7 +28,7 @@ def detected_clip(
     Tracks are matched with the annotated things by class and overlap; a pair of tracks takes over the relations of
     the pair that it was matched with. The labels are for training and for scoring: the video model never reads them.
     Tokens are valid as on any video, where the tracks have been followed; where the annotation names no relation of
-    a pair, its tokens have none.
+    a pair, its tokens have none. Of data that name no relation, every pair that is detected is in view.
 
     Args:
         clip: Annotated.
@@ -39,18 +39,21 @@ def detected_clip(
         labelled_only: Leave out pairs without labels (training); otherwise they are there, without any label.
     """
     made = clip_from_tracks(tracks, vocabulary, slots=slots, words=words, id=clip.id)
-    name_of = match(clip, tracks, vocabulary, words)
-    annotated = {pair: k for k, pair in enumerate(clip.slots)}
-    source = [annotated.get((name_of.get(a, ""), name_of.get(b, "")), -1) for a, b in made.slots]
-    if labelled_only:
-        made = pick_slots(made, [k for k, from_ in enumerate(source) if from_ >= 0])
-        source = [k for k in source if k >= 0]
     relations = None
-    if clip.relations is not None:
-        relations = np.zeros((*made.valid.shape, clip.relations.shape[-1]), dtype=bool)
-        for k, from_ in enumerate(source):
-            if from_ >= 0:
-                relations[:, k] = clip.relations[:, from_] & clip.valid[:, from_, None]
+    if vocabulary.names_none:
+        relations = made.valid[..., None]
+    else:
+        name_of = match(clip, tracks, vocabulary, words)
+        annotated = {pair: k for k, pair in enumerate(clip.slots)}
+        source = [annotated.get((name_of.get(a, ""), name_of.get(b, "")), -1) for a, b in made.slots]
+        if labelled_only:
+            made = pick_slots(made, [k for k, from_ in enumerate(source) if from_ >= 0])
+            source = [k for k in source if k >= 0]
+        if clip.relations is not None:
+            relations = np.zeros((*made.valid.shape, clip.relations.shape[-1]), dtype=bool)
+            for k, from_ in enumerate(source):
+                if from_ >= 0:
+                    relations[:, k] = clip.relations[:, from_] & clip.valid[:, from_, None]
     return replace(
         made,
         relations=relations,

@@ -30,7 +30,7 @@ from whyact.features.store import FeatureStore
 from whyact.files import canonical_json, sha256
 from whyact.laiar.detected import detected_clip
 from whyact.laiar.domain import Domain, fit_domain, frame_looks
-from whyact.laiar.pixels import BRIDGE, CHUNK, RATE, clip_from_tracks
+from whyact.laiar.pixels import BRIDGE, CHUNK, RATE
 from whyact.laiar.sight import Sight
 from whyact.video.ahead import ahead
 
@@ -172,29 +172,11 @@ def _detect(sight: Sight, words: Vocabulary, film: _Film, seen: Seen, slots: int
             if clip.slots:
                 _check_size(clip, film.footage, tracks.image_size)
             there = tracks.at(film.footage.times(clip.frames))
-            if words.names_none:
-                seen.clips[i] = _in_view(clip, there, words, slots, sight)
-            else:
-                seen.clips[i] = detected_clip(
-                    clip, there, words, slots=slots, words=sight.words, labelled_only=labelled_only
-                )
+            seen.clips[i] = detected_clip(
+                clip, there, words, slots=slots, words=sight.words, labelled_only=labelled_only
+            )
     except UserError as error:
         film.broken = str(error)
-
-
-def _in_view(clip: RelationClip, tracks: Tracks, words: Vocabulary, slots: int, sight: Sight) -> RelationClip:
-    """Return a clip of data without relations with all the pairs that are detected."""
-    made = clip_from_tracks(tracks, words, slots=slots, words=sight.words, id=clip.id)
-    return replace(
-        made,
-        relations=made.valid[..., None],
-        times=clip.times,
-        frames=clip.frames,
-        target=clip.target,
-        targets=clip.targets,
-        context=clip.context,
-        group=clip.group,
-    )
 
 
 def _tracks(sight: Sight, footage: Footage) -> Tracks:
