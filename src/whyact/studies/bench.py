@@ -55,6 +55,8 @@ def run_benches(
             again = _measured(name, quick)
             if len(left := regressions(again, known)) < len(fell):
                 found, fell = again, left
+        for row in found:
+            print(f"  {row.row}: {row.metric} {row.mean:.4g} {row.unit}".rstrip(), file=sys.stderr, flush=True)
         rows += found
         worse += fell
     command = " ".join(["whyact bench", *([] if list(names) == list(BENCHES) else names), *["--quick"] * quick])

@@ -20,7 +20,7 @@ from whyact.studies import results
 from whyact.studies.bench import REPEATS
 
 FULL = REPEATS
-SECONDS = 60.0  # of work for one worker, start-up excluded
+SECONDS = 66.0  # of work for one worker, start-up excluded: the aim speaks of at least 60, and the estimate is rough
 CLIPS = 1_000_000
 ACCESSES = 20_000
 CLIP_SECONDS = 10.0
