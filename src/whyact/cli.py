@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 VERBS: dict[str, tuple[str, str]] = {
-    "demo": ("whyact.verbs.demo:run", "train and explain a small model on generated data, in minutes"),
+    "demo": ("whyact.verbs.demo:run", "film a household scene and explain what happens in it"),
     "predict": ("whyact.verbs.predict:run", "say which action a video shows, and why"),
     "train": ("whyact.verbs.train:run", "train a method on a data set"),
     "eval": ("whyact.verbs.eval:run", "measure a trained model"),
     "extract": ("whyact.verbs.extract:run", "turn videos into snippet features to train on"),
-    "data": ("whyact.verbs.data:run", "check a data set before training on it"),
+    "data": ("whyact.verbs.data:run", "check, make, convert, prepare or verify data"),
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
     "bench": ("whyact.verbs.bench:run", "measure speed"),

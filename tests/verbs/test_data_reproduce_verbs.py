@@ -12,17 +12,29 @@ import pytest
 
 from whyact.cli import main
 from whyact.errors import UserError
-from whyact.verbs import data, lazy, reproduce
+from whyact.verbs import data, data_check, lazy, reproduce
 
 
 def test_check_prints_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(data.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name})
+    monkeypatch.setitem(data_check.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name})
     assert main(["data", "check", "toy", "--root", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"clips": 3, "actions": {"drink": 2}, "where": tmp_path.name}
     assert main(["data", "check", "toy", "--root", str(tmp_path)]) == 0
     assert "  drink  2" in capsys.readouterr().out
+
+
+def test_data_lists_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "--help"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"\n  {name}" in listed for name in data.ACTIONS)
+    assert main(["data"]) == 2  # nothing was asked for
+    for name in data.ACTIONS:
+        with pytest.raises(SystemExit) as stop:
+            lazy.load(data.ACTIONS[name][0])(["--help"])
+        assert stop.value.code == 0
+        assert f"usage: whyact data {name}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
