@@ -15,7 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("whyact.verbs.train:run", "train a method on a data set"),
     "eval": ("whyact.verbs.eval:run", "measure a trained model"),
     "extract": ("whyact.verbs.extract:run", "turn videos into snippet features to train on"),
-    "data": ("whyact.verbs.data:run", "check, make, convert, prepare or verify data"),
+    "data": ("whyact.verbs.data:run", "check, make, convert, prepare, draw or verify data"),
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
     "bench": ("whyact.verbs.bench:run", "measure speed"),

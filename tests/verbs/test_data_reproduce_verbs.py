@@ -18,7 +18,9 @@ from whyact.verbs import data, data_check, lazy, reproduce
 def test_check_prints_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(data_check.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name})
+    monkeypatch.setitem(
+        data_check.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name}
+    )
     assert main(["data", "check", "toy", "--root", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"clips": 3, "actions": {"drink": 2}, "where": tmp_path.name}
     assert main(["data", "check", "toy", "--root", str(tmp_path)]) == 0

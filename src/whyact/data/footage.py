@@ -16,6 +16,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.files import sha256
 from whyact.video.reader import VideoReader
@@ -201,6 +202,21 @@ def read_spans(footage: Footage, spans: Sequence[Sequence[int]]) -> Iterator[lis
         yield [held[n] for n in span]
         needed.subtract(set(span))
         held = {n: image for n, image in held.items() if needed[n] > 0}
+
+
+def check_size(clip: RelationClip, footage: Footage, size: tuple[int, int]) -> None:
+    """Refuse footage whose frames are of another size (width, height) than a clip's boxes are in.
+
+    Raises:
+        UserError: When they are.
+    """
+    if clip.image_size != size:
+        raise UserError(
+            footage.path,
+            f"frames of {size[0]}x{size[1]}",
+            f"{clip.image_size[0]}x{clip.image_size[1]}, the size that the boxes of clip {clip.id} are in",
+            "scale one of them",
+        )
 
 
 def ranges(numbers: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.data.footage import Footage, Image, ranges, read_spans
+from whyact.data.footage import Footage, Image, check_size, ranges, read_spans
 from whyact.data.relation_data import RelationData
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.detect.link import LinkSettings, link
@@ -170,7 +170,7 @@ def _detect(sight: Sight, words: Vocabulary, film: _Film, seen: Seen, slots: int
         for i in film.clips:
             clip = seen.clips[i]
             if clip.slots:
-                _check_size(clip, film.footage, tracks.image_size)
+                check_size(clip, film.footage, tracks.image_size)
             there = tracks.at(film.footage.times(clip.frames))
             seen.clips[i] = detected_clip(
                 clip, there, words, slots=slots, words=sight.words, labelled_only=labelled_only
@@ -223,16 +223,6 @@ def _stacked(images: Sequence[Image], footage: Footage, shape: tuple[int, ...]) 
             sizes = f"images of {image.shape[1]}x{image.shape[0]} and {shape[1]}x{shape[0]}"
             raise UserError(footage.path, sizes, "images of one size")
     return np.stack(list(images))
-
-
-def _check_size(clip: RelationClip, footage: Footage, size: tuple[int, int]) -> None:
-    if clip.image_size != size:
-        raise UserError(
-            footage.path,
-            f"frames of {size[0]}x{size[1]}",
-            f"{clip.image_size[0]}x{clip.image_size[1]}, the size that the boxes of clip {clip.id} are in",
-            "scale one of them",
-        )
 
 
 @dataclass(frozen=True)
@@ -292,7 +282,7 @@ def _decoded(
             spans = [seen.clips[entry.clip].frames.tolist() for entry in new]
             for entry, images in zip(new, read_spans(film.footage, spans) if new else (), strict=True):
                 pixels = _stacked(images, film.footage, images[0].shape)
-                _check_size(seen.clips[entry.clip], film.footage, (pixels.shape[2], pixels.shape[1]))
+                check_size(seen.clips[entry.clip], film.footage, (pixels.shape[2], pixels.shape[1]))
                 yield entry, film, pixels
         except UserError as error:
             film.broken = str(error)

@@ -9,6 +9,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "make": ("whyact.verbs.data_make:run", "write a generated world to try things on"),
     "convert": ("whyact.verbs.data_convert:run", "turn published files into ours"),
     "prepare": ("whyact.verbs.data_prepare:run", "extract the frames that Action Genome annotates"),
+    "draw": ("whyact.verbs.data_draw:run", "draw an annotation into its frames, to see that it fits"),
     "verify": ("whyact.verbs.data_verify:run", "check every byte of a folder that whyact wrote"),
 }
 
@@ -17,7 +18,10 @@ def run(argv: list[str]) -> int:
     """Do with a data set what the first word of ``argv`` says."""
     if not argv or argv[0] in ("-h", "--help"):
         width = max(map(len, ACTIONS))
-        print("usage: whyact data ACTION ...\n\nCheck, make, convert, prepare and verify data.\n\nactions:", flush=True)
+        print(
+            "usage: whyact data ACTION ...\n\nCheck, make, convert, prepare, draw and verify data.\n\nactions:",
+            flush=True,
+        )
         for name, (_, text) in ACTIONS.items():
             print(f"  {name:<{width}}  {text}")
         print("\n--help after an action shows its options: whyact data check --help", flush=True)
