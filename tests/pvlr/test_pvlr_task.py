@@ -146,7 +146,7 @@ def test_evidence_of_a_long_video_is_bounded_and_said(run, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(task, "EXPLAINED", (10, 10))
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
-    assert {evidence.rank for evidence in prediction.evidence} == {0}
+    assert {evidence.rank for evidence in prediction.evidence} == {1}
     assert any("video is long" in note for note in prediction.notes) == (len(prediction.segments) > 1)
 
 

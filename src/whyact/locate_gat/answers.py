@@ -76,10 +76,10 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
     lead = why.shares(model, found)
     if lead is not None:
-        notes.append(
-            f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the name's text, {lead.graph:+.2f} from the graph "
-            f"(mix {model.mix:.1f})."
-        )
+        behind = f"{lead.graph:+.2f} from the graph of related actions, which has a share of {model.mix:.1f} in the score."
+        if model.mix == 0:
+            behind = "nothing from the graph of related actions, which has no share in this model's scores."
+        notes.append(f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the meaning of the name, {behind}")
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
             how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"
@@ -100,8 +100,9 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         title="Text against graph",
         columns=["label", "text", "graph", "score"],
         rows=[[names[i], round(text[i], 3), round(graph[i], 3), round(text[i] + graph[i], 3)] for i in best],
-        text=f"Each score is the sum of its two parts, in standard deviations over the videos of known classes; the "
-        f"graph's share is {model.mix:.1f}. A handicap of known classes is in neither.",
+        text="How well each label fits this video, from two sides: the meaning of its name (text), and what related "
+        f"known actions say (graph, with a share of {model.mix:.1f}). Their sum ranks the labels. It is counted in "
+        "standard deviations over videos of known actions: 0 is usual, 2 is much. A handicap of known classes is left out.",
     )
     if model.gat is None or model.mix == 0:
         return [shares]
@@ -110,7 +111,8 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         title="Names whose rank changes with the graph",
         columns=["label", "rank by its name alone", "rank with the graph"],
         rows=[[names[i], before, after] for i, before, after in changes],
-        text="A name with several meanings can lie near the wrong ones; its neighbours in the graph may move it."
+        text="A name with several meanings can lie near the wrong actions. Related known actions, its neighbours in the graph, "
+        "may move it up or down: 1 is the best rank."
         if changes
         else "No label changes its rank.",
     )

@@ -16,7 +16,7 @@ _TOP = 10
 
 @dataclass(frozen=True)
 class Chart:
-    """A curve as SVG path data in a 1000 x 100 field."""
+    """A curve as SVG path data in a 1000 x 100 field; ``zero`` is the height of the value 0."""
 
     name: str
     line: str
@@ -24,6 +24,7 @@ class Chart:
     low: str
     high: str
     told: str
+    zero: float = _HIGH
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def chart(curve: Curve, axis: Axis) -> Chart:
             band += "M" + "L".join(there + back) + "Z"
     peak = max(finite, key=lambda row: row[1])
     told = f"{words.spoken(curve.name)} over time, highest {words.number(peak[1])} at {words.moment(peak[0])}"
-    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told)
+    zero = round(_HIGH * top / (top - bottom), 1) if top > 0 else 0.0
+    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told, zero)
 
 
 def _pieces(rows: list[tuple[float, float, float, float]]) -> list[list[tuple[float, float, float, float]]]:
@@ -103,10 +105,11 @@ def _thin(rows: list[tuple[float, float, float, float]]) -> list[tuple[float, fl
 
 
 def score_bars(prediction: Prediction) -> list[ScoreBar]:
-    """Return the ten best labels, and the target's label after them when it is lower."""
+    """Return the ten best labels, and the annotated ones after them when they are lower."""
     bars = []
+    annotated = words.targets(prediction)
     for i, label in enumerate(prediction.labels):
-        target = bool(prediction.target) and label.label == prediction.target
+        target = label.label in annotated
         if i < _TOP or target:
             score = label.score if math.isfinite(label.score) else 0.0
             width = round(100 * min(1.0, max(0.0, score)), 2)
