@@ -76,9 +76,9 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
     lead = why.shares(model, found)
     if lead is not None:
-        behind = f"{lead.graph:+.2f} from the graph of related actions, which has a share of {model.mix:.1f} in the score."
+        behind = f"{lead.graph:+.2f} from the graph of related actions, whose share is {model.mix:.1f}."
         if model.mix == 0:
-            behind = "nothing from the graph of related actions, which has no share in this model's scores."
+            behind = "nothing from the graph of related actions, which this model's scores leave out."
         notes.append(f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the meaning of the name, {behind}")
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
@@ -102,7 +102,7 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         rows=[[names[i], round(text[i], 3), round(graph[i], 3), round(text[i] + graph[i], 3)] for i in best],
         text="How well each label fits this video, from two sides: the meaning of its name (text), and what related "
         f"known actions say (graph, with a share of {model.mix:.1f}). Their sum ranks the labels. It is counted in "
-        "standard deviations over videos of known actions: 0 is usual, 2 is much. A handicap of known classes is left out.",
+        "standard deviations over videos of known actions: 0 is usual, 2 is much. Handicaps are left out.",
     )
     if model.gat is None or model.mix == 0:
         return [shares]
@@ -111,7 +111,7 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         title="Names whose rank changes with the graph",
         columns=["label", "rank by its name alone", "rank with the graph"],
         rows=[[names[i], before, after] for i, before, after in changes],
-        text="A name with several meanings can lie near the wrong actions. Related known actions, its neighbours in the graph, "
+        text="A name with several meanings can lie near the wrong actions. Its neighbours in the graph "
         "may move it up or down: 1 is the best rank."
         if changes
         else "No label changes its rank.",

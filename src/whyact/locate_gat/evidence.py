@@ -140,8 +140,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         evidence.append(
             Evidence(
                 kind="neighbour",
-                text=f"its share of what the graph says of {label!r}: {float(reach[node]):.2f}; it moved the score by "
-                f"{_signed(moved)}",
+                text=f"its share of what the graph says of {label!r} is {float(reach[node]):.2f}",
                 start=0.0,
                 end=0.0,
                 contribution=moved,

@@ -12,6 +12,7 @@ from whyact.report.timeline import Axis
 _WIDE, _HIGH = 1000.0, 100.0  # the chart's own units; the page stretches them
 _MOST_POINTS = 600
 _TOP = 10
+_LEAST_RANGE = 0.01  # below it a curve is flat to the eye: numbers on the page have two decimals
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def chart(curve: Curve, axis: Axis) -> Chart:
         return Chart(words.spoken(curve.name), "", "", "n/a", "n/a", f"{words.spoken(curve.name)}: no values")
     bottom = min(0.0, min(min(row[1:]) for row in finite))
     top = max(max(row[1:]) for row in finite)
-    top = top if top > bottom else bottom + 1.0
+    top = max(top, bottom + _LEAST_RANGE) if top > bottom else bottom + 1.0
 
     def place(time: float, value: float) -> str:
         return f"{_WIDE * axis.at(time) / 100:.1f} {_HIGH * (1 - (value - bottom) / (top - bottom)):.1f}"

@@ -22,6 +22,7 @@ from whyact.report.timeline import Timeline, timeline
 _FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
 _GOLDEN_ANGLE = 137.508
 _KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
+_MOST_TEXTS = 5
 _LEAST_SCALE = 0.01  # of a score: contributions that read as 0.00 have no bar
 _WORD = re.compile(r"\w+")
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")  # times and changes of score, which have columns of their own
@@ -191,6 +192,11 @@ def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
     return dict(zip(dict.fromkeys(name for name in names if name), [*_FIRST_HUES, *spread], strict=False))
 
 
+def _some(texts: list[str]) -> str:
+    more = f"; and {len(texts) - _MOST_TEXTS} more" if len(texts) > _MOST_TEXTS else ""
+    return "; ".join(texts[:_MOST_TEXTS]) + more
+
+
 def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
     """Return the facts that let somebody else get the same answer; unknown ones are left out."""
     video, origin = prediction.video, prediction.provenance
@@ -214,7 +220,7 @@ def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
         ("Data", origin.data),
         ("Split SHA-256", origin.split_sha256),
         ("Prompt", "" if origin.prompt == "{}" else origin.prompt),
-        ("Labels read as", "; ".join(dict.fromkeys(origin.prompts.values()))),
+        ("Labels read as", _some(list(dict.fromkeys(origin.prompts.values())))),
         ("Sampler", origin.sampler),
         ("Seed", "" if origin.seed is None else str(origin.seed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))),

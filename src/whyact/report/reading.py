@@ -62,7 +62,8 @@ def _scores(prediction: Prediction) -> list[str]:
     said.append("A score says how sure the model is, from 0 (not at all) to 1 (wholly).")
     scores = [s.score for s in prediction.labels]
     if several > 1 and all(map(math.isfinite, scores)) and abs(sum(scores) - 1) < _ALMOST_ONE:
-        said.append("All scores add up to 1: they compare these labels, and know of no other action.")
+        share = words.number(1 / several)
+        said.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
     if nothing := next((s.label for s in prediction.labels if s.label.lower() in _NOTHING), ""):
         said.append(f"The label {nothing} stands for none of the other actions.")
     if prediction.threshold is not None:
