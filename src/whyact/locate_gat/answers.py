@@ -79,7 +79,7 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         behind = f"{lead.graph:+.2f} from the graph of related actions, whose share is {model.mix:.1f}."
         if model.mix == 0:
             behind = "nothing from the graph of related actions, which this model's scores leave out."
-        notes.append(f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the meaning of the name, {behind}")
+        notes.append(f"Lead over “{lead.runner_up}”: {lead.text:+.2f} from the meaning of the name, {behind}")
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
             how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"

@@ -38,6 +38,7 @@ class ScoreBar:
     place: int
     answer: bool
     target: bool
+    long: bool
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,11 @@ def score_bars(prediction: Prediction) -> list[ScoreBar]:
         target = label.label in annotated
         if i < _TOP or target:
             score = label.score if math.isfinite(label.score) else 0.0
+            long = len(words.spoken(label.label)) > words.LONG_LABEL
             width = round(100 * min(1.0, max(0.0, score)), 2)
-            bars.append(ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target))
+            bars.append(
+                ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target, long)
+            )
     return bars
 
 

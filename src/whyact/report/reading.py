@@ -73,7 +73,7 @@ def _scores(prediction: Prediction) -> list[str]:
 
 
 def _evidence(prediction: Prediction) -> list[str]:
-    evidence, answer = prediction.evidence, words.spoken(prediction.label) or "the answer"
+    evidence, answer = prediction.evidence, words.brief(prediction.label) or "the answer"
     other = any(e.action not in ("", prediction.label) for e in evidence)
     whose = f"{answer}, or of the other action that a row names," if other else answer
     said = [

@@ -12,6 +12,7 @@ from whyact.prediction import Evidence, Prediction
 
 Part = tuple[str, str]
 
+LONG_LABEL = 80  # letters; a longer label is cut in sentences and has a line of its own in lists
 _LONG = 600.0  # seconds; above it a clock reads better than a count of seconds
 # fmt: off
 _TAKES_OBJECT = frozenset((
@@ -19,6 +20,7 @@ _TAKES_OBJECT = frozenset((
     "inside", "near", "beside", "against", "into", "onto",
 ))
 # fmt: on
+_NEEDS_WITH = frozenset(("view",))
 _NEEDS_FROM = frozenset(("apart", "separate", "away"))
 
 
@@ -79,12 +81,20 @@ def spoken(label: str) -> str:
     return " ".join(label.replace("_", " ").split())
 
 
+def brief(label: str) -> str:
+    """Write a label as words for a sentence: a very long one is cut, for its whole stands in the headline."""
+    told = spoken(label)
+    return told if len(told) <= LONG_LABEL else f"{told[: LONG_LABEL - 1].rstrip()}…"
+
+
 def relation(state: str, thing: str) -> str:
     """Write a relation with its object (``holding cup_1``), or return ``""`` where grammar gives no safe way."""
     words = spoken(state).split()
     if not words or not thing or not all(word.replace("-", "").isalpha() for word in words):
         return ""
     last = words[-1].lower()
+    if last in _NEEDS_WITH:
+        return f"{' '.join(words)} with {thing}"
     if last in _NEEDS_FROM:
         return f"{' '.join(words)} from {thing}"
     if last in _TAKES_OBJECT or (last.endswith("ing") and len(words) <= 2):
@@ -181,7 +191,7 @@ def consequence(prediction: Prediction, evidence: Evidence) -> list[Part]:
     if not math.isfinite(score) or not math.isfinite(evidence.contribution):
         return []
     now, then = number(score), number(min(1.0, max(0.0, score - evidence.contribution)))
-    parts: list[Part] = [("", "without it the score of "), ("label", spoken(about))]
+    parts: list[Part] = [("", "without it the score of "), ("label", brief(about))]
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if evidence.contribution > 0 else " rises from "
@@ -231,7 +241,7 @@ def verdict(prediction: Prediction) -> tuple[str, str]:
     true = targets(prediction)
     if not true:
         return "", ""
-    target = " and ".join(spoken(label) for label in true)
+    target = " and ".join(brief(label) for label in true)
     if not prediction.labels:
         return "wrong", f"The annotation says {target}; there is no answer."
     if prediction.label in true:
