@@ -93,6 +93,7 @@ def test_scores_that_share_one_are_told_from_scores_that_do_not(scores: tuple[fl
     prediction = sample.snippets()
     prediction.labels = [LabelScore(label=f"a{i}", score=s) for i, s in enumerate(scores)]
     assert ("They add up to 1 (an even share is 0.50)" in reading(prediction)) == told
+    assert ("several of these actions may happen" in reading(prediction)) != told
 
 
 def test_the_label_for_nothing_is_explained() -> None:

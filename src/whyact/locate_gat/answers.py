@@ -73,23 +73,29 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         frames = f"frames read by {known.pixels}" if known.pixels else "frames given as features"
         notes = [f"Class names read by {known.semantics}; {frames}."]
     if "random weights" in known.semantics + known.pixels:
-        notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
+        warning = "CLIP had random weights: this shows that the parts work together, the answer means nothing."
+        notes.insert(0, warning)
     lead = why.shares(model, found)
     if lead is not None:
-        behind = f"{lead.graph:+.2f} from the graph of related actions, whose share is {model.mix:.1f}."
+        behind = f"{_signed(lead.graph)} from the graph of related actions, whose share is {model.mix:.1f}."
         if model.mix == 0:
             behind = "nothing from the graph of related actions, which this model's scores leave out."
-        notes.append(f"Lead over “{lead.runner_up}”: {lead.text:+.2f} from the meaning of the name, {behind}")
+        notes.append(f"Lead over “{lead.runner_up}”: {_signed(lead.text)} from the meaning of the name, {behind}")
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
             how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"
             what = "a handicap" if model.calibration >= 0 else "an advantage"
-            notes.append(f"Known classes answer with {what} of {abs(model.calibration):.2f}, {how}.")
+            amount = f"{abs(model.calibration):.2f} standard deviations"
+            notes.append(f"Known classes, those of the training, answer with {what} of {amount}, {how}.")
     else:
         notes.append("There is one label to choose from: its score is 1 whatever the video shows.")
     if not several:
         notes.append("The video has one frame or snippet: there is none to leave out.")
     return notes
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # adding 0 turns -0.00 into +0.00
 
 
 def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]:

@@ -262,6 +262,8 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
     notes = [f"About the training: {extra['note']}."] if extra.get("note") else []
     if explained < min(EXPLAINED[0], len(segments)):
         notes.append(f"The video is long: there is evidence for the {explained} best of {len(segments)} segments only.")
+    if not segments:
+        notes.append("No segment was found: no action stands out in any stretch of this video.")
     prediction = Prediction(
         id=video.id,
         video=facts,

@@ -64,6 +64,8 @@ def _scores(prediction: Prediction) -> list[str]:
     if several > 1 and all(map(math.isfinite, scores)) and abs(sum(scores) - 1) < _ALMOST_ONE:
         share = words.number(1 / several)
         said.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
+    elif sum(filter(math.isfinite, scores)) > 1 + _ALMOST_ONE:
+        said.append("They need not add up to 1: several of these actions may happen.")
     if nothing := next((s.label for s in prediction.labels if s.label.lower() in _NOTHING), ""):
         said.append(f"The label {nothing} stands for none of the other actions.")
     if prediction.threshold is not None:
