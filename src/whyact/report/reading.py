@@ -36,7 +36,7 @@ def _time(prediction: Prediction, time: Timeline) -> list[str]:
     if time.segments:
         said.append(
             "A bar is a segment: a stretch of the video in which the model sees this action. "
-            "The number in it is the segment’s score, 0 to 1; the darker, the higher."
+            "The number in it is the segment’s score, 0 to 1; the stronger its shade, the higher."
         )
         if any(bar.whiskers for lane in time.segments for bar in lane.bars):
             said.append("The thin line at each end of a bar says how far off that end may be.")
@@ -44,6 +44,10 @@ def _time(prediction: Prediction, time: Timeline) -> list[str]:
         said.append("The row “Evidence” shows where each piece of evidence lies; the red one is in the sentence above.")
     if prediction.curves:
         said.append("A curve lies between the two values beside it.")
+        if any(curve.name == "attention" for curve in prediction.curves):
+            said.append("Attention says how much that moment counts for the model, whatever the action.")
+        if any(curve.name == "contribution" for curve in prediction.curves):
+            said.append("Contribution is what the score loses without that moment; the line under it is zero.")
         if any(curve.lower is not None and curve.upper is not None for curve in prediction.curves):
             said.append("The grey band around it is its uncertainty.")
     if prediction.tracks:
@@ -51,6 +55,8 @@ def _time(prediction: Prediction, time: Timeline) -> list[str]:
             "One lane is one pair of things, or one thing with its state; lanes that count most come first. "
             "Each block is a token: what the model saw of the pair at one moment. It answers from the tokens it keeps."
         )
+        if time.segments:
+            said.append("They are drawn where a segment scores best, and empty elsewhere.")
         if any(lane.contribution is not None for lane in [*time.shown, *time.folded]):
             said.append("A number with a sign is the lane’s largest contribution, explained under Evidence.")
     return said
