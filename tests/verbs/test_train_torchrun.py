@@ -18,10 +18,10 @@ from whyact.training.checkpoint import load_checkpoint, tensors_sha256
 from whyact.training.state import read_state
 
 SMALL = {
-    "pvlr": ["--data", "synthetic", "--train.pairs", "4", "--train.iterations", "200", "--train.snippets", "16"],
-    "locate-gat": ["--data", "synthetic", "--preset", "synthetic", "--epochs", "25", "--gat_steps", "2"]
+    "pvlr": ["--data", "synthetic", "--train.pairs", "4", "--train.iterations", "100", "--train.snippets", "16"],
+    "locate-gat": ["--data", "synthetic", "--preset", "synthetic", "--epochs", "12", "--gat_steps", "2"]
     + ["--gat_hidden", "8", "--mixer", "none", "--mix", "0.4", "--calibration", "0.2"],
-    "laiar": ["--data", "homeworld", "--optim.epochs", "40", "--data.frames", "5", "--data.slots", "6"]
+    "laiar": ["--data", "homeworld", "--optim.epochs", "15", "--data.frames", "5", "--data.slots", "6"]
     + ["--model.width", "16", "--model.layers", "2", "--model.heads", "2"],
 }
 MARK = 77.0
@@ -65,7 +65,8 @@ def test_two_processes_train_one_run_and_go_on_after_a_kill(
     assert json.loads(printed)["data"] in words  # one process speaks
     run = load_checkpoint(out)
     assert run.card["method"] == method
-    assert max(float(tensor.abs().max()) for tensor in run.tensors.values()) > MARK / 2, f"{name} was trained anew"
+    marked = next(tensor for key, tensor in run.tensors.items() if name.endswith(key))
+    assert float(marked.view(-1)[0]) > MARK / 2, f"{name} was trained anew"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", *(["world"] if root else [])]
     assert main(["eval", str(out), *root, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
