@@ -15,6 +15,7 @@ from whyact.errors import NoRoom, SomeFailed, UserError
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import engine_jobs
 
+
 @pytest.fixture(params=["local", "ray"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
     if request.param == "ray":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from laiar_samples import SMALL
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from laiar_samples import SMALL
 from whyact.data import cad120, own
 from whyact.data.footage import VideoFootage
 from whyact.data.own_file import FILE, Fold, OwnFile, read_file
@@ -28,6 +30,7 @@ from whyact.detect.open import DetectorEncoder
 from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detections, detections
 from whyact.errors import UserError
+from whyact.features.store import verify_store
 from whyact.homeworld.film_set import write_videos
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar import task
@@ -200,6 +203,26 @@ def test_a_kill_costs_what_was_not_looked_into_yet(
     assert before >= all_of_it // 2
     for one, two in zip(whole.clips, resumed.clips, strict=True):
         assert_array_equal(one.pixels.union, two.pixels.union)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs locks on folders")
+def test_several_at_once_look_once(
+    tmp_path: Path, data: RelationData, eye: tuple[Path, Knowing], encoded: list[int], capsys: Any
+) -> None:
+    once = look(sight_in(tmp_path / "alone", eye), data)
+    frames = sum(encoded)
+    encoded.clear()
+    sights = [sight_in(tmp_path / "shared", eye) for _ in range(3)]
+    with ThreadPoolExecutor(3) as threads:  # a lock of a folder holds between threads as between processes
+        jobs = [threads.submit(look, sight, data, progress=True) for sight in sights]
+    assert sum(encoded) == frames
+    for job in jobs:
+        for one, other in zip(once.clips, job.result().clips, strict=True):
+            assert_array_equal(one.pixels.union, other.pixels.union)
+    (store,) = (tmp_path / "shared").glob("pixels-*")
+    assert verify_store(store) == []
+    assert len(list(store.glob("*.safetensors"))) == 1
+    assert capsys.readouterr().err.count("waiting for it") >= 1
 
 
 def test_other_weights_have_a_store_of_their_own_and_never_mix(

@@ -18,11 +18,11 @@ from whyact.training.checkpoint import load_checkpoint, tensors_sha256
 from whyact.training.state import read_state
 
 SMALL = {
-    "pvlr": ["--data", "synthetic", "--train.pairs", "4", "--train.iterations", "100", "--train.snippets", "16"],
-    "locate-gat": ["--data", "synthetic", "--preset", "synthetic", "--epochs", "12", "--gat_steps", "2"]
-    + ["--gat_hidden", "8", "--mixer", "none", "--mix", "0.4", "--calibration", "0.2"],
-    "laiar": ["--data", "homeworld", "--optim.epochs", "15", "--data.frames", "5", "--data.slots", "6"]
-    + ["--model.width", "16", "--model.layers", "2", "--model.heads", "2"],
+    "pvlr": "--data synthetic --train.pairs 4 --train.iterations 100 --train.snippets 16",
+    "locate-gat": "--data synthetic --preset synthetic --epochs 12 --gat_steps 2 --gat_hidden 8"
+    " --mixer none --mix 0.4 --calibration 0.2",
+    "laiar": "--data homeworld --optim.epochs 15 --data.frames 5 --data.slots 6 --model.width 16"
+    " --model.layers 2 --model.heads 2",
 }
 MARK = 77.0
 
@@ -37,7 +37,7 @@ def test_two_processes_train_one_run_and_go_on_after_a_kill(
         from whyact.homeworld.write import write_world
 
         root = ["--root", str(write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1))]
-    words = [method, *SMALL[method], *root, "--out", str(out), "--json"]
+    words = [method, *SMALL[method].split(), *root, "--out", str(out), "--json"]
     path = os.pathsep.join(sys.path)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     started = {
