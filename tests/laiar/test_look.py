@@ -29,6 +29,7 @@ from whyact.detect.centre import CentreNet
 from whyact.detect.open import DetectorEncoder
 from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detections, detections
+from whyact.engines.work import Engine, Job
 from whyact.errors import UserError
 from whyact.features.store import verify_store
 from whyact.homeworld.film_set import write_videos
@@ -39,6 +40,7 @@ from whyact.laiar.look import see
 from whyact.laiar.pixels import looked_into
 from whyact.laiar.runs import load_run
 from whyact.laiar.sight import Sight, open_sight, wanted
+from whyact.training.evaluation import answer_parts, score_parts
 from whyact.video.write import write_video
 
 SIZE = (96, 72)
@@ -295,6 +297,27 @@ def test_training_from_oracle_boxes_leaves_a_run_that_answers_a_video_by_itself(
     assert {told.label, answer.label} <= set(VOCABULARY.actions)
     assert "features by backbone of small-detector" in answer.provenance.sampler
     assert not any("outside of what the model knows" in note for note in answer.notes)
+
+
+def test_workers_of_an_evaluation_read_what_their_parent_looked_at(
+    tmp_path: Path, root: Path, eye: tuple[Path, Knowing], encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.train("own", root, tmp_path / "run", config=config(eye), progress=False)
+    scores = task.evaluate(tmp_path / "run", "own", root, progress=False)
+    shutil.rmtree(tmp_path / "features")
+    encoded.clear()
+
+    def work(engine: Engine, job: Job, items: list[int]) -> list[Any]:
+        assert sum(encoded) > 0
+        encoded.clear()
+        state = job.setup(job.settings)
+        return [job.work(state, item) for item in items]
+
+    monkeypatch.setattr("whyact.training.evaluation.run", work)
+    settings = (tmp_path / "run", "own", root, None)
+    evaluation = answer_parts(task.open_evaluation, settings, tmp_path / "parts", engine=Engine())
+    assert not encoded
+    assert score_parts(evaluation, tmp_path / "parts") == scores
 
 
 def test_training_from_detected_boxes(
