@@ -283,14 +283,12 @@ def test_converted_data_are_the_very_same_clips(tmp_path: Path) -> None:
 
 
 def test_training_on_converted_data_gives_the_same_model(tmp_path: Path) -> None:
-    from laiar_samples import SMALL
-    from whyact.laiar.config import Config, DataConfig, OptimConfig
+    from laiar_samples import CONFIG
     from whyact.laiar.task import train_run
 
-    config = Config(data=DataConfig(frames=5, slots=6), model=SMALL, optim=OptimConfig(epochs=1))
     world = write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1)
     write_own(tmp_path / "own", from_cad120(world))
     runs = []
     for found in (cad120.read(world, max_pairs=6), own.read(tmp_path / "own", slots=6)):
-        runs.append(train_run(found.fold(1)[0], found.vocabulary, config, seed=0).model.state_dict())
+        runs.append(train_run(found.fold(1)[0], found.vocabulary, CONFIG, seed=0).model.state_dict())
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
