@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laiar_samples import CLASSES, SMALL, close, random_batch, random_keep, small_model
 from torch import Tensor
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import CLASSES, SMALL, close, random_batch, random_keep, small_model
 from whyact.data.augment import reversed_targets
 from whyact.data.packed import RelationBatch
 from whyact.laiar import learner as module
