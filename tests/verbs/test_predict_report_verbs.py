@@ -69,6 +69,13 @@ def test_help_shows_the_methods_own_options(fake: Any, run: Path, capsys: pytest
     assert "comma-separated action names" in capsys.readouterr().out
 
 
+def test_help_without_a_model_shows_the_options_of_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in ("--draw", "--detector", "--tracks", "--window", "--stride"):
+        assert f"  {option} VALUE" in out
+
+
 def test_report_from_predict_and_from_its_json_are_the_same_page(
     fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

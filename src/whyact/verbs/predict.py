@@ -25,8 +25,6 @@ VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".m
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
     model = _model(argv)
-    if model is None and {"-h", "--help"} & set(argv):
-        _parser({}).parse_args(argv)  # prints the help without importing a method
     method = read_card(model)["method"] if model else DEMO_METHOD
     task = load_method(method, "predict")
     own: dict[str, str] = getattr(task, "OPTIONS", {})
@@ -101,7 +99,8 @@ def _parser(own: dict[str, str]) -> Parser:
     parser = Parser(
         "predict",
         "Say which action each input shows, and which evidence decided it.\n"
-        "Without --model the small model that travels with whyact answers, and says what it was trained on.",
+        "Without --model the small model that travels with whyact answers, and says what it was trained on.\n"
+        "A model of another method has other options: whyact predict --model RUN --help",
         _EXAMPLES,
         "a list of predictions",
     )
