@@ -104,6 +104,52 @@ def test_a_report_that_cannot_be_written_stops_before_the_work(
     assert fake.calls == []
 
 
+def test_a_run_can_be_named_by_a_dot_and_not_by_nothing(
+    fake: Any, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run)
+    assert main(["predict", "a.mp4", "--model", "."]) == 0
+    assert fake.calls[-1]["run"] == run.resolve()
+    assert main(["eval", "."]) == 0
+    assert fake.calls[-1]["run"] == run.resolve()
+    capsys.readouterr()
+    for argv in (["predict", "a.mp4", "--model", ""], ["eval", ""], ["train", "fake", "--data", "toy", "--out", ""]):
+        assert main(argv) == 2
+        assert "expected the path of a run folder" in capsys.readouterr().err
+    assert main(["train", "fake", "--data", "toy", "--out", "."]) == 2
+    assert "the folder that you are in" in capsys.readouterr().err
+    assert len(fake.calls) == 2
+
+
+def test_what_else_was_written_is_said(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "OPTIONS", {"draw": "a video"}, raising=False)
+    assert main(["predict", "a.mp4", "--model", str(run), "--draw", "why.mp4"]) == 0
+    assert "\ndraw: why.mp4\n" in capsys.readouterr().out
+
+
+def test_a_report_never_replaces_the_video_that_it_is_about(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(tmp_path / "a.mp4")]) == 2
+    assert "--report" in capsys.readouterr().err
+    assert (tmp_path / "a.mp4").read_bytes() == b"a film"
+    assert fake.calls == []
+
+
+def test_an_empty_input_is_not_the_folder_that_one_is_in(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "", "--model", str(run)]) == 2
+    assert "INPUT" in capsys.readouterr().err
+    assert fake.calls == []
+
+
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])
 def test_report_refuses_what_is_no_list_of_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
