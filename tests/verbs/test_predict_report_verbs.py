@@ -150,6 +150,33 @@ def test_an_empty_input_is_not_the_folder_that_one_is_in(
     assert fake.calls == []
 
 
+def test_a_page_made_from_json_has_the_pictures_that_predict_gives_it(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = {("", 1): b"a picture"}
+    asked: list[Any] = []
+    monkeypatch.setattr("whyact.verbs.stills.stills", lambda predictions: asked.append(predictions) or pictures)
+    shown: list[Any] = []
+    monkeypatch.setattr("whyact.report.write_report", lambda said, out, stills=None: shown.append(stills) or out)
+    assert main(["predict", "a.mp4", "--model", str(run), "--json", "--report", str(tmp_path / "a.html")]) == 0
+    (tmp_path / "p.json").write_text(capsys.readouterr().out)
+    assert main(["report", str(tmp_path / "p.json")]) == 0
+    assert shown == [pictures, pictures]
+    assert [[p.video.path for p in predictions] for predictions in asked] == [["a.mp4"], ["a.mp4"]]
+
+
+@pytest.mark.parametrize("export", ["html", "csv"])
+def test_a_report_never_replaces_the_json_that_it_is_made_from(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], export: str
+) -> None:
+    assert main(["predict", "a.mp4", "--model", str(run), "--json"]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "p.json").write_text(text)
+    assert main(["report", str(tmp_path / "p.json"), "--export", export, "--out", str(tmp_path / "p.json")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (tmp_path / "p.json").read_text() == text
+
+
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])
 def test_report_refuses_what_is_no_list_of_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
