@@ -44,8 +44,8 @@ def run(argv: list[str]) -> int:
         from whyact.report import write_report
         from whyact.verbs.stills import stills
 
-        page = writable_file("--out", args.out or stem.with_suffix(".html"))
-        written = [write_report(predictions, page, stills(predictions))]
+        out = writable_file("--out", args.out or stem.with_suffix(".html"))
+        written = [write_report(predictions, out, stills(predictions))]
     else:
         from whyact.report.exports import EXPORTS, write_exports
 
