@@ -10,6 +10,7 @@ import pytest
 
 from made_videos import write_clip
 from whyact.cli import main
+from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
 
 
@@ -194,6 +195,34 @@ def test_a_page_from_json_has_the_pictures_of_the_video(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(to_json([answer]))
     assert main(["report", str(tmp_path / "p.json")]) == 0
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg;base64,") == 2
+
+
+@pytest.mark.parametrize(("inputs", "code"), [(["bad", "a"], 2), (["bad", "odd", "a"], 1)])
+def test_the_exit_code_tells_a_bad_input_from_a_failure_of_ours(
+    fake: Any,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: list[str],
+    code: int,
+) -> None:
+    answer = type(fake).predict
+
+    def predict(names: list[str], model: Path | None, **rest: Any) -> list[Any]:
+        def one(name: str) -> list[Any]:
+            if name == "bad":
+                raise UserError(name, None, "a video")
+            if name == "odd":
+                raise ZeroDivisionError("division by zero")
+            return answer(fake, [name], model, **rest)
+
+        return for_each(names, one)
+
+    monkeypatch.setattr(fake, "predict", predict)
+    assert main(["predict", *inputs, "--model", str(run)]) == code
+    out, err = capsys.readouterr()
+    assert "a: drink 0.75" in out
+    assert [line.split()[1][:3] for line in err.splitlines()] == [name[:3] for name in inputs[:-1]]
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])

@@ -61,7 +61,7 @@ def run(argv: list[str]) -> int:
             print(f"report: {report}")
     for error in failed:
         print(f"whyact: {error}", file=sys.stderr, flush=True)
-    return 2 if failed else 0
+    return min((error.exit_code for error in failed), default=0)
 
 
 def expand(inputs: list[str]) -> list[str]:
