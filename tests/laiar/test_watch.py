@@ -118,6 +118,15 @@ def test_one_bad_video_does_not_cost_the_others(run: Run, video: Path, knows: Kn
         ask(run, broken, detector="any")
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_shortest_videos_are_answered(frames: int, knows: Knowing, run: Run, tmp_path: Path) -> None:
+    short = film(tmp_path / "short.mp4", frames)
+    (answer,) = ask(run, short, detector="any", draw=tmp_path / "out.mp4")
+    assert answer.label
+    assert answer.video.frames_decoded == frames
+    assert [(t.subject, t.object) for t in answer.tracks] == [("hand_1", "mug_1")]
+
+
 def test_tracks_of_another_image_size_are_refused(run: Run, video: Path, tmp_path: Path) -> None:
     write_tracks(tmp_path / "t.json", replace(known_tracks(), image_size=(640, 480)))
     with pytest.raises(UserError, match=r"t.json: image_size.*640.*a.mp4's 64 x 48"):

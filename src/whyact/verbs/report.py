@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact.errors import UserError
 from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json, writable_file
 
@@ -36,6 +37,8 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
+    if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
+        raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
     if args.export == "html":
         from whyact.report import write_report
@@ -52,8 +55,8 @@ def run(argv: list[str]) -> int:
             out = stem.with_name(f"{stem.name}-{args.export}")
         written = write_exports(predictions, args.export, out if folder else writable_file("--out", out))
     if args.json:
-        page = {"report": str(written[0])} if written else {}
-        print_json({**page, "files": [str(path) for path in written], "predictions": len(predictions)})
+        first = {"report": str(written[0])} if written else {}
+        print_json({**first, "files": [str(path) for path in written], "predictions": len(predictions)})
     else:
         for path in written:
             print(path)
