@@ -253,6 +253,11 @@ def test_a_missing_file_and_an_unknown_clip_are_named(tmp_path: Path) -> None:
         own.read(tmp_path, slots=8)
     with pytest.raises(UserError, match="clip: found 'one/1-2'"):
         own.read(write(tmp_path, sample()), slots=8, only="one/1-2")
+    with pytest.raises(UserError, match=r"such as two/8-30$"):
+        own.read(tmp_path, slots=8, only="two/8-31")
+    with pytest.raises(UserError, match=r"such as (one|two)/\d+-\d+$") as caught:
+        own.read(tmp_path, slots=8, only="nothing like it")
+    assert own.read(tmp_path, slots=8, only=str(caught.value).rsplit(" ", 1)[-1]).clips
 
 
 def same_clips(a: Any, b: Any) -> None:

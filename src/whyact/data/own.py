@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -47,19 +48,20 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
     splits: list[str] = []
     seen: set[str] = set()
     video_of: dict[str, OwnVideo] = {}
+    known: list[str] = []
     for video in file.videos:
         if video.id in seen:
             raise UserError(f"{path}: videos", video.id, "each id once")
         seen.add(video.id)
         for clip in _Reader(path, file, words, video).clips(slots):
+            known.append(clip.id)
             if only is None or clip.id == only:
                 clips.append(clip)
                 splits.append(video.split)
                 video_of[clip.id] = video
     if not clips and only is not None:
-        raise UserError(
-            "clip", only, f"a clip of {path}, such as {file.videos[0].id}/1-50" if file.videos else "a clip"
-        )
+        example = next(iter([*get_close_matches(only, known, n=1), *known]), "")
+        raise UserError("clip", only, f"a clip of {path}{f', such as {example}' if example else ''}")
     if not clips:
         raise UserError(path, "no clip", "at least one video with actions or labels")
     if len({clip.id for clip in clips}) < len(clips):
