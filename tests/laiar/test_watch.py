@@ -185,6 +185,18 @@ def test_the_video_itself_is_never_overwritten(run: Run, tmp_path: Path, knows: 
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["draw", "save_tracks"])
+def test_a_place_closed_to_us_is_refused_before_the_work(
+    run: Run, video: Path, knows: Knowing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    with pytest.raises(UserError, match=rf"--{name.replace('_', '-')}: .*a place that can be written to; .*locked"):
+        ask(run, video, detector="any", **{name: tmp_path / "locked" / "new" / "x.mp4"})
+    assert knows.most == 0
+    assert not (tmp_path / "locked" / "new").exists()
+
+
 class TestClasses:
     def test_whole_persons_stand_in_for_hands_and_that_is_said(
         self, run: Run, video: Path, monkeypatch: pytest.MonkeyPatch

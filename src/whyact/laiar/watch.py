@@ -19,6 +19,7 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
+from whyact.files import writable_file
 from whyact.laiar.answers import Answer
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
@@ -195,9 +196,7 @@ def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
             raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
     for name in ("save-tracks", "draw"):
         if name in options:
-            path = Path(options[name])
-            if path.is_dir():
-                raise UserError(f"--{name}", options[name], "a file, not a folder")
+            path = writable_file(f"--{name}", Path(options[name]))
             if any(path.resolve() == Path(item).resolve() for item in inputs):
                 raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
     if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from whyact.errors import SomeFailed, UserError
+from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import DEMO_METHOD, load_method
-from whyact.verbs.parser import Parser, existing_folder, run_folder, writable_file
+from whyact.verbs.parser import Parser, existing_folder, run_folder
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",

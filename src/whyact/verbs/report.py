@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from whyact.errors import UserError
+from whyact.files import writable_file
 from whyact.report.answers_file import read_predictions
-from whyact.verbs.parser import Parser, print_json, writable_file
+from whyact.verbs.parser import Parser, print_json
 
 _EXAMPLES = (
     "whyact report predictions.json",
