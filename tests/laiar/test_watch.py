@@ -161,7 +161,9 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": "soon"}, "--window.*seconds, above 0"),
+        ({"window": "soon"}, "--window.*seconds, at least 0.2"),
+        ({"window": "0.19"}, "--window.*seconds, at least 0.2"),
+        ({"stride": "0.09"}, "--stride.*seconds, at least 0.1"),
         ({"window": "-1"}, "--window"),
         ({"window": "nan"}, "--window"),
         ({"stride": "0"}, "--stride"),
@@ -174,6 +176,24 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 def test_wrong_options_are_named(run: Run, video: Path, knows: Knowing, options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
         ask(run, video, detector="any", **options)
+
+
+def test_very_many_windows_are_announced_before_the_work(
+    run: Run, video: Path, knows: Knowing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (answer,) = ask(run, video, detector="any", window=0.2, stride=0.1)
+    assert any("Answered in 28 windows" in note for note in answer.notes)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("whyact.laiar.watch.MANY", 27)
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise UserError("here", None, "nothing further")
+
+    monkeypatch.setattr("whyact.laiar.watch.find_tracks", stop)
+    with pytest.raises(UserError, match="nothing further"):
+        ask(run, video, detector="any", window=0.2, stride=0.1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a.mp4: about 28 windows" in line
 
 
 @pytest.mark.parametrize("name", ["draw", "save_tracks"])

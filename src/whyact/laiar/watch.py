@@ -38,6 +38,7 @@ OPTIONS = {
     "stride": "seconds from one window's start to the next (default: half a window)",
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
+MANY = 100  # windows; more are announced, as they take their time
 FASTEST = 30.0  # frames a second of a drawn video
 
 
@@ -106,8 +107,7 @@ def watch(
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
     """
-    windows = Windows(_seconds(options, "window"), _seconds(options, "stride"))
-    windows.spans(0.0, 0.0, 0.0)  # a stride that does not fit is said before the boxes are looked for
+    windows = _windows(options)
     words, notes = dict(eyes.words), list(eyes.notes)
     tracks, facts = _boxes(run, path, eyes, options, tell)
     if eyes.detector is None:
@@ -180,6 +180,7 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
     eyes = open_eyes(run, options)
 
     def answer(path: str) -> list[Prediction]:
+        _say_if_many(run, path, options)
         with _bar(path, progress) as tell:
             prediction, tracks = watch(run, path, eyes, options, tell)
             if "draw" in options:
@@ -191,6 +192,7 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
 
 def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
     """Refuse before the work what would fail, or destroy something, after it."""
+    _windows(options)
     for name in ("tracks", "save-tracks", "draw"):
         if name in options and len(inputs) > 1:
             raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
@@ -217,13 +219,29 @@ def _bar(path: str, wanted: bool) -> Iterator[Told | None]:
         yield lambda share: bar.update(task, completed=share)
 
 
-def _seconds(options: Mapping[str, str], name: str) -> float:
+def _say_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:
+    with VideoReader(path) as reader:
+        count = len(_windows(options).spans(0.0, max(reader.length - reader.step, 0.0), run.clip_seconds))
+    if count > MANY:
+        step = "a larger --window and --stride make them fewer"
+        print(f"whyact: {path}: about {count} windows will be answered; {step}", file=sys.stderr, flush=True)
+
+
+def _windows(options: Mapping[str, str]) -> Windows:
+    """Read how a video is cut: a window spans two looks for boxes at least, and strides go from look to look."""
+    windows = Windows(_seconds(options, "window", 2 / RATE), _seconds(options, "stride", 1 / RATE))
+    windows.spans(0.0, 0.0, 0.0)  # refuses a stride above the window
+    return windows
+
+
+def _seconds(options: Mapping[str, str], name: str, least: float) -> float:
     if name not in options:
         return 0.0
     try:
         value = float(options[name])
     except ValueError:
         value = 0.0
-    if not 0 < value < 1e6:
-        raise UserError(f"--{name}", options[name], "seconds, above 0")
+    if not least <= value < 1e6:
+        expected = f"seconds, at least {least:g}: boxes are looked for every {1 / RATE:g} s"
+        raise UserError(f"--{name}", options[name], expected, f"--{name} {5 * least:g}")
     return value
