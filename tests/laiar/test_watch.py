@@ -16,6 +16,7 @@ from whyact.data.types import Vocabulary
 from whyact.detect.classes import PERSON_NOTE
 from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.errors import SomeFailed, UserError
+from whyact.laiar import task
 from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.watch import predict_videos
@@ -141,7 +142,9 @@ def test_empty_tracks_are_refused(run: Run, video: Path, tmp_path: Path) -> None
 
 
 def test_without_a_detector_the_error_says_what_to_type(run: Run, video: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--detector.*Next: --detector FILE.onnx, or --tracks FILE"):
+    with pytest.raises(
+        UserError, match=r"--detector.*Next: --detector shipped, --detector FILE.onnx, or --tracks FILE"
+    ):
         ask(run, video, draw=tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
 
@@ -168,6 +171,8 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
         ({"window": "nan"}, "--window"),
         ({"stride": "0"}, "--stride"),
         ({"window": "1", "stride": "2"}, "--stride.*at most the window"),
+        ({"detector": "shipped", "tracks": "t.json"}, "--detector.*one of --detector and --tracks"),
+        ({"names": "never.txt"}, "--names.*never.txt.*Next: --detector FILE.onnx"),
         ({"draw": "out.gif"}, "--draw.*ends in .mp4"),
         ({"draw": "."}, "--draw.*not a folder"),
     ],
@@ -175,7 +180,8 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 )
 def test_wrong_options_are_named(run: Run, video: Path, knows: Knowing, options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        ask(run, video, detector="any", **options)
+        ask(run, video, **{"detector": "any", **options})
+    assert knows.most == 0
 
 
 def test_very_many_windows_are_announced_before_the_work(
@@ -194,6 +200,14 @@ def test_very_many_windows_are_announced_before_the_work(
         ask(run, video, detector="any", window=0.2, stride=0.1)
     (line,) = capsys.readouterr().err.splitlines()
     assert "a.mp4: about 28 windows" in line
+
+
+def test_options_of_videos_and_of_clips_do_not_mix(run: Run, video: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--root: found 'beside a video file'"):
+        task.predict([str(video)], Path(run.path), options={"root": str(tmp_path)}, progress=False)
+    for options in ({"data": "homeworld"}, {"root": str(tmp_path)}):
+        with pytest.raises(UserError, match=r"--draw: found 'x.mp4'.*for video files alone"):
+            task.predict(["a clip"], Path(run.path), options={"draw": "x.mp4", **options}, progress=False)
 
 
 @pytest.mark.parametrize("name", ["draw", "save_tracks"])

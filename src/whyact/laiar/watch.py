@@ -38,6 +38,7 @@ OPTIONS = {
     "stride": "seconds from one window's start to the next (default: half a window)",
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
+NAMELESS = (".onnx", ".safetensors", ".pth")  # files of detectors that may come without their class names
 MANY = 100  # windows; more are announced, as they take their time
 FASTEST = 30.0  # frames a second of a drawn video
 
@@ -74,7 +75,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
             "--detector",
             None,
             f"a detector, as {run.path} has none of its own",
-            "--detector FILE.onnx, or --tracks FILE",
+            "--detector shipped, --detector FILE.onnx, or --tracks FILE",
         )
     target = run.vocabulary.objects
     notes = []
@@ -196,6 +197,12 @@ def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
     for name in ("tracks", "save-tracks", "draw"):
         if name in options and len(inputs) > 1:
             raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    if "detector" in options and "tracks" in options:
+        expected = "one of --detector and --tracks, which brings its boxes along"
+        raise UserError("--detector", options["detector"], expected, "leave one of them out")
+    if "names" in options and Path(options.get("detector", "")).suffix.lower() not in NAMELESS:
+        expected = f"it for a detector in a file that ends in {', '.join(NAMELESS)}; others know their names"
+        raise UserError("--names", options["names"], expected, "--detector FILE.onnx, or leave --names out")
     for name in ("save-tracks", "draw"):
         if name in options:
             path = writable_file(f"--{name}", Path(options[name]))
