@@ -94,8 +94,9 @@ def said(prediction: Prediction) -> str:
     from whyact.report import words
 
     name = prediction.id or prediction.video.path
-    answer = f"{words.spoken(prediction.label) or 'no answer'} {words.number(prediction.score)}"
-    lines = [f"{name}: {answer}{' (unsure)' if prediction.unsure else ''}"]
+    label, score = words.headline(prediction.label), words.number(prediction.score)
+    answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
+    lines = [f"{name}: {answer if label else 'no answer'}"]
     lines.append(f"  {words.plain(words.because(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")
