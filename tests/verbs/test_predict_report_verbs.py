@@ -242,7 +242,7 @@ def test_the_exit_code_tells_a_bad_input_from_a_failure_of_ours(
     assert [line.split()[1][:3] for line in err.splitlines()] == [name[:3] for name in inputs[:-1]]
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])
+@pytest.mark.parametrize("content", ["", "[", "{}", "[]", '[{"labels": 3}]', '[{"unknown": 1}]'])
 def test_report_refuses_what_is_no_list_of_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
@@ -251,3 +251,13 @@ def test_report_refuses_what_is_no_list_of_predictions(
     assert "p.json" in capsys.readouterr().err
     assert not (tmp_path / "p.html").exists()
     assert main(["report", str(tmp_path / "missing.json")]) == 2
+
+
+def test_an_empty_list_from_stdin_makes_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]")))
+    assert main(["report", "-", "--out", str(tmp_path / "p.html")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("whyact: stdin: found '[]'; expected at least one prediction")
+    assert not (tmp_path / "p.html").exists()

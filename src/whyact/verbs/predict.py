@@ -45,6 +45,8 @@ def run(argv: list[str]) -> int:
         predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
     except SomeFailed as some:
         predictions, failed = some.done, some.failed
+    if not predictions:
+        report = None  # a page about nothing
     if report is not None:
         from whyact.report import write_report
         from whyact.verbs.stills import stills

@@ -38,6 +38,9 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
+    if not predictions:
+        where = "stdin" if args.file == "-" else args.file
+        raise UserError(where, "[]", "at least one prediction", "whyact predict INPUT --json > predictions.json")
     if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
