@@ -203,10 +203,10 @@ def test_very_many_windows_are_announced_before_the_work(
 
 
 def test_options_of_videos_and_of_clips_do_not_mix(run: Run, video: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--root: found 'beside a video file'"):
+    with pytest.raises(UserError, match=r"--root: .*expected an annotated clip as INPUT, not a video file"):
         task.predict([str(video)], Path(run.path), options={"root": str(tmp_path)}, progress=False)
     for options in ({"data": "homeworld"}, {"root": str(tmp_path)}):
-        with pytest.raises(UserError, match=r"--draw: found 'x.mp4'.*for video files alone"):
+        with pytest.raises(UserError, match=r"--draw: found 'x.mp4'; expected a video file as INPUT"):
             task.predict(["a clip"], Path(run.path), options={"draw": "x.mp4", **options}, progress=False)
 
 

@@ -222,11 +222,11 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
     data = options.get("data") or str((loaded.card or {}).get("data"))
     if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
         if "root" in options:
-            found = "beside a video file"
-            raise UserError("--root", found, "it for annotated clips alone", "leave it out, or give --data NAME")
+            expected = "an annotated clip as INPUT, not a video file"
+            raise UserError("--root", options["root"], expected, "leave --root out, or give --data NAME")
         return predict_videos(loaded, inputs, options, progress=progress)
     if idle := [name for name in OPTIONS if name in options]:
-        expected = "it for video files alone: an annotated clip brings its own boxes and length"
+        expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
         raise UserError(f"--{idle[0]}", options[idle[0]], expected, f"leave --{idle[0]} out")
     root = Path(options["root"]) if "root" in options else None
 

@@ -201,7 +201,7 @@ def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
         expected = "one of --detector and --tracks, which brings its boxes along"
         raise UserError("--detector", options["detector"], expected, "leave one of them out")
     if "names" in options and Path(options.get("detector", "")).suffix.lower() not in NAMELESS:
-        expected = f"it for a detector in a file that ends in {', '.join(NAMELESS)}; others know their names"
+        expected = f"a --detector beside it that ends in {', '.join(NAMELESS)}; others know their class names"
         raise UserError("--names", options["names"], expected, "--detector FILE.onnx, or leave --names out")
     for name in ("save-tracks", "draw"):
         if name in options:
