@@ -1,4 +1,4 @@
-"""What would have to differ: the smallest set of transitions without which another action is the answer."""
+"""What would have to differ: the smallest set of removals after which another label is the answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from itertools import combinations
 import numpy as np
 
 from whyact.errors import UserError
-from whyact.laiar.questions import Questions, Removal
+from whyact.questions.protocol import Questions, Removal
 
-CANDIDATES = 12  # transitions that the exact search goes through
+CANDIDATES = 12  # pieces that the exact search goes through
 EXACT = 3  # largest set that is searched for among all of its size
 
 
@@ -34,15 +34,15 @@ class Flip:
 def smallest_flip(
     questions: Questions, target: int | None = None, *, candidates: int = CANDIDATES, exact: int = EXACT
 ) -> Flip:
-    """Look for the fewest transitions (or held states) without which ``target`` is the answer.
+    """Look for the fewest of an answer's pieces without which ``target`` is the answer.
 
     All sets of one, two, ... ``exact`` of the candidates are asked, smallest first; then the one that does most for
     the target is added again and again, which finds a set but does not prove that it is the smallest.
 
     Args:
         questions: The answered video.
-        target: The action that is to win; the second best by default.
-        candidates: How many transitions to search, those that alone do most for the target.
+        target: The label that is to win; the second best by default.
+        candidates: How many pieces to search, those that alone do most for the target.
         exact: The largest size that is searched through.
 
     Raises:
@@ -53,8 +53,8 @@ def smallest_flip(
         order = np.argsort(-scores[0], kind="stable")
         target = int(next((c for c in order if c != answer[0]), answer[0]))
     if target == answer[0]:
-        raise UserError("target", questions.labels[target], "an action that is not the answer already")
-    everything = [removal for removal, *_ in questions.transitions()]
+        raise UserError("target", questions.labels[target], "a label that is not the answer already")
+    everything = list(questions.pieces())
     asked = 0
 
     def gains(sets: Sequence[tuple[Removal, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
