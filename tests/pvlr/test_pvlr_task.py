@@ -146,7 +146,8 @@ def test_evidence_of_a_long_video_is_bounded_and_said(run, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(task, "EXPLAINED", (10, 10))
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
-    assert {evidence.rank for evidence in prediction.evidence} == {0}
+    assert {evidence.label for evidence in prediction.evidence} == {prediction.segments[0].label}
+    assert [evidence.rank for evidence in prediction.evidence] == list(range(1, len(prediction.evidence) + 1))
     assert any("video is long" in note for note in prediction.notes) == (len(prediction.segments) > 1)
 
 

@@ -26,6 +26,7 @@ from whyact.laiar.runs import Run
 from whyact.questions.protocol import SAME, Gone, Removal
 from whyact.report import words
 
+
 @dataclass(frozen=True)
 class Window:
     """One answered window: its ``batch`` of one clip, the tokens kept (T,K), times (T,), pairs and their changes."""

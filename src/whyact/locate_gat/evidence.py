@@ -6,6 +6,7 @@ probability when exactly that frame, or exactly that class node, is taken from t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,7 +58,7 @@ def probabilities(
     video: Tensor,
     candidates: Candidates,
     mix: float | None = None,
-    without: int | None = None,
+    without: Sequence[int] = (),
 ) -> Tensor:
     """Return probabilities (B,C) of unit videos (B,D): softmax at the training temperature.
 
@@ -135,7 +136,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
     label = found.candidates.names[found.best]
     evidence = []
     for rank, node in enumerate(near, start=1):
-        without = probabilities(model, video, found.candidates, without=node)[0, found.best]
+        without = probabilities(model, video, found.candidates, without=[node])[0, found.best]
         moved = float(found.probabilities[found.best] - without)
         evidence.append(
             Evidence(

@@ -90,6 +90,6 @@ def removal_of(evidence: Evidence) -> Removal:
     e = evidence
     if e.kind == "neighbour":
         return Removal("neighbour", label=e.label)
-    if e.kind in ("transition", "state"):
+    if e.kind == "transition" or e.kind == "state":
         return Removal("transition", e.subject, e.object, start=e.start, end=e.end)
     return Removal(e.kind, start=e.start, end=e.end)

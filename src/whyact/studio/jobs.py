@@ -56,7 +56,6 @@ class Job:
     error: str = ""
     label: str = ""
     score: float = 0.0
-    askable: bool = False
     playable: bool = False
     finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -166,12 +165,9 @@ class Jobs:
         """Ask an answer again, in the process for that.
 
         Raises:
-            Unknown: When the method of the answer knows no removal.
             Refused: When the question is wrong.
             WorkerLost: When the process fails.
         """
-        if not job.askable:
-            raise Unknown("this model's answers cannot be asked again")
         place: dict[str, Any] = {"folder": str(job.folder), "model": self._path(job)}
         return self._asking.call(task, self.limits.ask, None, **place, **arguments)
 
@@ -224,7 +220,7 @@ class Jobs:
             demo=job.demo,
         )
         job.label, job.score = found["label"], found["score"]
-        job.askable, job.playable = found["askable"], found["playable"]
+        job.playable = found["playable"]
 
     def _settle(self, job: Job) -> None:
         """Delete the upload, and everything of a job that failed or was removed meanwhile."""
@@ -235,7 +231,7 @@ class Jobs:
         if gone or job.state == "failed":
             shutil.rmtree(job.folder, ignore_errors=True)
         job.ended.set()
-        if job.askable and not gone and job.state == "done":
+        if not gone and job.state == "done":
             with suppress(Refused, WorkerLost, Unknown):
                 self.ask(job, "warm")  # the first removal is as quick as the next
         self._tidy()
