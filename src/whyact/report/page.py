@@ -133,16 +133,21 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
         timeline=lanes,
         charts=[chart(curve, lanes.axis) for curve in prediction.curves] if lanes else [],
         scores=score_bars(prediction),
-        reasons=[_reason(place, e, bar) for (place, e), bar in zip(ranked, bars, strict=True)],
+        reasons=[_reason(prediction, place, e, bar) for (place, e), bar in zip(ranked, bars, strict=True)],
         provenance=_provenance(prediction),
         hues=_hues(prediction, deciding),
     )
 
 
-def _reason(place: int, evidence: Evidence, bar: Diverging) -> Reason:
+def _reason(prediction: Prediction, place: int, evidence: Evidence, bar: Diverging) -> Reason:
     names = words.pair(evidence.subject, evidence.object)
     what = words.change(evidence) or words.spoken(evidence.label)
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
+    if evidence.kind == "snippet" and any(
+        s.label == evidence.label and abs(s.start - evidence.start) < 1e-6 and s.end <= evidence.end + 1e-6
+        for s in prediction.segments
+    ):
+        tag = "whole segment"
     when = "" if evidence.kind == "neighbour" else words.span(evidence.start, evidence.end)
     told = {*_WORD.findall(words.spoken(" ".join((*names, what, when, evidence.kind)))), *_JOINING}
     return Reason(

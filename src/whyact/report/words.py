@@ -163,10 +163,15 @@ def _transition(evidence: Evidence, names: tuple[str, ...]) -> list[Part]:
 
 def consequence(prediction: Prediction, evidence: Evidence) -> list[Part]:
     """Say what removing this evidence does to the answer's score; empty without an answer or a finite number."""
-    if not prediction.labels or not math.isfinite(prediction.score) or not math.isfinite(evidence.contribution):
+    label, score = prediction.label, prediction.score
+    if evidence.kind == "snippet":  # each segment's evidence is about its own label
+        label, score = next(
+            ((s.label, s.score) for s in prediction.labels if s.label == evidence.label), (label, score)
+        )
+    if not prediction.labels or not math.isfinite(score) or not math.isfinite(evidence.contribution):
         return []
-    now, then = number(prediction.score), number(min(1.0, max(0.0, prediction.score - evidence.contribution)))
-    parts: list[Part] = [("", "without it the score of "), ("label", spoken(prediction.label))]
+    now, then = number(score), number(min(1.0, max(0.0, score - evidence.contribution)))
+    parts: list[Part] = [("", "without it the score of "), ("label", spoken(label))]
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if evidence.contribution > 0 else " rises from "
