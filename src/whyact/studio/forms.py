@@ -24,7 +24,10 @@ class ModelInfo(_Form):
 
 
 class JobInfo(_Form):
-    """Where a job stands; ``share`` is how much of its stage is done."""
+    """Where a job stands; ``share`` is how much of its stage is done.
+
+    ``against`` is the id of the job that asks a second model about the same video; empty where none was wanted.
+    """
 
     id: str
     name: str
@@ -35,6 +38,7 @@ class JobInfo(_Form):
     error: str
     label: str
     score: float
+    against: str
     playable: bool
 
 
@@ -44,6 +48,7 @@ class Demo(_Form):
     action: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     model: Name = ""
+    against: Name = ""
 
 
 class Take(_Form):
