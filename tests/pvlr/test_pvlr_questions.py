@@ -12,8 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from made_encoders import load as load_brightness
-from method_runs import pvlr_run
+from method_runs import Waves, pvlr_run
 from whyact.data import snippet_files
 from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
@@ -147,8 +146,8 @@ def test_the_fewest_pieces_are_found(questions: Questions) -> None:
 
 
 def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snippet_files, "load_encoder", load_brightness)
-    run, film = pvlr_run(tmp_path), tmp_path / "films" / "1.mp4"
+    monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_: Waves(name))
+    run, film = pvlr_run(tmp_path, iterations=40), tmp_path / "films" / "1.mp4"
     opened = Opened(run)
     stages: list[str] = []
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: stages.append(stage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_the_reader_finds_the_video_and_nothing_to_complain_about(tmp_path: Path
     for tier in file.get_tier_names():
         rows = sorted(file.get_annotation_data_for_tier(tier))
         assert all(end > start for start, end, *_ in rows)
-        assert all(first[1] <= second[0] for first, second in zip(rows, rows[1:], strict=False)), "no overlaps"
+        assert all(first[1] <= second[0] for first, second in pairwise(rows)), "no overlaps"
     file.to_file(str(tmp_path / "again.eaf"))
     again = elan.Eaf(str(tmp_path / "again.eaf"))
     names = list(file.get_tier_names())

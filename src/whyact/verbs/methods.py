@@ -30,6 +30,11 @@ OPENED: dict[str, str] = {
     "pvlr": "whyact.pvlr.questions:Opened",
     "locate-gat": "whyact.locate_gat.questions:Opened",
 }
+ABOUT: dict[str, str] = {  # for somebody who knows none of the names
+    "laiar": "names an action by what people and things do to each other (LaIAR)",
+    "pvlr": "finds when which action happens (PVLR)",
+    "locate-gat": "names actions that it was never trained on (LoCATe-GAT)",
+}
 DEMO_METHOD = "laiar"  # the method of the model that travels with the package
 
 

@@ -1,4 +1,4 @@
-"""``whyact report``: predictions in JSON -> one HTML page, a file for another tool, or a comparison with a second run."""
+"""``whyact report``: predictions in JSON -> an HTML page, a file for another tool, a comparison with a second run."""
 
 from __future__ import annotations
 
