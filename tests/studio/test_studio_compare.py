@@ -13,7 +13,7 @@ from studio_samples import LIMITS, Studio
 
 from whyact.errors import UserError
 from whyact.prediction import to_json
-from whyact.report.compare import compare, read_run
+from whyact.questions.compare import compare, read_run
 
 pytest_plugins = ("studio_samples",)
 

@@ -15,7 +15,7 @@ from sample_prediction import answered
 
 from whyact.cli import main
 from whyact.prediction import to_json
-from whyact.report.compare import compare
+from whyact.questions.compare import compare
 
 TARGETS = ["pick", "pick", "take_out", "place"]
 A = answered(["pick", "open", "open", "place"], TARGETS)

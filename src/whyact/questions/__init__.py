@@ -1,1 +1,1 @@
-"""Question an answer: what can be taken away from it, and what the model says then; the same for every method."""
+"""Question answers: what can be taken away, what the model says then, what two models differ in. For every method."""

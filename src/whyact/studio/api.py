@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from whyact.errors import UserError
 from whyact.prediction import to_json
-from whyact.report.compare import Beside, Compared, beside, compare, read_run
+from whyact.questions.compare import Beside, Compared, beside, compare, read_run
 from whyact.report.exports import EXPORTS, export
 from whyact.studio import desk
 from whyact.studio.corrections import save_correction

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction
-from whyact.report.compare import beside
+from whyact.questions.compare import beside
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
 from whyact.studio.api import info, jobs_of, two_jobs

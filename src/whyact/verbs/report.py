@@ -72,7 +72,7 @@ def run(argv: list[str]) -> int:
 
 def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
     """Print what two runs differ in: class by class with intervals over clips, then the clips that changed."""
-    from whyact.report.compare import compare
+    from whyact.questions.compare import compare
 
     found = compare(a, b)
     if as_json:

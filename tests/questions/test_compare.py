@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "report"))
+
 from sample_prediction import answered as made
 from sample_prediction import pick
 
 from whyact.errors import UserError
 from whyact.prediction import LabelScore
-from whyact.report.compare import beside, compare
+from whyact.questions.compare import beside, compare
 
 TARGETS = ["pick", "pick", "pick", "place", "place", "open"]
 A = made(["pick", "open", "open", "place", "place", "pick"], TARGETS)
