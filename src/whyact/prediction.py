@@ -111,7 +111,8 @@ class Evidence(_Record):
 
     ``contribution`` is how much the predicted label's score drops when exactly this evidence is
     removed from the model's input (negative: removing it would raise the score).
-    ``similarity`` and ``margin`` belong to the naming, not to the decision.
+    ``action`` names the label whose score that is, where it is not the answer's: a segment or a window of a long video
+    may show another one. ``similarity`` and ``margin`` belong to the naming, not to the decision.
     """
 
     kind: Literal["transition", "state", "frame", "snippet", "neighbour"]
@@ -128,6 +129,7 @@ class Evidence(_Record):
     similarity: float | None = None
     margin: float | None = None
     rank: int = 0
+    action: str = ""
 
 
 class Provenance(_Record):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whyact.data import zero_shot_sets
+from whyact.data import gym_zero_shot, zero_shot_sets
 from whyact.data.gym_zero_shot import splits as gym_splits
 from whyact.data.synthetic_zero_shot import SyntheticSpec, generate
 from whyact.data.types import FeatureSequence
@@ -146,3 +146,30 @@ def test_the_ten_gym_splits_are_those_of_the_results() -> None:
     assert len({split.sha256 for split in splits}) == 10
     with pytest.raises(UserError, match="changed"):
         gym_splits((*classes[:-1], "another exercise"))
+
+
+def test_gym_clips_with_both_halves_of_equal_weight(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((5, 2048)).astype(np.float32) * np.repeat([1.0, 30.0], 1024).astype(np.float32)
+    rows[4, 1024:] = 0  # flow that shows nothing
+    np.savez(tmp_path / "gym21_i3d.npz", features=rows, lengths=[2, 3], clip=["x", "y"], label=["squat", "plank"])
+    asked: list[str] = []
+
+    def encode(sentences: list[str]) -> np.ndarray:
+        asked.extend(sentences)
+        return np.eye(len(sentences), 8, dtype=np.float32)
+
+    monkeypatch.setattr("whyact.features.text.encode_sentences", encode)
+    found = gym_zero_shot.read(tmp_path, ("lunge",))
+    assert found.classes == ("plank", "squat")
+    assert [sentence.count(name) for sentence, name in zip(asked, ("plank", "squat", "lunge"), strict=True)] == [1] * 3
+    assert (len(found.text), len(found.auxiliary_text)) == (2, 1)
+    assert [(video.id, found.classes[video.target[0]], len(video.features)) for video in found.videos] == [
+        ("x", "squat", 2),
+        ("y", "plank", 3),
+    ]
+    for video, raw in zip(found.videos, (rows[:2], rows[2:]), strict=True):
+        for half in (slice(0, 1024), slice(1024, 2048)):
+            length = np.linalg.norm(raw[:, half], axis=1, keepdims=True)
+            expected = np.divide(raw[:, half], length, out=np.zeros_like(raw[:, half]), where=length > 0)
+            np.testing.assert_allclose(video.features[:, half], expected, atol=1e-6)

@@ -42,7 +42,7 @@ def small_model(seed: int = 0, select: SelectConfig | None = None, **options: An
     )
     for name, parameter in model.named_parameters():
         if "selectors" in name and parameter.dim() == 2:
-            torch.nn.init.normal_(parameter, std=0.7)
+            torch.nn.init.normal_(parameter, std=0.3)  # more would saturate, and tie the tokens of a frame
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):  # as after some training
             torch.nn.init.uniform_(layer.running_mean, -0.1, 0.1)  # type: ignore[arg-type]

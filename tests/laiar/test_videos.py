@@ -75,6 +75,10 @@ class TestMerging:
         assert found.tokens_valid == 12
         assert found.tokens_kept == 8
 
+    def test_evidence_from_a_window_with_another_answer_says_whose_score_it_moves(self) -> None:
+        found = merged(("pick", 0.9, 0), ("place", 0.6, 1.5), ("pick", 0.7, 3.0))
+        assert [(e.text, e.action) for e in found.evidence] == [("pick 0", ""), ("pick 0", ""), ("place 0", "place")]
+
     def test_where_nothing_happens_a_stretch_ends(self) -> None:
         found = merged(("pick", 0.5, 0), ("null", 0.9, 0.5), ("pick", 0.7, 1.0))
         assert stretches(found) == [("pick", 0, 1, 0.5), ("pick", 1.0, 2.0, 0.7)]

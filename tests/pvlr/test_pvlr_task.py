@@ -13,6 +13,7 @@ from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.pvlr.sets import DATA, load_split
 from whyact.report.webvtt import to_webvtt
+from whyact.report.words import by_rank
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -49,6 +50,16 @@ def test_a_prediction_says_when_how_sure_and_why(run):
     assert {curve.name for curve in prediction.curves} >= {"attention", prediction.segments[0].label}
     band = prediction.curves[1]
     assert all(low <= value <= high for low, value, high in zip(band.lower, band.values, band.upper, strict=True))
+
+
+def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
+    folder, _ = run
+    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    first = by_rank(prediction.evidence)[0]
+    best = prediction.segments[0]
+    assert best.score == max(segment.score for segment in prediction.segments)
+    assert (first.rank, first.action) == (1, best.label)
+    assert best.start - 1e-6 <= first.start < first.end <= best.end + 1e-6
 
 
 def test_a_contribution_is_what_removing_the_snippets_costs(run):
@@ -146,8 +157,7 @@ def test_evidence_of_a_long_video_is_bounded_and_said(run, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(task, "EXPLAINED", (10, 10))
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
-    assert {evidence.label for evidence in prediction.evidence} == {prediction.segments[0].label}
-    assert [evidence.rank for evidence in prediction.evidence] == list(range(1, len(prediction.evidence) + 1))
+    assert {evidence.rank for evidence in prediction.evidence} == {1}
     assert any("video is long" in note for note in prediction.notes) == (len(prediction.segments) > 1)
 
 

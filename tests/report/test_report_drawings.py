@@ -159,7 +159,7 @@ def test_a_thinned_curve_keeps_its_highest_and_lowest_value(values: list[float])
     drawn = chart(Curve(name="c", times=[float(i) for i in range(len(values))], values=values), Axis(0.0, 3000.0))
     heights = [float(y) for y in re.findall(r"[\d.]+ ([\d.]+)", drawn.line)]
     bottom, top = min(0.0, *values, 0.0), max(values)
-    top = top if top > bottom else bottom + 1
+    top = max(top, bottom + 0.01) if top > bottom else bottom + 1  # hardly any change is drawn as hardly any
     assert len(heights) <= 1000
     assert min(heights) == pytest.approx(100 * (1 - (max(values) - bottom) / (top - bottom)), abs=0.06)
     assert max(heights) == pytest.approx(100 * (1 - (min(values) - bottom) / (top - bottom)), abs=0.06)

@@ -45,6 +45,6 @@ def test_the_plan_follows_from_the_measured_cost(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("whyact.studies.bench_scale.subprocess.run", lambda *a, **k: Done())
     monkeypatch.setattr("whyact.studies.bench_video.write_video", lambda path, *a, **k: path)
     found = {(row.table, row.row): row.mean for row in bench_scale.cost(1)}
-    assert found["scale-plan", "1 machines"] == pytest.approx(2e6 / 16 / 86400)
+    assert found["scale-plan", "1 machine"] == pytest.approx(2e6 / 16 / 86400)
     assert found["scale-plan", "100 machines"] == pytest.approx(2e6 / 1600 / 86400)
     assert found["scale-plan", "storage"] == pytest.approx(128 * 1e6 / 2**20)

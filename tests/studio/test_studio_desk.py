@@ -127,6 +127,26 @@ def test_the_other_methods_are_answered_and_questioned_alike(method: str, tmp_pa
         asked["without"](told([]), **place, removals=[{"kind": "thing", "object": "cup"}])
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError("gone"), RuntimeError("unable to open file")])
+def test_an_answer_that_goes_while_it_is_read(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    path = tmp_path / desk.QUESTIONS
+    path.touch()
+
+    def load(*_: object) -> None:
+        path.unlink(missing_ok=True)
+        raise error
+
+    monkeypatch.setattr("whyact.laiar.opened.load_questions", load)
+    asked, place = desk.questions(Limits()), {"folder": str(tmp_path), "model": str(run)}
+    with pytest.raises(UserError, match="still kept"):
+        asked["warm"](told([]), **place)
+    monkeypatch.setattr(Path, "exists", lambda self: True)  # there, and cannot be read: not the user's doing
+    with pytest.raises(type(error)):
+        asked["warm"](told([]), **place)
+
+
 def test_errors_speak_of_the_users_file_only(run: Path, tmp_path: Path) -> None:
     (tmp_path / "upload.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(300))
     with pytest.raises(UserError) as caught:

@@ -120,7 +120,7 @@ def end_at_random(step: Callable[[], int], seed: int) -> None:
     def wait() -> None:
         while step() == 0:
             time.sleep(0.001)
-        time.sleep(random.Random(seed).uniform(0, 0.12))
+        time.sleep(random.Random(seed).uniform(0, 0.05))
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -154,10 +154,10 @@ def main(folder: str) -> None:
         if child == 0:
             module = Tiny()
             state = Path(folder) if attempt >= 0 else None
-            if 0 <= attempt < 3:
-                end_at_random(lambda module=module: len(module.seen), attempt)  # type: ignore[misc]
+            if 0 <= attempt < 3:  # first, while there is sure to be something left to write
+                end_in_write(1 + attempt)
             elif 3 <= attempt < 6:
-                end_in_write(1 + attempt - 3)
+                end_at_random(lambda module=module: len(module.seen), attempt)  # type: ignore[misc]
             fit(module, Shuffled(), **options(resume_dir=state, save_seconds=0.0 if attempt % 2 else 600.0))
             if attempt < 0:
                 save_file(module.state_dict(), expected)
@@ -174,8 +174,8 @@ def test_a_killed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=600)
     ends = [int(line.split()[1]) for line in done.stdout.splitlines()]
     assert len(ends) == 8, done.stderr
-    assert ends[4] == -signal.SIGKILL  # half-way through a write
-    assert set(ends[1:7]) <= {0, -signal.SIGKILL}
+    assert ends[1:4] == [-signal.SIGKILL] * 3  # half-way through a write
+    assert set(ends[4:7]) <= {0, -signal.SIGKILL}  # a quick machine may be done before its random end
     assert (ends[0], ends[7]) == (0, 0)
     assert [file.name for file in (tmp_path / "state").iterdir()] == ["training.safetensors"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from made_videos import write_clip
 from whyact.cli import main
-from whyact.prediction import from_json
+from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
 
 
 @pytest.fixture
@@ -95,6 +96,39 @@ def test_a_report_that_cannot_be_written_stops_before_the_work(
         assert main(["predict", "a.mp4", "--model", str(run), "--report", str(path)]) == 2
         assert "--report" in capsys.readouterr().err
     assert fake.calls == []
+
+
+def test_a_name_too_long_and_a_place_closed_to_us_are_one_line(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("a" * 300 + ".html")
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(long)]) == 2
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(tmp_path / "locked" / "new" / "x.html")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("whyact: --report: ") for line in lines] == [True, True]
+    assert "too long" in lines[0]
+    assert "cannot" in lines[1]
+    assert fake.calls == []
+    assert not (tmp_path / "locked" / "new").exists()
+
+
+def test_a_page_from_json_has_the_pictures_of_the_video(tmp_path: Path) -> None:
+    film = write_clip(tmp_path / "a.mp4", 40, rate=10)
+    answer = Prediction(
+        id="a",
+        video=VideoFacts(path=str(film), fps=10.0, duration=4.0, width=64, height=48),
+        labels=[LabelScore(label="pick", score=1.0)],
+        provenance=Provenance(method="fake"),
+        evidence=[
+            Evidence(kind="frame", text="", start=1.0, end=1.1, contribution=0.2, rank=1),
+            Evidence(kind="snippet", text="", start=2.0, end=3.0, contribution=0.1, rank=2),
+        ],
+    )
+    (tmp_path / "p.json").write_text(to_json([answer]))
+    assert main(["report", str(tmp_path / "p.json")]) == 0
+    assert (tmp_path / "p.html").read_text().count("data:image/jpeg;base64,") == 2
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])

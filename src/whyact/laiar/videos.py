@@ -87,7 +87,7 @@ class _Merger:
         assert chosen is not None
         labels = [LabelScore(label=name, score=score) for name, score in self.scores.items()]
         labels.sort(key=lambda s: (s.label != chosen.label, -s.score))
-        tracks, evidence = _joined([f.best for f in self.found] or [chosen])
+        tracks, evidence = _joined([f.best for f in self.found] or [chosen], chosen.label)
         return msgspec.structs.replace(
             chosen,
             labels=labels,
@@ -99,8 +99,11 @@ class _Merger:
         )
 
 
-def _joined(answers: list[Prediction]) -> tuple[list[Track], list[Evidence]]:
-    """Join the tracks of several windows by their names, and list each window's best evidence, best window first."""
+def _joined(answers: list[Prediction], label: str) -> tuple[list[Track], list[Evidence]]:
+    """Join the tracks of several windows by their names, and list each window's best evidence, best window first.
+
+    A contribution is to the answer of its own window, which is named where it is not ``label``.
+    """
     slots: dict[tuple[str, str], Track] = {}
     evidence: list[Evidence] = []
     for answer in sorted(answers, key=lambda p: -p.score):
@@ -114,7 +117,8 @@ def _joined(answers: list[Prediction]) -> tuple[list[Track], list[Evidence]]:
             number[track.slot] = own.slot
         for item in answer.evidence[:REASONS]:
             track_number = None if item.track is None else number[item.track]
-            evidence.append(msgspec.structs.replace(item, track=track_number, rank=len(evidence) + 1))
+            about = "" if answer.label == label else answer.label
+            evidence.append(msgspec.structs.replace(item, track=track_number, rank=len(evidence) + 1, action=about))
     for track in slots.values():
         by_time = {point.time: point for point in track.points}
         track.points = [by_time[t] for t in sorted(by_time)]

@@ -95,23 +95,29 @@ def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> li
         frames = f"frames read by {known.pixels}" if known.pixels else "frames given as features"
         notes = [f"Class names read by {known.semantics}; {frames}."]
     if "random weights" in known.semantics + known.pixels:
-        notes.append("CLIP had random weights: this shows that the parts work together, the answer means nothing.")
+        warning = "CLIP had random weights: this shows that the parts work together, the answer means nothing."
+        notes.insert(0, warning)
     lead = why.shares(model, found)
     if lead is not None:
-        notes.append(
-            f"Lead over {lead.runner_up!r}: {lead.text:+.2f} from the name's text, {lead.graph:+.2f} from the graph "
-            f"(mix {model.mix:.1f})."
-        )
+        behind = f"{_signed(lead.graph)} from the graph of related actions, whose share is {model.mix:.1f}."
+        if model.mix == 0:
+            behind = "nothing from the graph of related actions, which this model's scores leave out."
+        notes.append(f"Lead over “{lead.runner_up}”: {_signed(lead.text)} from the meaning of the name, {behind}")
         seen = found.candidates.seen(model)
         if seen.any() and not seen.all():
             how = "chosen on known classes" if known.settings.calibration is None else "as the settings say"
             what = "a handicap" if model.calibration >= 0 else "an advantage"
-            notes.append(f"Known classes answer with {what} of {abs(model.calibration):.2f}, {how}.")
+            amount = f"{abs(model.calibration):.2f} standard deviations"
+            notes.append(f"Known classes, those of the training, answer with {what} of {amount}, {how}.")
     else:
         notes.append("There is one label to choose from: its score is 1 whatever the video shows.")
     if not several:
         notes.append("The video has one frame or snippet: there is none to leave out.")
     return notes
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # adding 0 turns -0.00 into +0.00
 
 
 def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]:
@@ -122,8 +128,9 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         title="Text against graph",
         columns=["label", "text", "graph", "score"],
         rows=[[names[i], round(text[i], 3), round(graph[i], 3), round(text[i] + graph[i], 3)] for i in best],
-        text=f"Each score is the sum of its two parts, in standard deviations over the videos of known classes; the "
-        f"graph's share is {model.mix:.1f}. A handicap of known classes is in neither.",
+        text="How well each label fits this video, from two sides: the meaning of its name (text), and what related "
+        f"known actions say (graph, with a share of {model.mix:.1f}). Their sum ranks the labels. It is counted in "
+        "standard deviations over videos of known actions: 0 is usual, 2 is much. Handicaps are left out.",
     )
     if model.gat is None or model.mix == 0:
         return [shares]
@@ -132,7 +139,8 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
         title="Names whose rank changes with the graph",
         columns=["label", "rank by its name alone", "rank with the graph"],
         rows=[[names[i], before, after] for i, before, after in changes],
-        text="A name with several meanings can lie near the wrong ones; its neighbours in the graph may move it."
+        text="A name with several meanings can lie near the wrong actions. Its neighbours in the graph "
+        "may move it up or down: 1 is the best rank."
         if changes
         else "No label changes its rank.",
     )

@@ -106,7 +106,7 @@ def frame_evidence(
     return [
         Evidence(
             kind="frame",
-            text=f"the frame at {times[row]:.2f} s; without it {label!r} changes by {_signed(-contributions[row])}",
+            text=f"the frame at {times[row]:.2f} s; without it “{label}” changes by {_signed(-contributions[row])}",
             start=float(times[row]),
             end=float(times[row]) + length,
             contribution=contributions[row],
@@ -141,7 +141,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         evidence.append(
             Evidence(
                 kind="neighbour",
-                text=f"{label!r} attends to it with {float(reach[node]):.2f}; it moved the score by {_signed(moved)}",
+                text=f"its share of what the graph says of “{label}” is {float(reach[node]):.2f}",
                 start=0.0,
                 end=0.0,
                 contribution=moved,

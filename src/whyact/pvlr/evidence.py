@@ -28,8 +28,9 @@ def segment_evidence(
     """Return evidence for every segment: the whole span, then its strongest snippets, each by exact removal.
 
     Removal cuts the rows out of the feature sequence and scores what is left as a video of its own.
-    ``contribution`` is the drop of the label's probability; the text adds the drop of the activation behind
-    it, which goes on telling snippets apart where the probability saturates.
+    ``contribution`` is the drop of the probability of the segment's label; ``rank`` is the segment's place, from 1.
+    The text adds the raw score (the activation) behind the probability, which goes on telling snippets apart where
+    the probability saturates.
 
     Args:
         model: In eval mode.
@@ -53,7 +54,7 @@ def segment_evidence(
             cache[start, end] = scores_of(model, Removed(features, start, end), text, cfg)
         return cache[start, end]
 
-    for segment in segments:
+    for rank, segment in enumerate(segments, start=1):
         c = classes.index(segment.label)
         start, end = round(segment.start * rate), max(round(segment.start * rate) + 1, round(segment.end * rate))
         end = min(end, len(features))
@@ -66,12 +67,13 @@ def segment_evidence(
             evidence.append(
                 Evidence(
                     kind="snippet",
-                    text=f"{what}: without, activation {logits[c]:.2f} becomes {z[c]:.2f}",
+                    text=f"{what}; without it the raw score {logits[c]:.2f} becomes {z[c]:.2f}",
                     start=low / rate,
                     end=high / rate,
                     contribution=float(probability[c] - p[c]),
                     label=segment.label,
-                    rank=len(evidence) + 1,
+                    rank=rank,
+                    action=segment.label,
                 )
             )
     return evidence

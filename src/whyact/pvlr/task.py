@@ -259,9 +259,11 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
         segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     extra = run.card["extra"]
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
-    notes = [extra["note"]] if extra.get("note") else []
+    notes = [f"About the training: {extra['note']}."] if extra.get("note") else []
     if explained < min(EXPLAINED[0], len(segments)):
-        notes.append(f"the video is long: evidence for the {explained} best of {len(segments)} segments")
+        notes.append(f"The video is long: there is evidence for the {explained} best of {len(segments)} segments only.")
+    if not segments:
+        notes.append("No segment was found: no action stands out in any stretch of this video.")
     prediction = Prediction(
         id=video.id,
         video=facts,
@@ -271,7 +273,7 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
             run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
         ),
         curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
-        target=", ".join(run.classes[c] for c in video.target if c < len(run.classes)),
+        target="; ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,
         notes=notes,

@@ -17,7 +17,10 @@ def read_predictions(file: str) -> list[Prediction]:
     """
     expected, step = "a list of predictions", "make one with: whyact predict INPUT --json > predictions.json"
     try:
-        return from_json(sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes())
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        if not text.strip():
+            raise ValueError("nothing in it")
+        return from_json(text)
     except OSError as error:
         raise UserError(file, error.strerror, expected, step) from error
     except ValueError as error:

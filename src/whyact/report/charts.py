@@ -12,11 +12,12 @@ from whyact.report.timeline import Axis
 _WIDE, _HIGH = 1000.0, 100.0  # the chart's own units; the page stretches them
 _MOST_POINTS = 600
 _TOP = 10
+_LEAST_RANGE = 0.01  # below it a curve is flat to the eye: numbers on the page have two decimals
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A curve as SVG path data in a 1000 x 100 field."""
+    """A curve as SVG path data in a 1000 x 100 field; ``zero`` is the height of the value 0."""
 
     name: str
     line: str
@@ -24,6 +25,7 @@ class Chart:
     low: str
     high: str
     told: str
+    zero: float = _HIGH
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class ScoreBar:
     place: int
     answer: bool
     target: bool
+    long: bool
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def chart(curve: Curve, axis: Axis) -> Chart:
         return Chart(words.spoken(curve.name), "", "", "n/a", "n/a", f"{words.spoken(curve.name)}: no values")
     bottom = min(0.0, min(min(row[1:]) for row in finite))
     top = max(max(row[1:]) for row in finite)
-    top = top if top > bottom else bottom + 1.0
+    top = max(top, bottom + _LEAST_RANGE) if top > bottom else bottom + 1.0
 
     def place(time: float, value: float) -> str:
         return f"{_WIDE * axis.at(time) / 100:.1f} {_HIGH * (1 - (value - bottom) / (top - bottom)):.1f}"
@@ -77,7 +80,8 @@ def chart(curve: Curve, axis: Axis) -> Chart:
             band += "M" + "L".join(there + back) + "Z"
     peak = max(finite, key=lambda row: row[1])
     told = f"{words.spoken(curve.name)} over time, highest {words.number(peak[1])} at {words.moment(peak[0])}"
-    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told)
+    zero = round(_HIGH * top / (top - bottom), 1) if top > 0 else 0.0
+    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told, zero)
 
 
 def _pieces(rows: list[tuple[float, float, float, float]]) -> list[list[tuple[float, float, float, float]]]:
@@ -103,14 +107,18 @@ def _thin(rows: list[tuple[float, float, float, float]]) -> list[tuple[float, fl
 
 
 def score_bars(prediction: Prediction) -> list[ScoreBar]:
-    """Return the ten best labels, and the target's label after them when it is lower."""
+    """Return the ten best labels, and the annotated ones after them when they are lower."""
     bars = []
+    annotated = words.targets(prediction)
     for i, label in enumerate(prediction.labels):
-        target = bool(prediction.target) and label.label == prediction.target
+        target = label.label in annotated
         if i < _TOP or target:
             score = label.score if math.isfinite(label.score) else 0.0
+            long = len(words.spoken(label.label)) > words.LONG_LABEL
             width = round(100 * min(1.0, max(0.0, score)), 2)
-            bars.append(ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target))
+            bars.append(
+                ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target, long)
+            )
     return bars
 
 

@@ -15,15 +15,18 @@ from whyact.errors import UserError
 from whyact.prediction import Evidence, Prediction
 from whyact.report import words
 from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars
+from whyact.report.reading import Reading, how_to_read
 from whyact.report.scene import Scene, scenes
 from whyact.report.timeline import Timeline, timeline
 
 _FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
 _GOLDEN_ANGLE = 137.508
 _KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
+_MOST_TEXTS = 5
 _LEAST_SCALE = 0.01  # of a score: contributions that read as 0.00 have no bar
 _WORD = re.compile(r"\w+")
-_JOINING = frozenset(("and", "at", "between", "for", "from", "of", "s", "the", "to"))
+_DECIMAL = re.compile(r"[-+]?\d+\.\d+")  # times and changes of score, which have columns of their own
+_JOINING = frozenset(["and", "at", "between", "by", "changes", "for", "from", "it", "of", "s", "the", "to", "without"])
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,11 @@ class Reason:
     tag: str
     extra: str
     when: str
+    about: str
     contribution: str
     bar: Diverging
+    deciding: bool
+    naming: str
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,13 @@ class View:
     because: list[words.Part]
     in_short: tuple[str, str]
     verdict: tuple[str, str]
-    runner_up: str
+    runner_up: tuple[str, str] | None
     scenes: list[Scene]
     timeline: Timeline | None
     charts: list[Chart]
     scores: list[ScoreBar]
     reasons: list[Reason]
+    reading: Reading
     provenance: list[tuple[str, str]]
     hues: dict[str, int]
 
@@ -120,7 +127,7 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
     ranked = words.places(prediction.evidence)
     lanes = timeline(prediction)
     bars = diverging([e.contribution for _, e in ranked], _LEAST_SCALE)
-    deciding = ranked[0][1] if ranked else None
+    deciding = words.deciding(prediction)
     return View(
         anchor=f"p{place}",
         prediction=prediction,
@@ -128,20 +135,23 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
         because=words.because(prediction),
         in_short=words.short(deciding) if deciding else ("no evidence recorded", ""),
         verdict=words.verdict(prediction),
-        runner_up=", ".join(f"{words.spoken(s.label)} {words.number(s.score)}" for s in prediction.labels[1:2]),
+        runner_up=next(((words.brief(s.label), words.number(s.score)) for s in prediction.labels[1:2]), None),
         scenes=scenes(prediction, deciding, stills),
         timeline=lanes,
         charts=[chart(curve, lanes.axis) for curve in prediction.curves] if lanes else [],
         scores=score_bars(prediction),
-        reasons=[_reason(prediction, place, e, bar) for (place, e), bar in zip(ranked, bars, strict=True)],
+        reasons=[_reason(place, e, bar, prediction) for (place, e), bar in zip(ranked, bars, strict=True)],
+        reading=how_to_read(prediction, lanes),
         provenance=_provenance(prediction),
         hues=_hues(prediction, deciding),
     )
 
 
-def _reason(prediction: Prediction, place: int, evidence: Evidence, bar: Diverging) -> Reason:
+def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Prediction) -> Reason:
     names = words.pair(evidence.subject, evidence.object)
     what = words.change(evidence) or words.spoken(evidence.label)
+    if evidence.kind in ("frame", "snippet") and evidence.label == prediction.label:
+        what = ""  # the answer's own name says nothing new
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
     if evidence.kind == "snippet" and any(
         s.label == evidence.label and abs(s.start - evidence.start) < 1e-6 and s.end <= evidence.end + 1e-6
@@ -149,7 +159,8 @@ def _reason(prediction: Prediction, place: int, evidence: Evidence, bar: Divergi
     ):
         tag = "whole segment"
     when = "" if evidence.kind == "neighbour" else words.span(evidence.start, evidence.end)
-    told = {*_WORD.findall(words.spoken(" ".join((*names, what, when, evidence.kind)))), *_JOINING}
+    shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
+    told = {*_WORD.findall(words.spoken(" ".join(shown))), *_JOINING}
     return Reason(
         place=place,
         evidence=evidence,
@@ -157,11 +168,24 @@ def _reason(prediction: Prediction, place: int, evidence: Evidence, bar: Divergi
         what=what,
         tag=tag,
         # the method's own text is shown where it says more than the columns do
-        extra=evidence.text if set(_WORD.findall(words.spoken(evidence.text))) - told else "",
+        extra=evidence.text if set(_WORD.findall(_DECIMAL.sub(" ", words.spoken(evidence.text)))) - told else "",
+        about=words.spoken(evidence.action) if evidence.action not in ("", prediction.label, evidence.label) else "",
+        deciding=evidence is words.deciding(prediction),
+        naming=_naming(evidence),
         when=when,
         contribution=words.signed(evidence.contribution),
         bar=bar,
     )
+
+
+def _naming(evidence: Evidence) -> str:
+    """Say how surely a thing got its name; a known action has none to get, its likeness to the answer's name counts."""
+    if evidence.similarity is None:
+        return ""
+    if evidence.kind == "neighbour":
+        return f"likeness of the two names {words.number(evidence.similarity)}"
+    margin = "" if evidence.margin is None else f", margin {words.number(evidence.margin)}"
+    return f"similarity {words.number(evidence.similarity)}{margin}"
 
 
 def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
@@ -171,6 +195,11 @@ def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
     names += [name for e in prediction.evidence for name in (e.subject, e.object)]
     spread = [round(i * _GOLDEN_ANGLE) % 360 for i in range(len(names))]
     return dict(zip(dict.fromkeys(name for name in names if name), [*_FIRST_HUES, *spread], strict=False))
+
+
+def _some(texts: list[str]) -> str:
+    more = f"; and {len(texts) - _MOST_TEXTS} more" if len(texts) > _MOST_TEXTS else ""
+    return "; ".join(texts[:_MOST_TEXTS]) + more
 
 
 def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
@@ -195,8 +224,8 @@ def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
         ("Trained on", origin.trained_on),
         ("Data", origin.data),
         ("Split SHA-256", origin.split_sha256),
-        ("Prompt", origin.prompt),
-        ("Labels read as", "; ".join(dict.fromkeys(origin.prompts.values()))),
+        ("Prompt", "" if origin.prompt == "{}" else origin.prompt),
+        ("Labels read as", _some(list(dict.fromkeys(origin.prompts.values())))),
         ("Sampler", origin.sampler),
         ("Seed", "" if origin.seed is None else str(origin.seed)),
         ("Versions", ", ".join(f"{name} {version}" for name, version in sorted(origin.versions.items()))),

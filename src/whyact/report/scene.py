@@ -140,7 +140,7 @@ def _plain_still(
     frame = min(frames, key=lambda number: abs(number - wanted))
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
-    when, told = words.span(evidence.start, evidence.end), evidence.text or words.spoken(evidence.label)
+    when, told = words.span(evidence.start, evidence.end), f"contribution {words.signed(evidence.contribution)}"
     return Scene(
         head=f"Rank {evidence.rank or place}",
         when=when,

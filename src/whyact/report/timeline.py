@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from whyact.prediction import Evidence, Prediction, Segment, Track, TrackPoint
@@ -13,6 +13,8 @@ from whyact.report import words
 from whyact.report.scene import track_of
 
 _TICKS = 6
+_NUMBERED = 9  # evidence on the axis up to this rank bears its number
+_CLEAR = 4.0  # percent of the axis: a number is as wide on a phone
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -67,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Mark:
-    """A piece of evidence on the axis."""
+    """A piece of evidence on the axis; only one that is ``numbered`` has room for its number."""
 
     left: float
     width: float
@@ -76,6 +78,7 @@ class Mark:
     text: str
     when: str
     name: str = ""
+    numbered: bool = True
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def timeline(prediction: Prediction) -> Timeline | None:
     edges = _edges(samples)
     duration = prediction.video.duration if math.isfinite(prediction.video.duration) else 0.0
     axis, whole = _axis(times, [*edges[:1], *edges[-1:]], duration)
-    deciding = timed[0][1] if timed and timed[0][1] is ranked[0][1] else None
+    first = words.deciding(prediction)
+    deciding = next((e for _, e in timed if e is first), None)
     marks = [(track_of(prediction, e), e, _mark(place, e, axis, deciding)) for place, e in timed]
     lanes = []
     for track in prediction.tracks:
@@ -157,7 +161,7 @@ def timeline(prediction: Prediction) -> Timeline | None:
         band=axis.box(deciding.start, deciding.end) if deciding else None,
         band_text=words.span(deciding.start, deciding.end) if deciding else "",
         segments=_segments(prediction.segments, axis),
-        loose=[mark for owner, _, mark in marks if owner is None],
+        loose=_numbered([mark for owner, _, mark in marks if owner is None]),
         shown=[lane for lane in lanes if lane.kept or lane.deciding],
         folded=[lane for lane in lanes if not lane.kept and not lane.deciding],
     )
@@ -233,6 +237,18 @@ def _mark(place: int, evidence: Evidence, axis: Axis, deciding: Evidence | None)
     when = words.span(evidence.start, evidence.end)
     name = " – ".join(words.pair(evidence.subject, evidence.object))
     return Mark(left, width, place, evidence is deciding, text, when, name)
+
+
+def _numbered(marks: list[Mark]) -> list[Mark]:
+    """Leave the number to the first mark of each rank that stands clear of the numbers before it; wide marks last."""
+    taken: list[tuple[float, int]] = []
+    chosen = set()
+    for mark in sorted(marks, key=lambda m: (not m.deciding, m.rank, m.width)):
+        middle = mark.left + mark.width / 2
+        if mark.rank <= _NUMBERED and all(abs(middle - at) >= _CLEAR and mark.rank != rank for at, rank in taken):
+            taken.append((middle, mark.rank))
+            chosen.add(id(mark))
+    return [replace(mark, numbered=id(mark) in chosen) for mark in sorted(marks, key=lambda m: -m.width)]
 
 
 def _segments(segments: Iterable[Segment], axis: Axis) -> list[SegmentLane]:

@@ -12,6 +12,7 @@ from whyact.prediction import Evidence, Prediction
 
 Part = tuple[str, str]
 
+LONG_LABEL = 80  # letters; a longer label is cut in sentences and has a line of its own in lists
 _LONG = 600.0  # seconds; above it a clock reads better than a count of seconds
 # fmt: off
 _TAKES_OBJECT = frozenset((
@@ -19,6 +20,7 @@ _TAKES_OBJECT = frozenset((
     "inside", "near", "beside", "against", "into", "onto",
 ))
 # fmt: on
+_NEEDS_WITH = frozenset(("view",))
 _NEEDS_FROM = frozenset(("apart", "separate", "away"))
 
 
@@ -79,12 +81,20 @@ def spoken(label: str) -> str:
     return " ".join(label.replace("_", " ").split())
 
 
+def brief(label: str) -> str:
+    """Write a label as words for a sentence: a very long one is cut, for its whole stands in the headline."""
+    told = spoken(label)
+    return told if len(told) <= LONG_LABEL else f"{told[: LONG_LABEL - 1].rstrip()}…"
+
+
 def relation(state: str, thing: str) -> str:
     """Write a relation with its object (``holding cup_1``), or return ``""`` where grammar gives no safe way."""
     words = spoken(state).split()
     if not words or not thing or not all(word.replace("-", "").isalpha() for word in words):
         return ""
     last = words[-1].lower()
+    if last in _NEEDS_WITH:
+        return f"{' '.join(words)} with {thing}"
     if last in _NEEDS_FROM:
         return f"{' '.join(words)} from {thing}"
     if last in _TAKES_OBJECT or (last.endswith("ing") and len(words) <= 2):
@@ -103,6 +113,19 @@ def by_rank(evidence: list[Evidence]) -> list[Evidence]:
         evidence,
         key=lambda e: (e.rank if e.rank > 0 else math.inf, -e.contribution if math.isfinite(e.contribution) else 0.0),
     )
+
+
+def deciding(prediction: Prediction) -> Evidence | None:
+    """Return the first evidence in order that is about the answer itself, else the first of all."""
+    ranked = by_rank(prediction.evidence)
+    return next((e for e in ranked if e.action in ("", prediction.label)), ranked[0] if ranked else None)
+
+
+def targets(prediction: Prediction) -> list[str]:
+    """Return the annotated labels: none, one, or several that ``; `` joins."""
+    if any(s.label == prediction.target for s in prediction.labels):
+        return [prediction.target]
+    return [label for label in prediction.target.split("; ") if label]
 
 
 def places(evidence: list[Evidence]) -> list[tuple[int, Evidence]]:
@@ -163,15 +186,12 @@ def _transition(evidence: Evidence, names: tuple[str, ...]) -> list[Part]:
 
 def consequence(prediction: Prediction, evidence: Evidence) -> list[Part]:
     """Say what removing this evidence does to the answer's score; empty without an answer or a finite number."""
-    label, score = prediction.label, prediction.score
-    if evidence.kind == "snippet":  # each segment's evidence is about its own label
-        label, score = next(
-            ((s.label, s.score) for s in prediction.labels if s.label == evidence.label), (label, score)
-        )
-    if not prediction.labels or not math.isfinite(score) or not math.isfinite(evidence.contribution):
+    about = evidence.action or prediction.label
+    score = next((s.score for s in prediction.labels if s.label == about), math.nan)
+    if not math.isfinite(score) or not math.isfinite(evidence.contribution):
         return []
     now, then = number(score), number(min(1.0, max(0.0, score - evidence.contribution)))
-    parts: list[Part] = [("", "without it the score of "), ("label", spoken(label))]
+    parts: list[Part] = [("", "without it the score of "), ("label", brief(about))]
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if evidence.contribution > 0 else " rises from "
@@ -180,12 +200,12 @@ def consequence(prediction: Prediction, evidence: Evidence) -> list[Part]:
 
 def because(prediction: Prediction) -> list[Part]:
     """Write the one sentence that names the deciding evidence and what the score is without it."""
-    ranked = by_rank(prediction.evidence)
-    if not ranked:
+    first = deciding(prediction)
+    if first is None:
         return [("", "No evidence is recorded for this answer.")]
-    effect = consequence(prediction, ranked[0])
-    happened = what_happened(ranked[0])
-    if effect and not ranked[0].contribution > 0:
+    effect = consequence(prediction, first)
+    happened = what_happened(first)
+    if effect and not first.contribution > 0:
         lead = "No listed evidence raises this score. First in rank: "
         return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
     if any("stays" in text for kind, text in effect if not kind):
@@ -206,9 +226,9 @@ def short(evidence: Evidence) -> tuple[str, str]:
 
 
 def change(evidence: Evidence) -> str:
-    """Write a change of state with an arrow; empty where a state is missing."""
+    """Write a change of state with an arrow; empty where a state is missing or nothing changes."""
     before, after = spoken(evidence.from_state), spoken(evidence.to_state)
-    return f"{before} → {after}" if before and after else ""
+    return f"{before} → {after}" if before and after and before != after else ""
 
 
 def plain(parts: list[Part]) -> str:
@@ -218,17 +238,19 @@ def plain(parts: list[Part]) -> str:
 
 def verdict(prediction: Prediction) -> tuple[str, str]:
     """Compare the answer with the target: ``("right" | "wrong" | "", sentence)``; empty when no target is known."""
-    if not prediction.target:
+    true = targets(prediction)
+    if not true:
         return "", ""
-    target = spoken(prediction.target)
+    target = " and ".join(brief(label) for label in true)
     if not prediction.labels:
         return "wrong", f"The annotation says {target}; there is no answer."
-    if prediction.target == prediction.label:
-        return "right", f"The annotation says {target}: the answer is right."
-    place = next((i for i, s in enumerate(prediction.labels, 1) if s.label == prediction.target), None)
-    where = "which is not among the scored labels"
+    if prediction.label in true:
+        return "right", f"The annotation says {target}: the answer is {'right' if len(true) == 1 else 'one of them'}."
+    place = next((i for i, s in enumerate(prediction.labels, 1) if s.label in true), None)
+    where = "which is not among the scored labels" if len(true) == 1 else "of which none is among the scored labels"
     if place is not None:
-        where = f"which comes at place {place} with score {number(prediction.labels[place - 1].score)}"
+        best = "which comes" if len(true) == 1 else "of which the best comes"
+        where = f"{best} at place {place} with score {number(prediction.labels[place - 1].score)}"
     return "wrong", f"The annotation says {target}, {where}: the answer is wrong."
 
 

@@ -111,7 +111,11 @@ def cost(repeats: int) -> list[results.Row]:
     ]
     for machines in MACHINES:
         days = mean * CLIPS / (machines * CORES) / 86400
-        rows.append(results.row("scale-plan", f"{machines} machines", "wall_clock", [days], unit="days", note=plan))
+        rows.append(
+            results.row(
+                "scale-plan", f"{machines} machine{'s' * (machines > 1)}", "wall_clock", [days], unit="days", note=plan
+            )
+        )
     return rows
 
 

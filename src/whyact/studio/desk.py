@@ -75,7 +75,9 @@ def questions(limits: Limits) -> dict[str, Task]:
         else:
             try:
                 known[folder] = models.run(model).questions(Path(folder) / QUESTIONS)
-            except FileNotFoundError:  # removed meanwhile
+            except (OSError, RuntimeError):  # torch's word for a file that has gone
+                if (Path(folder) / QUESTIONS).exists():
+                    raise
                 raise UserError("job", None, "an answer that is still kept", "send the video again") from None
             while len(known) > REMEMBERED:
                 known.popitem(last=False)

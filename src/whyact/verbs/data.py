@@ -24,7 +24,8 @@ def run(argv: list[str]) -> int:
         )
         for name, (_, text) in ACTIONS.items():
             print(f"  {name:<{width}}  {text}")
-        print("\n--help after an action shows its options: whyact data check --help", flush=True)
+        print("\n--help after an action shows its options, among them --json.\n\nexamples:", flush=True)
+        print("  whyact data check own --root my-data\n  whyact data make --help", flush=True)
         return 0 if argv else 2
     action = choose(argv[0], ACTIONS, "ACTION", "whyact data --help")
     code: int = load(ACTIONS[action][0])(argv[1:])

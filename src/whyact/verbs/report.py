@@ -51,8 +51,10 @@ def run(argv: list[str]) -> int:
 
     if args.export == "html":
         from whyact.report import write_report
+        from whyact.verbs.stills import stills
 
-        written = [write_report(predictions, writable_file("--out", args.out or stem.with_suffix(".html")))]
+        out = writable_file("--out", args.out or stem.with_suffix(".html"))
+        written = [write_report(predictions, out, stills(predictions))]
     else:
         from whyact.report.exports import EXPORTS, write_exports
 

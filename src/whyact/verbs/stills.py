@@ -43,8 +43,10 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
 
 def _moments(prediction: Prediction) -> dict[float, int]:
-    """Return seconds -> frame number of what evidence is drawn at: ends of changes, or the frames that it names."""
+    """Return seconds -> frame number of what evidence is drawn at: ends of changes, frames, middles of snippets."""
     shown = prediction.evidence[:MOST]
     ends = {moment for e in shown for moment in (e.start, e.end)}
     named = {e.start: round(e.start * prediction.video.fps) for e in shown if e.kind == "frame"}
+    middles = [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
+    named |= {moment: round(moment * prediction.video.fps) for moment in middles}
     return named | {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}

@@ -140,15 +140,15 @@ export const questions = (job, answer, film) => {
   };
 
   for (const row of document.querySelectorAll(".reasons > li")) {
-    const { kind, subject, object, label } = row.dataset;
+    const { kind, subject, object, label, action } = row.dataset;
     const [start, end] = [Number(row.dataset.start), Number(row.dataset.end)];
     const what = row.querySelector(".change").textContent.trim();
     const when = row.querySelector(".when").textContent;
-    if (kind === "neighbour") row.append(makeSwitch({ kind, label }, what));
-    else if (kind === "frame" || kind === "snippet") row.append(makeSwitch({ kind, start, end }, `${what}, ${when}`, label));
+    if (kind === "neighbour") row.append(makeSwitch({ kind, label }, what, action));
+    else if (kind === "frame" || kind === "snippet") row.append(makeSwitch({ kind, start, end }, `${what}, ${when}`, action));
     else {
       const pair = subject === object ? object : `${subject} – ${object}`;
-      row.append(makeSwitch({ kind: "transition", subject, object, start, end }, `${pair}: ${what}, ${seconds(start)} – ${seconds(end)} s`));
+      row.append(makeSwitch({ kind: "transition", subject, object, start, end }, `${pair}: ${what}, ${seconds(start)} – ${seconds(end)} s`, action));
     }
   }
   for (const button of at("things")?.querySelectorAll("button") ?? []) {
