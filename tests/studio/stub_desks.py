@@ -74,6 +74,7 @@ def questions(limits: Limits) -> dict[str, Task]:
             "proven": True,
             "candidates": 5,
             "asked": 6,
+            "stopped": False,
         }
 
     return {"warm": lambda tell, **_: True, "without": without, "flip": flip}

@@ -73,6 +73,7 @@ class Questions:
     def __init__(self, run: Run, windows: Sequence[Window], null: str = "") -> None:
         self.run, self.windows = run, list(windows)
         self.labels = tuple(run.vocabulary.actions)
+        self.most = 2000
         self.null = self.labels.index(null) if null in self.labels else -1
         nothing = [torch.zeros(1, *w.keep.shape, dtype=torch.bool) for w in self.windows]
         self._as_it_was = [self._ask(w, mask) for w, mask in zip(self.windows, nothing, strict=True)]

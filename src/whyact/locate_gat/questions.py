@@ -56,6 +56,7 @@ class Questions:
         self.source, self.times, self.near = source, times, tuple(near)
         self.node = {name: row for row, name in enumerate(known)}
         self.labels = candidates.names
+        self.most = 2000
         self._videos: dict[bytes, Tensor] = {}
 
     @torch.no_grad()

@@ -24,6 +24,7 @@ from whyact.pvlr.task import Run, load, predict_sequence
 from whyact.questions.protocol import SAME, Gone, Removal, Tell, removal_of
 from whyact.report import words
 
+SEARCHED = 20_000  # snippets that a search for the fewest reruns: half a minute for the largest model
 REMEMBERED = 4096  # sets of snippets whose scores are kept: the search for the fewest asks about many twice
 
 
@@ -40,6 +41,7 @@ class Questions:
     def __init__(self, run: Run, features: NDArray[np.floating], rate: float, listed: dict[Removal, str]) -> None:
         self.run, self.features, self.rate, self.listed = run, features, rate, listed
         self.labels = run.classes
+        self.most = max(20, SEARCHED // max(1, len(features)))
         self._known: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod

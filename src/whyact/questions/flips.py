@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
@@ -20,7 +21,8 @@ class Flip:
     """A set of removals after which ``target`` is the answer; empty when none was found.
 
     ``proven``: no smaller set of the ``candidates`` that do most for the target flips the answer. ``scores`` (C,) are
-    those after the removal, ``asked`` how many sets the model was asked about.
+    those after the removal, ``asked`` how many sets the model was asked about; ``stopped``: more of them
+    would have taken too long.
     """
 
     removals: tuple[Removal, ...]
@@ -29,6 +31,7 @@ class Flip:
     proven: bool
     candidates: int
     asked: int
+    stopped: bool = False
 
 
 def smallest_flip(
@@ -54,7 +57,7 @@ def smallest_flip(
         target = int(next((c for c in order if c != answer[0]), answer[0]))
     if target == answer[0]:
         raise UserError("target", questions.labels[target], "a label that is not the answer already")
-    everything = list(questions.pieces())
+    everything = list(questions.pieces())[: questions.most]
     asked = 0
 
     def gains(sets: Sequence[tuple[Removal, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,6 +76,8 @@ def smallest_flip(
         _, _, gain = gains(alone)
         pool = [everything[i] for i in np.argsort(-gain, kind="stable")[:candidates]]
     for size in range(1, min(exact, len(pool)) + 1):
+        if asked + comb(len(pool), size) > questions.most:
+            break
         sets = list(combinations(pool, size))
         found, won, gain = gains(sets)
         if won.any():
@@ -81,6 +86,8 @@ def smallest_flip(
     chosen: tuple[Removal, ...] = ()
     left = list(everything)
     while left:
+        if asked + len(left) > questions.most:
+            return Flip((), target, tuple(map(float, scores[0])), False, len(pool), asked, True)
         sets = [(*chosen, r) for r in left]
         found, won, gain = gains(sets)
         best = int(np.where(won.any() & ~won, -np.inf, gain).argmax())

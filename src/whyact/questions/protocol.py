@@ -49,9 +49,10 @@ class Gone:
 
 
 class Questions(Protocol):
-    """An answered video, kept ready to be asked again."""
+    """An answered video, kept ready to be asked again; a search asks about ``most`` sets, not to take minutes."""
 
     labels: tuple[str, ...]
+    most: int
 
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Answer once for each set of removals: scores (M,C) and the label (M,) that is the answer then.

@@ -113,6 +113,7 @@ def questions(limits: Limits) -> dict[str, Task]:
             "proven": result.proven,
             "candidates": result.candidates,
             "asked": result.asked,
+            "stopped": result.stopped,
         }
 
     return {"warm": warm, "without": without, "flip": flip}

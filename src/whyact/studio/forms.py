@@ -113,6 +113,7 @@ class Flipped(_Form):
     """The smallest set of removals after which ``target`` is the answer; none: there is no such set.
 
     ``proven``: no smaller set of the ``candidates`` flips the answer; ``asked`` counts the sets that were tried.
+    ``stopped``: the search was ended before all were, for the video is long.
     """
 
     target: str
@@ -121,6 +122,7 @@ class Flipped(_Form):
     proven: bool
     candidates: int
     asked: int
+    stopped: bool
 
 
 class Marked(_Form):

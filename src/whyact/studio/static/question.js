@@ -215,7 +215,7 @@ export const questions = (job, answer, film) => {
     const lead = document.createElement("p");
     const name = spoken(found.target);
     if (!found.removals.length) {
-      lead.textContent = `Nothing that can be taken away from this video makes ${name} the answer (${found.asked} sets tried).`;
+      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be taken away from this video makes ${name} the answer (${found.asked} sets tried).`;
       return [lead];
     }
     const count = found.removals.length;
