@@ -59,13 +59,14 @@ def probabilities(
     candidates: Candidates,
     mix: float | None = None,
     without: Sequence[int] = (),
+    classifier: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Return probabilities (B,C) of unit videos (B,D): softmax at the training temperature.
 
     At mix 0 this is softmax(cos / temperature) exactly. Where seen and unseen classes compete, seen ones carry
-    the handicap chosen on held-out seen classes.
+    the handicap chosen on held-out seen classes. ``classifier`` is what the model made of ``without`` before.
     """
-    weight, bias = model.classifier(candidates.others, mix, without)
+    weight, bias = classifier or model.classifier(candidates.others, mix, without)
     score = video @ weight[candidates.rows].T + bias[candidates.rows]
     seen = candidates.seen(model)
     if seen.any() and not seen.all():

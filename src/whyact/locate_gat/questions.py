@@ -58,6 +58,7 @@ class Questions:
         self.labels = candidates.names
         self.most = 2000
         self._videos: dict[bytes, Tensor] = {}
+        self._classifiers: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     @torch.no_grad()
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -76,7 +77,8 @@ class Questions:
             rows = [m for m, mask in enumerate(masks) if cut[m] == nodes and not mask.all()]
             if rows:
                 videos = torch.stack([self._videos[masks[m].tobytes()] for m in rows])
-                found[rows] = why.probabilities(self.model, videos, self.candidates, without=nodes).numpy()
+                made = self._classifier(nodes)
+                found[rows] = why.probabilities(self.model, videos, self.candidates, classifier=made).numpy()
         return found, found.argmax(1)
 
     def mask(self, removals: Sequence[Removal]) -> NDArray[np.bool_]:
@@ -119,6 +121,12 @@ class Questions:
         return frames | {
             Removal("neighbour", label=name): f"the known action {words.spoken(name)}" for name in self.near
         }
+
+    def _classifier(self, nodes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return the classes' rows with these nodes cut off; the graph is run once for each set of them."""
+        if nodes not in self._classifiers:
+            self._classifiers[nodes] = self.model.classifier(self.candidates.others, without=nodes)
+        return self._classifiers[nodes]
 
     def _embed(self, masks: Sequence[NDArray[np.bool_]]) -> None:
         """Embed the video without these frames, where that is not done yet."""
