@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -28,3 +31,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """Start one local Ray cluster for all tests: it takes seconds. Commands that ask for Ray meet in it."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'whyact[ray]'")
+    from whyact.engines.ray import _start
+
+    before = dict(os.environ)
+    modules = [str(Path(__file__).parent / "engines"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {"PYTHONPATH": os.pathsep.join(modules), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "7"}
+    _start(ray, 2, "")
+    os.environ.clear()
+    os.environ.update(before)
+    yield
+    ray.shutdown()

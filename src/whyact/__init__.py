@@ -6,16 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whyact.errors import UserError
+    from whyact.errors import SomeFailed, UserError
     from whyact.prediction import Evidence, Prediction
     from whyact.verbs.api import Model, load
 
-__all__ = ["Evidence", "Model", "Prediction", "UserError", "load"]
+__all__ = ["Evidence", "Model", "Prediction", "SomeFailed", "UserError", "load"]
 
 _HOME = {
     "Evidence": "whyact.prediction",
     "Model": "whyact.verbs.api",
     "Prediction": "whyact.prediction",
+    "SomeFailed": "whyact.errors",
     "UserError": "whyact.errors",
     "load": "whyact.verbs.api",
 }

@@ -40,6 +40,12 @@ class NoRoom(UserError):
     exit_code = 1
 
 
+class Broken(UserError):
+    """Something of ours broke over one of several inputs: it is named, and the exit code says that the run failed."""
+
+    exit_code = 1
+
+
 class SomeFailed(UserError):
     """Some of several inputs were at fault: ``done`` holds what the others gave, ``failed`` the errors."""
 
@@ -68,6 +74,11 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
             done += answer(item)
         except UserError as error:
             failed.append(error)
+        except Exception as error:
+            if len(inputs) == 1:
+                raise
+            found = f"{type(error).__name__}: {error}"
+            failed.append(Broken(item, found, "an input that can be answered", "try it alone, with --debug"))
     if failed and len(inputs) == 1:
         raise failed[0]
     if failed:

@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -59,6 +59,37 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
             raise
         step = "make room and run the same command again: it goes on from what is there, which is whole"
         raise NoRoom(path, error.strerror, "room to write", step) from error
+
+
+@contextmanager
+def alone_in(folder: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Let one process at a time do what is inside for a folder, which is made; the others wait at the door.
+
+    A process that dies has left. Where the system or the file system has no such locks (Windows, some network drives)
+    nobody waits, so what is done inside must be right without it too.
+
+    Args:
+        folder: Which; on a shared drive the other processes may be on other machines.
+        waiting: Called once where another process is inside.
+    """
+    with telling_of_full_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_synced(path: Path, data: bytes) -> None:

@@ -175,7 +175,8 @@ class TestFolds:
         dataset = read(tmp_path, {**annotation_files(), f"splits/{side}list01.txt": "Cleo\n"})
         assert len(dataset.fold(2)[0]) == 2  # the other fold is as good as before
         with pytest.raises(
-            UserError, match=rf"fold 1 of cad120: found 'no clip'; expected at least one clip to {side} on"
+            UserError,
+            match=rf"fold 1 of cad120: found 'no clip'; expected at least one clip to {side} on. Next: --fold 2",
         ):
             dataset.fold(1)
 

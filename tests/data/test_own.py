@@ -283,7 +283,7 @@ def test_converted_data_are_the_very_same_clips(tmp_path: Path) -> None:
 
 
 def test_training_on_converted_data_gives_the_same_model(tmp_path: Path) -> None:
-    from laiar_small import CONFIG
+    from laiar_samples import CONFIG
     from whyact.laiar.task import train_run
 
     world = write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1)

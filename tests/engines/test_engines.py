@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,12 @@ from whyact.errors import NoRoom, SomeFailed, UserError
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import engine_jobs
 
-NO_RAY = "Ray is not installed: pip install 'whyact[ray]'"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """Start one local Ray cluster for all tests of this file."""
-    ray = pytest.importorskip("ray", reason=NO_RAY)
-    from whyact.engines.ray import _start
-
-    before = dict(os.environ)
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    )
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["OMP_NUM_THREADS"] = "7"
-    _start(ray, 2, "")
-    yield
-    ray.shutdown()
-    os.environ.clear()
-    os.environ.update(before)
-
 
 @pytest.fixture(params=["local", "ray"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
     if request.param == "ray":
-        request.getfixturevalue("cluster")
+        request.getfixturevalue("ray_cluster")
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # workers take one all the same
     return Engine(request.param, 2)
 
 

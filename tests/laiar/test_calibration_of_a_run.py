@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hand_clips import VOCABULARY, clip
-from laiar_small import CONFIG
+from laiar_samples import CONFIG
 from whyact.laiar import task
 
 

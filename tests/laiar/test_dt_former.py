@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import FRAMES, SLOTS, close, random_batch, random_keep, small_model
 from torch import Tensor
 
+from laiar_samples import FRAMES, SLOTS, close, random_batch, random_keep, small_model
 from whyact.laiar.model import Block, DTFormer, gated_attention
 
 SEEDS = st.integers(0, 10_000)

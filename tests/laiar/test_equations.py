@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import close, padded, random_batch, small_model
 from torch import Tensor, nn
 
+from laiar_samples import close, padded, random_batch, small_model
 from whyact.laiar.pooling import GPO
 
 SEEDS = st.integers(0, 10_000)

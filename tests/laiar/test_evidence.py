@@ -11,9 +11,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import OBJECTS, RELATIONS, close, pick, random_batch, small_model
 from torch import Tensor
 
+from laiar_samples import OBJECTS, RELATIONS, close, pick, random_batch, small_model
 from whyact.data.packed import RelationBatch
 from whyact.laiar import evidence
 from whyact.laiar.evidence import (

@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import close, random_batch
 
+from laiar_samples import close, random_batch
 from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course, steps
 
 SEEDS = st.integers(0, 10_000)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from laiar_samples import SMALL
 
+from laiar_samples import SMALL
 from whyact.errors import UserError
 from whyact.homeworld.action_genome import write_action_genome
 from whyact.laiar import task

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from laiar_samples import CLASSES, SMALL, close, random_batch, random_keep, small_model
 from torch import Tensor
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import CLASSES, SMALL, close, random_batch, random_keep, small_model
 from whyact.data.augment import reversed_targets
 from whyact.data.packed import RelationBatch
+from whyact.errors import UserError
 from whyact.laiar import learner as module
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches, evaluation_batches
@@ -362,3 +364,20 @@ def test_a_fixed_selection_reaches_the_former_as_given() -> None:
     keep = random_keep(batch)
     assert torch.equal(model.video(batch, keep=keep).selection.keep, keep)
     assert torch.equal(model.language(batch, keep=torch.ones_like(keep)).selection.keep, batch.valid.float())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [*CLIPS[:-1], clip("fffff", action="null")],
+        [*CLIPS[:-1], replace(CLIPS[-1], target=0)],
+        [*CLIPS[:-1], replace(CLIPS[-1], subject_boxes=CLIPS[-1].subject_boxes + 1)],
+    ],
+    ids=["clip", "action", "boxes"],
+)
+def test_a_training_is_not_gone_on_with_on_other_clips(other: list[Any], tmp_path: Path) -> None:
+    """Else the state of one fold, stopped, would answer for the person that the next one tests."""
+    learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)
+    learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)
+    with pytest.raises(UserError, match=r"clips .*remove it to train from the start"):
+        learn(other, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)

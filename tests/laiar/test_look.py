@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,10 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from laiar_samples import SMALL
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from laiar_samples import SMALL
 from whyact.data import cad120, own
 from whyact.data.footage import VideoFootage
 from whyact.data.own_file import FILE, Fold, OwnFile, read_file
@@ -27,7 +29,9 @@ from whyact.detect.centre import CentreNet
 from whyact.detect.open import DetectorEncoder
 from whyact.detect.small import SmallDetector, load_detector
 from whyact.detect.types import Detections, detections
+from whyact.engines.work import Engine, Job
 from whyact.errors import UserError
+from whyact.features.store import verify_store
 from whyact.homeworld.film_set import write_videos
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar import task
@@ -36,6 +40,7 @@ from whyact.laiar.look import see
 from whyact.laiar.pixels import looked_into
 from whyact.laiar.runs import load_run
 from whyact.laiar.sight import Sight, open_sight, wanted
+from whyact.training.evaluation import answer_parts, score_parts
 from whyact.video.write import write_video
 
 SIZE = (96, 72)
@@ -202,6 +207,26 @@ def test_a_kill_costs_what_was_not_looked_into_yet(
         assert_array_equal(one.pixels.union, two.pixels.union)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs locks on folders")
+def test_several_at_once_look_once(
+    tmp_path: Path, data: RelationData, eye: tuple[Path, Knowing], encoded: list[int], capsys: Any
+) -> None:
+    once = look(sight_in(tmp_path / "alone", eye), data)
+    frames = sum(encoded)
+    encoded.clear()
+    sights = [sight_in(tmp_path / "shared", eye) for _ in range(3)]
+    with ThreadPoolExecutor(3) as threads:  # a lock of a folder holds between threads as between processes
+        jobs = [threads.submit(look, sight, data, progress=True) for sight in sights]
+    assert sum(encoded) == frames
+    for job in jobs:
+        for one, other in zip(once.clips, job.result().clips, strict=True):
+            assert_array_equal(one.pixels.union, other.pixels.union)
+    (store,) = (tmp_path / "shared").glob("pixels-*")
+    assert verify_store(store) == []
+    assert len(list(store.glob("*.safetensors"))) == 1
+    assert capsys.readouterr().err.count("waiting for it") >= 1
+
+
 def test_other_weights_have_a_store_of_their_own_and_never_mix(
     tmp_path: Path, data: RelationData, eye: tuple[Path, Knowing], encoded: list[int]
 ) -> None:
@@ -272,6 +297,27 @@ def test_training_from_oracle_boxes_leaves_a_run_that_answers_a_video_by_itself(
     assert {told.label, answer.label} <= set(VOCABULARY.actions)
     assert "features by backbone of small-detector" in answer.provenance.sampler
     assert not any("outside of what the model knows" in note for note in answer.notes)
+
+
+def test_workers_of_an_evaluation_read_what_their_parent_looked_at(
+    tmp_path: Path, root: Path, eye: tuple[Path, Knowing], encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.train("own", root, tmp_path / "run", config=config(eye), progress=False)
+    scores = task.evaluate(tmp_path / "run", "own", root, progress=False)
+    shutil.rmtree(tmp_path / "features")
+    encoded.clear()
+
+    def work(engine: Engine, job: Job, items: list[int]) -> list[Any]:
+        assert sum(encoded) > 0
+        encoded.clear()
+        state = job.setup(job.settings)
+        return [job.work(state, item) for item in items]
+
+    monkeypatch.setattr("whyact.training.evaluation.run", work)
+    settings = (tmp_path / "run", "own", root, None)
+    evaluation = answer_parts(task.open_evaluation, settings, tmp_path / "parts", engine=Engine())
+    assert not encoded
+    assert score_parts(evaluation, tmp_path / "parts") == scores
 
 
 def test_training_from_detected_boxes(

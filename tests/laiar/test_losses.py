@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import random_batch, small_model
 from torch import Tensor
 
+from laiar_samples import random_batch, small_model
 from whyact.laiar import losses
 
 SEEDS = st.integers(0, 10_000)

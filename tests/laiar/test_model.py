@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from laiar_samples import close, padded, pick, random_batch, small_model
 
+from laiar_samples import close, padded, pick, random_batch, small_model
 from whyact.data.packed import RelationBatch
 from whyact.laiar.config import SelectConfig
 from whyact.laiar.model import LaIAR

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from laiar_samples import RELATIONS, SMALL, close, random_batch, small_model
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import RELATIONS, SMALL, close, random_batch, small_model
 from whyact.data.augment import action_spans, reversed_targets
 from whyact.data.packed import PackedClips
 from whyact.data.types import RelationClip, RelationGroup

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from laiar_samples import ROI, close, pick, random_batch, random_keep, small_model, with_pixels
 
 from hand_clips import clip
+from laiar_samples import ROI, close, pick, random_batch, random_keep, small_model, with_pixels
 from whyact.data.augment import augment
 from whyact.data.packed import PackedClips, RoiBatch
 from whyact.data.types import RoiFeatures

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import SMALL
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import SMALL
 from whyact.errors import UserError
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.config import Config, DataConfig, OptimConfig

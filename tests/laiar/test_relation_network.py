@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from laiar_samples import SMALL, close
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import SMALL, close
 from whyact.data.packed import PackedClips
 from whyact.data.types import RelationClip, RelationGroup
 from whyact.errors import UserError

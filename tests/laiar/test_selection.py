@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from laiar_samples import random_batch, small_model
 from torch import Tensor
 
+from laiar_samples import random_batch, small_model
 from whyact.laiar.config import SelectConfig
 from whyact.laiar.selection import TokenSelectors, changes, gumbel, keep_best, straight_through
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given
-from laiar_samples import RELATIONS, random_batch
 
 from hand_clips import VOCABULARY, clip
+from laiar_samples import RELATIONS, random_batch
 from whyact.laiar.two_stage import predicted_relations, relation_prior
 
 

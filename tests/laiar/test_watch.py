@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from laiar_samples import ROI
 from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks, mug, saved, untrained
 
+from laiar_samples import ROI
 from whyact.data.types import Vocabulary
 from whyact.detect.classes import PERSON_NOTE
 from whyact.detect.tracks_file import read_tracks, write_tracks
@@ -116,6 +116,15 @@ def test_one_bad_video_does_not_cost_the_others(run: Run, video: Path, knows: Kn
     assert "broken.mp4" in str(caught.value.failed[0])
     with pytest.raises(UserError, match="an empty file"):
         ask(run, broken, detector="any")
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_shortest_videos_are_answered(frames: int, knows: Knowing, run: Run, tmp_path: Path) -> None:
+    short = film(tmp_path / "short.mp4", frames)
+    (answer,) = ask(run, short, detector="any", draw=tmp_path / "out.mp4")
+    assert answer.label
+    assert answer.video.frames_decoded == frames
+    assert [(t.subject, t.object) for t in answer.tracks] == [("hand_1", "mug_1")]
 
 
 def test_tracks_of_another_image_size_are_refused(run: Run, video: Path, tmp_path: Path) -> None:
@@ -226,9 +235,15 @@ class TestClasses:
 
     def test_what_is_known_of_each_data_set(self, run: Run) -> None:
         words = Vocabulary(("person", "cup"), ("r",), ("a",))
-        assert subjects_at_most("", run.vocabulary) == {"hand": 2, "head": 1}
-        assert subjects_at_most("anything", run.vocabulary) == {"hand": 2, "head": 1}  # its words say so
-        assert subjects_at_most("cad120", words) == {"hand": 2, "head": 1}
-        assert subjects_at_most("action-genome", words) == {"person": 1}
-        assert subjects_at_most("own", words) == {}
-        assert subjects_at_most("", words) == {}
+        seen = {"palm": "hand", "fist": "hand", "man": "person", "head": "head", "mug": "cup"}
+
+        def most(data: str, vocabulary: Vocabulary) -> dict[str, int]:
+            return subjects_at_most(data, vocabulary, seen)
+
+        of_one = {"palm": 2, "fist": 2, "head": 1}
+        assert most("", run.vocabulary) == of_one
+        assert most("anything", run.vocabulary) == of_one  # its words say so
+        assert most("cad120", words) == of_one
+        assert most("action-genome", words) == {"man": 1}
+        assert most("own", words) == {}
+        assert most("", words) == {}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from laiar_samples import SMALL
 
+from laiar_samples import SMALL
 from made_videos import numbers, write_clip
 from whyact.data.types import Vocabulary
 from whyact.detect.tracks import Tracks

@@ -202,6 +202,15 @@ def test_the_state_of_another_training_is_refused(tmp_path: Path, change: dict[s
         fit(Tiny(), Shuffled(), **options(resume_dir=tmp_path, **change))
 
 
+def test_of_a_hundred_settings_the_one_that_differs_is_named(tmp_path: Path) -> None:
+    settings = {f"setting{i}": i for i in range(100)}
+    fit(Tiny(), Shuffled(), **options(epochs=1, resume_dir=tmp_path, fingerprint=repr(settings)))
+    with pytest.raises(UserError, match=r"'setting50': 50,.*expected.*'setting50': 7,") as caught:
+        fit(Tiny(), Shuffled(), **options(resume_dir=tmp_path, fingerprint=repr(settings | {"setting50": 7})))
+    assert "setting10" not in str(caught.value)
+    assert "setting90" not in str(caught.value)
+
+
 @pytest.mark.parametrize("keep", [0, 9, 500, 3000])
 def test_a_truncated_state_is_named(tmp_path: Path, keep: int) -> None:
     fit(Tiny(), Shuffled(), **options(epochs=1, resume_dir=tmp_path))

@@ -10,6 +10,7 @@ import pytest
 
 from made_videos import write_clip
 from whyact.cli import main
+from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
 
 
@@ -70,6 +71,13 @@ def test_help_shows_the_methods_own_options(fake: Any, run: Path, capsys: pytest
     assert "comma-separated action names" in capsys.readouterr().out
 
 
+def test_help_without_a_model_shows_the_options_of_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "--help"]) == 0
+    out = capsys.readouterr().out
+    for option in ("--draw", "--detector", "--tracks", "--window", "--stride"):
+        assert f"  {option} VALUE" in out
+
+
 def test_report_from_predict_and_from_its_json_are_the_same_page(
     fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +104,64 @@ def test_a_report_that_cannot_be_written_stops_before_the_work(
         assert main(["predict", "a.mp4", "--model", str(run), "--report", str(path)]) == 2
         assert "--report" in capsys.readouterr().err
     assert fake.calls == []
+
+
+def test_a_run_can_be_named_by_a_dot_and_not_by_nothing(
+    fake: Any, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run)
+    assert main(["predict", "a.mp4", "--model", "."]) == 0
+    assert fake.calls[-1]["run"] == run.resolve()
+    assert main(["eval", "."]) == 0
+    assert fake.calls[-1]["run"] == run.resolve()
+    capsys.readouterr()
+    for argv in (["predict", "a.mp4", "--model", ""], ["eval", ""], ["train", "fake", "--data", "toy", "--out", ""]):
+        assert main(argv) == 2
+        assert "expected the path of a run folder" in capsys.readouterr().err
+    assert main(["train", "fake", "--data", "toy", "--out", "."]) == 2
+    assert "the folder that you are in" in capsys.readouterr().err
+    assert len(fake.calls) == 2
+
+
+def test_what_else_was_written_is_said(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake, "OPTIONS", {"draw": "a video"}, raising=False)
+    assert main(["predict", "a.mp4", "--model", str(run), "--draw", "why.mp4"]) == 0
+    assert "\ndraw: why.mp4\n" in capsys.readouterr().out
+
+
+def test_a_report_never_replaces_the_video_that_it_is_about(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(tmp_path / "a.mp4")]) == 2
+    assert "--report" in capsys.readouterr().err
+    assert (tmp_path / "a.mp4").read_bytes() == b"a film"
+    assert fake.calls == []
+
+
+def test_an_empty_input_is_not_the_folder_that_one_is_in(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"a film")
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", "", "--model", str(run)]) == 2
+    assert "INPUT" in capsys.readouterr().err
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize("export", ["html", "csv"])
+def test_a_report_never_replaces_the_json_that_it_is_made_from(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], export: str
+) -> None:
+    assert main(["predict", "a.mp4", "--model", str(run), "--json"]) == 0
+    text = capsys.readouterr().out
+    (tmp_path / "p.json").write_text(text)
+    assert main(["report", str(tmp_path / "p.json"), "--export", export, "--out", str(tmp_path / "p.json")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert (tmp_path / "p.json").read_text() == text
 
 
 def test_a_name_too_long_and_a_place_closed_to_us_are_one_line(
@@ -129,6 +195,34 @@ def test_a_page_from_json_has_the_pictures_of_the_video(tmp_path: Path) -> None:
     (tmp_path / "p.json").write_text(to_json([answer]))
     assert main(["report", str(tmp_path / "p.json")]) == 0
     assert (tmp_path / "p.html").read_text().count("data:image/jpeg;base64,") == 2
+
+
+@pytest.mark.parametrize(("inputs", "code"), [(["bad", "a"], 2), (["bad", "odd", "a"], 1)])
+def test_the_exit_code_tells_a_bad_input_from_a_failure_of_ours(
+    fake: Any,
+    run: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: list[str],
+    code: int,
+) -> None:
+    answer = type(fake).predict
+
+    def predict(names: list[str], model: Path | None, **rest: Any) -> list[Any]:
+        def one(name: str) -> list[Any]:
+            if name == "bad":
+                raise UserError(name, None, "a video")
+            if name == "odd":
+                raise ZeroDivisionError("division by zero")
+            return answer(fake, [name], model, **rest)
+
+        return for_each(names, one)
+
+    monkeypatch.setattr(fake, "predict", predict)
+    assert main(["predict", *inputs, "--model", str(run)]) == code
+    out, err = capsys.readouterr()
+    assert "a: drink 0.75" in out
+    assert [line.split()[1][:3] for line in err.splitlines()] == [name[:3] for name in inputs[:-1]]
 
 
 @pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])

@@ -37,7 +37,9 @@ class RelationData:
         train, test = self.folds[number]
         for side, members in (("train", train), ("test", test)):
             if not members:
-                raise UserError(f"fold {number} of {self.name}", "no clip", f"at least one clip to {side} on")
+                whole = [n for n, sides in sorted(self.folds.items()) if all(sides)]
+                step = f"--fold {whole[0]}" if whole else ""
+                raise UserError(f"fold {number} of {self.name}", "no clip", f"at least one clip to {side} on", step)
         return [self.clips[i] for i in train], [self.clips[i] for i in test]
 
     def split_sha256(self, number: int) -> str:

@@ -1,21 +1,24 @@
 """Workers as actors of a Ray cluster: one started here for the run, or a running one by its address.
 
-Every machine needs this package, and has to see the same folders. Ray's usage statistics and dashboard stay off.
+Every machine needs this package, and has to see the same folders. Ray's usage statistics and dashboard stay off, and
+what it prints of its own accord (why a worker died) goes to stderr: stdout belongs to the command's answer.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
-from whyact.engines.local import one_thread
+from whyact.engines.local import environment, one_thread
 from whyact.engines.work import Answer, Job, Worker
 from whyact.errors import UserError
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # nothing phones home
+NICENESS = "RAY_worker_niceness"  # Ray's own workers stand back from everything else on the machine
 STORE_BYTES = 128 * 2**20  # of a local cluster's object store: items and results are small, features go to files
 
 
@@ -26,9 +29,7 @@ def ray_pool(job: Job, workers: int, address: str = "") -> Iterator[RayPool]:
     Raises:
         UserError: When Ray is not installed, or there is no cluster at the address.
     """
-    before = {name: os.environ.get(name) for name in QUIET}
-    os.environ.update(QUIET)
-    try:
+    with environment(QUIET), redirect_stdout(sys.stderr):
         ray = _import()
         ours = not ray.is_initialized()
         if ours:
@@ -40,12 +41,6 @@ def ray_pool(job: Job, workers: int, address: str = "") -> Iterator[RayPool]:
             pool.close()
             if ours:
                 ray.shutdown()
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class RayPool:
@@ -100,7 +95,7 @@ def _start(ray: Any, workers: int, address: str) -> None:
         if address:
             ray.init(address=address, **quiet)
         else:
-            with one_thread():
+            with one_thread(), environment({NICENESS: os.environ.get(NICENESS, "0")}):
                 ray.init(
                     address="local",
                     num_cpus=workers,

@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from whyact.data.action_genome_words import OBJECTS, RELATIONS, squashed
 from whyact.data.charades import CLASSES as CLASS_FILE
 from whyact.data.charades import COLUMNS, MAPPING, TEST, TRAIN
 from whyact.data.pickles import dump_plain
+from whyact.errors import UserError
 from whyact.homeworld.classes import CLASSES, OFFICIAL, code, kind_of, object_codes, verb_codes
 from whyact.homeworld.film_set import scene_entry
 from whyact.homeworld.relations import JOINTS, joints, person_box, relations, thing_box
@@ -87,9 +90,16 @@ def write_action_genome(
         ``root``.
 
     Raises:
-        UserError: On numbers out of range, or where ``root`` exists and is not empty.
+        UserError: On numbers out of range, with so few videos that the test part would have none, or where ``root``
+            exists and is not empty.
     """
-    takes = draw_takes(seed=seed, videos=videos, subjects=subjects, rho=rho, every=every, single=single)
+    drawn = draw_takes(seed=seed, videos=videos, subjects=subjects, rho=rho, every=every, single=single)
+    takes = list(_first_of_both(drawn))
+    if len({take.part for take in takes}) < 2:
+        endless = draw_takes(seed=seed, videos=sys.maxsize, subjects=subjects, every=every, single=single)
+        least = sum(1 for _ in _first_of_both(endless))
+        expected = f"at least {least}, so that somebody is there for the test part"
+        raise UserError("videos", videos, expected, f"--videos {least}")
     plan = _plan_dirt(seed, videos) if dirt else [_Dirt()] * videos
     rows: dict[str, list[list[str]]] = {"train": [], "test": []}
     people: dict[str, Any] = {}
@@ -98,7 +108,7 @@ def write_action_genome(
     cast: dict[str, Any] = {}
     fps = FPS / every
     with whole_folder(Path(root)) as draft:
-        for take, wrong in zip(takes, plan, strict=True):
+        for take, wrong in zip(chain(takes, drawn), plan, strict=True):
             id_ = video_id(seed, take.number)
             rng = np.random.default_rng((seed, _DIRT, 1, take.number))
             kept = _kept(take, wrong)
@@ -124,6 +134,16 @@ def write_action_genome(
         scenes = {"seed": seed, "rho": rho, "fps": fps, "scenes": list(SCENES), "videos": cast}
         (draft / "scenes.json").write_text(json.dumps(scenes, indent=1) + "\n", encoding="utf-8")
     return Path(root)
+
+
+def _first_of_both(takes: Iterator[Take]) -> Iterator[Take]:
+    """Yield takes up to the first with which both parts have one."""
+    parts = set()
+    for take in takes:
+        yield take
+        parts.add(take.part)
+        if len(parts) == 2:
+            return
 
 
 def video_id(seed: int, number: int) -> str:

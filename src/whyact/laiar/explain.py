@@ -24,7 +24,8 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     """
     clip, words = answer.clip, run.vocabulary
     times = clip.times[answer.positions]
-    fps = 1.0 / float(np.diff(clip.times).mean()) if len(clip.times) > 1 else 0.0
+    step = float(np.diff(clip.times).mean()) if len(clip.times) > 1 else 0.0
+    fps = 1.0 / step if step else 0.0  # a video of one frame shows it at every moment
     order = np.argsort(-answer.probabilities, kind="stable")
     card = run.card or {}
     confidence = float(answer.probabilities.max())

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from whyact.data.packed import RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
+from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config
@@ -174,6 +175,13 @@ def learn(
         clip=config.optim.clip,
         progress=progress,
         resume_dir=resume_dir,
-        fingerprint=repr(sorted(asdict(config).items())),
+        fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
     )
     return model.eval(), result
+
+
+def _checksum(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> str:
+    """Return what tells these training clips from any others: a state of another fold must not be gone on with."""
+    told = repr((vocabulary, [(c.id, c.target, c.targets, c.slots) for c in clips]))
+    arrays = (a for c in clips for a in (c.subject_boxes, c.object_boxes, c.valid, c.relations) if a is not None)
+    return sha256(told + "".join(sha256(a.tobytes()) for a in arrays))

@@ -27,7 +27,7 @@ from whyact.detect.types import Detections
 from whyact.errors import UserError
 from whyact.features.roi import Maps, Pixels, RoiEncoder, identity, roi_features, roi_key
 from whyact.features.store import FeatureStore
-from whyact.files import canonical_json, sha256
+from whyact.files import alone_in, canonical_json, sha256
 from whyact.laiar.detected import detected_clip
 from whyact.laiar.domain import Domain, fit_domain, frame_looks
 from whyact.laiar.pixels import BRIDGE, CHUNK, RATE
@@ -82,7 +82,7 @@ def see(
     """Return clips as the sight shows them: with detected boxes where asked, and with what is in the boxes.
 
     Clips that are looked into are cut down to ``looks`` frames. What is stored already is read; killed and started
-    again, it goes on where it was.
+    again, it goes on where it was. Of several processes with one folder the first looks; the others wait, and read.
 
     Args:
         sight: What looks.
@@ -99,7 +99,7 @@ def see(
     seen = Seen([_thinned(clip, sight.config.looks) if sight.encoder is not None else clip for clip in clips])
     films = _films(found, seen.clips, every=sight.detects)
     steps = (len(films) if sight.detects else 0) + (sum(len(f.clips) for f in films) if sight.encoder else 0)
-    with _bar(steps, progress) as done:
+    with alone_in(sight.folder, lambda: _waits(sight, progress)), _bar(steps, progress) as done:
         if sight.detects:
             for film in films:
                 _detect(sight, found.vocabulary, film, seen, slots, labelled_only)
@@ -116,6 +116,11 @@ def see(
             "--data.detector, --data.class_map, or --data.boxes oracle",
         )
     return seen
+
+
+def _waits(sight: Sight, wanted: bool) -> None:
+    if wanted:
+        print(f"whyact: another process is looking at videos for {sight.folder}; waiting for it", file=sys.stderr)
 
 
 def _thinned(clip: RelationClip, looks: int) -> RelationClip:
@@ -183,8 +188,7 @@ def _tracks(sight: Sight, footage: Footage) -> Tracks:
     """Return the tracks of a whole video, from the file that an earlier call left or by looking."""
     detector = sight.detector
     assert detector is not None
-    most = {name: sight.most[word] for name, word in sight.words.items() if word in sight.most}
-    made_by = canonical_json({"detector": detector.name, "rate": RATE, "bridge": BRIDGE, "most": most})
+    made_by = canonical_json({"detector": detector.name, "rate": RATE, "bridge": BRIDGE, "most": dict(sight.most)})
     path = sight.folder / f"tracks-{sha256(made_by)[:16]}" / f"{footage.key[:32]}.json"
     if path.exists():
         return read_tracks(path)
@@ -204,7 +208,7 @@ def _tracks(sight: Sight, footage: Footage) -> Tracks:
         image_size=size,
         frames=numbers,
         source=detector.name,
-        settings=LinkSettings(most=most),
+        settings=LinkSettings(most=sight.most),
     ).filled(BRIDGE)
     write_tracks(path, tracks)
     return tracks

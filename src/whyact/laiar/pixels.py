@@ -82,14 +82,18 @@ def find_tracks(
     return tracks.filled(BRIDGE), facts
 
 
-def subjects_at_most(data: str, words: Vocabulary) -> Mapping[str, int]:
-    """Return how many of a class a data set ever shows at once, where that is known: those of one person.
+def subjects_at_most(data: str, vocabulary: Vocabulary, words: Mapping[str, str]) -> dict[str, int]:
+    """Return how many of a detector's class a data set ever shows at once, where that is known: those of one person.
 
-    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number.
+    Homeworld and CAD-120 show one person, Action Genome annotates one. Own data may show any number. ``words`` are the
+    detector's classes -> those of the data set.
     """
+    most: Mapping[str, int] = {}
     if data.startswith("action-genome"):
-        return {"person": 1}
-    return AT_MOST if data == "cad120" or words.objects == VOCABULARY.objects else {}
+        most = {"person": 1}
+    elif data == "cad120" or vocabulary.objects == VOCABULARY.objects:
+        most = AT_MOST
+    return {name: most[word] for name, word in words.items() if word in most}
 
 
 def frame_numbers(times: NDArray[np.float64], fps: float) -> NDArray[np.int64]:

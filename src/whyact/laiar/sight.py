@@ -25,8 +25,8 @@ from whyact.training.checkpoint import read_card
 class Sight:
     """What looks at the videos of a data set.
 
-    ``encoder`` looks into boxes, ``None`` for a model of boxes alone; ``detector`` is what finds them and the classes
-    of ``words`` -> those of the data set, of which ``most`` are there at once; ``folder`` keeps features and tracks;
+    ``encoder`` looks into boxes, ``None`` for a model of boxes alone; ``detector`` is what finds them: its classes, of
+    which ``most`` are there at once, are ``words`` -> those of the data set. ``folder`` keeps features and tracks;
     ``side`` is that of the union maps.
     """
 
@@ -111,7 +111,6 @@ def _opened(
 ) -> Sight:
     encoder = open_encoder(config.encoder, detector) if config.pixels else None
     named: Mapping[str, str] = {}
-    most = subjects_at_most(data, words)
     if detector is not None and config.class_map:
         named = read_class_map(config.class_map, detector.classes, words.objects)
     elif detector is not None:
@@ -123,6 +122,7 @@ def _opened(
             f"a detector that knows one of {', '.join(words.objects)}",
             "--data.class_map FILE says which of its classes is which",
         )
+    most = subjects_at_most(data, words, named)
     return Sight(config, Path(config.features or folder), mask_side(mask_size), encoder, detector, named, most)
 
 

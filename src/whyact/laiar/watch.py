@@ -135,9 +135,8 @@ def watch(
 
 def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
     if eyes.detector is not None:
-        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary)
-        settings = LinkSettings(most={c: most[w] for c, w in eyes.words.items() if w in most})
-        return find_tracks(path, eyes.detector, settings=settings, tell=tell)
+        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary, eyes.words)
+        return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)
     tracks = read_tracks(options["tracks"])
     if not len(tracks.times):
         raise UserError(options["tracks"], "no frame", "tracks with at least one frame")

@@ -191,9 +191,11 @@ def check_run_folder(folder: Path) -> None:
     """Refuse a folder that a checkpoint may not be written to, before any work is done.
 
     Raises:
-        UserError: When ``folder`` is a file, holds something other than a run, or cannot be written.
+        UserError: When ``folder`` is a file or the current one, holds something other than a run, or cannot be written.
     """
     folder = Path(folder)
+    if folder.resolve() == Path.cwd():  # it is replaced by a new folder of its name: a shell would stay in the old one
+        raise UserError(folder, "the folder that you are in", "another folder, as a run replaces it", "cd ..")
     _recover(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(folder, "a file", "a folder, or a name not taken yet", "choose another --out")

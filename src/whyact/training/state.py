@@ -84,8 +84,8 @@ def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> tuple[
     described, tensors = read_state(path)
     if canonical_json(described["identity"]) != canonical_json(identity):
         differ = next(k for k in identity if described["identity"].get(k) != identity[k])
-        found = f"a training with {differ} {described['identity'].get(differ)!r}"
-        raise UserError(path, found, f"one with {differ} {identity[differ]!r}", _AGAIN)
+        found, wanted = _difference(str(described["identity"].get(differ)), str(identity[differ]))
+        raise UserError(path, f"a training with {differ} {found}", f"one with {differ} {wanted}", _AGAIN)
     state = _unpack(described["state"], tensors)
     try:
         trainer.lightning_module.load_state_dict(state["model"])
@@ -183,3 +183,13 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
     if tag == "dict":
         return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
     return tuple(_unpack(v, tensors) for v in content)
+
+
+def _difference(one: str, other: str, around: int = 40) -> tuple[str, str]:
+    """Return both texts near the first place where they differ: a fingerprint can list a hundred settings."""
+    first = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    start = max(0, first - around)
+    return tuple(  # type: ignore[return-value]
+        f"{'…' * (start > 0)}{text[start : first + around]}{'…' * (len(text) > first + around)}"
+        for text in (one, other)
+    )

@@ -10,6 +10,7 @@ from whyact.files import SHIPPED
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import load_method
+from whyact.verbs.predict import expand
 
 
 @dataclass(frozen=True)
@@ -20,20 +21,34 @@ class Model:
     method: str
     card: dict[str, Any]
 
-    def predict(self, *inputs: str | Path, progress: bool = False, **options: str | Path) -> list[Prediction]:
+    def predict(
+        self, *inputs: str | Path, progress: bool = False, **options: str | Path | float | None
+    ) -> list[Prediction]:
         """Answer inputs, with evidence.
 
         Args:
-            inputs: Clip names, feature files or videos: what ``whyact predict`` takes for this method.
+            inputs: Clip names, feature files, videos, folders or patterns: what ``whyact predict`` takes.
             progress: Show progress on stderr.
-            options: The method's own, such as ``data`` and ``root``.
+            options: ``data``, ``root`` and the method's own, such as ``window``; what is ``None`` is not given.
 
         Raises:
-            UserError: For anything wrong with an input or an option.
+            SomeFailed: When some of several inputs cannot be read; its ``done`` holds the answers about the others.
+            UserError: For anything else wrong with an input or an option.
+            TypeError: For an option that the method does not have, or an input that is no path.
         """
+        for given in inputs:
+            if not isinstance(given, str | Path):
+                raise TypeError(f"an input is a str or a Path, not {type(given).__name__}: predict(*inputs)")
         task = load_method(self.method, "predict")
+        known = ("data", "root", *(name.replace("-", "_") for name in getattr(task, "OPTIONS", {})))
+        for name in options:
+            if name not in known:
+                raise TypeError(f"predict() has no option {name!r} for {self.method}; it has {', '.join(known)}")
+        options = {name: value for name, value in options.items() if value is not None}
         words = {name.replace("_", "-"): str(value) for name, value in options.items()}
-        found: list[Prediction] = task.predict([str(i) for i in inputs], self.path, options=words, progress=progress)
+        named = [str(i) for i in inputs]
+        asked = named if "data" in options else expand(named)
+        found: list[Prediction] = task.predict(asked, self.path, options=words, progress=progress)
         return found
 
     def evaluate(

@@ -9,6 +9,7 @@ from pathlib import Path
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import to_json
+from whyact.verbs.lazy import nearest
 from whyact.verbs.parser import Parser, whole_number
 from whyact.verbs.predict import said
 
@@ -38,8 +39,12 @@ def run(argv: list[str]) -> int:
     from whyact.verbs.stills import stills
 
     if args.action not in VOCABULARY.actions:
-        raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}")
+        near = nearest(args.action, VOCABULARY.actions)
+        step = f"did you mean {near}?" if near else ""
+        raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}", step)
     out: Path = args.out
+    if out.exists() and not out.is_dir():
+        raise UserError("--out", str(out), "a folder, or a name not taken yet", "choose another --out")
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
     scene = film_fresh(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.name.split(' (')[0].lower()}: {video}")

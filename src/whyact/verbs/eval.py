@@ -9,7 +9,15 @@ from whyact.errors import UserError
 from whyact.training.checkpoint import read_card
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.methods import load_method
-from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, whole_number, writable_file
+from whyact.verbs.parser import (
+    Parser,
+    existing_folder,
+    print_json,
+    print_numbers,
+    run_folder,
+    whole_number,
+    writable_file,
+)
 
 _EXAMPLES = (
     "whyact eval runs/kitchen --root data/cad120",
@@ -25,7 +33,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "run",
         metavar="RUN",
-        type=Path,
+        type=run_folder,
         help="a run folder that `whyact train` wrote, or segments as ActivityNet's JSON",
     )
     parser.add_argument("--data", metavar="NAME", help="the data set's name (default: what the run was trained on)")

@@ -90,6 +90,21 @@ def whole_number(text: str) -> int:
 whole_number.__name__ = "whole number (0, 1, 2, ...)"  # argparse puts it into its message
 
 
+def run_folder(text: str) -> Path:
+    """Read the path of a run folder; ``.`` becomes the name of the folder that one is in, as a run is renamed whole.
+
+    Raises:
+        ValueError: When it is empty (argparse names the option).
+    """
+    if not text:
+        raise ValueError(text)
+    path = Path(text)
+    return path if path.name not in ("", "..") else path.resolve()
+
+
+run_folder.__name__ = "the path of a run folder"  # argparse puts it into its message
+
+
 def existing_folder(option: str, path: Path | None) -> Path | None:
     """Return ``path`` when it is a folder (or not given).
 

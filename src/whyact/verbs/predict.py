@@ -11,7 +11,7 @@ from whyact.errors import SomeFailed, UserError
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import DEMO_METHOD, load_method
-from whyact.verbs.parser import Parser, existing_folder, writable_file
+from whyact.verbs.parser import Parser, existing_folder, run_folder, writable_file
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
@@ -25,8 +25,6 @@ VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".m
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
     model = _model(argv)
-    if model is None and {"-h", "--help"} & set(argv):
-        _parser({}).parse_args(argv)  # prints the help without importing a method
     method = read_card(model)["method"] if model else DEMO_METHOD
     task = load_method(method, "predict")
     own: dict[str, str] = getattr(task, "OPTIONS", {})
@@ -39,6 +37,8 @@ def run(argv: list[str]) -> int:
     if root is not None:
         options["root"] = str(root)
     inputs = args.inputs if "data" in options else expand(args.inputs)
+    if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
+        raise UserError("--report", str(report), "another file than the input", "--report why.html")
     failed: list[UserError] = []
     try:
         predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
@@ -54,22 +54,27 @@ def run(argv: list[str]) -> int:
     else:
         for prediction in predictions:
             print(said(prediction), flush=True)
+        for name in ("draw", "save-tracks"):
+            if name in options and predictions:
+                print(f"{name}: {options[name]}")
         if report is not None:
             print(f"report: {report}")
     for error in failed:
         print(f"whyact: {error}", file=sys.stderr, flush=True)
-    return 2 if failed else 0
+    return min((error.exit_code for error in failed), default=0)
 
 
 def expand(inputs: list[str]) -> list[str]:
     """Return the inputs with the videos of a folder, and what a pattern matches, in place of folder and pattern.
 
     Raises:
-        UserError: When a folder holds no video or a pattern matches nothing.
+        UserError: When an input is empty, a folder holds no video or a pattern matches nothing.
     """
     out: list[str] = []
     for name in inputs:
         path = Path(name)
+        if not name:  # an unset variable of a shell; as a path it would be the folder that one is in
+            raise UserError("INPUT", name, "a video, a folder or a pattern")
         if path.is_dir():
             found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
             what = "a folder with videos"
@@ -101,14 +106,15 @@ def _parser(own: dict[str, str]) -> Parser:
     parser = Parser(
         "predict",
         "Say which action each input shows, and which evidence decided it.\n"
-        "Without --model the small model that travels with whyact answers, and says what it was trained on.",
+        "Without --model the small model that travels with whyact answers, and says what it was trained on.\n"
+        "A model of another method has other options: whyact predict --model RUN --help",
         _EXAMPLES,
         "a list of predictions",
     )
     parser.add_argument(
         "inputs", metavar="INPUT", nargs="+", help="a video, a folder or a pattern; with --data a clip's name"
     )
-    parser.add_argument("--model", metavar="RUN", type=Path, help="a run folder that `whyact train` wrote")
+    parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
@@ -120,7 +126,7 @@ def _parser(own: dict[str, str]) -> Parser:
 def _model(argv: list[str]) -> Path | None:
     """Find ``--model`` before the rest is parsed: what else may be asked depends on the method."""
     parser: Any = Parser("predict", "", (), "")
-    parser.add_argument("--model", type=Path)
+    parser.add_argument("--model", type=run_folder)
     without_help = [word for word in argv if word not in ("-h", "--help")]
     found, _ = parser.parse_known_args(without_help)
     model: Path | None = found.model

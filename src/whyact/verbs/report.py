@@ -48,6 +48,8 @@ def run(argv: list[str]) -> int:
             raise UserError("--against", args.against, "no --out and no --export: the comparison is printed")
         _compare(predictions, read_predictions(args.against), args.json)
         return 0
+    if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
+        raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
     if args.export == "html":
         from whyact.report import write_report
@@ -64,8 +66,8 @@ def run(argv: list[str]) -> int:
             out = stem.with_name(f"{stem.name}-{args.export}")
         written = write_exports(predictions, args.export, out if folder else writable_file("--out", out))
     if args.json:
-        page = {"report": str(written[0])} if written else {}
-        print_json({**page, "files": [str(path) for path in written], "predictions": len(predictions)})
+        first = {"report": str(written[0])} if written else {}
+        print_json({**first, "files": [str(path) for path in written], "predictions": len(predictions)})
     else:
         for path in written:
             print(path)

@@ -8,7 +8,7 @@ from typing import Any
 from whyact.errors import UserError
 from whyact.training.checkpoint import check_run_folder
 from whyact.verbs.methods import load_method, method_names
-from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, whole_number
+from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
 from whyact.verbs.settings import add_settings, read_settings
 
 _EXAMPLES = (
@@ -60,7 +60,7 @@ def _parser(method: str, names: list[str]) -> Parser:
     )
     parser.add_argument("--data", metavar="NAME", required=True, help="the data set's name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
-    parser.add_argument("--out", metavar="RUN", type=Path, required=True, help="the run folder to write")
+    parser.add_argument("--out", metavar="RUN", type=run_folder, required=True, help="the run folder to write")
     parser.add_argument("--preset", metavar="P", default="default", help="named settings to start from")
     parser.add_argument("--config", metavar="FILE", type=Path, help="YAML file of settings")
     parser.add_argument(

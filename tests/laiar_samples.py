@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.packed import RelationBatch, RoiBatch
-from whyact.laiar.config import ModelConfig, SelectConfig
+from whyact.laiar.config import Config, DataConfig, ModelConfig, OptimConfig, SelectConfig
 from whyact.laiar.model import LaIAR
 
 OBJECTS, RELATIONS, CLASSES, FRAMES, SLOTS = 5, 6, 4, 5, 4
@@ -26,6 +26,7 @@ SMALL = ModelConfig(
     position="temporal",
     position_std=0.2,
 )
+CONFIG = Config(data=DataConfig(frames=5, slots=6), model=SMALL, optim=OptimConfig(lr=5e-3, batch=8, epochs=1))
 
 
 def small_model(seed: int = 0, select: SelectConfig | None = None, **options: Any) -> LaIAR:
