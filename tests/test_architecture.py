@@ -14,7 +14,7 @@ METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
     {"prediction", "errors", "files", "progress"},
     {"metrics", "video"},
-    {"training", "engines", "report", "detect", "features", "data", "homeworld"},
+    {"training", "engines", "report", "detect", "features", "data", "homeworld", "questions"},
     METHODS,
     {"verbs", "studies"},
     {"cli", "studio"},
