@@ -32,7 +32,7 @@ class QuickGELU(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Gate channels, then positions (spec 2.2): which maps matter, and where."""
+    """Gate channels, then positions: which maps matter, and where."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class LCABranch(nn.Module):
 
 
 class LCA(nn.Module):
-    """Local context aggregation over the *channels* of a frame vector, at several dilations (spec 2.2).
+    """Local context aggregation over the *channels* of a frame vector, at several dilations.
 
     The neighbourhood is one of channel indices: a pooled frame vector has no image geometry left.
     :class:`PatchLCA` is the variant with true image locality.
@@ -111,7 +111,7 @@ def _side_by_side(branches: nn.ModuleList, maps: Tensor) -> Tensor:
 
 
 class LoCATe(nn.Module):
-    """Stage 1: one pre-norm block, temporal attention then LCA, and the mean over frames (spec 2.2)."""
+    """Stage 1: one pre-norm block, temporal attention then LCA, and the mean over frames."""
 
     def __init__(self, config: Config, video_width: int) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class LoCATe(nn.Module):
 
 
 def class_graph(nodes: Tensor, neighbours: int) -> Tensor:
-    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N) (spec 2.3)."""
+    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N)."""
     unit = F.normalize(nodes, dim=1)
     similarity = unit @ unit.T
     similarity.fill_diagonal_(torch.inf)  # duplicates of a node must not push out its self-loop
@@ -198,7 +198,7 @@ class GraphAttention(nn.Module):
 
 
 class GAT(nn.Module):
-    """Stage 2: three layers over the class graph; a row is a classifier for its class (spec 2.3)."""
+    """Stage 2: three layers over the class graph; a row is a classifier for its class."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
