@@ -55,8 +55,9 @@ def _own(source: str, root: Path, out: Path) -> Said:
     file = from_cad120(root)
     path = write_own(out, file, root)
     clips = sum(len(video.actions) for video in file.videos)
-    said = {"file": str(path), "videos": len(file.videos), "clips": clips}
-    return f"{path}: {len(file.videos)} videos, {clips} clips", said
+    said = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
+    folds = f"{len(file.folds)} folds with clips to train and test on" if file.folds else "each group a fold"
+    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", said
 
 
 def _features(source: str, root: Path, out: Path) -> Said:
