@@ -49,10 +49,13 @@ def test_data_lists_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "cad12", "--root", "."], "did you mean 'cad120'"),
         (["chekc", "cad120", "--root", "."], "one of check"),
         (["check", "cad120"], "--root"),
+        (["check", "cad12"], "did you mean 'cad120'"),  # before it asks for a --root
+        (["make", "homeworl"], "did you mean 'homeworld'"),
+        (["convert", "cad120", "owm"], "did you mean 'own'"),
         (["check", "cad120", "--root", "/no/such/folder"], "a folder that exists"),
     ],
 )
-def test_wrong_usage_of_check(typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_data(typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", *typed]) == 2
     out, err = capsys.readouterr()
     assert out == ""

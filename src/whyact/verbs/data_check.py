@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check c
 def run(argv: list[str]) -> int:
     """Check the data set that ``argv`` (what follows ``check``) names; print what was found."""
     parser = Parser("data check", "Read every file of a data set as training reads it.", _EXAMPLES, "what was found")
-    parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
+    known = one_of(CHECKS, "NAME", "whyact data check --help")
+    parser.add_argument("name", metavar="NAME", type=known, help=f"the data set: {', '.join(CHECKS)}")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder that holds it")
     args = parser.parse_args(argv)
-    name = choose(args.name, CHECKS, "NAME", "whyact data check --help")
     root = existing_folder("--root", args.root)
     assert root is not None
-    found = CHECKS[name](root)
+    found = CHECKS[args.name](root)
     if args.json:
         print_json(found)
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.verbs.lazy import choose, one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
 Said = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
@@ -32,14 +32,14 @@ def run(argv: list[str]) -> int:
         "what was written",
     )
     parser.add_argument("source", metavar="FROM", help="a layout, or a checkpoint")
-    parser.add_argument("to", metavar="TO", help="the format to write")
+    known = one_of(CONVERTERS, "TO", "whyact data convert --help")
+    parser.add_argument("to", metavar="TO", type=known, help="the format to write")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder to read")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write")
     args = parser.parse_args(argv)
-    to = choose(args.to, CONVERTERS, "TO", "whyact data convert --help")
     root = existing_folder("--root", args.root)
     assert root is not None
-    line, said = CONVERTERS[to](args.source, root, args.out)
+    line, said = CONVERTERS[args.to](args.source, root, args.out)
     if args.json:
         print_json(said)
     else:
