@@ -12,9 +12,9 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "files"},
+    {"prediction", "errors", "files", "progress"},
     {"metrics", "video"},
-    {"training", "engines", "report", "detect", "features", "data", "homeworld"},
+    {"training", "engines", "report", "detect", "features", "data", "homeworld", "questions"},
     METHODS,
     {"verbs", "studies"},
     {"cli", "studio"},

@@ -124,7 +124,18 @@ def test_ctrl_c_is_130(verb, capsys: pytest.CaptureFixture[str]) -> None:
 
     verb(interrupted)
     assert cli.main(["fake"]) == 130
-    assert "interrupted" in capsys.readouterr().err
+    assert capsys.readouterr().err == "whyact: interrupted\n"
+
+
+def test_ctrl_c_says_where_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(words: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupted)
+    assert cli.main(["train", "laiar"]) == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")

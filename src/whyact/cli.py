@@ -23,6 +23,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "doctor": ("whyact.verbs.doctor:run", "say what of this installation works, and how to mend the rest"),
 }
 
+_GO_ON = {"train", "extract", "reproduce"}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; a user's mistake ends in one line on stderr."""
@@ -32,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
-        return _say("whyact: interrupted", 130)
+        goes_on = "; the same command goes on where it stopped" if words[:1] and words[0] in _GO_ON else ""
+        return _say(f"whyact: interrupted{goes_on}", 130)
     except BrokenPipeError:  # the reader of our output went away, as `head` does: nothing to tell anybody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

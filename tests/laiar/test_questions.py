@@ -19,12 +19,13 @@ from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.config import Config, DataConfig, OptimConfig
 from whyact.laiar.evidence import list_changes
 from whyact.laiar.explain import explain
-from whyact.laiar.flips import smallest_flip
-from whyact.laiar.questions import Questions, Removal, load_questions, save_questions
+from whyact.laiar.questions import Questions, load_questions, save_questions
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
 from whyact.laiar.videos import _Merger
 from whyact.prediction import LabelScore, Prediction, Provenance, VideoFacts
+from whyact.questions.flips import smallest_flip
+from whyact.questions.protocol import Gone, Removal, removal_of
 
 CLIPS = [
     clip("fffhhh", "aaaaaa", action="pick"),
@@ -64,8 +65,7 @@ def test_without_a_piece_of_evidence_the_score_is_what_the_evidence_says(run: Ru
     np.testing.assert_allclose(scores[0], answer.probabilities, atol=1e-6)
     assert prediction.evidence
     for e in prediction.evidence:
-        removal = Removal("transition", e.subject, e.object, e.start, e.end)
-        without, _ = questions.scores([[removal]])
+        without, _ = questions.scores([[removal_of(e)]])
         assert prediction.score - without[0, best[0]] == pytest.approx(e.contribution, abs=1e-6)
 
 
@@ -91,14 +91,14 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
         (Removal("thing", object="s0"), {(t, 0) for t in range(6)}),
         (Removal("thing", object="o0", start=5 / 30), {(5, 0)}),
         (Removal("thing", object="nobody"), set()),
-        (Removal("transition", "s0", "o0", 2 / 30, 3 / 30), {(t, 0) for t in range(6)}),
+        (Removal("transition", "s0", "o0", start=2 / 30, end=3 / 30), {(t, 0) for t in range(6)}),
     ],
     ids=lambda value: value.kind if isinstance(value, Removal) else f"{len(value)}-tokens",
 )
 def test_what_a_removal_takes_away(run: Run, removal: Removal, wanted: set[tuple[int, int]]) -> None:
     (mask,) = asked(run, 0).masks([removal])
     assert {(int(t), int(k)) for t, k in zip(*np.nonzero(mask), strict=True)} == wanted
-    assert asked(run, 0).count([removal]) == len(wanted)
+    assert asked(run, 0).gone([removal]) == [Gone("token", len(wanted), 12)]
 
 
 def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
@@ -127,13 +127,15 @@ def test_a_clip_without_a_pair_can_be_asked_too(run: Run) -> None:
     questions = Questions.of(run, [answer])
     scores, _ = questions.scores([(), [Removal("span")]])
     np.testing.assert_allclose(scores, np.stack([answer.probabilities] * 2), atol=1e-6)
-    assert questions.count([Removal("span")]) == 0
+    assert questions.gone([Removal("span")]) == [Gone("token", 0, 0)]
     assert not smallest_flip(questions).removals
 
 
 def test_a_transition_of_another_time_is_refused_by_name(run: Run) -> None:
+    with pytest.raises(UserError, match="a transition, pair, thing or span"):
+        asked(run, 0).scores([[Removal("frame", start=0.0)]])
     with pytest.raises(UserError, match="s0 – o0 at 9 – 10 s"):
-        asked(run, 0).scores([[Removal("transition", "s0", "o0", 9.0, 10.0)]])
+        asked(run, 0).scores([[Removal("transition", "s0", "o0", start=9.0, end=10.0)]])
 
 
 def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
@@ -144,7 +146,7 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     keep[4:] = False
     other = replace(answers[1], keep=keep, labels=np.where(keep, still, -1), changes=list_changes(still))
     questions = Questions.of(run, [answers[0], other])
-    first, second = questions.masks([Removal("transition", "s0", "o0", 2 / 30, 3 / 30)])
+    first, second = questions.masks([Removal("transition", "s0", "o0", start=2 / 30, end=3 / 30)])
     assert first[:, 0].all()
     assert second[:4, 0].all()
     assert not second[4:].any()
@@ -175,15 +177,15 @@ def test_saved_questions_are_answered_the_same_to_the_bit(run: Run, tmp_path: Pa
     questions = asked(run, 0, 3)
     again = load_questions(run, save_questions(questions, tmp_path / "q.safetensors"))
     assert again.null == questions.null
-    assert again.transitions() == questions.transitions()
-    sets = [[removal] for removal, *_ in questions.transitions()]
+    assert again.pieces() == questions.pieces()
+    sets = [[removal] for removal in questions.pieces()]
     np.testing.assert_array_equal(again.scores(sets)[0], questions.scores(sets)[0])
 
 
 class TestFlips:
     def by_brute_force(self, questions: Questions, target: int) -> int:
         """Return the size of the smallest flipping set of all there are, 0 for none."""
-        everything = [removal for removal, *_ in questions.transitions()]
+        everything = list(questions.pieces())
         for size in range(1, len(everything) + 1):
             _, answers = questions.scores(list(itertools.combinations(everything, size)))
             if (answers == target).any():

@@ -175,7 +175,7 @@ def test_neighbours_are_known_classes_and_move_what_they_say(found: tuple) -> No
     assert {e.label for e in near} <= set(known.seen)
     node = known.seen.index(near[0].label)
     video = model.embed(answer.frames)
-    without = why.probabilities(model, video, answer.candidates, without=node)[0, answer.best]
+    without = why.probabilities(model, video, answer.candidates, without=[node])[0, answer.best]
     assert near[0].contribution == pytest.approx(float(answer.probabilities[answer.best] - without), abs=1e-6)
     mix = model.choice.clone()
     model.choice = torch.tensor([0.0, 0.2])
@@ -185,7 +185,7 @@ def test_neighbours_are_known_classes_and_move_what_they_say(found: tuple) -> No
 
 def test_a_cut_off_node_reaches_nobody(found: tuple) -> None:
     _, model, answer = found
-    reach = model.graph_rows(answer.candidates.others, without=3)[1].detach()
+    reach = model.graph_rows(answer.candidates.others, without=[3])[1].detach()
     others = [i for i in range(len(reach)) if i != 3]
     assert reach[others, 3].abs().max() == 0
     assert reach[3, 3] == pytest.approx(1)

@@ -47,7 +47,7 @@ def answers(limits: Limits) -> dict[str, Task]:
         (Path(folder) / desk.PREDICTION).write_text(to_json([prediction]), encoding="utf-8")
         (Path(folder) / desk.PREVIEW).write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
         (Path(folder) / desk.REPORT).write_text("<!doctype html><title>a report</title>", encoding="utf-8")
-        return {"label": prediction.label, "score": prediction.score, "askable": True, "playable": True}
+        return {"label": prediction.label, "score": prediction.score, "playable": True}
 
     return {"answer": answer}
 
@@ -62,18 +62,19 @@ def questions(limits: Limits) -> dict[str, Task]:
             os._exit(12)
         now = 0.9 - 0.1 * len(removals)
         scores = [{"label": "pick", "score": now, "before": 0.9}, {"label": "place", "score": 1 - now, "before": 0.1}]
-        return {"label": "pick" if now > 0.5 else "place", "scores": scores, "tokens": 3 * len(removals)}
+        gone = {"what": "token", "count": 3 * len(removals), "of": 30}
+        return {"label": "pick" if now > 0.5 else "place", "scores": scores, "gone": [gone]}
 
     def flip(tell: Tell, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
         step = {"kind": "transition", "subject": "hand_1", "object": "cup_1", "start": 1.2, "end": 1.8}
-        states = {"from_state": "not_holding", "to_state": "holding"}
         return {
             "target": target or "place",
-            "removals": [{**step, **states}],
+            "removals": [{**step, "text": "hand_1 – cup_1: not holding → holding"}],
             "score": 0.6,
             "proven": True,
             "candidates": 5,
             "asked": 6,
+            "stopped": False,
         }
 
     return {"warm": lambda tell, **_: True, "without": without, "flip": flip}

@@ -30,9 +30,9 @@ class Studio:
     jobs: Jobs
     corrections: Path
 
-    def send(self, body: bytes = stub_desks.GOOD, name: str = "kitchen.mp4") -> str:
+    def send(self, body: bytes = stub_desks.GOOD, name: str = "kitchen.mp4", **options: str) -> str:
         """Send a video and wait until its job has ended; return the job's id."""
-        reply = self.client.post("/api/jobs", params={"name": name}, content=body)
+        reply = self.client.post("/api/jobs", params={"name": name, **options}, content=body)
         assert reply.status_code == 202, reply.text
         id_: str = reply.json()["id"]
         assert self.jobs.get(id_).ended.wait(30)
@@ -68,7 +68,8 @@ def open_studio(stub_run: Path, tmp_path: Path) -> Iterator[Callable[..., Studio
     made: list[Any] = []
 
     def opened(limits: Limits = LIMITS, base_url: str = "http://127.0.0.1:8000", **options: Any) -> Studio:
-        jobs = Jobs({"tiny": stub_run}, limits, answering=stub_desks.answers, asking=stub_desks.questions)
+        models = dict.fromkeys(options.pop("models", ["tiny"]), stub_run)
+        jobs = Jobs(models, limits, answering=stub_desks.answers, asking=stub_desks.questions)
         options.setdefault("corrections", tmp_path / "corrections")
         client = TestClient(create_app(jobs, **options), base_url=base_url)
         client.__enter__()

@@ -11,15 +11,19 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import method_desks
 import pytest
 
+from made_videos import write_clip
 from whyact.files import SHIPPED
+from whyact.report import words
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of whyact[dev]")
 BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
@@ -134,6 +138,15 @@ def shot(page: Any, name: str, **options: Any) -> None:
         page.screenshot(path=f"{folder}/{name}.png", **options)
 
 
+def accessible(page: Any) -> None:
+    """Check contrast, labels and the like with axe-core, once everything has stopped moving."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page.wait_for_timeout(400)
+    found = axe.Axe().run(page).response["violations"]
+    said = [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
+    assert said == [], f"{page.url}: " + "\n".join(said)
+
+
 def score(page: Any, label: str = "drink") -> float:
     return float(page.inner_text(f"#scores [data-label={label}] .value").strip("↓↑ ").replace("+", ""))
 
@@ -226,7 +239,6 @@ def test_with_the_keyboard_alone(page: Any, address: str, answered: str, video: 
 @pytest.mark.parametrize("page", WIDTHS, indirect=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_contrast_and_labels(page: Any, scheme: str, address: str, answered: str) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page.emulate_media(color_scheme=scheme)
     for place in (address, answered, f"{address}compare"):
         page.goto(place)
@@ -235,10 +247,93 @@ def test_contrast_and_labels(page: Any, scheme: str, address: str, answered: str
             page.locator("#reasons .switch").first.click()
             page.wait_for_selector("#chips li")
             page.click("text=Correct relations too")
-            page.wait_for_timeout(400)
-        found = axe.Axe().run(page).response["violations"]
-        said = [f"{v['id']}: {n['target']} {n['failureSummary']}" for v in found for n in v["nodes"]]
-        assert said == [], f"{place}: " + "\n".join(said)
+        accessible(page)
+
+
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a studio with tiny runs of the other two methods, in a thread of this process."""
+    pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+    import uvicorn
+
+    import method_runs
+    from whyact.studio.app import create_app
+    from whyact.studio.jobs import Jobs
+
+    folder = tmp_path_factory.mktemp("methods")
+    method_runs.patch()
+    models: dict[str, Path | None] = {
+        "snippets": method_runs.pvlr_run(folder / "pvlr", iterations=60),
+        "names": method_runs.locate_run(folder / "locate"),
+    }
+    jobs = Jobs(models, answering=method_desks.answers, asking=method_desks.questions)
+    server = uvicorn.Server(uvicorn.Config(create_app(jobs), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def brightening(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds that grow brighter: snippets of the one run, frames of the other."""
+    return write_clip(tmp_path_factory.mktemp("film") / "brighter.mp4", 50)
+
+
+@pytest.mark.parametrize(("page", "scheme"), [("phone", "dark"), ("desktop", "light")], indirect=["page"])
+def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, methods: str, brightening: Path) -> None:
+    page.emulate_media(color_scheme=scheme)
+    width = page.viewport_size["width"]
+
+    def fits() -> None:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "nothing sticks out sideways"
+        accessible(page)
+
+    page.goto(methods)
+    page.select_option("#against", "names")
+    fits()
+    drop(page, brightening)
+    page.wait_for_url("**/jobs/*/against/*")
+    page.wait_for_selector(".side")
+    assert page.locator(".side").count() == 2
+    assert "know no action in common" in page.inner_text("main")
+    fits()
+    shot(page, f"studio-two-models-{width}-{scheme}", full_page=True)
+    both = page.url
+    for place, unit in ((0, "snippet"), (1, "frame")):
+        page.goto(both)
+        page.locator(".side .button").nth(place).click()
+        ready(page)
+        switches = page.locator(".reasons .switch")
+        assert switches.count() >= 2
+        page.locator("#reasons > li").first.locator(".switch").click()
+        page.wait_for_function("unit => document.getElementById('verdict').textContent.includes(unit)", arg=unit)
+        stated = page.locator("#reasons > li").first.locator(".contribution").inner_text()
+        label = page.locator("#reasons > li").first.get_attribute("data-label")
+        job = page.get_attribute("main", "data-job")
+        removal = {
+            "kind": unit,
+            **{k: float(page.locator("#reasons > li").first.get_attribute(f"data-{k}")) for k in ("start", "end")},
+        }
+        said = page.request.post(f"{methods}api/jobs/{job}/without", data={"removals": [removal]}).json()
+        row = next(one for one in said["scores"] if one["label"] == label)
+        assert words.signed(row["before"] - row["score"]) == stated, "the fall that the evidence states"
+        assert said["milliseconds"] < 300
+        page.fill("#from", "0")
+        page.fill("#to", page.get_attribute("#to", "max"))
+        page.click("#span button")
+        page.wait_for_function(
+            "() => document.getElementById('verdict').textContent.includes('Nothing is left to see')"
+        )
+        page.click("#restore")
+        page.click("#flip button")
+        page.wait_for_function("() => /answer/.test(document.getElementById('flipped').textContent)")
+        fits()
+        page.click("text=compare with")
+        page.wait_for_selector(".side")
 
 
 def test_a_correction_is_saved(page: Any, answered: str, corrections: Path) -> None:

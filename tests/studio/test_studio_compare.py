@@ -1,92 +1,25 @@
-"""Two runs beside each other, against counting by hand."""
+"""Two runs, or two models' answers about one video, beside each other in the studio."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
-import numpy as np
 import pytest
-from stub_desks import pick
-from studio_samples import Studio
+import stub_desks
+from sample_prediction import answered as made
+from studio_samples import LIMITS, Studio
 
 from whyact.errors import UserError
-from whyact.prediction import LabelScore, Prediction, to_json
-from whyact.studio.compare import compare, read_run
+from whyact.prediction import to_json
+from whyact.questions.compare import compare, read_run
 
 pytest_plugins = ("studio_samples",)
-
-
-def made(answers: list[str], targets: list[str] | None = None) -> list[Prediction]:
-    out = []
-    for i, answer in enumerate(answers):
-        p = pick(2)
-        p.id, p.target = f"clip {i}", targets[i] if targets else ""
-        p.labels = [LabelScore(label=answer, score=0.6), LabelScore(label="other", score=0.4)]
-        out.append(p)
-    return out
-
 
 TARGETS = ["pick", "pick", "pick", "place", "place", "open"]
 A = made(["pick", "open", "open", "place", "place", "pick"], TARGETS)
 B = made(["pick", "pick", "pick", "place", "open", "pick"], TARGETS)
-
-
-def test_differences_by_class_are_counted() -> None:
-    found = compare(A, B)
-    rows = {d.label: (d.clips, d.a, d.b, d.difference) for d in found.classes}
-    assert rows == {
-        "pick": (3, pytest.approx(1 / 3), 1.0, pytest.approx(2 / 3)),
-        "place": (2, 1.0, 0.5, -0.5),
-        "open": (1, 0.0, 0.0, 0.0),
-    }
-    assert found.overall is not None
-    assert found.overall.difference == pytest.approx(1 / 6)
-    assert (found.measure, found.clips, found.gained, found.lost) == ("recall", 6, 2, 1)
-    assert [(c.id, c.a.label, c.b.label) for c in found.changed] == [
-        ("clip 1", "open", "pick"),
-        ("clip 2", "open", "pick"),
-        ("clip 4", "place", "open"),
-    ]
-    assert found.changed[0].a.right is False
-    assert found.changed[0].b.right is True
-    assert "hand_1" in found.changed[0].a.because
-    assert len(found.changed[0].a.evidence) >= 1
-
-
-def test_intervals_hold_the_difference_and_are_the_bootstrap_of_pairs() -> None:
-    random = np.random.default_rng(3)
-    targets = ["pick"] * 60
-    a = ["pick" if x else "place" for x in random.random(60) < 0.5]
-    b = ["pick" if x else "place" for x in random.random(60) < 0.7]
-    (row,) = compare(made(a, targets), made(b, targets)).classes
-    gaps = np.array([(y == "pick") * 1.0 - (x == "pick") for x, y in zip(a, b, strict=True)])
-    means = [random.choice(gaps, 60).mean() for _ in range(4000)]
-    assert (row.low, row.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.03)
-    assert row.low <= row.difference <= row.high
-    again = compare(made(a, targets), made(b, targets)).classes[0]
-    assert (again.low, again.high) == (row.low, row.high)
-
-
-def test_the_two_sides_change_places() -> None:
-    there, back = compare(A, B), compare(B, A)
-    assert {d.label: d.difference for d in there.classes} == {d.label: -d.difference for d in back.classes}
-    assert (there.gained, there.lost) == (back.lost, back.gained)
-
-
-def test_without_targets_the_shares_of_answers_are_compared() -> None:
-    found = compare(made(["pick", "open"]), made(["pick", "pick"]))
-    assert (found.measure, found.overall) == ("share", None)
-    assert {d.label: d.difference for d in found.classes} == {"pick": 0.5, "open": -0.5}
-    assert found.changed[0].a.right is None
-
-
-def test_clips_of_one_side_are_counted_apart_and_nothing_in_common_is_refused() -> None:
-    found = compare(A[:4], B[2:])
-    assert (found.clips, found.only_a, found.only_b) == (2, 2, 2)
-    with pytest.raises(UserError, match="no clip that is in both"):
-        compare(A[:2], B[3:])
-    with pytest.raises(UserError, match="each clip once"):
-        compare([*A, A[0]], B)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"a": []}', b'{"a": [], "b": [{"x": 1}]}', b"[" * 5000, b"\xff"])
@@ -101,4 +34,83 @@ def test_other_json_is_refused_in_words(body: bytes, studio: Studio) -> None:
 def test_the_route(studio: Studio) -> None:
     body = f'{{"a": {to_json(A)}, "b": {to_json(B)}}}'
     found = studio.client.post("/api/compare", content=body).json()
-    assert found == json.loads(compare(A, B).model_dump_json())
+    assert found == json.loads(json.dumps(asdict(compare(A, B))))
+
+
+@pytest.fixture
+def two(open_studio: Callable[..., Studio]) -> Studio:
+    """A studio with two models."""
+    return open_studio(models=["first", "second"])
+
+
+def ended(studio: Studio, id_: str) -> None:
+    assert studio.jobs.get(id_).ended.wait(30)
+
+
+def test_one_video_is_sent_once_and_asked_of_two_models(two: Studio) -> None:
+    a = two.send(name="kitchen.mp4", against="second")
+    job = two.client.get(f"/api/jobs/{a}").json()
+    b = job["against"]
+    ended(two, b)
+    other = two.client.get(f"/api/jobs/{b}").json()
+    assert [(j["model"], j["state"], j["name"]) for j in (job, other)] == [
+        ("first", "done", "kitchen.mp4"),
+        ("second", "done", "kitchen.mp4"),
+    ]
+    for id_ in (a, b):
+        assert not two.jobs.get(id_).upload.exists(), "each job deletes its own upload"
+    found = two.client.get(f"/api/jobs/{a}/against/{b}").json()
+    assert found["agree"]
+    assert found["a"]["label"] == found["b"]["label"] == "pick"
+    page = two.client.get(f"/jobs/{a}/against/{b}").text
+    assert "Both say pick." in page
+    assert f"/jobs/{b}/against/{a}" in two.client.get(f"/jobs/{b}").text
+    assert two.client.delete(f"/api/jobs/{a}").status_code == 204
+    assert two.client.get(f"/api/jobs/{b}").json()["state"] == "done", "the other answer stays"
+    assert two.client.get(f"/jobs/{a}/against/{b}").status_code == 404
+
+
+def test_the_same_video_sent_again_is_found_by_its_bytes(two: Studio) -> None:
+    a, other = two.send(), two.send(stub_desks.GOOD + b"another")
+    b = two.send(model="second", name="renamed.mp4")
+    assert f"/jobs/{b}/against/{a}" in two.client.get(f"/jobs/{b}").text
+    assert two.client.get(f"/api/jobs/{a}/against/{b}").status_code == 200
+    for wrong in (other, a, "nothing"):
+        assert two.client.get(f"/api/jobs/{a}/against/{wrong}").status_code == 404
+        assert two.client.get(f"/jobs/{a}/against/{wrong}").status_code == 404
+
+
+def test_a_demo_clip_is_asked_of_two_models(two: Studio) -> None:
+    order = {"action": "pick", "seed": 4, "against": "second"}
+    a = two.client.post("/api/demo", json=order).json()
+    for id_ in (a["id"], a["against"]):
+        ended(two, id_)
+    assert "Both say" in two.client.get(f"/jobs/{a['id']}/against/{a['against']}").text
+
+
+def test_a_second_model_that_fails_is_told_beside_the_answer_of_the_first(two: Studio) -> None:
+    a = two.send(stub_desks.BROKEN, against="second")
+    b = two.jobs.get(a).against
+    ended(two, b)
+    page = two.client.get(f"/jobs/{a}/against/{b}").text
+    assert "There is no answer." in page
+    assert two.client.get(f"/api/jobs/{a}/against/{b}").status_code == 404
+
+
+@pytest.mark.parametrize(("against", "status"), [("third", 404), ("first", 422)])
+def test_a_second_model_must_be_another_one(two: Studio, against: str, status: int) -> None:
+    for reply in (
+        two.client.post("/api/jobs", params={"against": against}, content=stub_desks.GOOD),
+        two.client.post("/api/demo", json={"action": "pick", "against": against}),
+    ):
+        assert reply.status_code == status
+        assert against in reply.json()["detail"]
+    assert two.jobs.jobs == {}
+
+
+def test_without_room_for_both_neither_is_taken(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, waiting=1, work=3.0), models=["first", "second"])
+    first = studio.client.post("/api/jobs", content=stub_desks.HANG).json()["id"]
+    reply = studio.client.post("/api/jobs", params={"against": "second"}, content=stub_desks.GOOD)
+    assert reply.status_code == 503
+    assert list(studio.jobs.jobs) == [first]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ sys.path.append(str(Path(__file__).parents[1] / "laiar"))
 
 from watch_samples import Knowing, film, saved, untrained
 
+import method_runs
 from made_videos import write_clip
 from whyact.detect.centre import CentreNet
 from whyact.detect.open import OWN
@@ -22,6 +24,7 @@ from whyact.detect.small import SmallDetector
 from whyact.errors import UserError
 from whyact.laiar.watch import Eyes
 from whyact.prediction import from_json
+from whyact.questions.protocol import removal_of
 from whyact.studio import desk
 from whyact.studio.limits import Limits
 from whyact.video.reader import VideoReader
@@ -50,7 +53,7 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
     """With a detector that knows what is in each frame, and with the untrained one, which finds nothing."""
     if sees:
         eyes = Eyes(Knowing(), {"hand": "hand", "mug": "mug"}, None, [])
-        monkeypatch.setattr("whyact.laiar.watch.open_eyes", lambda *_: eyes)
+        monkeypatch.setattr("whyact.laiar.opened.open_eyes", lambda *_: eyes)
     film(tmp_path / "upload.mp4")
     stages: list[str] = []
     place = {"folder": str(tmp_path), "model": str(run)}
@@ -62,7 +65,6 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
         "Making a copy to play",
         "Writing the report",
     ]
-    assert found["askable"]
     assert found["playable"]
     (prediction,) = from_json((tmp_path / desk.PREDICTION).read_bytes())
     assert (prediction.id, prediction.video.path) == ("a b.mp4", "a b.mp4")
@@ -75,18 +77,54 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
     assert asked["warm"](told([]), **place)
     (tmp_path / desk.QUESTIONS).unlink()  # it is in memory now
     kept = asked["without"](told([]), **place, removals=[])
-    assert kept["tokens"] == 0
+    assert kept["gone"] == [{"what": "token", "count": 0, "of": prediction.tokens_valid}]
     assert kept["label"] == prediction.label
     assert [s["score"] for s in kept["scores"]] == [s["before"] for s in kept["scores"]]
     by_label = {label.label: label.score for label in prediction.labels}
     assert {s["label"]: pytest.approx(s["score"], abs=1e-6) for s in kept["scores"]} == by_label
     gone = asked["without"](told([]), **place, removals=[{"kind": "span", "start": 0.0, "end": 99.0}])
-    assert gone["tokens"] == prediction.tokens_valid
-    assert (gone["tokens"] > 0) == sees
+    assert gone["gone"][0]["count"] == prediction.tokens_valid
+    assert (gone["gone"][0]["count"] > 0) == sees
     with pytest.raises(UserError, match="fly"):
         asked["flip"](told([]), **place, target="fly")
     with pytest.raises(UserError, match="still kept"):
         asked["warm"](told([]), folder=str(tmp_path / "gone"), model=str(run))
+
+
+@pytest.mark.parametrize("method", ["pvlr", "locate-gat"])
+def test_the_other_methods_are_answered_and_questioned_alike(method: str, tmp_path: Path) -> None:
+    """The desk knows no method: the same tasks, and each piece of evidence gives back what it states."""
+    if method == "locate-gat":
+        pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+    method_runs.patch()
+    run = {"pvlr": method_runs.pvlr_run, "locate-gat": method_runs.locate_run}[method](tmp_path / "made")
+    folder = tmp_path / "job"
+    folder.mkdir()
+    write_clip(folder / "upload.mp4", 40)
+    place = {"folder": str(folder), "model": str(run)}
+    found = desk.answers(Limits())["answer"](told([]), **place, file="upload.mp4", name="mine.mp4", demo=None)
+    (prediction,) = from_json((folder / desk.PREDICTION).read_bytes())
+    assert found["label"] == prediction.label
+    left = {desk.PREDICTION, desk.REPORT, desk.PREVIEW, desk.QUESTIONS, "upload.mp4"}
+    assert {p.name for p in folder.iterdir()} == left
+    for name in (desk.PREDICTION, desk.REPORT):
+        assert str(tmp_path) not in (folder / name).read_text(encoding="utf-8")
+    asked = desk.questions(Limits())
+    assert prediction.evidence
+    for e in prediction.evidence:
+        removal = {key: value for key, value in asdict(removal_of(e)).items() if value not in ("", inf, -inf)}
+        said = asked["without"](told([]), **place, removals=[removal])
+        row = next(s for s in said["scores"] if s["label"] == (prediction.label if e.kind != "snippet" else e.label))
+        assert row["before"] - row["score"] == pytest.approx(e.contribution, abs=1e-5)
+        assert sum(one["count"] for one in said["gone"]) >= 1
+    flip = asked["flip"](told([]), **place, target=None)
+    assert flip["target"] == prediction.labels[1].label
+    for step in flip["removals"]:
+        assert step.pop("text")
+    if flip["removals"]:
+        assert asked["without"](told([]), **place, removals=flip["removals"])["label"] == flip["target"]
+    with pytest.raises(UserError, match="removal"):
+        asked["without"](told([]), **place, removals=[{"kind": "thing", "object": "cup"}])
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError("gone"), RuntimeError("unable to open file")])
@@ -100,7 +138,7 @@ def test_an_answer_that_goes_while_it_is_read(
         path.unlink(missing_ok=True)
         raise error
 
-    monkeypatch.setattr("whyact.laiar.questions.load_questions", load)
+    monkeypatch.setattr("whyact.laiar.opened.load_questions", load)
     asked, place = desk.questions(Limits()), {"folder": str(tmp_path), "model": str(run)}
     with pytest.raises(UserError, match="still kept"):
         asked["warm"](told([]), **place)

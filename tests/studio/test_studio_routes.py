@@ -165,7 +165,7 @@ def test_questions_reach_the_worker(studio: Studio) -> None:
     id_ = studio.send()
     removals = [{"kind": "thing", "object": "cup_1"}, {"kind": "span", "start": 0, "end": 1}]
     found = studio.client.post(f"/api/jobs/{id_}/without", json={"removals": removals}).json()
-    assert (found["label"], found["tokens"]) == ("pick", 6)
+    assert (found["label"], found["gone"]) == ("pick", [{"what": "token", "count": 6, "of": 30}])
     assert found["scores"][0] == {"label": "pick", "score": pytest.approx(0.7), "before": 0.9}
     assert found["milliseconds"] >= 0
     flipped = studio.client.post(f"/api/jobs/{id_}/flip", json={}).json()

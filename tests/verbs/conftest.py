@@ -18,7 +18,7 @@ from whyact.verbs import methods
 
 @dataclass(frozen=True)
 class FakeModel:
-    width: int = 8
+    width: int = 8  # one for all # of them
     channels: tuple[int, int] = (1, 2)
     gate: Literal["mask", "multiply"] = "mask"
     note: str | None = None

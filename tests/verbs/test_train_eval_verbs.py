@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,31 @@ def test_help_of_a_method_lists_its_settings(fake: Any, capsys: pytest.CaptureFi
     out = capsys.readouterr().out
     assert "--model.gate mask|multiply" in out
     assert "(default: true)" in out
+    assert "one for all # of them (default: 8)" in " ".join(out.split())
+    assert "start from: default, wide" in " ".join(out.split())
 
 
-def test_train_does_not_overwrite_what_is_no_run(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("method", ["laiar", "pvlr", "locate-gat"])
+def test_help_says_what_every_setting_means(method: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", method, "--help"]) == 0
+    _, _, settings = " ".join(capsys.readouterr().out.split()).partition(" settings")
+    options = re.split(r" (?=--[a-z_.]+ )", settings)[1:]
+    assert len(options) > 30
+    typed = r"--[\w.]+ (?:\[+[^]]*\]+(?:, \.\.\.\])?|\S+) "
+    silent = [option for option in options if re.match(typed + r"\(default", option)]
+    assert silent == []
+
+
+def test_train_overwrites_nothing_unasked(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.tex").write_text("years")
     assert train(tmp_path) == 2
     assert "thesis.tex" in capsys.readouterr().err
     assert fake.calls == []
     assert train(tmp_path / "run") == 0
-    assert train(tmp_path / "run", "--seed", "9") == 0  # a run may be trained again
+    assert train(tmp_path / "run", "--seed", "9") == 2
+    assert "a finished run: fake on toy" in capsys.readouterr().err
+    assert len(fake.calls) == 1
+    assert train(tmp_path / "run", "--seed", "9", "--overwrite") == 0
     assert json.loads((tmp_path / "run" / "card.json").read_text())["seed"] == 9
 
 

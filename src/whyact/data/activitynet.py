@@ -78,7 +78,7 @@ def feature_folder(root: Path | str, version: str = "1.3") -> FeatureFolder:
 
 
 def prompt_name(name: str) -> str:
-    """Turn a class name into the words of its prompt: lower case (specs 1.3)."""
+    """Turn a class name into the words of its prompt: lower case."""
     return name.lower()
 
 

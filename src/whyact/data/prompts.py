@@ -1,4 +1,4 @@
-"""Class names as published prompts (spec 1.6): one sentence a class, no ensembling, no full stop."""
+"""Class names as published prompts: one sentence a class, no ensembling, no full stop."""
 
 from __future__ import annotations
 

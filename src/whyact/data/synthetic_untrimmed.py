@@ -1,4 +1,4 @@
-"""Generated untrimmed feature sequences with exact times: the embedded default of PVLR (specs 8.2)."""
+"""Generated untrimmed feature sequences with exact times: the embedded default of PVLR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A generated zero-shot world whose right answers are known in advance (spec 7): no CLIP, no data set.
+"""A generated zero-shot world whose right answers are known in advance: no CLIP, no data set.
 
 ``appearance``: classes differ in what is seen. ``temporal``: classes 2k and 2k+1 look the same and differ only in
 the direction of a change over time, so a mean over frames cannot tell them apart.

@@ -37,7 +37,7 @@ def load(root: Path | str) -> UntrimmedSet:
 
 
 def prompt_name(name: str) -> str:
-    """Turn a CamelCase class name into the words of its prompt (specs 1.3)."""
+    """Turn a CamelCase class name into the words of its prompt."""
     return "shot put" if name == "Shotput" else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 

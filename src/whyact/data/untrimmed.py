@@ -91,7 +91,7 @@ def read_arrays(root: Path) -> dict[str, NDArray[Any]]:
 def annotations_from_arrays(
     root: Path, arrays: dict[str, NDArray[Any]]
 ) -> tuple[tuple[str, ...], tuple[Annotation, ...]]:
-    """Join the aligned arrays into class names and annotations (specs 1.1-1.3).
+    """Join the aligned arrays into class names and annotations.
 
     A repeated video-level name counts once; an empty list stays empty.
 

@@ -6,7 +6,6 @@ What a list names and the disk lacks is counted and listed, never skipped in sil
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from whyact.errors import UserError
 from whyact.features.clip import ClipEncoder, load_clip
 from whyact.features.patches import encode_with_patches
 from whyact.features.store import FeatureStore
+from whyact.progress import progress as show
 from whyact.video.decode import decode
 
 ENDINGS = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg"}
@@ -132,8 +132,9 @@ def encode(
     encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
     folder = root / STORE / re.sub(r"[^A-Za-z0-9]+", "-", clip.semantics + grid)
     sequences, broken = [], list(missing)
-    with FeatureStore(folder, encoder) as store:
-        for i, video in enumerate(videos):
+    with FeatureStore(folder, encoder) as store, show("features", len(videos), wanted=progress) as bar:
+        for video in videos:
+            bar.advance(video.path.name)
             identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
             facts = video.path.stat()
             key = f"{facts.st_size}-{facts.st_mtime_ns}"
@@ -145,8 +146,6 @@ def encode(
                     continue
                 features = frame_features(clip, clip_frames.frames, reading.patches)
                 store.add(identity, key, features, clip_frames.times, clip_frames.rate, clip_frames.facts.degraded)
-            if progress and sys.stderr.isatty():
-                print(f"\rfeatures: {i + 1} of {len(videos)}", end="", file=sys.stderr)
         for video in videos:
             identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
             if video.path.name not in broken:

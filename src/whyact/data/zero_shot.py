@@ -134,7 +134,7 @@ class Partition:
 
 
 def partition(data: ZeroShotData, split: ClassSplit, holdout: float, seed: int) -> Partition:
-    """Hold out a share of every seen class before training, whole groups at a time (spec 1.5, corrected).
+    """Hold out a share of every seen class before training, whole groups at a time.
 
     Videos with the same non-empty ``group`` come from one source and stay on one side. Every seen class keeps
     at least one training video. Which ones are held out depends on ids and the seed alone, not on file order.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from whyact.data import zero_shot_layouts
 from whyact.data.zero_shot import duplicate_splits
 from whyact.data.zero_shot_layouts import Layout
+from whyact.progress import progress as show
 from whyact.video.decode import can_decode
 
 SHOWN = 20
@@ -72,12 +72,9 @@ def _splits(layout: Layout, root: Path) -> dict[str, Any]:
 
 def _broken(layout: Layout, progress: bool) -> dict[str, str]:
     found = {}
-    shown = progress and sys.stderr.isatty()
-    for i, video in enumerate(layout.videos, 1):
-        if reason := can_decode(video.path):
-            found[video.path.name] = reason
-        if shown:
-            print(
-                f"\rdecoding: {i} of {len(layout.videos)}", end="\n" if i == len(layout.videos) else "", file=sys.stderr
-            )
+    with show("decoding", len(layout.videos), wanted=progress) as bar:
+        for video in layout.videos:
+            if reason := can_decode(video.path):
+                found[video.path.name] = reason
+            bar.advance()
     return found

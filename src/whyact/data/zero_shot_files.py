@@ -1,4 +1,4 @@
-"""The published zero-shot splits, read safely and checked: Split.mat, Label.mat, ActivityNet, Kinetics, TruZe (spec 1).
+"""The published zero-shot splits, read safely and checked: Split.mat, Label.mat, ActivityNet, Kinetics, TruZe.
 
 Nothing is trusted: every split must partition the classes, every index must lie in range. Indices of Split.mat
 follow the class order of Label.mat, which for UCF101 ignores case; ``order="ascii"`` is what the public code does

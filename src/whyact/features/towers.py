@@ -36,7 +36,7 @@ class TextTower(Protocol):
 
 
 class StandInTower(nn.Module):
-    """A small frozen causal transformer over hashed words, centred (specs 8.1): CLIP's interface without CLIP."""
+    """A small frozen causal transformer over hashed words, centred: CLIP's interface without CLIP."""
 
     VOCABULARY = 510
     centre: Tensor

@@ -14,8 +14,8 @@ from typing import Literal
 class DataConfig:
     """How a clip becomes T frames of at most K slots."""
 
-    frames: int = 10  # T
-    slots: int = 28  # K at most; further pairs are dropped and counted
+    frames: int = 10  # T: frames that a clip is answered from, evenly spaced
+    slots: int = 28  # K: pairs of things at most; further ones are dropped and counted
     rgb_relations: bool = False  # read relation probabilities predicted from RGB as appearance
     contact_only: bool = False  # of grouped relations, those of the last group alone
     filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
@@ -44,24 +44,24 @@ class ModelConfig:
 
     width: int = 512  # D
     layers: int = 4  # L
-    heads: int = 8
+    heads: int = 8  # of the attention
     ffn: int = 4  # hidden width of the MLP, in D
-    dropout: float = 0.1
+    dropout: float = 0.1  # in the DT-Former
     class_width: int = 200  # category embeddings of Eq. 1 and label embeddings of Eq. 2
     box_width: int = 512  # width of each visual term of Eq. 1
     app_width: int = 0  # scores of a pair by another network, beside Eq. 1; set from the data
     roi: tuple[int, int, int] = (0, 0, 0)  # box vector, channels and side of the union map; set from the data
     context_width: int = 0  # a vector of the whole clip from another encoder, joined to z; set from the data
     relation_pooling: Literal["group_sum", "mean"] = "group_sum"  # how Eq. 2 embeds several labels of one pair
-    mask_size: int = 27
-    mask_channels: tuple[int, int] = (128, 256)
+    mask_size: int = 27  # side of the box masks, in cells
+    mask_channels: tuple[int, int] = (128, 256)  # of the box-mask encoder
     geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone
     course: bool = False  # a token also knows how its pair differs from the slot's first and last known frame
     category: bool = True  # category embeddings in v: in the paper's text, not in its Eq. 1
     post_proj: bool = True  # mix local and global half; the paper concatenates only
     gpo_knots: int = 0  # evaluate GPO's rank weights at this many ranks and interpolate; 0: at every rank
-    position: Literal["full", "factorised", "temporal"] = "full"
-    position_std: float = 0.02
+    position: Literal["full", "factorised", "temporal"] = "full"  # of time, time and slot, or each place
+    position_std: float = 0.02  # of the positions at the start
     attention: Literal["joint", "slot_then_joint"] = "slot_then_joint"  # the paper: joint
     gate: Literal["mask", "multiply"] = "mask"  # the paper: multiply
     shared: bool = True  # one DT-Former for both modalities
@@ -72,12 +72,12 @@ class ModelConfig:
 class SelectConfig:
     """Eq. 3: the temporal and spatial token selectors and the rule that turns scores into decisions."""
 
-    temporal: bool = True
-    spatial: bool = True
+    temporal: bool = True  # select frames
+    spatial: bool = True  # select tokens within frames
     context: Literal["class", "mean", "change"] = "change"  # the paper: class
     rule: Literal["budget", "threshold"] = "budget"  # the paper: threshold
     share: float = 0.35  # rho: tokens kept by the budget rule, target of the ratio loss by the threshold rule
-    tau: float = 1.0
+    tau: float = 1.0  # width of the soft decision that gradients pass through
     warmup: float = 0.3  # of training: everything is kept
     ramp: float = 0.4  # of training: the budget falls from 1 to `share`
     noise: float = 0.3  # Gumbel noise at the start; falls to 0 with the end of training (budget rule)
@@ -97,11 +97,11 @@ class LossConfig:
     l1: float = 0.0  # lambda_1; the paper: 1, which empties the selection
     ratio: float = 2.0  # two-sided ratio loss of the threshold rule
     sim_mode: Literal["multi", "strict"] = "multi"  # the paper: strict
-    sim_max: int = 2048
-    detach_tss: bool = True
-    detach_xm: bool = True
+    sim_max: int = 2048  # tokens of a batch that L_sim compares
+    detach_tss: bool = True  # the language model's choice is a target, not pulled back
+    detach_xm: bool = True  # its answer likewise
     xm_mode: Literal["auto", "softmax", "bernoulli"] = "auto"  # auto: bernoulli where a clip shows several actions
-    smoothing: float = 0.0
+    smoothing: float = 0.0  # of the labels
     balance: float = 0.5  # class weights: counts to the power -balance
 
 
@@ -109,11 +109,11 @@ class LossConfig:
 class OptimConfig:
     """AdamW with a cosine schedule."""
 
-    lr: float = 1e-4
-    weight_decay: float = 0.01
-    clip: float = 5.0
-    epochs: int = 40
-    batch: int = 16
+    lr: float = 1e-4  # highest rate
+    weight_decay: float = 0.01  # of AdamW
+    clip: float = 5.0  # largest norm of a gradient
+    epochs: int = 40  # passes through the training clips
+    batch: int = 16  # clips of a step
     selector_lr: float = 1.0  # factor on lr
     calibrate: bool = False  # also train on all training groups but one, in turn, to choose threshold and temperature
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -32,6 +31,7 @@ from whyact.laiar.detected import detected_clip
 from whyact.laiar.domain import Domain, fit_domain, frame_looks
 from whyact.laiar.pixels import BRIDGE, CHUNK, RATE
 from whyact.laiar.sight import Sight
+from whyact.progress import progress as show
 from whyact.video.ahead import ahead
 
 LOOKS = "looks"  # in the store: mean and spread of each frame's map, which tell familiar frames from others
@@ -99,13 +99,13 @@ def see(
     seen = Seen([_thinned(clip, sight.config.looks) if sight.encoder is not None else clip for clip in clips])
     films = _films(found, seen.clips, every=sight.detects)
     steps = (len(films) if sight.detects else 0) + (sum(len(f.clips) for f in films) if sight.encoder else 0)
-    with alone_in(sight.folder, lambda: _waits(sight, progress)), _bar(steps, progress) as done:
+    with alone_in(sight.folder, lambda: _waits(sight, progress)), show("looking", steps, wanted=progress) as bar:
         if sight.detects:
             for film in films:
                 _detect(sight, found.vocabulary, film, seen, slots, labelled_only)
-                done(film.footage.path.name)
+                bar.advance(film.footage.path.name)
         if sight.encoder is not None:
-            _look(sight, sight.encoder, films, seen, done)
+            _look(sight, sight.encoder, films, seen, bar.advance)
     if broken := [film.broken for film in films if film.broken]:
         raise _all(f"{len(broken)} of {len(films)} videos", broken, "videos that can be read")
     if sight.detects and labelled_only and seen.clips and not any(clip.slots for clip in seen.clips):
@@ -336,18 +336,3 @@ def _take(store: FeatureStore, entry: _Entry, film: _Film, seen: Seen) -> None:
         seen.looks.append(looks[t])
         seen.groups.append(clip.group)
         seen.videos.append(film.footage.key)
-
-
-@contextmanager
-def _bar(steps: int, wanted: bool) -> Iterator[Done]:
-    """Show how many videos and clips were looked at on stderr, where that is a terminal."""
-    if not (wanted and steps and sys.stderr.isatty()):
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("looking: {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=steps)
-        yield lambda name: bar.update(task, advance=1, description=name)

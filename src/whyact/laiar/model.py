@@ -140,7 +140,7 @@ class RelationEncoder(nn.Module):
 
 
 def gated_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Attend with a_ij = exp(q_i k_j) p_j / sum, p_j = keep_j except p_i = 1 (spec 2.7).
+    """Attend with a_ij = exp(q_i k_j) p_j / sum, p_j = keep_j except p_i = 1.
 
     Args:
         q: (..., H, Q, d), the last Q of the N positions.

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,24 +23,8 @@ from whyact.laiar.answers import Answer, one
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
-
-_SAME = 1e-6  # seconds: times that JSON carried to and fro
-
-
-@dataclass(frozen=True)
-class Removal:
-    """Tokens to take away.
-
-    ``transition``: the change of a pair between two moments, as evidence names it (a held state is one too);
-    ``pair``: a pair's tokens within a span; ``thing``: every pair that a thing is in, within a span;
-    ``span``: everything within a span. Spans include both ends and reach everywhere by default.
-    """
-
-    kind: Literal["transition", "pair", "thing", "span"]
-    subject: str = ""
-    object: str = ""
-    start: float = -np.inf
-    end: float = np.inf
+from whyact.questions.protocol import SAME, Gone, Removal
+from whyact.report import words
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,7 @@ class Window:
     def tokens(self, removal: Removal) -> NDArray[np.bool_]:
         """Return which tokens (T,K) of this window a removal takes away."""
         gone = np.zeros(tuple(self.keep.shape), dtype=bool)
-        inside = (self.times >= removal.start - _SAME) & (self.times <= removal.end + _SAME)
+        inside = (self.times >= removal.start - SAME) & (self.times <= removal.end + SAME)
         for k, pair in enumerate(self.slots):
             if (
                 removal.kind == "span"
@@ -71,7 +55,7 @@ class Window:
         for change in self.changes:
             ends = (self.times[change.t_before], self.times[change.t_after])
             if self.slots[change.slot] == (removal.subject, removal.object) and np.allclose(
-                ends, (removal.start, removal.end), rtol=0, atol=_SAME
+                ends, (removal.start, removal.end), rtol=0, atol=SAME
             ):
                 return change
         return None
@@ -88,7 +72,8 @@ class Questions:
 
     def __init__(self, run: Run, windows: Sequence[Window], null: str = "") -> None:
         self.run, self.windows = run, list(windows)
-        self.labels = run.vocabulary.actions
+        self.labels = tuple(run.vocabulary.actions)
+        self.most = 2000
         self.null = self.labels.index(null) if null in self.labels else -1
         nothing = [torch.zeros(1, *w.keep.shape, dtype=torch.bool) for w in self.windows]
         self._as_it_was = [self._ask(w, mask) for w, mask in zip(self.windows, nothing, strict=True)]
@@ -124,12 +109,15 @@ class Questions:
                 mask |= gone
         return out
 
-    def count(self, removals: Sequence[Removal]) -> int:
-        """Return how many tokens these removals take away; one in two windows counts twice."""
-        masks = self.masks(removals)
-        return sum(int((m & w.batch.valid[0].numpy()).sum()) for m, w in zip(masks, self.windows, strict=True))
+    def gone(self, removals: Sequence[Removal]) -> list[Gone]:
+        """Count the tokens that these removals take away; one in two windows counts twice."""
+        valid = [w.batch.valid[0].numpy() for w in self.windows]
+        taken = sum(int((m & v).sum()) for m, v in zip(self.masks(removals), valid, strict=True))
+        return [Gone("token", taken, sum(int(v.sum()) for v in valid))]
 
     def _tokens(self, removal: Removal) -> list[NDArray[np.bool_]]:
+        if removal.kind not in ("transition", "pair", "thing", "span"):
+            raise UserError("removal", removal.kind, "a transition, pair, thing or span: this is an answer of laiar")
         if removal.kind != "transition":
             return [w.tokens(removal) for w in self.windows]
         changes = [w.change(removal) for w in self.windows]
@@ -142,7 +130,9 @@ class Questions:
             found = f"{removal.subject} – {removal.object} at {removal.start:g} – {removal.end:g} s"
             raise UserError("transition", found, "a transition of this answer")
         # Windows overlap: what one of them names is taken from the others too, where they kept it.
-        pair = Removal("pair", removal.subject, removal.object, min(a for a, _ in reach), max(b for _, b in reach))
+        pair = Removal(
+            "pair", removal.subject, removal.object, start=min(a for a, _ in reach), end=max(b for _, b in reach)
+        )
         out = []
         for window, change in zip(self.windows, changes, strict=True):
             if change is None:
@@ -168,16 +158,18 @@ class Questions:
         answer = np.where(top.max(1) >= 0, best[np.arange(len(best)), first], self.null)
         return scores, answer
 
-    def transitions(self) -> list[tuple[Removal, str, str]]:
-        """Return every change of every window once, with the names of its states."""
-        found: dict[Removal, tuple[str, str]] = {}
-        words = self.run.vocabulary.relations
+    def pieces(self) -> dict[Removal, str]:
+        """Return every change of every window once, with the pair and the names of its states."""
+        found: dict[Removal, str] = {}
+        names = self.run.vocabulary.relations
         for w in self.windows:
             for c in w.changes:
                 subject, thing = w.slots[c.slot]
                 ends = float(w.times[c.t_before]), float(w.times[c.t_after])
-                found[Removal("transition", subject, thing, *ends)] = words[c.before], words[c.after]
-        return [(removal, *states) for removal, states in found.items()]
+                states = dict.fromkeys(words.spoken(names[state]) for state in (c.before, c.after))
+                told = f"{' – '.join(words.pair(subject, thing))}: {' → '.join(states)}"
+                found[Removal("transition", subject, thing, start=ends[0], end=ends[1])] = told
+        return found
 
     def _ask(self, window: Window, removed: Tensor) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = scores_without(

@@ -19,6 +19,9 @@ from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat
 from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
+from whyact.training.checkpoint import versions
+
+SHOWN = 5  # frames, and known classes, that an answer lists by itself
 
 
 def answer(
@@ -62,6 +65,25 @@ def answer(
         id=video.id,
         target=target,
         notes=_notes(known, model, found, bool(shown)),
+    )
+
+
+def provenance_of(
+    known: Run, folder: Path, card: dict[str, Any], digest: str, candidates: why.Candidates, data: str = ""
+) -> Provenance:
+    """Return where answers of a run come from: its folder's name, its checksums, the sentences of the candidates."""
+    return Provenance(
+        method="locate-gat",
+        checkpoint=folder.resolve().name,
+        checkpoint_sha256=digest,
+        trained_on=f"{known.data}, fold {known.fold}",
+        data=data,
+        split_sha256=card["split_sha256"],
+        prompt=known.prompt,
+        prompts=dict(zip(candidates.names, candidates.sentences, strict=True)),
+        sampler=f"{known.settings.frames} frames, evenly spaced",
+        seed=card["seed"],
+        versions=versions(),
     )
 
 

@@ -22,7 +22,7 @@ BRANCHES: dict[int, tuple[Branch, ...]] = {
     768: ((1, 8, 64, 512), (2, 8, 32, 128), (4, 8, 32, 128)),
     1024: ((1, 8, 64, 512), (2, 16, 128, 384), (4, 8, 16, 128)),
 }
-"""Published branch widths by model width D (spec 2.2); the outputs of a row add up to D."""
+"""Published branch widths by model width D; the outputs of a row add up to D."""
 
 BRANCH_ABLATIONS: dict[int, tuple[Branch, ...]] = {
     2: ((2, 8, 64, 256), (4, 8, 64, 256)),
@@ -56,52 +56,52 @@ class Config:
     """
 
     # model
-    width: int = 512
-    frames: int = 16
-    heads: int = 8
-    grid: tuple[int, int, int] = (2, 16, 16)
-    pad: bool = False
-    branches: tuple[Branch, ...] = BRANCHES[512]
-    mixer: Literal["lca", "patch-lca", "mlp", "none"] = "lca"
-    attention: Literal["time", "batch", "none"] = "time"
-    positions: bool = True
-    lca_dropout: float = 0.0
-    zero_init: bool = False
+    width: int = 512  # D: of the blocks, and of the text
+    frames: int = 16  # of a video, evenly spaced
+    heads: int = 8  # of the attention over time
+    grid: tuple[int, int, int] = (2, 16, 16)  # c, h, w: how D channels are laid out for LCA
+    pad: bool = False  # keep the size of a small map
+    branches: tuple[Branch, ...] = BRANCHES[512]  # of LCA: dilation, squeeze, hidden and output width
+    mixer: Literal["lca", "patch-lca", "mlp", "none"] = "lca"  # what mixes channels
+    attention: Literal["time", "batch", "none"] = "time"  # over frames; batch is what the public code does
+    positions: bool = True  # add positions in time
+    lca_dropout: float = 0.0  # inside LCA
+    zero_init: bool = False  # start as the plain mean of frames
     # stage 1
-    loss: Literal["cosine-softmax", "mse"] = "cosine-softmax"
-    temperature: float = 0.05
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.0
-    ridge: float = 0.1
-    batch: int = 32
-    eval_batch: int = 512
-    epochs: int = 16
-    warmup: float = 1.0
+    loss: Literal["cosine-softmax", "mse"] = "cosine-softmax"  # of stage 1
+    temperature: float = 0.05  # divides the cosines
+    learning_rate: float = 3e-4  # of Adam, stage 1
+    weight_decay: float = 0.0  # of Adam
+    ridge: float = 0.1  # strength of the projection that joins video and text
+    batch: int = 32  # videos of a step
+    eval_batch: int = 512  # videos embedded at once
+    epochs: int = 16  # of stage 1
+    warmup: float = 1.0  # epochs until the full rate
     # stage 2
-    graph: bool = True
-    neighbours: int = 5
-    node_norm: Literal["l2", "sum"] = "l2"
-    gat_heads: tuple[int, int, int] = (4, 4, 6)
-    gat_hidden: int = 256
-    gat_dropout: float = 0.6
-    gat_final_elu: bool = False
-    gat_target: Literal["prototype", "classifier", "random"] = "prototype"
-    gat_loss: Literal["mse", "cosine"] = "cosine"
-    gat_steps: int = 300
-    gat_learning_rate: float = 1e-3
+    graph: bool = True  # train the graph (stage 2)
+    neighbours: int = 5  # nearest names that a name is joined to
+    node_norm: Literal["l2", "sum"] = "l2"  # how the graph's input is scaled
+    gat_heads: tuple[int, int, int] = (4, 4, 6)  # of its layers
+    gat_hidden: int = 256  # its width
+    gat_dropout: float = 0.6  # in the graph
+    gat_final_elu: bool = False  # an ELU at its end, as in the public code
+    gat_target: Literal["prototype", "classifier", "random"] = "prototype"  # what a node learns to be
+    gat_loss: Literal["mse", "cosine"] = "cosine"  # of stage 2
+    gat_steps: int = 300  # of stage 2
+    gat_learning_rate: float = 1e-3  # of Adam, stage 2
     # scoring, both chosen on held-out seen classes where None
-    mix: float | None = None
-    calibration: float | None = None
+    mix: float | None = None  # share of the graph in the score; null: chosen on held-out seen classes
+    calibration: float | None = None  # handicap of seen classes; null: chosen likewise
     # pixels and words, for data that is videos (see features/clip.py)
-    backbone: str = "ViT-B-16"
-    backbone_weights: str = "openai"
-    patch_side: int = 0
-    names: Literal["clip", "words"] = "clip"
+    backbone: str = "ViT-B-16"  # which CLIP reads frames and names
+    backbone_weights: str = "openai"  # a tag of open_clip, a file, or random
+    patch_side: int = 0  # patches of a frame in a row (mixer patch-lca); 0: the frame alone
+    names: Literal["clip", "words"] = "clip"  # vectors of names: CLIP's, or the word vectors of Label.mat
     # protocol
-    class_order: Literal["label", "ascii"] = "label"
-    holdout: float = 0.2
-    rehearsals: int = 1
-    rehearsal_classes: float = 0.3
+    class_order: Literal["label", "ascii"] = "label"  # what the indices of Split.mat count
+    holdout: float = 0.2  # share of seen videos kept for the generalised test
+    rehearsals: int = 1  # trainings that choose mix and calibration
+    rehearsal_classes: float = 0.3  # share of seen classes that play the unseen in them
 
     def __post_init__(self) -> None:
         c, h, w = self.grid
@@ -182,7 +182,7 @@ PUBLISHED: dict[str, dict[str, int]] = {
     "truze-ucf101": {"epochs": 16, "batch": 11},
     "truze-hmdb51": {"epochs": 28, "batch": 11},
 }
-"""What the public scripts set for each data set (spec 3). The learning rate is 2e-7 in all of them; their early
+"""What the public scripts set for each data set. The learning rate is 2e-7 in all of them; their early
 stopping watches unseen test videos and is left out, also of the reference presets: epochs are fixed."""
 
 PATCH_BRANCHES: tuple[Branch, ...] = ((1, 8, 64, 256), (2, 8, 64, 192), (4, 4, 16, 64))

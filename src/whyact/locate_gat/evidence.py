@@ -6,6 +6,7 @@ probability when exactly that frame, or exactly that class node, is taken from t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,14 +58,15 @@ def probabilities(
     video: Tensor,
     candidates: Candidates,
     mix: float | None = None,
-    without: int | None = None,
+    without: Sequence[int] = (),
+    classifier: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Return probabilities (B,C) of unit videos (B,D): softmax at the training temperature.
 
     At mix 0 this is softmax(cos / temperature) exactly. Where seen and unseen classes compete, seen ones carry
-    the handicap chosen on held-out seen classes.
+    the handicap chosen on held-out seen classes. ``classifier`` is what the model made of ``without`` before.
     """
-    weight, bias = model.classifier(candidates.others, mix, without)
+    weight, bias = classifier or model.classifier(candidates.others, mix, without)
     score = video @ weight[candidates.rows].T + bias[candidates.rows]
     seen = candidates.seen(model)
     if seen.any() and not seen.all():
@@ -135,7 +137,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
     label = found.candidates.names[found.best]
     evidence = []
     for rank, node in enumerate(near, start=1):
-        without = probabilities(model, video, found.candidates, without=node)[0, found.best]
+        without = probabilities(model, video, found.candidates, without=[node])[0, found.best]
         moved = float(found.probabilities[found.best] - without)
         evidence.append(
             Evidence(

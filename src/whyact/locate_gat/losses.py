@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 def mse(video: Tensor, text: Tensor, target: Tensor) -> Tensor:
-    """Return the published stage-1 loss: mean squared error of raw vectors (spec 3).
+    """Return the published stage-1 loss: mean squared error of raw vectors.
 
     Shapes: ``video`` (B,D), ``text`` (C,D), ``target`` (B,) indices into C.
     """

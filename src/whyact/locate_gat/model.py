@@ -6,6 +6,8 @@ of D channels that LCA sees. Spec numbers point into the method page, docs/locat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +32,7 @@ class QuickGELU(nn.Module):
 
 
 class CBAM(nn.Module):
-    """Gate channels, then positions (spec 2.2): which maps matter, and where."""
+    """Gate channels, then positions: which maps matter, and where."""
 
     def __init__(self, width: int, reduction: int = 16) -> None:
         super().__init__()
@@ -67,7 +69,7 @@ class LCABranch(nn.Module):
 
 
 class LCA(nn.Module):
-    """Local context aggregation over the *channels* of a frame vector, at several dilations (spec 2.2).
+    """Local context aggregation over the *channels* of a frame vector, at several dilations.
 
     The neighbourhood is one of channel indices: a pooled frame vector has no image geometry left.
     :class:`PatchLCA` is the variant with true image locality.
@@ -109,7 +111,7 @@ def _side_by_side(branches: nn.ModuleList, maps: Tensor) -> Tensor:
 
 
 class LoCATe(nn.Module):
-    """Stage 1: one pre-norm block, temporal attention then LCA, and the mean over frames (spec 2.2)."""
+    """Stage 1: one pre-norm block, temporal attention then LCA, and the mean over frames."""
 
     def __init__(self, config: Config, video_width: int) -> None:
         super().__init__()
@@ -164,7 +166,7 @@ class LoCATe(nn.Module):
 
 
 def class_graph(nodes: Tensor, neighbours: int) -> Tensor:
-    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N) (spec 2.3)."""
+    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N)."""
     unit = F.normalize(nodes, dim=1)
     similarity = unit @ unit.T
     similarity.fill_diagonal_(torch.inf)  # duplicates of a node must not push out its self-loop
@@ -196,7 +198,7 @@ class GraphAttention(nn.Module):
 
 
 class GAT(nn.Module):
-    """Stage 2: three layers over the class graph; a row is a classifier for its class (spec 2.3)."""
+    """Stage 2: three layers over the class graph; a row is a classifier for its class."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -267,12 +269,12 @@ class LocateGat(nn.Module):
         """Map frames (B,T,Dv) to unit video vectors (B,D)."""
         return F.normalize(self.encoder(frames, valid), dim=1)
 
-    def graph_rows(self, others: Tensor, without: int | None = None) -> tuple[Tensor, Tensor]:
+    def graph_rows(self, others: Tensor, without: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         """Run the graph over seen, other (U,D) and auxiliary classes.
 
         Args:
             others: Texts of candidate classes that were never trained on.
-            without: A node to cut off: it keeps its self-loop and nobody attends to it; other edges stay.
+            without: Nodes to cut off: each keeps its self-loop and nobody attends to it; other edges stay.
 
         Returns:
             Unit rows (S+U,D) of seen and other classes, and their reach (S+U,S+U+A), see :meth:`GAT.forward`.
@@ -280,9 +282,9 @@ class LocateGat(nn.Module):
         assert self.gat is not None
         nodes = torch.cat([self.seen, others, self.auxiliary])
         edges = class_graph(nodes, self.config.neighbours)
-        if without is not None:
-            edges[without], edges[:, without] = False, False
-            edges[without, without] = True
+        cut = list(without)
+        edges[cut], edges[:, cut] = False, False
+        edges[cut, cut] = True
         rows, reach = self.gat(nodes, edges)
         known = len(nodes) - len(self.auxiliary)
         return rows[:known], reach[:known]
@@ -292,11 +294,13 @@ class LocateGat(nn.Module):
         text = F.normalize(torch.cat([self.seen, others]), dim=1)
         return text, None if self.gat is None else self.graph_rows(others)[0]
 
-    def classifier(self, others: Tensor, mix: float | None = None, without: int | None = None) -> tuple[Tensor, Tensor]:
+    def classifier(
+        self, others: Tensor, mix: float | None = None, without: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:
         """Return one weight row (S+U,D) and one bias (S+U,) a class; score = unit video @ weight.T + bias.
 
         At mix 0 the graph is not computed: the scores are those of LoCATe alone, bit for bit.
-        ``without`` cuts a node off, see :meth:`graph_rows`.
+        ``without`` cuts nodes off, see :meth:`graph_rows`.
         """
         mix = self.mix if mix is None else mix
         (text_mean, text_sd), (graph_mean, graph_sd) = self.standard

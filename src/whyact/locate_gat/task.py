@@ -14,12 +14,13 @@ from whyact.data import zero_shot_sets
 from whyact.data.zero_shot import ClassSplit, ZeroShotData, partition
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
+from whyact.locate_gat.answers import SHOWN
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.parts import Parts
 from whyact.locate_gat.runs import Run, load_run, parameters
 from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
-from whyact.prediction import Prediction, Provenance
+from whyact.prediction import Prediction
 from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
 
@@ -153,21 +154,9 @@ def predict(
     if run is None:
         raise UserError("--model", None, "a run of locate-gat", "whyact train locate-gat --data synthetic --out RUN")
     known, model, others, card, digest = load_run(run)
-    top = _count(options.get("evidence", "5"))
+    top = _count(options.get("evidence", str(SHOWN)))
     candidates = answers.candidates_of(known, model, others, options.get("labels"))
-    provenance = Provenance(
-        method="locate-gat",
-        checkpoint=str(run),
-        checkpoint_sha256=digest,
-        trained_on=f"{known.data}, fold {known.fold}",
-        data=str(options.get("data", "")),
-        split_sha256=card["split_sha256"],
-        prompt=known.prompt,
-        prompts=dict(zip(candidates.names, candidates.sentences, strict=True)),
-        sampler=f"{known.settings.frames} frames, evenly spaced",
-        seed=card["seed"],
-        versions=versions(),
-    )
+    provenance = answers.provenance_of(known, run, card, digest, candidates, str(options.get("data", "")))
     read = answers.reader(known, options, progress)
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 

@@ -1,4 +1,4 @@
-"""Mean average precision of temporal detections, the ActivityNet protocol (specs 5.4).
+"""Mean average precision of temporal detections, the ActivityNet protocol.
 
 Matching is exact and vectorised: predictions of a video and class take ground truths greedily in score order,
 which is the one stable matching when every ground truth prefers the higher score. It is found by rounds of

@@ -1,6 +1,6 @@
 """Temporal proposals: runs above a threshold, scored by what lies inside against what lies outside.
 
-Units are snippet indices, intervals half-open. Source: specs 5.2 (outer-inner contrast).
+Units are snippet indices, intervals half-open. Source: outer-inner contrast, as in docs/pvlr.md.
 """
 
 from __future__ import annotations

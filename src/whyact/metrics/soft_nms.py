@@ -1,4 +1,4 @@
-"""Gaussian soft non-maximum suppression in one dimension (specs 5.3)."""
+"""Gaussian soft non-maximum suppression in one dimension."""
 
 from __future__ import annotations
 

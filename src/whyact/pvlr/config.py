@@ -18,60 +18,60 @@ class ModelConfig:
 
     rgb_width: int = 1024  # both stream widths are set from the data
     flow_width: int = 1024  # 0: one encoder plays both streams
-    hidden: int = 512
-    fused: int = 2048
+    hidden: int = 512  # channels inside the consensus head
+    fused: int = 2048  # channels of the fused streams
     width: int = 1024  # D, the joint space
-    auxiliary_encoder: bool = True
-    gate: Literal["cosine", "product"] = "cosine"
-    fusion_kernel: int = 3
-    convex: float = 0.5
+    auxiliary_encoder: bool = True  # encode the other stream before it is compared (Eq. 1)
+    gate: Literal["cosine", "product"] = "cosine"  # of the main stream: Eq. 4, or Eq. 4'
+    fusion_kernel: int = 3  # snippets that the fusion sees at once
+    convex: float = 0.5  # share of the flow stream in the attention (Eq. 8)
     attention_pool: int = 1  # odd window of a length-preserving average; 1: none
-    dropout: float = 0.5
-    fusion_dropout: float = 0.7
+    dropout: float = 0.5  # in the consensus heads
+    fusion_dropout: float = 0.7  # after the fusion
     drop_attention_logits: bool = True  # kept from official: without it attention can collapse to 0
-    kaiming: bool = False
+    kaiming: bool = False  # initialise weights as He et al. do
     variance: Literal["log", "relu"] = "log"  # repair: one meaning, log-variance; official reads it both ways
     variance_hidden: int = 0  # width of a hidden layer in the variance head; 0: none
-    log_variance: tuple[float, float] = (-8.0, 4.0)
+    log_variance: tuple[float, float] = (-8.0, 4.0)  # smallest and largest log-variance of a snippet
     noise: float = 0.1  # s: the sampler's noise has standard deviation s * exp(v/2)
     samples: int = 20  # K
-    prefix: int = 4
-    postfix: int = 4
+    prefix: int = 4  # learned tokens before a class name
+    postfix: int = 4  # learned tokens behind it
     background: Literal["context", "first-row"] = "context"  # repair: official reads one row of the prompt table
-    temperature_train: float = 8.0
-    temperature_test: float = 0.03
+    temperature_train: float = 8.0  # divides the inner products of training (Eq. 11)
+    temperature_test: float = 0.03  # divides the cosines of testing (Eq. 12)
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights and switches of the losses; field names follow specs 3."""
+    """Weights and switches of the losses."""
 
-    classification: float = 0.8
-    sparsity: float = 0.8
-    guide: float = 0.8
-    co_activity: float = 1.0
-    distillation: float = 200.0
-    intra_action: float = 0.005
-    intra_background: float = 0.005
-    inter: float = 0.005
-    orthogonality: float = 0.5
+    classification: float = 0.8  # weight of MIL with background (Eq. 14)
+    sparsity: float = 0.8  # weight of suppressed MIL without it (Eq. 14)
+    guide: float = 0.8  # weight of Eq. 15
+    co_activity: float = 1.0  # weight of Eq. 16
+    distillation: float = 200.0  # weight of Eq. 17
+    intra_action: float = 0.005  # weight of Eq. 21, hard actions
+    intra_background: float = 0.005  # weight of Eq. 21, hard background
+    inter: float = 0.005  # weight of Eq. 23
+    orthogonality: float = 0.5  # weight of Eq. 24
     top_k: int = 7  # r: the T/r highest snippets of each class
-    easy: int = 20
-    hard: int = 5
-    mask_dropout: float = 0.6
+    easy: int = 20  # T/easy snippets are mined as easy (Eq. 20)
+    hard: int = 5  # T/hard snippets are mined as hard (Eq. 20)
+    mask_dropout: float = 0.6  # of the attentive half, before mining
     inner: int = 3  # m
     outer: int = 24  # M; repair: official swaps the two, which inverts the rings
     valid_rings: bool = True  # repair: pick only inside the rings, fall back where a ring is too small
-    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = "kl"
-    contrast: Literal["neg-log", "frobenius"] = "neg-log"
-    symmetric: bool = True
+    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = "kl"  # distance of two Gaussians (Eq. 18)
+    contrast: Literal["neg-log", "frobenius"] = "neg-log"  # form of the contrast (Eq. 21, 23)
+    symmetric: bool = True  # take distances both ways
     half_bhattacharyya: bool = True  # repair: the constant of the second term
     per_dimension: bool = True  # repair: divide distances by D, so that similarities do not saturate
     variance_floor: float = 1e-2  # repair: official adds 1e-5, which lets dead units rule
     similarity_floor: float = 1e-6  # repair: keeps both logarithms finite
     mixture: Literal["attention", "time"] = "attention"  # repair: divide by the attention mass, not by T
-    mixture_variance: Literal["definition", "naive"] = "definition"
-    inter_metric: Literal["distribution", "cosine"] = "distribution"
+    mixture_variance: Literal["definition", "naive"] = "definition"  # of a whole video; naive: the mean
+    inter_metric: Literal["distribution", "cosine"] = "distribution"  # how two videos are compared (Eq. 23)
 
     def __post_init__(self) -> None:
         if self.valid_rings and self.outer <= self.inner:
@@ -80,36 +80,35 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class InferenceConfig:
-    """From curves to segments (specs 5). Windows are shares of a proposal's length."""
+    """From curves to segments. Windows are shares of a proposal's length."""
 
-    top_k: int = 20
-    class_threshold: float = 0.2
-    cas_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)
-    attention_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)
-    cas_gamma: float = 0.5
-    cas_window: float = 0.1
-    attention_gamma: float = 0.05
-    attention_window: float = 0.1
-    sigma: float = 0.2
+    top_k: int = 20  # a class's probability: the mean of its T/top_k highest snippets
+    class_threshold: float = 0.2  # probability from which a class is looked for; the best one always is
+    cas_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)  # of the activation: first, last, how many
+    attention_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)  # of the attention: first, last, how many
+    cas_gamma: float = 0.5  # share of the class probability in a proposal's score
+    cas_window: float = 0.1  # outer ring of a proposal, as a share of its length
+    attention_gamma: float = 0.05  # the same for proposals of the attention
+    attention_window: float = 0.1  # the same for proposals of the attention
+    sigma: float = 0.2  # width of soft-NMS
     normalise_attention: bool = True  # repair: score attention proposals on the same min-max curve
-    # repair: a negative activation counts 0; official multiplies, so that low attention raises it
-    suppression: Literal["positive", "product"] = "positive"
+    suppression: Literal["positive", "product"] = "positive"  # repair: low attention never raises a negative value
     drop_lone_first: bool = False  # repair: official loses a mask whose only snippet is the first
     pixel_iou: bool = False  # repair: official counts n+1 snippets in the overlap of soft-NMS
-    detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # overlaps (tIoU) at which mAP is measured
     chunk: int = 2048  # snippets held at once
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long, with what, on how much (specs 4). Iterations are rounded up to whole epochs of 50."""
+    """How long, with what, on how much. Iterations are rounded up to whole epochs of 50."""
 
-    iterations: int = 7000
-    learning_rate: float = 5e-5
-    weight_decay: float = 1e-3
-    snippets: int = 320
-    pairs: int = 3
-    singles: int = 4
+    iterations: int = 7000  # steps in all
+    learning_rate: float = 5e-5  # of Adam
+    weight_decay: float = 1e-3  # of Adam
+    snippets: int = 320  # T: snippets of a training video
+    pairs: int = 3  # pairs of videos that share a class, in a batch
+    singles: int = 4  # further videos in a batch
 
 
 @dataclass(frozen=True)
@@ -124,8 +123,8 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"
-    size: Literal["auto", "published", "small"] = "auto"
+    text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"  # where class names get their vectors
+    size: Literal["auto", "published", "small"] = "auto"  # of everything: published or small
     clip: str = "auto"  # which CLIP reads the class names: auto is the one that made the features' clip/, else RN50
     clip_weights: str = "auto"  # auto as above, else OpenAI's; a tag of open_clip, a file, or random
     start: str = ""  # a run folder whose weights training starts from, such as the authors' converted one
@@ -145,7 +144,7 @@ OFFICIAL_LOSS = LossConfig(
 OFFICIAL_INFERENCE = InferenceConfig(
     normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
 )
-#: Sizes for the generated world and for small data of one's own (specs 8.2).
+#: Sizes for the generated world and for small data of one's own.
 _SMALL: dict[str, dict[str, Any]] = {
     "model": {"hidden": 32, "fused": 128, "width": 64, "samples": 10},
     "loss": {"easy": 8, "hard": 4},

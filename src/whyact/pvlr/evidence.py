@@ -10,7 +10,7 @@ from torch import Tensor
 
 from whyact.prediction import Evidence, Segment
 from whyact.pvlr.config import InferenceConfig
-from whyact.pvlr.inference import Curves, curves, softmax, suppressed, video_logits
+from whyact.pvlr.inference import Curves, Rows, curves, softmax, suppressed, video_logits
 from whyact.pvlr.model import PVLR
 
 
@@ -51,12 +51,7 @@ def segment_evidence(
 
     def without(start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         if (start, end) not in cache:
-            left = Removed(features, start, end)
-            if len(left) == 0:  # nothing to see: no class is more likely than another
-                cache[start, end] = (np.full_like(probability, 1 / len(probability)), np.zeros_like(logits))
-            else:
-                rest = video_logits(suppressed(curves(model, left, text, cfg.chunk), cfg), cfg)
-                cache[start, end] = (softmax(rest), rest)
+            cache[start, end] = scores_of(model, Removed(features, start, end), text, cfg)
         return cache[start, end]
 
     for rank, segment in enumerate(segments, start=1):
@@ -82,6 +77,19 @@ def segment_evidence(
                 )
             )
     return evidence
+
+
+def scores_of(
+    model: PVLR, features: Rows, text: Tensor, cfg: InferenceConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a video's probabilities and logits (C+1,) of the classes and the background, from features (T,D).
+
+    Where nothing is left to see, no class is more likely than another.
+    """
+    if len(features) == 0:
+        return np.full(len(text), 1 / len(text)), np.zeros(len(text))
+    logits = video_logits(suppressed(curves(model, features, text, cfg.chunk), cfg), cfg)
+    return softmax(logits), logits
 
 
 class Removed:

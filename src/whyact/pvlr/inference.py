@@ -1,4 +1,4 @@
-"""From a video's features to curves, from curves to segments, from segments to mAP (specs 5).
+"""From a video's features to curves, from curves to segments, from segments to mAP.
 
 Segments are in snippets here; :mod:`whyact.pvlr.task` turns them into seconds.
 """
@@ -218,7 +218,7 @@ def spans_map(
 
 
 def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence]) -> float:
-    """Return classification mAP in 0..100 from the raw activation: top T/8 mean, softmax (specs 5.5)."""
+    """Return classification mAP in 0..100 from the raw activation: top T/8 mean, softmax."""
     return scores_map([class_scores(c) for c in found], videos)
 
 

@@ -27,18 +27,17 @@ class Inputs:
     Args:
         card: The run's card: how its features were made.
         known: Videos of a data set by name.
-        scratch: A folder for the features of one video at a time.
         weights: The encoder's weight file, where the run's features were made with one.
     """
 
-    def __init__(
-        self, card: dict[str, Any], known: dict[str, FeatureSequence], scratch: Path, weights: str | None = None
-    ) -> None:
-        self.card, self.known, self.scratch, self.weights = card, known, scratch, weights
+    def __init__(self, card: dict[str, Any], known: dict[str, FeatureSequence], weights: str | None = None) -> None:
+        self.card, self.known, self.weights = card, known, weights
         self._streams: Streams | None = None
 
-    def read(self, name: str) -> tuple[FeatureSequence, VideoFacts]:
+    def read(self, name: str, scratch: Path) -> tuple[FeatureSequence, VideoFacts]:
         """Return the features of an input, mapped where they lie in one file, and facts about it.
+
+        Those of a video file are written to the folder ``scratch``, over those of the one before.
 
         Raises:
             UserError: When there is no such input, or it cannot be read as features.
@@ -54,7 +53,7 @@ class Inputs:
             with open(path, "rb") as file:
                 return video, _facts(name, video, hashlib.file_digest(file, "sha256").hexdigest())
         if path.suffix.lower() in ENDINGS or path.is_file():
-            return self._film(path)
+            return self._film(path, scratch)
         step = "" if self.known else "give --data NAME --root DIR for a video of a data set"
         raise UserError(name, "no such input", "a video, a .npy file of snippet features, or a video's name", step)
 
@@ -63,13 +62,13 @@ class Inputs:
         seconds: float = self.card["extra"].get("snippet_seconds", SNIPPET_SECONDS)
         return seconds
 
-    def _film(self, path: Path) -> tuple[FeatureSequence, VideoFacts]:
+    def _film(self, path: Path, scratch: Path) -> tuple[FeatureSequence, VideoFacts]:
         if not path.is_file():
             raise UserError(path, "no such file", "a video")
         if self._streams is None:
             recipe = msgspec.convert(self.card["extra"].get("recipe") or {}, Recipe)
             self._streams = streams_of(recipe, self.weights)
-        features = self.scratch / "features.npy"
+        features = scratch / "features.npy"
         facts = extract_features(path, features, self._streams)
         return _unlabelled(path.stem, read_features(features), self._streams.recipe.snippet_seconds), facts
 

@@ -1,4 +1,4 @@
-"""PVLR in training: batches that lead with pairs, the summed losses, the optimiser (specs 1.4 and 4)."""
+"""PVLR in training: batches that lead with pairs, the summed losses, the optimiser."""
 
 from __future__ import annotations
 

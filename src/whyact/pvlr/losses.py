@@ -1,4 +1,4 @@
-"""The losses of PVLR as pure functions on tensors (specs 3; equation numbers follow docs/pvlr.md).
+"""The losses of PVLR as pure functions on tensors (equation numbers follow docs/pvlr.md).
 
 Axes: B videos, T snippets, C classes (background is column C), D joint width, n and m set sizes.
 """

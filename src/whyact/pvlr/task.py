@@ -211,10 +211,10 @@ def predict(
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
-        reader = Inputs(loaded.card, known, Path(scratch), options.get("weights"))
+        reader = Inputs(loaded.card, known, options.get("weights"))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(loaded, *reader.read(name))
+            prediction, rows = _predict(loaded, *reader.read(name, Path(scratch)))
             scored[prediction.id] = rows
             return [prediction]
 

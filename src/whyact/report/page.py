@@ -153,6 +153,11 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
     if evidence.kind in ("frame", "snippet") and evidence.label == prediction.label:
         what = ""  # the answer's own name says nothing new
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
+    if evidence.kind == "snippet" and any(
+        s.label == evidence.label and abs(s.start - evidence.start) < 1e-6 and s.end <= evidence.end + 1e-6
+        for s in prediction.segments
+    ):
+        tag = "whole segment"
     when = "" if evidence.kind == "neighbour" else words.span(evidence.start, evidence.end)
     shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
     told = {*_WORD.findall(words.spoken(" ".join(shown))), *_JOINING}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +12,10 @@ import msgspec
 
 from whyact.engines.work import Engine, Failure, Job, run
 from whyact.files import canonical_json, sha256, write_atomic
+from whyact.progress import progress as show
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    pass
 
 Cell = Mapping[str, Any]
 
@@ -51,7 +50,7 @@ def run_cells(
         function: A module's own function, for the workers import it by name. It returns what JSON can hold.
         folder: Where results are stored, a file a cell, named by a hash of the function's name and the parameters.
         jobs: How many worker processes.
-        progress: Show a bar with the time left on stderr, if that is a terminal.
+        progress: Show how far it is on stderr, with the time left.
 
     Returns:
         One result per cell, in the cells' order, as JSON gives them back.
@@ -63,8 +62,8 @@ def run_cells(
     where = _address(function)
     paths = [cell_path(folder, where, cell) for cell in cells]
     todo = {path: dict(cell) for path, cell in zip(paths, cells, strict=True) if _stored(path) is None}
-    with _bar(progress, len(cells), len(cells) - len(todo)) as done:
-        failed = _compute(todo, where, max(1, jobs), done) if todo else {}
+    with show("cells", len(cells), wanted=progress and bool(todo), done=len(cells) - len(todo)) as bar:
+        failed = _compute(todo, where, max(1, jobs), bar.advance) if todo else {}
     if failed:
         raise CellsFailed(failed, folder)
     return [_stored(path) or {} for path in paths]
@@ -125,25 +124,3 @@ def _address(function: Callable[..., Any]) -> str:
     if module == "__main__" or "<" in name or "." in name:
         raise ValueError(f"a cell's function must be a module's own function, not {module}.{name}")
     return f"{module}:{name}"
-
-
-@contextmanager
-def _bar(progress: bool, total: int, already: int) -> Iterator[Callable[[], None]]:
-    if not (progress and sys.stderr.isatty()):
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    bar: Progress
-    with Progress(*columns, console=Console(stderr=True), speed_estimate_period=86400.0) as bar:
-        task = bar.add_task("cells", total=total, completed=already)
-        yield lambda: bar.advance(task)

@@ -50,7 +50,7 @@ def object_classes(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int)
 
 
 def rules(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
-    """Answer what the annotation's rules say of the test clips' true relations; nothing is learned (specs 7.9)."""
+    """Answer what the annotation's rules say of the test clips' true relations; nothing is learned."""
     batch = _tokens(test, relations=True)
     if batch.relations is None:  # no clip at all
         return np.zeros(0, dtype=np.int64)

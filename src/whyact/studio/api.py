@@ -11,21 +11,22 @@ from starlette.concurrency import run_in_threadpool
 
 from whyact.errors import UserError
 from whyact.prediction import to_json
+from whyact.questions.compare import Beside, Compared, beside, compare, read_run
 from whyact.report.exports import EXPORTS, export
 from whyact.studio import desk
-from whyact.studio.compare import Compared, compare, read_run
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import Correction, Demo, Flipped, JobInfo, ModelInfo, Problem, Saved, Scores, Wanted, Without
-from whyact.studio.jobs import Job, Jobs
+from whyact.studio.jobs import Job, Jobs, Unknown
 from whyact.studio.limits import MB
 from whyact.studio.models import model_info
 from whyact.studio.safety import REPORT_POLICY
-from whyact.studio.uploads import BODY, open_job, receive
+from whyact.studio.uploads import BODY, check_models, open_job, receive, submit
 
 COMPARED = 200 * MB  # bytes of two files of predictions
 router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
 FileName = Annotated[str, Query(max_length=400, description="The file's name, shown beside the answer.")]
 ModelName = Annotated[str, Query(max_length=200, description="One of /api/models; the first by default.")]
+SecondModel = Annotated[str, Query(max_length=200, description="A second model that is asked about the same video.")]
 _REFUSED: dict[int | str, dict[str, Any]] = {413: {"model": Problem}, 503: {"model": Problem}}
 _PREDICTIONS: dict[int | str, dict[str, Any]] = {
     200: {
@@ -49,6 +50,18 @@ def info(job: Job) -> JobInfo:
     return JobInfo(**{name: getattr(job, name) for name in JobInfo.model_fields})
 
 
+def two_jobs(jobs: Jobs, id_: str, other: str) -> tuple[Job, Job]:
+    """Return two jobs about one video.
+
+    Raises:
+        Unknown: When one of them is none, or they are about two videos.
+    """
+    a, b = jobs.get(id_), jobs.get(other)
+    if b not in jobs.others(a):
+        raise Unknown("these are not two answers about the same video")
+    return a, b
+
+
 @router.get("/models")
 def models(request: Request) -> list[ModelInfo]:
     """List the models, the default first."""
@@ -56,9 +69,11 @@ def models(request: Request) -> list[ModelInfo]:
 
 
 @router.post("/jobs", status_code=202, responses=_REFUSED, openapi_extra=BODY)
-async def post_job(request: Request, name: FileName = "video", model: ModelName = "") -> JobInfo:
+async def post_job(
+    request: Request, name: FileName = "video", model: ModelName = "", against: SecondModel = ""
+) -> JobInfo:
     """Send a video; ask for the job until it is done."""
-    return info(await receive(request, jobs_of(request), name, model))
+    return info(await receive(request, jobs_of(request), name, model, against))
 
 
 @router.post("/demo", status_code=202, responses=_REFUSED)
@@ -68,9 +83,10 @@ def post_demo(request: Request, demo: Demo) -> JobInfo:
 
     if demo.action not in VOCABULARY.actions:
         raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(VOCABULARY.actions)}")
+    check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})
-    jobs_of(request).submit(job)
+    submit(jobs_of(request), job, demo.against)
     return info(job)
 
 
@@ -154,6 +170,14 @@ def post_flip(request: Request, id_: str, wanted: Wanted) -> Flipped:
     """Say what would have to differ for another action, by default the second best, to be the answer."""
     jobs = jobs_of(request)
     return Flipped(**jobs.ask(jobs.done(id_), "flip", target=wanted.target))
+
+
+@router.get("/jobs/{id_}/against/{other}")
+def get_against(request: Request, id_: str, other: str) -> Beside:
+    """Put the answers of two jobs about the same video beside each other."""
+    jobs = jobs_of(request)
+    a, b = two_jobs(jobs, id_, other)
+    return beside(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
 
 
 @router.post("/jobs/{id_}/corrections", responses={403: {"model": Problem}})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import string
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict
+from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,6 +17,9 @@ from whyact.files import write_atomic
 from whyact.prediction import Prediction, to_json
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Task, Tell
+
+if TYPE_CHECKING:
+    from whyact.questions.protocol import Opened, Removal
 
 PREDICTION, PREVIEW, REPORT, QUESTIONS = "prediction.json", "preview.mp4", "report.html", "questions.safetensors"
 REMEMBERED = 8  # answers whose tensors stay in memory; the others are read from disk
@@ -28,8 +33,6 @@ def answers(limits: Limits) -> dict[str, Task]:
     """Return the tasks of the process that reads videos."""
     import torch  # noqa: F401  (before memory is bounded)
 
-    from whyact.laiar import watch  # noqa: F401
-
     models = _Models()
 
     def answer(
@@ -39,7 +42,9 @@ def answers(limits: Limits) -> dict[str, Task]:
         try:
             if demo is not None:
                 _film(path, tell, **demo)
-            prediction, askable = _answered(path, model, models, limits, tell)
+            check_video(path, limits)
+            tell("Loading the model", 0.0)
+            prediction = models.run(model).answer(path, path.parent / QUESTIONS, tell)
         except UserError as error:
             raise UserError(name, None, str(error).replace(str(path), name).replace(folder, "")) from error
         prediction = named(prediction, path, name)
@@ -48,7 +53,6 @@ def answers(limits: Limits) -> dict[str, Task]:
         return {
             "label": best.label if best else "",
             "score": best.score if best else 0.0,
-            "askable": askable,
             "playable": (Path(folder) / PREVIEW).exists(),
         }
 
@@ -59,18 +63,18 @@ def questions(limits: Limits) -> dict[str, Task]:
     """Return the tasks of the process that asks answers again; it never reads a video."""
     import torch  # noqa: F401
 
-    from whyact.laiar.flips import smallest_flip
-    from whyact.laiar.questions import Removal, load_questions
+    from whyact.questions.flips import smallest_flip
+    from whyact.questions.protocol import Questions, Removal
 
     models = _Models()
-    known: OrderedDict[str, Any] = OrderedDict()
+    known: OrderedDict[str, Questions] = OrderedDict()
 
-    def asked(folder: str, model: str | None) -> Any:
+    def asked(folder: str, model: str | None) -> Questions:
         if folder in known:
             known.move_to_end(folder)
         else:
             try:
-                known[folder] = load_questions(models.run(model), Path(folder) / QUESTIONS)
+                known[folder] = models.run(model).questions(Path(folder) / QUESTIONS)
             except (OSError, RuntimeError):  # torch's word for a file that has gone
                 if (Path(folder) / QUESTIONS).exists():
                     raise
@@ -80,7 +84,7 @@ def questions(limits: Limits) -> dict[str, Task]:
         return known[folder]
 
     def warm(tell: Tell, *, folder: str, model: str | None) -> bool:
-        asked(folder, model)
+        asked(folder, model).scores([()])  # so that the first removal is as quick as the next
         return True
 
     def without(tell: Tell, *, folder: str, model: str | None, removals: list[dict[str, Any]]) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def questions(limits: Limits) -> dict[str, Task]:
                 {"label": label, "score": float(b), "before": float(a)}
                 for label, a, b in zip(found.labels, before, after, strict=True)
             ],
-            "tokens": found.count(chosen),
+            "gone": [asdict(one) for one in found.gone(chosen)],
         }
 
     def flip(tell: Tell, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
@@ -101,25 +105,15 @@ def questions(limits: Limits) -> dict[str, Task]:
         if target is not None and target not in found.labels:
             raise UserError("target", target, f"one of {', '.join(found.labels)}")
         result = smallest_flip(found, None if target is None else found.labels.index(target))
-        states = {removal: (before, after) for removal, before, after in found.transitions()}
+        told = found.pieces()
         return {
             "target": found.labels[result.target],
-            "removals": [
-                {
-                    "kind": r.kind,
-                    "subject": r.subject,
-                    "object": r.object,
-                    "start": r.start,
-                    "end": r.end,
-                    "from_state": states[r][0],
-                    "to_state": states[r][1],
-                }
-                for r in result.removals
-            ],
+            "removals": [{**_finite(r), "text": told[r]} for r in result.removals],
             "score": result.scores[result.target],
             "proven": result.proven,
             "candidates": result.candidates,
             "asked": result.asked,
+            "stopped": result.stopped,
         }
 
     return {"warm": warm, "without": without, "flip": flip}
@@ -129,28 +123,24 @@ class _Models:
     """The runs in memory, least recently used out first."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[str, Any] = OrderedDict()
-        self._eyes: dict[str, Any] = {}
+        self._runs: OrderedDict[str, Opened] = OrderedDict()
 
-    def run(self, model: str | None) -> Any:
+    def run(self, model: str | None) -> Opened:
         from whyact.files import SHIPPED
-        from whyact.laiar.runs import load_run
+        from whyact.verbs.methods import open_run
 
         key = model or str(SHIPPED / "laiar")
         if key not in self._runs:
-            self._runs[key] = load_run(Path(key))
+            self._runs[key] = open_run(Path(key))
             while len(self._runs) > MODELS:
-                self._eyes.pop(self._runs.popitem(last=False)[0], None)
+                self._runs.popitem(last=False)
         self._runs.move_to_end(key)
         return self._runs[key]
 
-    def eyes(self, model: str | None) -> Any:
-        from whyact.laiar.watch import open_eyes
 
-        run = self.run(model)
-        if run.path not in self._eyes:
-            self._eyes[run.path] = open_eyes(run, {})
-        return self._eyes[run.path]
+def _finite(removal: Removal) -> dict[str, Any]:
+    """Return a removal as JSON holds it: without what is empty or endless."""
+    return {name: value for name, value in asdict(removal).items() if value not in ("", -inf, inf)}
 
 
 def _film(path: Path, tell: Tell, *, action: str, seed: int) -> None:
@@ -158,32 +148,6 @@ def _film(path: Path, tell: Tell, *, action: str, seed: int) -> None:
 
     tell("Filming a fresh clip", 0.0)
     film_fresh(path, seed=seed, action=action)
-
-
-def _answered(path: Path, model: str | None, models: _Models, limits: Limits, tell: Tell) -> tuple[Prediction, bool]:
-    """Answer a video; also tell whether the answer can be asked again."""
-    from whyact.training.checkpoint import read_card
-    from whyact.verbs.methods import DEMO_METHOD, load_method
-
-    check_video(path, limits)
-    method = read_card(Path(model))["method"] if model else DEMO_METHOD
-    if method != "laiar":
-        tell("Asking the model", 0.0)
-        (prediction,) = load_method(method, "predict").predict(
-            [str(path)], Path(model or ""), options={}, progress=False
-        )
-        return prediction, False
-    from whyact.laiar.questions import Questions, save_questions
-    from whyact.laiar.videos import null_action
-    from whyact.laiar.watch import watch
-
-    tell("Loading the model", 0.0)
-    run, eyes = models.run(model), models.eyes(model)
-    windows: list[Any] = []
-    prediction, _ = watch(run, str(path), eyes, {}, _two_stages(tell), windows.append)
-    asked = Questions.of(run, windows, null_action(run.vocabulary))
-    save_questions(asked, path.parent / QUESTIONS)
-    return prediction, True
 
 
 def check_video(path: Path, limits: Limits) -> None:
@@ -208,20 +172,6 @@ def check_video(path: Path, limits: Limits) -> None:
                 f"a video of at most {limits.seconds:g} seconds",
                 "cut it, or start the studio with a larger --max-seconds",
             )
-
-
-def _two_stages(tell: Tell) -> Callable[[float], None]:
-    """Name the two passes of an answer: boxes are looked for first, then the model is asked."""
-    stages = ["Asking the model", "Finding and following things"]
-
-    def told(share: float) -> None:
-        tell(stages[-1], share)
-        if share >= 1 and len(stages) > 1:
-            stages.pop()
-            tell(stages[-1], 0.0)
-
-    tell(stages[-1], 0.0)
-    return told
 
 
 def named(prediction: Prediction, path: Path, name: str) -> Prediction:

@@ -24,7 +24,10 @@ class ModelInfo(_Form):
 
 
 class JobInfo(_Form):
-    """Where a job stands; ``share`` is how much of its stage is done."""
+    """Where a job stands; ``share`` is how much of its stage is done.
+
+    ``against`` is the id of the job that asks a second model about the same video; empty where none was wanted.
+    """
 
     id: str
     name: str
@@ -35,7 +38,7 @@ class JobInfo(_Form):
     error: str
     label: str
     score: float
-    askable: bool
+    against: str
     playable: bool
 
 
@@ -45,14 +48,20 @@ class Demo(_Form):
     action: Name
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     model: Name = ""
+    against: Name = ""
 
 
 class Take(_Form):
-    """Something to take away: a transition, a pair, a thing, or all within a span of seconds, ends included."""
+    """Something to take away: a piece of evidence, a pair, a thing, or all within a span of seconds, ends included.
 
-    kind: Literal["transition", "pair", "thing", "span"]
+    Which kinds there are depends on the method: ``span`` always, and the kinds of the answer's own evidence (of a
+    held state: ``transition``). A ``neighbour`` is named by its ``label``.
+    """
+
+    kind: Literal["transition", "pair", "thing", "span", "frame", "snippet", "neighbour"]
     subject: Name = ""
     object: Name = ""
+    label: Name = ""
     start: Seconds | None = None
     end: Seconds | None = None
 
@@ -71,12 +80,20 @@ class Score(_Form):
     before: float
 
 
+class Gone(_Form):
+    """How many units of the model's input (``what``: token, snippet, frame, known action) were taken away."""
+
+    what: str
+    count: int
+    of: int
+
+
 class Scores(_Form):
-    """The model's answer without what was taken away; ``tokens`` counts what that was."""
+    """The model's answer without what was taken away, and how much that was."""
 
     label: str
     scores: list[Score]
-    tokens: int
+    gone: list[Gone]
     milliseconds: float
 
 
@@ -86,22 +103,17 @@ class Wanted(_Form):
     target: Name | None = None
 
 
-class FlipStep(_Form):
-    """A transition, or a held state, that has to go."""
+class FlipStep(Take):
+    """Something that has to go, with ``text`` that says what it is."""
 
-    kind: Literal["transition"]
-    subject: str
-    object: str
-    start: float
-    end: float
-    from_state: str
-    to_state: str
+    text: str
 
 
 class Flipped(_Form):
-    """The smallest set of transitions without which ``target`` is the answer; none: there is no such set.
+    """The smallest set of removals after which ``target`` is the answer; none: there is no such set.
 
     ``proven``: no smaller set of the ``candidates`` flips the answer; ``asked`` counts the sets that were tried.
+    ``stopped``: the search was ended before all were, for the video is long.
     """
 
     target: str
@@ -110,6 +122,7 @@ class Flipped(_Form):
     proven: bool
     candidates: int
     asked: int
+    stopped: bool
 
 
 class Marked(_Form):

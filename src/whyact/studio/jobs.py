@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import shutil
@@ -42,6 +43,8 @@ class Job:
         folder: Where its files are.
         file: The name of the upload in there.
         demo: What to film, for a clip that nobody sent.
+        content: The same for two jobs about the same video.
+        against: The id of the job that asks a second model about this video, if that was wanted.
     """
 
     id: str
@@ -50,13 +53,14 @@ class Job:
     folder: Path
     file: str
     demo: dict[str, Any] | None = None
+    content: str = ""
+    against: str = ""
     state: State = "arriving"
     stage: str = "Waiting"
     share: float = 0.0
     error: str = ""
     label: str = ""
     score: float = 0.0
-    askable: bool = False
     playable: bool = False
     finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -124,7 +128,8 @@ class Jobs:
             folder = self.root / id_
             folder.mkdir(mode=0o700)
             file = "upload" + (suffix if suffix in VIDEO_SUFFIXES else ".video")
-            job = Job(id_, name, model, folder, "upload.mp4" if demo is not None else file, demo)
+            content = "" if demo is None else f"demo {sorted(demo.items())}"
+            job = Job(id_, name, model, folder, "upload.mp4" if demo is not None else file, demo, content)
             self.jobs[id_] = job
         return job
 
@@ -132,6 +137,27 @@ class Jobs:
         """Put a job whose file has arrived into the queue."""
         job.state = "waiting"
         self._queue.put(job)
+
+    def beside(self, job: Job, model: str) -> Job:
+        """Make a second job about the same video for another model, before the first is submitted.
+
+        Raises:
+            Unknown: For a model that the studio does not have.
+            Busy: When too many jobs are on their way.
+        """
+        second = self.open(job.name, model, job.demo)
+        second.content, job.against = job.content, second.id
+        if job.demo is None:  # the same bytes under a second name: each job deletes its own
+            try:
+                os.link(job.upload, second.upload)
+            except OSError:
+                shutil.copyfile(job.upload, second.upload)
+        return second
+
+    def others(self, job: Job) -> list[Job]:
+        """Return the other jobs about the same video."""
+        same = [other for other in self.jobs.values() if other.content == job.content and other is not job]
+        return same if job.content else []
 
     def get(self, id_: str) -> Job:
         """Return a job.
@@ -166,12 +192,9 @@ class Jobs:
         """Ask an answer again, in the process for that.
 
         Raises:
-            Unknown: When the method of the answer knows no removal.
             Refused: When the question is wrong.
             WorkerLost: When the process fails.
         """
-        if not job.askable:
-            raise Unknown("this model's answers cannot be asked again")
         place: dict[str, Any] = {"folder": str(job.folder), "model": self._path(job)}
         return self._asking.call(task, self.limits.ask, None, **place, **arguments)
 
@@ -224,7 +247,7 @@ class Jobs:
             demo=job.demo,
         )
         job.label, job.score = found["label"], found["score"]
-        job.askable, job.playable = found["askable"], found["playable"]
+        job.playable = found["playable"]
 
     def _settle(self, job: Job) -> None:
         """Delete the upload, and everything of a job that failed or was removed meanwhile."""
@@ -235,7 +258,7 @@ class Jobs:
         if gone or job.state == "failed":
             shutil.rmtree(job.folder, ignore_errors=True)
         job.ended.set()
-        if job.askable and not gone and job.state == "done":
+        if not gone and job.state == "done":
             with suppress(Refused, WorkerLost, Unknown):
                 self.ask(job, "warm")  # the first removal is as quick as the next
         self._tidy()

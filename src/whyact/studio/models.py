@@ -9,6 +9,7 @@ from whyact.errors import UserError
 from whyact.files import SHIPPED
 from whyact.studio.forms import ModelInfo
 from whyact.training.checkpoint import read_card
+from whyact.verbs.methods import ABOUT
 
 OWN = "household"  # the model that travels with whyact
 
@@ -56,7 +57,7 @@ def model_info(name: str, path: Path | None) -> ModelInfo:
     trained = ", ".join(x for x in (card.get("data", ""), extra.get("trained_on", "")) if x)
     return ModelInfo(
         name=name,
-        about=f"{card['method']}, trained on {trained or 'unnamed data'}",
+        about=f"{ABOUT.get(card['method'], card['method'])}; trained on {trained or 'unnamed data'}",
         actions=words.get("actions", []),
         relations=words.get("relations", []),
     )

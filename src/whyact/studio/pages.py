@@ -11,9 +11,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction
+from whyact.questions.compare import beside
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
-from whyact.studio.api import info, jobs_of
+from whyact.studio.api import info, jobs_of, two_jobs
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
 
@@ -67,7 +68,7 @@ def job(request: Request, id_: str) -> Response:
     try:
         found = jobs.get(id_)
         if found.state != "done":
-            return _page("waiting.html.j2", job=info(found))
+            return _page("waiting.html.j2", job=info(found), two=[])
         prediction = jobs.prediction(found)
     except Unknown as error:
         return _page("gone.html.j2", 404, why=str(error))
@@ -80,7 +81,32 @@ def job(request: Request, id_: str) -> Response:
         exports=[(kind, _EXPORT_NAMES[kind]) for kind in ("html", "json", *EXPORTS)],
         things=_things(prediction),
         correctable=request.app.state.corrections is not None,
+        others=[info(other) for other in jobs.others(found) if other.state != "failed"],
         second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
+    )
+
+
+@router.get("/jobs/{id_}/against/{other}")
+def against(request: Request, id_: str, other: str) -> Response:
+    """Show what two models say about one video, once both have answered."""
+    jobs = jobs_of(request)
+    try:
+        two = two_jobs(jobs, id_, other)
+        waits = next((one for one in two if one.state not in ("done", "failed")), None)
+        if waits is not None:
+            return _page("waiting.html.j2", job=info(waits), two=[info(one) for one in two])
+        failed = next((one for one in two if one.state == "failed"), None)
+        if failed is not None:
+            return _page("waiting.html.j2", job=info(failed), two=[info(one) for one in two])
+        both = [jobs.prediction(one) for one in two]
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    return _page(
+        "beside.html.j2",
+        jobs=[info(one) for one in two],
+        found=beside(*both),
+        video=both[0].video,
+        models=[model_info(one.model, jobs.models[one.model]) for one in two],
     )
 
 

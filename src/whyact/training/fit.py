@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import random
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,11 +22,11 @@ import numpy as np
 import torch
 
 from whyact.errors import UserError
+from whyact.progress import progress as show
 from whyact.training.processes import Process, this_process
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-    from rich.progress import Progress
 
 
 class Batches(Protocol):
@@ -91,7 +90,7 @@ def fit(
         precision: What lightning's Trainer takes: ``32-true``, ``bf16-mixed``, ...
         clip: Largest norm of the gradient; 0 does not clip.
         threads: Threads of torch on the CPU while fitting; ``None`` leaves them. Bits depend on it.
-        progress: Show a bar on stderr, if that is a terminal.
+        progress: Show how far it is on stderr (:mod:`whyact.progress`).
         resume_dir: Folder for the state of a training in progress; when it holds one, go on from there.
         save_every: Write that state after every this many epochs, and after the last.
         save_seconds: Write it within an epoch too when it is as old as this; SIGTERM has it written at once.
@@ -110,8 +109,7 @@ def fit(
 
         from whyact.training.keeper import Keeper
 
-        bar = _bar(progress and process.writes, epochs * len(batches))
-        keeper = Keeper(batches, identity, path, save_every, save_seconds, process, bar)
+        keeper = Keeper(batches, identity, path, save_every, save_seconds, process)
         trainer = Trainer(
             **_accelerator(device) | _processes(process, device),
             max_epochs=epochs,
@@ -127,7 +125,8 @@ def fit(
         )
         started = time.perf_counter()
         seed_everything(seed)
-        with numerics(threads), bar or nullcontext():
+        shown = show("training", epochs * len(batches), wanted=progress and process.writes)
+        with numerics(threads), shown as keeper.bar:
             _run(trainer, module, keeper)
     return FitResult(keeper.history, time.perf_counter() - started)
 
@@ -144,18 +143,6 @@ def _run(trainer: Trainer, module: LightningModule, batches: Any) -> None:
         raise
     finally:
         module.trainer = None  # else the module keeps the Trainer, and with it the data, alive
-
-
-def _bar(progress: bool, total: int) -> Progress | None:
-    if not (progress and sys.stderr.isatty()):
-        return None
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    bar.add_task("training", total=total)
-    return bar
 
 
 def _accelerator(device: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import torch
 from lightning.pytorch import Callback
 
 from whyact.files import leftovers
+from whyact.progress import Bar
 from whyact.training.processes import Process, any_says, parts
 from whyact.training.state import Position, load_state, random_state, save_state, set_random_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-    from rich.progress import Progress
 
 TERMINATED = 143  # what a shell reports of a process ended by SIGTERM
 
@@ -34,7 +34,6 @@ class Keeper(Callback):
         every: Epochs between two writes.
         seconds: Longest time between two writes.
         process: Only the first of several writes.
-        bar: Shows how far it is.
     """
 
     def __init__(
@@ -45,10 +44,10 @@ class Keeper(Callback):
         every: int,
         seconds: float,
         process: Process,
-        bar: Progress | None,
     ) -> None:
         self.batches, self.identity, self.path = batches, identity, path
-        self.every, self.seconds, self.process, self.bar = every, seconds, process, bar
+        self.every, self.seconds, self.process = every, seconds, process
+        self.bar = Bar()  # is told how far it is
         self.history: list[dict[str, float]] = []
         self.kept = 0  # epochs that the file holds
         self.written = time.monotonic()
@@ -87,9 +86,7 @@ class Keeper(Callback):
                 self.kept = len(self.history)
         if threading.current_thread() is threading.main_thread():  # lightning puts back what was there
             signal.signal(signal.SIGTERM, self._listen)
-        if self.bar is not None:
-            done = self.kept * len(self.batches) + self.position.batch
-            self.bar.update(self.bar.task_ids[0], completed=done)
+        self.bar.start(self.kept * len(self.batches) + self.position.batch)
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Tell lightning's counters about the batches that were done before."""
@@ -104,8 +101,7 @@ class Keeper(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         """Count, and save within the epoch when it is time or SIGTERM came."""
-        if self.bar is not None:
-            self.bar.advance(self.bar.task_ids[0])
+        self.bar.advance()
         loop: Any = trainer.fit_loop
         if self.position.logged:
             _add(loop.epoch_loop._results, self.position.logged)
@@ -125,8 +121,7 @@ class Keeper(Callback):
         logged = trainer.callback_metrics
         self.history.append({name: float(value) for name, value in logged.items() if not name.endswith("_step")})
         self.position = Position()
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], description=_said(self.history[-1]))
+        self.bar.update(text=_said(self.history[-1]))
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the epochs so far: their state is complete here; in on_train_epoch_end, schedulers have yet to step."""

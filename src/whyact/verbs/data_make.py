@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from whyact.errors import UserError
+from whyact.progress import progress
 from whyact.verbs.lazy import choose, one_of
 from whyact.verbs.parser import Parser, print_json, print_numbers, whole_number
 
@@ -53,20 +51,20 @@ def run(argv: list[str]) -> int:
     # Not given: what the writer has as its default.
     options = {"subjects": args.subjects, "videos" if args.layout != "cad120" else "videos_per_subject": args.videos}
     given = {name: value for name, value in options.items() if value is not None}
-    with _progress(not args.json) as done:
+    with progress("videos", wanted=not args.json) as bar:
         if args.layout == "cad120":
             from whyact.homeworld.film_set import write_videos
 
             write_videos(
                 args.root, seed=args.seed, rho=args.rho, every=args.every, clips=args.single,
-                size=size, done=done, **given,
+                size=size, done=bar.advance, **given,
             )  # fmt: skip
         else:
             from whyact.homeworld.action_genome import write_action_genome
 
             write_action_genome(
                 args.root, seed=args.seed, rho=args.rho, every=args.every, single=args.single, dirt=not args.clean,
-                size=size or (320, 240), pixels=size is not None, frames=args.frames, done=done, **given,
+                size=size or (320, 240), pixels=size is not None, frames=args.frames, done=bar.advance, **given,
             )  # fmt: skip
     files = [file for file in args.root.rglob("*") if file.is_file()]
     found = {
@@ -92,18 +90,3 @@ def _size(text: str) -> tuple[int, int] | None:
     if size[0] < 32 or size[0] % 2 or size[1] % 2 or abs(3 * size[0] - 4 * size[1]) > 4 or size[0] > 3840:
         raise UserError("--pixels", text, "an even size of 4:3 from 32x24 to 3840x2880", "--pixels 320x240")
     return size
-
-
-@contextmanager
-def _progress(show: bool) -> Iterator[Callable[[str], object]]:
-    """Give what counts finished videos on stderr, if that is a terminal."""
-    if not (show and sys.stderr.isatty()):
-        yield lambda name: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.completed} videos, last {task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("none")
-        yield lambda name: bar.update(task, advance=1, description=name)

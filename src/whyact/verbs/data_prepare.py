@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from whyact.progress import progress
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers
 
 _EXAMPLES = (
@@ -31,17 +31,8 @@ def run(argv: list[str]) -> int:
 
     from whyact.data.action_genome_frames import prepare, summary
 
-    count = 0
-
-    def done(video: str) -> None:
-        nonlocal count
-        count += 1
-        if not args.json and sys.stderr.isatty():
-            print(f"\r{count} videos", end="", file=sys.stderr, flush=True)
-
-    found = summary(prepare(root, frames=not args.annotations_only, done=done))
-    if count and not args.json and sys.stderr.isatty():
-        print(file=sys.stderr)
+    with progress("videos", wanted=not args.json) as bar:
+        found = summary(prepare(root, frames=not args.annotations_only, done=bar.advance))
     if args.json:
         print_json(found)
     else:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
+from whyact.progress import progress
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 
@@ -71,11 +69,18 @@ def run(argv: list[str]) -> int:
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
     names, weights = args.encoder.split(","), args.weights.split(",")
     sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds)
-    with _progress(len(videos), not args.json) as tell:
+    with progress("videos", len(videos), wanted=not args.json) as bar:
         if engine is None:
+            begun = -1  # videos before the one that is being read
+
+            def tell(name: str, snippets: int) -> None:
+                nonlocal begun
+                begun += snippets == 0
+                bar.update(begun, f"{name}, snippet {snippets}")
+
             found = extract(videos, args.out, sources.load(), tell)
         else:
-            found = extract_on(engine, videos, args.out, sources, lambda name: tell(name, 0))
+            found = extract_on(engine, videos, args.out, sources, bar.advance)
     said = _said(args.out, read_recipe(args.out / "features.json"), found)
     if args.json:
         print_json(said)
@@ -97,25 +102,3 @@ def _said(out: Path, recipe: Recipe, found: Any) -> dict[str, Any]:
     if any(encoder.weights == "random" for encoder in encoders):
         said["note"] = "random weights: these features prove that the parts work together, and nothing else"
     return said
-
-
-@contextmanager
-def _progress(videos: int, shown: bool) -> Iterator[Callable[[str, int], None]]:
-    if not (shown and sys.stderr.isatty()):
-        yield lambda name, snippets: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("videos", total=videos)
-        started = 0
-
-        def tell(name: str, snippets: int) -> None:
-            nonlocal started
-            started += snippets == 0
-            bar.update(task, completed=started - 1, description=f"{name}, snippet {snippets}")
-
-        yield tell
-        bar.update(task, completed=videos)

@@ -1,10 +1,13 @@
-"""``whyact report``: predictions in JSON -> one HTML page, or a file for another tool."""
+"""``whyact report``: predictions in JSON -> an HTML page, a file for another tool, a comparison with a second run."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from whyact.errors import UserError
+from whyact.prediction import Prediction
+from whyact.report import words
 from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json, writable_file
 
@@ -12,6 +15,7 @@ _EXAMPLES = (
     "whyact report predictions.json",
     "whyact predict kitchen.mp4 --json | whyact report - --out why.html",
     "whyact report predictions.json --export eaf --out kitchen.eaf",
+    "whyact report before.json --against after.json",
 )
 FORMATS = ("html", "csv", "vtt", "eaf", "fiftyone")
 
@@ -21,12 +25,14 @@ def run(argv: list[str]) -> int:
     parser = Parser(
         "report",
         "Turn what `whyact predict --json` printed into one HTML page, or into a file for another tool:\n"
-        "csv (a table), vtt (subtitles), eaf (ELAN), fiftyone (labels.json of a temporal detection data set).",
+        "csv (a table), vtt (subtitles), eaf (ELAN), fiftyone (labels.json of a temporal detection data set).\n"
+        "With --against, print what a second run on the same clips answers differently.",
         _EXAMPLES,
         "the paths",
     )
     parser.add_argument("file", metavar="FILE", help="JSON list of predictions; - reads stdin")
     parser.add_argument("--export", metavar="FORMAT", choices=FORMATS, default="html", help=", ".join(FORMATS))
+    parser.add_argument("--against", metavar="FILE", help="predictions of a second model on the same clips")
     parser.add_argument(
         "--out",
         metavar="PATH",
@@ -37,6 +43,11 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
+    if args.against is not None:
+        if args.out is not None or args.export != "html":
+            raise UserError("--against", args.against, "no --out and no --export: the comparison is printed")
+        _compare(predictions, read_predictions(args.against), args.json)
+        return 0
     if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
@@ -61,3 +72,27 @@ def run(argv: list[str]) -> int:
         for path in written:
             print(path)
     return 0
+
+
+def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
+    """Print what two runs differ in: class by class with intervals over clips, then the clips that changed."""
+    from whyact.questions.compare import compare
+
+    found = compare(a, b)
+    if as_json:
+        print_json(asdict(found))
+        return
+    verdict = f": {found.gained} gained, {found.lost} lost" if found.gained + found.lost else ""
+    print(f"{found.clips} clips in both, {found.changed_count} answered differently{verdict}.")
+    what = "answered right" if found.measure == "recall" else "with this answer"
+    print(f"Share of clips {what}; the interval is {100 * found.level:.0f} % over clips.\n")
+    rows = [*([found.overall] if found.overall else []), *found.classes]
+    wide = max(len(words.spoken(row.label)) for row in rows)
+    print(f"{'':{wide}}  clips     A     B    B-A   from    to")
+    for row in rows:
+        numbers = f"{row.clips:5d}  {row.a:.2f}  {row.b:.2f}  {row.difference:+.2f}  {row.low:+.2f} {row.high:+.2f}"
+        print(f"{words.spoken(row.label):{wide}}  {numbers}")
+    for clip in found.changed:
+        target = f" (annotated: {clip.target})" if clip.target else ""
+        print(f"\n{clip.id}{target}\n  A {clip.a.label} {clip.a.score:.2f}. {clip.a.because}")
+        print(f"  B {clip.b.label} {clip.b.score:.2f}. {clip.b.because}")

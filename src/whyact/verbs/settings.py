@@ -7,6 +7,10 @@ An unknown name is an error that names the nearest known one.
 from __future__ import annotations
 
 import argparse
+import inspect
+import io
+import textwrap
+import tokenize
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -21,16 +25,19 @@ from whyact.verbs.lazy import choose, nearest
 
 
 def add_settings(parser: argparse.ArgumentParser, preset: Any) -> None:
-    """Give a parser one option for every setting of a dataclass; ``preset`` supplies the defaults that help shows."""
+    """Give a parser one option for every setting of a dataclass; ``preset`` supplies the defaults that help shows.
+
+    What a setting means is the comment beside it in the dataclass: help and code cannot tell two stories.
+    """
     groups: dict[str, Any] = {}
+    meanings = _meanings(preset)
     for name, (kind, value) in _leaves(preset).items():
         section = name.rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(f"settings: {section}" if section else "settings")
-        shown = "true" if value is True else "false" if value is False else value
-        groups[section].add_argument(
-            f"--{name}", metavar=_said(kind), default=argparse.SUPPRESS, help=f"(default: {shown})".replace("%", "%%")
-        )
+        shown = {True: "true", False: "false", "": "none"}.get(value, value) if isinstance(value, bool | str) else value
+        said = f"{meanings.get(name, '')} (default: {shown})".strip().replace("%", "%%")
+        groups[section].add_argument(f"--{name}", metavar=_said(kind), default=argparse.SUPPRESS, help=said)
 
 
 def read_settings(presets: Mapping[str, Any], preset: str, file: Path | None, options: Mapping[str, Any]) -> Any:
@@ -66,6 +73,24 @@ def _leaves(settings: Any, prefix: str = "") -> dict[str, tuple[Any, Any]]:
             found |= _leaves(value, f"{prefix}{field.name}.")
         else:
             found[prefix + field.name] = (hints[field.name], value)
+    return found
+
+
+def _meanings(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Return dotted name -> the comment at the end of the setting's line, where there is one."""
+    found: dict[str, str] = {}
+    try:
+        source = textwrap.dedent(inspect.getsource(type(settings)))
+    except OSError:  # an installation without sources
+        return found
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = token.line.partition(":")[0].strip()
+        if token.type == tokenize.COMMENT and name.isidentifier():
+            found[prefix + name] = token.string.removeprefix("#").strip()
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            found |= _meanings(value, f"{prefix}{field.name}.")
     return found
 
 

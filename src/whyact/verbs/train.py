@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from whyact.errors import UserError
-from whyact.training.checkpoint import check_run_folder
+from whyact.training.checkpoint import CARD, check_run_folder, read_card
 from whyact.verbs.methods import load_method, method_names
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
 from whyact.verbs.settings import add_settings, read_settings
@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
     if argv and not method and not {"-h", "--help"} & set(argv):
         raise UserError("whyact train", argv[0], f"METHOD first: {', '.join(names)}", "whyact train METHOD --data NAME")
     task = load_method(method, "train") if method else None
-    parser = _parser(method or "METHOD", names)
+    parser = _parser(method or "METHOD", names, task.PRESETS if task is not None else ())
     if task is not None:
         add_settings(parser, task.PRESETS["default"])
     args = parser.parse_args(argv[1:] if method else argv)
@@ -34,10 +34,12 @@ def run(argv: list[str]) -> int:
 
     config = read_settings(task.PRESETS, args.preset, args.config, vars(args))
     check_run_folder(args.out)
+    if (args.out / CARD).is_file() and not args.overwrite:
+        card = read_card(args.out)
+        there = f"a finished run: {card['method']} on {card['data']}"
+        raise UserError("--out", f"{args.out}, {there}", "a name that is free", "--overwrite replaces it")
     root = existing_folder("--root", args.root)
-    card: dict[str, Any] = task.train(
-        args.data, root, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json
-    )
+    card = task.train(args.data, root, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json)
     from whyact.training.processes import this_process
 
     if not this_process().writes:  # under torchrun one process speaks for all
@@ -50,7 +52,7 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _parser(method: str, names: list[str]) -> Parser:
+def _parser(method: str, names: list[str], presets: Iterable[str]) -> Parser:
     parser = Parser(
         f"train {method}",
         f"Train a method on a data set and save the run as a folder.\nMETHOD is one of: {', '.join(names)}.\n"
@@ -58,10 +60,13 @@ def _parser(method: str, names: list[str]) -> Parser:
         _EXAMPLES,
         "the run's card",
     )
+    parser.usage = f"whyact train {method} --data NAME --out RUN [option ...] [--SETTING VALUE ...]"
     parser.add_argument("--data", metavar="NAME", required=True, help="the data set's name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
     parser.add_argument("--out", metavar="RUN", type=run_folder, required=True, help="the run folder to write")
-    parser.add_argument("--preset", metavar="P", default="default", help="named settings to start from")
+    parser.add_argument("--overwrite", action="store_true", help="replace a finished run; until the end it stays")
+    known = f": {', '.join(presets)}" if presets else ""
+    parser.add_argument("--preset", metavar="P", default="default", help=f"named settings to start from{known}")
     parser.add_argument("--config", metavar="FILE", type=Path, help="YAML file of settings")
     parser.add_argument(
         "--fold", metavar="N", type=whole_number, default=1, help="which split to train on (default: 1)"

@@ -4,16 +4,16 @@ import { player } from "./player.js";
 import { questions } from "./question.js";
 
 const main = document.getElementById("main");
-const { job, askable } = main.dataset;
+const { job } = main.dataset;
 const [answer] = await (await fetch(`/api/jobs/${job}/prediction`)).json();
 const film = player(answer, JSON.parse(main.dataset.hues));
-for (const row of document.querySelectorAll("#reasons > li")) {
-  row.querySelector(".go").addEventListener("click", () => film.go((Number(row.dataset.start) + Number(row.dataset.end)) / 2));
+for (const row of document.querySelectorAll(".reasons > li")) {
+  row.querySelector("button.go")?.addEventListener("click", () => film.go((Number(row.dataset.start) + Number(row.dataset.end)) / 2));
 }
-if (askable) questions(job, answer, film);
+questions(job, answer, film);
 corrections(job, answer, film);
-const first = document.querySelector("#reasons > li");
-if (first) film.go(Number(first.dataset.end));
+const first = document.querySelector("#reasons > li:has(button.go)");
+if (first) film.go(Number(first.dataset.kind === "frame" ? first.dataset.start : first.dataset.end));
 document.getElementById("forget").addEventListener("click", async () => {
   await fetch(`/api/jobs/${job}`, { method: "DELETE" });
   location.assign("/");

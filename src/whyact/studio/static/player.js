@@ -9,7 +9,8 @@ export const player = (answer, hues) => {
   const timeline = at("timeline");
   const main = at("main");
   const [start, end] = [Number(main.dataset.start ?? 0), Number(main.dataset.end ?? 1)];
-  const times = [...new Set(answer.tracks.flatMap((track) => track.points.map((p) => p.time)))].sort((a, b) => a - b);
+  const tracked = answer.tracks.flatMap((track) => track.points.map((p) => p.time));
+  const times = [...new Set(tracked.length ? tracked : answer.curves.flatMap((curve) => curve.times))].sort((a, b) => a - b);
   const telling = new Set(answer.evidence.map((e) => e.track)); // relations that decided are written out
   const leading = new Set(answer.evidence.slice(0, 3).flatMap((e) => [e.subject, e.object]));
   const moved = [];

@@ -3,10 +3,10 @@ const at = (id) => document.getElementById(id);
 const spoken = (label) => label.replaceAll("_", " ");
 const number = (x) => (Math.abs(x) >= 0.995 && Math.abs(x) < 1 ? x.toFixed(3) : x.toFixed(2)).replace("-", "−");
 const seconds = (t) => Number(t.toFixed(2));
-const key = (taken) => JSON.stringify([taken.kind, taken.subject, taken.object, taken.start, taken.end]);
+const key = (taken) => JSON.stringify([taken.kind, taken.subject ?? "", taken.object ?? "", taken.label ?? "", taken.start, taken.end]);
 
 export const questions = (job, answer, film) => {
-  const taken = new Map(); // key -> { removal, told, buttons }
+  const taken = new Map(); // key -> { removal, told, about }
   const switches = new Map(); // key -> buttons that show it
   let asking = null;
 
@@ -17,12 +17,29 @@ export const questions = (job, answer, film) => {
     return found;
   };
 
-  const show = ({ label, scores, tokens, milliseconds }) => {
+  const rowOf = (name) => {
     const list = at("scores");
-    const rows = new Map([...list.children].map((row) => [row.dataset.label, row]));
+    const known = [...list.children].find((row) => row.dataset.label === name);
+    if (known) return known;
+    const row = list.firstElementChild.cloneNode(true); // an action that was too far down to be listed
+    row.dataset.label = name;
+    row.className = "";
+    row.firstElementChild.textContent = spoken(name);
+    list.append(row);
+    return row;
+  };
+  const moved = ({ label, score, before }) => {
+    if (number(score) === number(before)) return `${spoken(label)} stays at ${number(score)}`;
+    return `${spoken(label)} ${score < before ? "falls" : "rises"} from ${number(before)} to ${number(score)}`;
+  };
+  const amount = ({ what, count, of }) => `${count} of ${of} ${what}s`;
+  const show = ({ label, scores, gone, milliseconds }) => {
+    const first = answer.labels[0].label;
+    const about = new Set([first, label, ...[...taken.values()].map((one) => one.about).filter(Boolean)]);
+    const shown = new Set([...at("scores").children].map((row) => row.dataset.label));
     for (const { label: name, score, before } of scores) {
-      const row = rows.get(name);
-      if (!row) continue;
+      if (!shown.has(name) && !about.has(name)) continue;
+      const row = rowOf(name);
       row.classList.toggle("answer-is", name === label);
       row.classList.toggle("fell", score < before - 0.005);
       row.classList.toggle("rose", score > before + 0.005);
@@ -30,19 +47,22 @@ export const questions = (job, answer, film) => {
       row.querySelector(".was").style.left = `${(100 * before).toFixed(1)}%`;
       row.querySelector(".value").textContent = number(score);
     }
-    const first = answer.labels[0].label;
     const old = scores.find((one) => one.label === first);
     const verdict = at("verdict");
     if (at("now")) {
       at("now").textContent = taken.size ? `${spoken(first)} ${number(old.before)} → ${number(old.score)}${label === first ? "" : `, now ${spoken(label)}`}` : `${spoken(first)} ${number(old.score)}`;
       at("now").classList.toggle("changed", label !== first);
     }
+    const counted = gone.filter((one) => one.count);
+    const nothingLeft = counted.some((one) => one === gone[0] && one.count === one.of);
     verdict.classList.toggle("changed", label !== first);
     if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
+    else if (!counted.length) verdict.textContent = "Nothing was taken away: the model saw nothing in there.";
     else {
-      const moved = old.score < old.before ? "falls" : "rises";
-      const same = label === first ? `Still ${spoken(first)}` : `Now the answer is ${spoken(label)}`;
-      verdict.textContent = `${same}: ${spoken(first)} ${moved} from ${number(old.before)} to ${number(old.score)} (${tokens} token${tokens === 1 ? "" : "s"} gone, answered in ${Math.round(milliseconds)} ms).`;
+      about.delete(label === first ? "" : label);
+      const told = [...about].map((name) => scores.find((one) => one.label === name)).filter(Boolean);
+      const same = nothingLeft ? "Nothing is left to see" : label === first ? `Still ${spoken(first)}` : `Now the answer is ${spoken(label)}`;
+      verdict.textContent = `${same}: ${told.map(moved).join(", ")}. Taken away: ${counted.map(amount).join(" and ")}. Answered in ${Math.round(milliseconds)} ms.`;
     }
   };
 
@@ -95,36 +115,41 @@ export const questions = (job, answer, film) => {
   const mark = (button, off) => {
     button.setAttribute(button.getAttribute("role") === "switch" ? "aria-checked" : "aria-pressed", String(button.getAttribute("role") === "switch" ? !off : off));
   };
-  const toggle = (removal, told) => {
+  const toggle = (removal, told, about) => {
     const id = key(removal);
     if (taken.has(id)) taken.delete(id);
-    else taken.set(id, { removal, told });
+    else taken.set(id, { removal, told, about });
     render();
     return ask();
   };
-  const wire = (button, removal, told) => {
+  const wire = (button, removal, told, about) => {
     const id = key(removal);
     switches.set(id, [...(switches.get(id) ?? []), button]);
     mark(button, taken.has(id));
-    button.addEventListener("click", () => toggle(removal, told));
+    button.addEventListener("click", () => toggle(removal, told, about));
   };
-  const makeSwitch = (removal, told) => {
+  const makeSwitch = (removal, told, about) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "switch";
     button.setAttribute("role", "switch");
     button.setAttribute("aria-label", told);
     button.title = `Switch off: ${told}`;
-    wire(button, removal, told);
+    wire(button, removal, told, about);
     return button;
   };
 
-  for (const row of at("reasons")?.children ?? []) {
-    const { kind, subject, object, start, end } = row.dataset;
-    if (kind !== "transition" && kind !== "state") continue;
-    const removal = { kind: "transition", subject, object, start: Number(start), end: Number(end) };
-    const pair = subject === object ? object : `${subject} – ${object}`;
-    row.append(makeSwitch(removal, `${pair}: ${row.querySelector(".change").textContent.trim()}, ${seconds(removal.start)} – ${seconds(removal.end)} s`));
+  for (const row of document.querySelectorAll(".reasons > li")) {
+    const { kind, subject, object, label, action } = row.dataset;
+    const [start, end] = [Number(row.dataset.start), Number(row.dataset.end)];
+    const what = row.querySelector(".change").textContent.trim();
+    const when = row.querySelector(".when").textContent;
+    if (kind === "neighbour") row.append(makeSwitch({ kind, label }, what, action));
+    else if (kind === "frame" || kind === "snippet") row.append(makeSwitch({ kind, start, end }, `${what}, ${when}`, action));
+    else {
+      const pair = subject === object ? object : `${subject} – ${object}`;
+      row.append(makeSwitch({ kind: "transition", subject, object, start, end }, `${pair}: ${what}, ${seconds(start)} – ${seconds(end)} s`, action));
+    }
   }
   for (const button of at("things")?.querySelectorAll("button") ?? []) {
     wire(button, { kind: "thing", object: button.dataset.thing }, button.dataset.thing);
@@ -190,17 +215,16 @@ export const questions = (job, answer, film) => {
     const lead = document.createElement("p");
     const name = spoken(found.target);
     if (!found.removals.length) {
-      lead.textContent = `No set of transitions makes ${name} the answer (${found.asked} sets tried).`;
+      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be taken away from this video makes ${name} the answer (${found.asked} sets tried).`;
       return [lead];
     }
     const count = found.removals.length;
     lead.textContent = count === 1 ? `Without this one, the answer is ${name} (${number(found.score)}):` : `Without these ${count}, the answer is ${name} (${number(found.score)}):`;
     const list = document.createElement("ol");
     list.className = "steps";
-    const named = found.removals.map((r) => {
-      const pair = r.subject === r.object ? r.object : `${r.subject} – ${r.object}`;
-      const change = r.from_state === r.to_state ? spoken(r.from_state) : `${spoken(r.from_state)} → ${spoken(r.to_state)}`;
-      return { removal: { kind: "transition", subject: r.subject, object: r.object, start: r.start, end: r.end }, told: `${pair}: ${change}, ${seconds(r.start)} – ${seconds(r.end)} s` };
+    const named = found.removals.map(({ text, ...removal }) => {
+      const { kind, start, end } = removal;
+      return { removal, told: kind === "transition" || kind === "snippet" ? `${text}, ${seconds(start)} – ${seconds(end)} s` : text };
     });
     for (const { told } of named) {
       const item = document.createElement("li");
@@ -210,7 +234,7 @@ export const questions = (job, answer, film) => {
     const note = document.createElement("p");
     note.className = "soft small";
     note.textContent = found.proven
-      ? `No smaller set does, of the ${found.candidates} transitions that do most for ${name} (${found.asked} sets tried).`
+      ? `No smaller set does, of the ${found.candidates} pieces that do most for ${name} (${found.asked} sets tried).`
       : `Found step by step (${found.asked} sets tried): not proven to be the smallest.`;
     const all = document.createElement("button");
     all.type = "button";

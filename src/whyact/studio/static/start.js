@@ -21,11 +21,13 @@ const follow = async (id) => {
   }
 };
 
+const second = () => (at("against")?.value === at("model").value ? "" : (at("against")?.value ?? ""));
+
 const send = (file) => {
   const most = Number(main.dataset.most);
   if (file.size > most) return say(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MB; at most ${most / 2 ** 20} MB are taken.`, true);
   const request = new XMLHttpRequest();
-  const query = new URLSearchParams({ name: file.name, model: at("model").value });
+  const query = new URLSearchParams({ name: file.name, model: at("model").value, against: second() });
   request.open("POST", `/api/jobs?${query}`);
   request.setRequestHeader("content-type", "application/octet-stream");
   at("progress").hidden = false;
@@ -46,7 +48,7 @@ const arrived = (status, text) => {
   } catch {
     found = {};
   }
-  if (status === 202) location.assign(`/jobs/${found.id}`);
+  if (status === 202) location.assign(found.against ? `/jobs/${found.id}/against/${found.against}` : `/jobs/${found.id}`);
   else say(typeof found.detail === "string" ? found.detail : "The video did not arrive; try again.", true);
 };
 
@@ -73,7 +75,7 @@ if (at("form")) {
   at("demo").addEventListener("click", async () => {
     say("Setting up the camera");
     const seed = Math.floor(Math.random() * 1e6);
-    const order = { action: at("action").value, model: at("model").value, seed: Number(new URLSearchParams(location.search).get("seed") ?? seed) };
+    const order = { action: at("action").value, model: at("model").value, against: second(), seed: Number(new URLSearchParams(location.search).get("seed") ?? seed) };
     const reply = await fetch("/api/demo", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) });
     arrived(reply.status, await reply.text());
   });

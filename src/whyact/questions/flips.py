@@ -1,17 +1,18 @@
-"""What would have to differ: the smallest set of transitions without which another action is the answer."""
+"""What would have to differ: the smallest set of removals after which another label is the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 
 from whyact.errors import UserError
-from whyact.laiar.questions import Questions, Removal
+from whyact.questions.protocol import Questions, Removal
 
-CANDIDATES = 12  # transitions that the exact search goes through
+CANDIDATES = 12  # pieces that the exact search goes through
 EXACT = 3  # largest set that is searched for among all of its size
 
 
@@ -20,7 +21,8 @@ class Flip:
     """A set of removals after which ``target`` is the answer; empty when none was found.
 
     ``proven``: no smaller set of the ``candidates`` that do most for the target flips the answer. ``scores`` (C,) are
-    those after the removal, ``asked`` how many sets the model was asked about.
+    those after the removal, ``asked`` how many sets the model was asked about; ``stopped``: more of them
+    would have taken too long.
     """
 
     removals: tuple[Removal, ...]
@@ -29,20 +31,21 @@ class Flip:
     proven: bool
     candidates: int
     asked: int
+    stopped: bool = False
 
 
 def smallest_flip(
     questions: Questions, target: int | None = None, *, candidates: int = CANDIDATES, exact: int = EXACT
 ) -> Flip:
-    """Look for the fewest transitions (or held states) without which ``target`` is the answer.
+    """Look for the fewest of an answer's pieces without which ``target`` is the answer.
 
     All sets of one, two, ... ``exact`` of the candidates are asked, smallest first; then the one that does most for
     the target is added again and again, which finds a set but does not prove that it is the smallest.
 
     Args:
         questions: The answered video.
-        target: The action that is to win; the second best by default.
-        candidates: How many transitions to search, those that alone do most for the target.
+        target: The label that is to win; the second best by default.
+        candidates: How many pieces to search, those that alone do most for the target.
         exact: The largest size that is searched through.
 
     Raises:
@@ -53,8 +56,8 @@ def smallest_flip(
         order = np.argsort(-scores[0], kind="stable")
         target = int(next((c for c in order if c != answer[0]), answer[0]))
     if target == answer[0]:
-        raise UserError("target", questions.labels[target], "an action that is not the answer already")
-    everything = [removal for removal, *_ in questions.transitions()]
+        raise UserError("target", questions.labels[target], "a label that is not the answer already")
+    everything = list(questions.pieces())[: questions.most]
     asked = 0
 
     def gains(sets: Sequence[tuple[Removal, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,6 +76,8 @@ def smallest_flip(
         _, _, gain = gains(alone)
         pool = [everything[i] for i in np.argsort(-gain, kind="stable")[:candidates]]
     for size in range(1, min(exact, len(pool)) + 1):
+        if asked + comb(len(pool), size) > questions.most:
+            break
         sets = list(combinations(pool, size))
         found, won, gain = gains(sets)
         if won.any():
@@ -81,6 +86,8 @@ def smallest_flip(
     chosen: tuple[Removal, ...] = ()
     left = list(everything)
     while left:
+        if asked + len(left) > questions.most:
+            return Flip((), target, tuple(map(float, scores[0])), False, len(pool), asked, True)
         sets = [(*chosen, r) for r in left]
         found, won, gain = gains(sets)
         best = int(np.where(won.any() & ~won, -np.inf, gain).argmax())

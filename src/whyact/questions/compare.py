@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import numpy as np
-from pydantic import BaseModel
 
 from whyact.errors import UserError
 from whyact.metrics.intervals import bootstrap_difference
@@ -17,7 +17,8 @@ SEED = 0  # of the bootstrap: the same two files give the same intervals
 MOST = 200  # changed clips that are listed
 
 
-class Difference(BaseModel):
+@dataclass(frozen=True)
+class Difference:
     """A class in both runs: the share of its clips answered right (or the answer's share, without targets)."""
 
     label: str
@@ -29,7 +30,8 @@ class Difference(BaseModel):
     high: float
 
 
-class Side(BaseModel):
+@dataclass(frozen=True)
+class Side:
     """One run's answer about a clip, and why, in words."""
 
     label: str
@@ -39,7 +41,8 @@ class Side(BaseModel):
     evidence: list[str]
 
 
-class Changed(BaseModel):
+@dataclass(frozen=True)
+class Changed:
     """A clip that the two runs answer differently."""
 
     id: str
@@ -48,7 +51,8 @@ class Changed(BaseModel):
     b: Side
 
 
-class Compared(BaseModel):
+@dataclass(frozen=True)
+class Compared:
     """Two runs beside each other: ``b`` minus ``a``, bootstrapped over clips at the stated level.
 
     ``measure`` says what is compared: ``recall`` where the clips have targets, else ``share`` of answers.
@@ -65,6 +69,26 @@ class Compared(BaseModel):
     changed_count: int
     gained: int
     lost: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """A label's score in each of two answers; ``None`` where the model does not know the label."""
+
+    label: str
+    a: float | None
+    b: float | None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Two answers about one video: what each says and why, and the best labels of either."""
+
+    agree: bool
+    a: Side
+    b: Side
+    labels: list[Known]
+    shared: int
 
 
 class _Two(msgspec.Struct, forbid_unknown_fields=True):
@@ -158,6 +182,19 @@ def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, re
         changed_count=len(changed),
         gained=sum(not x and y for x, y in verdicts),
         lost=sum(x and not y for x, y in verdicts),
+    )
+
+
+def beside(a: Prediction, b: Prediction, *, most: int = 10) -> Beside:
+    """Put two answers about one video beside each other; ``shared`` counts the labels that both models know."""
+    ours, theirs = ({s.label: s.score for s in p.labels} for p in (a, b))
+    names = sorted({**ours, **theirs}, key=lambda name: -max(ours.get(name, 0.0), theirs.get(name, 0.0)))
+    return Beside(
+        agree=bool(a.label) and a.label == b.label,
+        a=_side(a, a.target),
+        b=_side(b, b.target),
+        labels=[Known(words.spoken(name), ours.get(name), theirs.get(name)) for name in names[:most]],
+        shared=len(ours.keys() & theirs.keys()),
     )
 
 

@@ -1,0 +1,25 @@
+"""The studio's own desks, in processes that know the encoders of :mod:`method_runs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+import method_runs
+from whyact.studio import desk
+from whyact.studio.limits import Limits
+from whyact.studio.workers import Task
+
+
+def answers(limits: Limits) -> dict[str, Task]:
+    """Stand for the process that reads videos."""
+    method_runs.patch()
+    return desk.answers(limits)
+
+
+def questions(limits: Limits) -> dict[str, Task]:
+    """Stand for the process that asks again."""
+    method_runs.patch()
+    return desk.questions(limits)
