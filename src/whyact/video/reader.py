@@ -56,7 +56,7 @@ class VideoReader:
         self._av = _av()
         self._spent, self._since = 0.0, time.monotonic()
         if not self.path.is_file():
-            raise UserError(self.path, "no such file", "a video file")
+            raise UserError(self.path, "no such file", "a video file", "check the path")
         self._size = self.path.stat().st_size
         if not self._size:
             raise UserError(self.path, "an empty file", "a video file")
