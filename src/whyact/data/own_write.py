@@ -89,8 +89,8 @@ def from_cad120(root: Path) -> OwnFile:
                 group=entry.subject,
             )
         )
-    there = {entry.subject for entry, _, _ in videos}  # whoever has a clip
-    whole = [Fold(sorted(train), sorted(test)) for train, test in folds.values() if train & there and test & there]
+    people = {entry.subject for entry, _, _ in videos}  # whoever has a clip
+    whole = [Fold(sorted(train), sorted(test)) for train, test in folds.values() if train & people and test & people]
     return described(words, out, whole)
 
 
