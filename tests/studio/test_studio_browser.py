@@ -301,7 +301,6 @@ def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, me
     assert page.locator(".side").count() == 2
     assert "know no action in common" in page.inner_text("main")
     fits()
-    shot(page, f"studio-two-models-{width}-{scheme}", full_page=True)
     both = page.url
     for place, unit in ((0, "snippet"), (1, "frame")):
         page.goto(both)

@@ -24,7 +24,7 @@ from whyact.pvlr.task import Run, load, predict_sequence
 from whyact.questions.protocol import SAME, Gone, Removal, Tell, removal_of
 from whyact.report import words
 
-SEARCHED = 20_000  # snippets that a search for the fewest reruns: half a minute for the largest model
+SEARCHED = 20_000  # snippets that a search for the fewest reruns: some ten seconds on a core, published widths
 REMEMBERED = 4096  # sets of snippets whose scores are kept: the search for the fewest asks about many twice
 
 
