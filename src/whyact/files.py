@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from whyact.errors import NoRoom
+from whyact.errors import NoRoom, UserError
 
 LEFTOVER_SECONDS = 3600.0  # a half-written file this old has no writer any more
 SHIPPED = Path(__file__).parent / "shipped"  # the small models that travel with the package
@@ -43,6 +43,52 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
             raise
         sync_folder(path.parent)
     return path
+
+
+def writable_file(option: str, path: Path) -> Path:
+    """Return ``path`` when a file can be written there: checked before work that may take hours.
+
+    Raises:
+        UserError: When it is a folder, its parent is a file or may not be written to, or its name is too long.
+    """
+    with _telling_of_bad_names(option, path):
+        if path.is_dir():
+            raise UserError(option, str(path), "a file name, not a folder", f"{option} {path / 'out'}{path.suffix}")
+        exists = path.exists()
+    _check_place(option, path, path.parent)
+    if exists and not os.access(path, os.W_OK):
+        raise UserError(option, str(path), "a file that may be replaced; this one is read-only", "choose another path")
+    return path
+
+
+def writable_folder(option: str, path: Path) -> Path:
+    """Return ``path`` when files can be written into it, or it can be made: checked before the work.
+
+    Raises:
+        UserError: When it or a parent is a file or may not be written to, or its name is too long.
+    """
+    _check_place(option, path, path)
+    return path
+
+
+def _check_place(option: str, path: Path, folder: Path) -> None:
+    whole = folder.absolute()
+    with _telling_of_bad_names(option, path):
+        there = next((place for place in (whole, *whole.parents) if place.exists()), whole)
+        is_folder = there.is_dir()
+    if not is_folder:
+        raise UserError(option, str(path), f"a path whose folders are folders; {there} is none", "choose another path")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(option, str(path), f"a place that can be written to; {there} cannot", "choose another path")
+
+
+@contextmanager
+def _telling_of_bad_names(option: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # for example a name that is longer than the file system takes, or a closed folder
+        found = f"{str(path)[:60]}{'…' if len(str(path)) > 60 else ''} ({error.strerror})"
+        raise UserError(option, found, "a place that can be written to", "choose another path") from error
 
 
 @contextmanager

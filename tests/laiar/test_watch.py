@@ -16,6 +16,7 @@ from whyact.data.types import Vocabulary
 from whyact.detect.classes import PERSON_NOTE
 from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.errors import SomeFailed, UserError
+from whyact.laiar import task
 from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.watch import predict_videos
@@ -141,7 +142,9 @@ def test_empty_tracks_are_refused(run: Run, video: Path, tmp_path: Path) -> None
 
 
 def test_without_a_detector_the_error_says_what_to_type(run: Run, video: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--detector.*Next: --detector FILE.onnx, or --tracks FILE"):
+    with pytest.raises(
+        UserError, match=r"--detector.*Next: --detector shipped, --detector FILE.onnx, or --tracks FILE"
+    ):
         ask(run, video, draw=tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
 
@@ -161,11 +164,15 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": "soon"}, "--window.*seconds, above 0"),
+        ({"window": "soon"}, "--window.*seconds, at least 0.2"),
+        ({"window": "0.19"}, "--window.*seconds, at least 0.2"),
+        ({"stride": "0.09"}, "--stride.*seconds, at least 0.1"),
         ({"window": "-1"}, "--window"),
         ({"window": "nan"}, "--window"),
         ({"stride": "0"}, "--stride"),
         ({"window": "1", "stride": "2"}, "--stride.*at most the window"),
+        ({"detector": "shipped", "tracks": "t.json"}, "--detector.*one of --detector and --tracks"),
+        ({"names": "never.txt"}, "--names.*never.txt.*Next: --detector FILE.onnx"),
         ({"draw": "out.gif"}, "--draw.*ends in .mp4"),
         ({"draw": "."}, "--draw.*not a folder"),
     ],
@@ -173,7 +180,34 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 )
 def test_wrong_options_are_named(run: Run, video: Path, knows: Knowing, options: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        ask(run, video, detector="any", **options)
+        ask(run, video, **{"detector": "any", **options})
+    assert knows.most == 0
+
+
+def test_very_many_windows_are_announced_before_the_work(
+    run: Run, video: Path, knows: Knowing, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (answer,) = ask(run, video, detector="any", window=0.2, stride=0.1)
+    assert any("Answered in 28 windows" in note for note in answer.notes)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("whyact.laiar.watch.MANY", 27)
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise UserError("here", None, "nothing further")
+
+    monkeypatch.setattr("whyact.laiar.watch.find_tracks", stop)
+    with pytest.raises(UserError, match="nothing further"):
+        ask(run, video, detector="any", window=0.2, stride=0.1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a.mp4: about 28 windows" in line
+
+
+def test_options_of_videos_and_of_clips_do_not_mix(run: Run, video: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--root: .*expected an annotated clip as INPUT, not a video file"):
+        task.predict([str(video)], Path(run.path), options={"root": str(tmp_path)}, progress=False)
+    for options in ({"data": "homeworld"}, {"root": str(tmp_path)}):
+        with pytest.raises(UserError, match=r"--draw: found 'x.mp4'; expected a video file as INPUT"):
+            task.predict(["a clip"], Path(run.path), options={"draw": "x.mp4", **options}, progress=False)
 
 
 @pytest.mark.parametrize("name", ["draw", "save_tracks"])
@@ -183,6 +217,18 @@ def test_the_video_itself_is_never_overwritten(run: Run, tmp_path: Path, knows: 
     with pytest.raises(UserError, match="another file than the video"):
         ask(run, path, detector="any", **{name: tmp_path / "x" / ".." / "mine.mp4"})
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["draw", "save_tracks"])
+def test_a_place_closed_to_us_is_refused_before_the_work(
+    run: Run, video: Path, knows: Knowing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    with pytest.raises(UserError, match=rf"--{name.replace('_', '-')}: .*a place that can be written to; .*locked"):
+        ask(run, video, detector="any", **{name: tmp_path / "locked" / "new" / "x.mp4"})
+    assert knows.most == 0
+    assert not (tmp_path / "locked" / "new").exists()
 
 
 class TestClasses:

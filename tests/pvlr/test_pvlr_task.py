@@ -1,6 +1,7 @@
 """Train, evaluate and predict: what a user gets and what a user's mistake gets."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,17 @@ def test_subtitles_are_written_and_escaped(run, tmp_path):
     assert len(cues) == 1 + len(prediction.segments)
     prediction.segments[0].label = "a<b> --> & c"
     assert "a&lt;b&gt; –&gt; &amp; c" in to_webvtt(prediction)
+
+
+@pytest.mark.parametrize("name", ["vtt", "activitynet"])
+def test_a_place_closed_to_us_is_refused_before_the_work(run, tmp_path, monkeypatch, name):
+    folder, _ = run
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    monkeypatch.setattr(task, "load", None)
+    options = {"data": "synthetic", name: str(tmp_path / "locked" / "new")}
+    with pytest.raises(UserError, match=f"--{name}: .*a place that can be written to"):
+        task.predict(["test_0000"], folder, options=options, progress=False)
 
 
 def test_subtitle_times_carry_over_minutes(run):

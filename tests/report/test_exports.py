@@ -81,7 +81,7 @@ class TestElan:
         root = Xml.fromstring(to_elan(p).encode())
         tiers = {tier.get("TIER_ID"): [v.text for v in tier.iter("ANNOTATION_VALUE")] for tier in root.iter("TIER")}
         assert tiers["answer"][0].startswith("pick 0.")
-        assert any(f"1. {p.evidence[0].text} (" in (text or "") for text in tiers["evidence"])
+        assert "1. hand_1 – cup_1: not holding → holding (+0.72)" in tiers["evidence"]
         assert tiers["hand_1 – cup_1"] == ["not holding", "holding"]
         url = next(root.iter("MEDIA_DESCRIPTOR")).get("RELATIVE_MEDIA_URL", "")
         assert re.fullmatch(r"\./[^/]+", url)
@@ -108,10 +108,14 @@ def test_fiftyone_labels_have_the_documented_form() -> None:
 
 def test_subtitles_with_evidence() -> None:
     p = pick(3)
-    cues = re.findall(
-        r"^(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})$", to_webvtt(p, evidence=True), re.M
-    )
-    assert len(cues) == 1 + len(p.evidence)
+    p.labels[0].score = 0.996
+    p.evidence.append(msgspec.structs.replace(p.evidence[1], contribution=0.019, rank=4))
+    text = to_webvtt(p, evidence=True)
+    cues = re.findall(r"^(\d\d):(\d\d):(\d\d\.\d{3}) --> (\d\d):(\d\d):(\d\d\.\d{3})$", text, re.M)
+    assert "\npick 0.996\n" in text
+    assert "\n2. head_1 – cup_1: apart → contacting (+0.06)\n" in text
+    assert "\n4. " not in text  # worth too little to cover the picture
+    assert len(cues) == len(p.evidence)
     for h, m, s, h2, m2, s2 in cues:
         assert 3600 * int(h) + 60 * int(m) + float(s) < 3600 * int(h2) + 60 * int(m2) + float(s2)
     assert to_webvtt(p) == "WEBVTT\n"  # without segments and unasked, nothing else

@@ -10,7 +10,7 @@ from parsed_page import Page
 
 from whyact.prediction import Evidence, LabelScore
 from whyact.report import render
-from whyact.report.words import moment, span
+from whyact.report.words import because, moment, plain, span, what_happened
 
 
 def test_doubt_and_damage_are_said_in_words() -> None:
@@ -105,6 +105,37 @@ def test_each_kind_of_evidence_has_its_sentence(told: str) -> None:
     page = Page(render([prediction]))
     assert page.text("p", class_="because").startswith(told)
     assert "+0.10" in page.text("td", class_="contribution")
+
+
+@pytest.mark.parametrize("kind", ["state", "transition"])
+def test_what_was_seen_at_one_moment_is_at_and_not_from_to(kind: str) -> None:
+    seen = {"subject": "hand_1", "object": "cup_1", "label": "holding", "from_state": "apart", "to_state": "holding"}
+    evidence = Evidence(kind=kind, text="", start=0.93, end=0.93, contribution=0.1, **seen)  # type: ignore[arg-type]
+    told = plain(what_happened(evidence))
+    assert told.endswith(" at 0.93 s")
+    assert " from 0.93" not in told
+    assert "between" not in told
+
+
+def test_where_nothing_was_seen_or_kept_the_reason_is_given() -> None:
+    prediction = sample.pick(1)
+    prediction.evidence, prediction.tokens_valid, prediction.tokens_kept = [], 0, 0
+    assert "nothing was seen whose relations the model knows" in plain(because(prediction))
+    prediction.tokens_valid = 7
+    told = "There is no evidence: the model kept none of the 7 tokens that it saw."
+    assert plain(because(prediction)) == told
+    page = Page(render([prediction]))
+    assert page.text("p", class_="because") == told
+    assert "No evidence is recorded" not in page.text("main")
+
+
+def test_an_answer_of_nothing_is_said_in_words_in_the_headline() -> None:
+    prediction = sample.pick(1)
+    assert Page(render([prediction])).text("h1") == "pick"
+    prediction.labels = [LabelScore(label="null", score=0.9)]
+    page = Page(render([prediction]))
+    assert page.text("h1") == "null (none of its actions)"
+    assert "without it the score of null" in page.text("main")
 
 
 @pytest.mark.parametrize(

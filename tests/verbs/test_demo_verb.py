@@ -20,3 +20,15 @@ def test_an_action_that_is_misspelt_brings_the_nearest(tmp_path: Path, capsys: p
     assert main(["demo", "--out", str(tmp_path / "demo"), "--action", "drnk"]) == 2
     assert "did you mean drink?" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_place_closed_to_us_is_refused_before_anything_is_filmed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "locked").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
+    assert main(["demo", "--out", str(tmp_path / "locked" / "d")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("whyact: --out: ")
+    assert "can be written to" in line
+    assert not (tmp_path / "locked" / "d").exists()

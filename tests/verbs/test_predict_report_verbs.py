@@ -12,6 +12,7 @@ from made_videos import write_clip
 from whyact.cli import main
 from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
+from whyact.verbs.predict import said
 
 
 @pytest.fixture
@@ -33,6 +34,22 @@ def test_predict_says_action_score_and_reason(fake: Any, run: Path, capsys: pyte
     assert "the last 3 frames are broken" in out
     assert "trained on generated clips" in out
     assert fake.calls == [{"inputs": ["a.mp4", "b.mp4"], "run": run, "options": {}, "progress": True}]
+
+
+@pytest.mark.parametrize(
+    ("label", "unsure", "told"),
+    [
+        ("take_food", False, "a.mp4: take food 0.99"),
+        ("take_food", True, "a.mp4: unsure, perhaps take food, score 0.99"),
+        ("null", False, "a.mp4: null (none of its actions) 0.99"),
+        ("null", True, "a.mp4: unsure, perhaps null (none of its actions), score 0.99"),
+        ("", True, "a.mp4: no answer"),
+    ],
+)
+def test_an_answer_in_text_says_how_it_is_to_be_taken(label: str, unsure: bool, told: str) -> None:
+    labels = [LabelScore(label=label, score=0.99)] if label else []
+    answer = Prediction(video=VideoFacts(path="a.mp4"), labels=labels, provenance=Provenance(method="x"), unsure=unsure)
+    assert said(answer).splitlines()[0] == told
 
 
 def test_predict_json_is_always_a_list(fake: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,7 +242,7 @@ def test_the_exit_code_tells_a_bad_input_from_a_failure_of_ours(
     assert [line.split()[1][:3] for line in err.splitlines()] == [name[:3] for name in inputs[:-1]]
 
 
-@pytest.mark.parametrize("content", ["", "[", "{}", '[{"labels": 3}]', '[{"unknown": 1}]'])
+@pytest.mark.parametrize("content", ["", "[", "{}", "[]", '[{"labels": 3}]', '[{"unknown": 1}]'])
 def test_report_refuses_what_is_no_list_of_predictions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
@@ -234,3 +251,13 @@ def test_report_refuses_what_is_no_list_of_predictions(
     assert "p.json" in capsys.readouterr().err
     assert not (tmp_path / "p.html").exists()
     assert main(["report", str(tmp_path / "missing.json")]) == 2
+
+
+def test_an_empty_list_from_stdin_makes_no_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]")))
+    assert main(["report", "-", "--out", str(tmp_path / "p.html")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("whyact: stdin: found '[]'; expected at least one prediction")
+    assert not (tmp_path / "p.html").exists()

@@ -138,6 +138,21 @@ def test_an_empty_file_is_named(tmp_path: Path) -> None:
         decode(tmp_path / "a.mp4", 4)
 
 
+def test_a_file_cut_before_its_index_and_a_text_are_said_to_be_so(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mp4", 50)
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "text.mp4").write_text("Dear diary, today I filmed nothing.\n" * 50)
+    for name in ("cut.mp4", "text.mp4"):
+        with pytest.raises(UserError, match=f"{name}: found 'cut short, or no video file"):
+            decode(tmp_path / name, 4)
+
+
+def test_what_is_no_regular_file_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    for path, found in (("/dev/null", "no regular file"), (tmp_path, "a folder"), (tmp_path / "a", "no such file")):
+        with pytest.raises(UserError, match=f"found '{found}'"):
+            VideoReader(path)
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "ts", "avi"])
 def test_a_cut_file_is_degraded(tmp_path: Path, ending: str) -> None:
     codec = {"avi": "mpeg4"}.get(ending, "libx264")

@@ -221,7 +221,13 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
     loaded = load_run(run or SHIPPED / "laiar")
     data = options.get("data") or str((loaded.card or {}).get("data"))
     if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
+        if "root" in options:
+            expected = "an annotated clip as INPUT, not a video file"
+            raise UserError("--root", options["root"], expected, "leave --root out, or give --data NAME")
         return predict_videos(loaded, inputs, options, progress=progress)
+    if idle := [name for name in OPTIONS if name in options]:
+        expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
+        raise UserError(f"--{idle[0]}", options[idle[0]], expected, f"leave --{idle[0]} out")
     root = Path(options["root"]) if "root" in options else None
 
     def answer(name: str) -> list[Prediction]:

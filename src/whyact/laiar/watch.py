@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,13 @@ from whyact.detect.tracks_file import read_tracks, write_tracks
 from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
+from whyact.files import writable_file
 from whyact.laiar.answers import Answer
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
+from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
 from whyact.video.write import CONTAINERS
 
@@ -37,6 +38,8 @@ OPTIONS = {
     "stride": "seconds from one window's start to the next (default: half a window)",
     "draw": "write a video with the boxes, the named relations and the action drawn in",
 }
+NAMELESS = (".onnx", ".safetensors", ".pth")  # files of detectors that may come without their class names
+MANY = 100  # windows; more are announced, as they take their time
 FASTEST = 30.0  # frames a second of a drawn video
 
 
@@ -72,7 +75,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
             "--detector",
             None,
             f"a detector, as {run.path} has none of its own",
-            "--detector FILE.onnx, or --tracks FILE",
+            "--detector shipped, --detector FILE.onnx, or --tracks FILE",
         )
     target = run.vocabulary.objects
     notes = []
@@ -105,8 +108,7 @@ def watch(
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
     """
-    windows = Windows(_seconds(options, "window"), _seconds(options, "stride"))
-    windows.spans(0.0, 0.0, 0.0)  # a stride that does not fit is said before the boxes are looked for
+    windows = _windows(options)
     words, notes = dict(eyes.words), list(eyes.notes)
     tracks, facts = _boxes(run, path, eyes, options, tell)
     if eyes.detector is None:
@@ -179,8 +181,9 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
     eyes = open_eyes(run, options)
 
     def answer(path: str) -> list[Prediction]:
-        with _bar(path, progress) as tell:
-            prediction, tracks = watch(run, path, eyes, options, tell)
+        _say_if_many(run, path, options)
+        with show(Path(path).name, 1, wanted=progress) as bar:
+            prediction, tracks = watch(run, path, eyes, options, bar.update)
             if "draw" in options:
                 draw(path, prediction, tracks, Path(options["draw"]))
         return [prediction]
@@ -190,41 +193,48 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
 
 def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
     """Refuse before the work what would fail, or destroy something, after it."""
+    _windows(options)
     for name in ("tracks", "save-tracks", "draw"):
         if name in options and len(inputs) > 1:
             raise UserError(f"--{name}", options[name], "one video: it is a single file", "name one video at a time")
+    if "detector" in options and "tracks" in options:
+        expected = "one of --detector and --tracks, which brings its boxes along"
+        raise UserError("--detector", options["detector"], expected, "leave one of them out")
+    if "names" in options and Path(options.get("detector", "")).suffix.lower() not in NAMELESS:
+        expected = f"a --detector beside it that ends in {', '.join(NAMELESS)}; others know their class names"
+        raise UserError("--names", options["names"], expected, "--detector FILE.onnx, or leave --names out")
     for name in ("save-tracks", "draw"):
         if name in options:
-            path = Path(options[name])
-            if path.is_dir():
-                raise UserError(f"--{name}", options[name], "a file, not a folder")
+            path = writable_file(f"--{name}", Path(options[name]))
             if any(path.resolve() == Path(item).resolve() for item in inputs):
                 raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
     if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:
         raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
-@contextmanager
-def _bar(path: str, wanted: bool) -> Iterator[Told | None]:
-    """Show how much of a video is done on stderr, where that is a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(path).name, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+def _say_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:
+    with VideoReader(path) as reader:
+        count = len(_windows(options).spans(0.0, max(reader.length - reader.step, 0.0), run.clip_seconds))
+    if count > MANY:
+        step = "a larger --window and --stride make them fewer"
+        print(f"whyact: {path}: about {count} windows will be answered; {step}", file=sys.stderr, flush=True)
 
 
-def _seconds(options: Mapping[str, str], name: str) -> float:
+def _windows(options: Mapping[str, str]) -> Windows:
+    """Read how a video is cut: a window spans two looks for boxes at least, and strides go from look to look."""
+    windows = Windows(_seconds(options, "window", 2 / RATE), _seconds(options, "stride", 1 / RATE))
+    windows.spans(0.0, 0.0, 0.0)  # refuses a stride above the window
+    return windows
+
+
+def _seconds(options: Mapping[str, str], name: str, least: float) -> float:
     if name not in options:
         return 0.0
     try:
         value = float(options[name])
     except ValueError:
         value = 0.0
-    if not 0 < value < 1e6:
-        raise UserError(f"--{name}", options[name], "seconds, above 0")
+    if not least <= value < 1e6:
+        expected = f"seconds, at least {least:g}: boxes are looked for every {1 / RATE:g} s"
+        raise UserError(f"--{name}", options[name], expected, f"--{name} {5 * least:g}")
     return value

@@ -16,6 +16,7 @@ from torch import Tensor
 from whyact.data.activitynet import Scored, write_predictions
 from whyact.data.types import FeatureSequence
 from whyact.errors import SomeFailed, UserError, for_each
+from whyact.files import writable_file, writable_folder
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
@@ -203,6 +204,10 @@ def predict(
     options = options or {}
     if run is None:
         raise UserError("--model", None, "a run folder of pvlr", "whyact train pvlr --data synthetic --out RUN")
+    if "activitynet" in options:
+        writable_file("--activitynet", Path(options["activitynet"]))
+    if "vtt" in options:
+        writable_folder("--vtt", Path(options["vtt"]))
     loaded = load(run)
     known: dict[str, FeatureSequence] = {}
     if "data" in options:

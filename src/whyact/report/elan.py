@@ -78,9 +78,7 @@ def _tiers(prediction: Prediction) -> list[tuple[str, Spans]]:
     if not answer and p.labels:
         answer = [(0.0, max(p.video.duration, 0.001), f"{words.spoken(p.label)} {words.number(p.score)}")]
     evidence = [
-        (e.start, e.end, f"{place}. {e.text or e.kind} ({words.signed(e.contribution)})")
-        for place, e in words.places(p.evidence)
-        if e.kind != "neighbour"
+        (e.start, e.end, words.line(place, e)) for place, e in words.places(p.evidence) if e.kind != "neighbour"
     ]
     tiers = [("answer", answer), ("evidence", evidence)]
     for track in p.tracks:

@@ -54,6 +54,7 @@ class View:
     anchor: str
     prediction: Prediction
     title: str
+    headline: str
     because: list[words.Part]
     in_short: tuple[str, str]
     verdict: tuple[str, str]
@@ -132,6 +133,7 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
         anchor=f"p{place}",
         prediction=prediction,
         title=words.spoken(prediction.label) or "No answer",
+        headline=words.headline(prediction.label) or "No answer",
         because=words.because(prediction),
         in_short=words.short(deciding) if deciding else ("no evidence recorded", ""),
         verdict=words.verdict(prediction),

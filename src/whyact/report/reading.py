@@ -10,7 +10,6 @@ from whyact.report import words
 from whyact.report.timeline import Timeline
 
 _ALMOST_ONE = 0.01  # scores are printed with two decimals
-_NOTHING = ("null", "none", "background")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _scores(prediction: Prediction) -> list[str]:
         said.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
     elif sum(filter(math.isfinite, scores)) > 1 + _ALMOST_ONE:
         said.append("They need not add up to 1: several of these actions may happen.")
-    if nothing := next((s.label for s in prediction.labels if s.label.lower() in _NOTHING), ""):
+    if nothing := next((s.label for s in prediction.labels if s.label.lower() in words.NOTHING), ""):
         said.append(f"The label {nothing} stands for none of the other actions.")
     if prediction.threshold is not None:
         least = words.number(prediction.threshold)

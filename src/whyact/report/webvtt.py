@@ -8,26 +8,29 @@ from whyact.files import write_atomic
 from whyact.prediction import Prediction
 from whyact.report import words
 
+LEAST = 0.02  # contribution of what is worth a line over the picture
+
 
 def to_webvtt(prediction: Prediction, *, evidence: bool = False) -> str:
     """Return the segments in time order, one cue each: label, score and, where known, the boundaries' deviation.
 
     Args:
         prediction: What to write.
-        evidence: Also write a cue a piece of evidence, and the answer over the whole video where there is no segment.
+        evidence: Also write a cue a piece of evidence that is worth something, and the answer over the whole video
+            where there is no segment.
     """
     cues = ["WEBVTT"]
     if evidence and not prediction.segments and prediction.labels:
-        text = f"{_escaped(words.spoken(prediction.label))} {100 * prediction.score:.0f} %"
+        text = f"{_escaped(words.spoken(prediction.label))} {words.number(prediction.score)}"
         cues.append(f"{_clock(0)} --> {_clock(max(prediction.video.duration, 0.001))}\n{text}")
     for segment in sorted(prediction.segments, key=lambda s: (s.start, s.end, s.label)):
-        text = f"{_escaped(segment.label)} {100 * segment.score:.0f} %"
+        text = f"{_escaped(words.spoken(segment.label))} {words.number(segment.score)}"
         if segment.interval is not None:
             text += f" (start ±{segment.interval[0]:.1f} s, end ±{segment.interval[1]:.1f} s)"
         cues.append(f"{_clock(segment.start)} --> {_clock(segment.end)}\n{text}")
     for place, e in words.places(prediction.evidence) if evidence else ():
-        if e.kind != "neighbour":
-            text = _escaped(f"{place}. {e.text or e.kind} ({words.signed(e.contribution)})")
+        if e.kind != "neighbour" and abs(e.contribution) >= LEAST:
+            text = _escaped(words.line(place, e))
             cues.append(f"{_clock(e.start)} --> {_clock(max(e.end, e.start + 0.001))}\n{text}")
     return "\n\n".join(cues) + "\n"
 

@@ -13,6 +13,7 @@ from whyact.prediction import Evidence, Prediction
 Part = tuple[str, str]
 
 LONG_LABEL = 80  # letters; a longer label is cut in sentences and has a line of its own in lists
+NOTHING = ("null", "none", "background")  # labels that stand for none of the other actions
 _LONG = 600.0  # seconds; above it a clock reads better than a count of seconds
 # fmt: off
 _TAKES_OBJECT = frozenset((
@@ -81,6 +82,11 @@ def spoken(label: str) -> str:
     return " ".join(label.replace("_", " ").split())
 
 
+def headline(label: str) -> str:
+    """Write an answer as words for people who do not know what ``null`` is; empty without an answer."""
+    return f"{spoken(label)} (none of its actions)" if label.lower() in NOTHING else spoken(label)
+
+
 def brief(label: str) -> str:
     """Write a label as words for a sentence: a very long one is cut, for its whole stands in the headline."""
     told = spoken(label)
@@ -144,7 +150,8 @@ def what_happened(evidence: Evidence) -> list[Part]:
     clock = needs_clock(evidence.start, evidence.end)
     start, end = (("time", moment(time, clock=clock)) for time in (evidence.start, evidence.end))
     if evidence.kind == "transition" and names and evidence.from_state and evidence.to_state:
-        return [*_transition(evidence, names), ("", " between "), start, ("", " and "), end]
+        when = [("", " at "), start] if start == end else [("", " between "), start, ("", " and "), end]
+        return [*_transition(evidence, names), *when]
     if evidence.kind == "state" and names and (state := evidence.label or evidence.to_state or evidence.from_state):
         told = relation(state, names[1]) if len(names) == 2 else spoken(state)
         parts = [("name", names[0]), ("", " was ")]
@@ -154,6 +161,8 @@ def what_happened(evidence: Evidence) -> list[Part]:
             parts += [("state", told)]
         else:
             parts += [("state", f"“{spoken(state)}”"), ("", " to "), ("name", names[1])]
+        if start == end:
+            return [*parts, ("", " at "), start]
         return [*parts, ("", " from "), start, ("", " to "), end]
     if evidence.kind == "frame":
         return [("", "of the frame at "), start]
@@ -202,7 +211,7 @@ def because(prediction: Prediction) -> list[Part]:
     """Write the one sentence that names the deciding evidence and what the score is without it."""
     first = deciding(prediction)
     if first is None:
-        return [("", "No evidence is recorded for this answer.")]
+        return [("", _why_nothing(prediction))]
     effect = consequence(prediction, first)
     happened = what_happened(first)
     if effect and not first.contribution > 0:
@@ -213,6 +222,20 @@ def because(prediction: Prediction) -> list[Part]:
         return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
     tail: list[Part] = [("", "; "), *effect] if effect else []
     return [("", "Because "), *happened, *tail, ("", ".")]
+
+
+def _why_nothing(prediction: Prediction) -> str:
+    if prediction.tokens_valid and not prediction.tokens_kept:
+        return f"There is no evidence: the model kept none of the {prediction.tokens_valid} tokens that it saw."
+    if prediction.provenance.method == "laiar" and prediction.labels and not prediction.tokens_valid:
+        return "There is no evidence: nothing was seen whose relations the model knows."
+    return "No evidence is recorded for this answer."
+
+
+def line(place: int, evidence: Evidence) -> str:
+    """Write one piece of evidence in one line, with its number and what it is worth, for other tools."""
+    what = short(evidence)[0] if evidence.subject else evidence.text or evidence.kind
+    return f"{place}. {what} ({signed(evidence.contribution)})"
 
 
 def short(evidence: Evidence) -> tuple[str, str]:

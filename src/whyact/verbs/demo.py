@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from whyact.errors import UserError
-from whyact.files import write_atomic
+from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
 from whyact.verbs.lazy import nearest
 from whyact.verbs.parser import Parser, whole_number
@@ -42,9 +42,7 @@ def run(argv: list[str]) -> int:
         near = nearest(args.action, VOCABULARY.actions)
         step = f"did you mean {near}?" if near else ""
         raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}", step)
-    out: Path = args.out
-    if out.exists() and not out.is_dir():
-        raise UserError("--out", str(out), "a folder, or a name not taken yet", "choose another --out")
+    out = writable_folder("--out", args.out)
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
     scene = film_fresh(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.name.split(' (')[0].lower()}: {video}")

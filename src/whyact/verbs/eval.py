@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from whyact.errors import UserError
+from whyact.files import writable_file
 from whyact.training.checkpoint import read_card
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.methods import load_method
@@ -16,7 +17,6 @@ from whyact.verbs.parser import (
     print_numbers,
     run_folder,
     whole_number,
-    writable_file,
 )
 
 _EXAMPLES = (

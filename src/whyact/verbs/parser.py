@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,30 +112,6 @@ def existing_folder(option: str, path: Path | None) -> Path | None:
     """
     if path is not None and not path.is_dir():
         raise UserError(option, str(path), "a folder that exists", "check the path")
-    return path
-
-
-def writable_file(option: str, path: Path) -> Path:
-    """Return ``path`` when a file can be written there: checked before work that may take hours.
-
-    Raises:
-        UserError: When it is a folder, its parent is a file or may not be written to, or its name is too long.
-    """
-    try:
-        if path.is_dir():
-            raise UserError(option, str(path), "a file name, not a folder", f"{option} {path / 'out'}{path.suffix}")
-        if any(parent.exists() and not parent.is_dir() for parent in path.parents):
-            raise UserError(option, str(path), "a path whose parents are folders", "choose another path")
-        there = next((parent for parent in path.absolute().parents if parent.exists()), None)
-        exists = path.exists()
-    except OSError as error:  # for example a name that is longer than the file system takes
-        raise UserError(
-            option, f"{str(path)[:60]}… ({error.strerror})", "the name of a file", "choose another"
-        ) from error
-    if there is not None and not os.access(there, os.W_OK):
-        raise UserError(option, str(path), f"a place that can be written to; {there} cannot", "choose another path")
-    if exists and not os.access(path, os.W_OK):
-        raise UserError(option, str(path), "a file that may be replaced; this one is read-only", "choose another path")
     return path
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from whyact.errors import SomeFailed, UserError
+from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import DEMO_METHOD, load_method
-from whyact.verbs.parser import Parser, existing_folder, run_folder, writable_file
+from whyact.verbs.parser import Parser, existing_folder, run_folder
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
@@ -44,6 +45,8 @@ def run(argv: list[str]) -> int:
         predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
     except SomeFailed as some:
         predictions, failed = some.done, some.failed
+    if not predictions:
+        report = None  # a page about nothing
     if report is not None:
         from whyact.report import write_report
         from whyact.verbs.stills import stills
@@ -93,8 +96,9 @@ def said(prediction: Prediction) -> str:
     from whyact.report import words
 
     name = prediction.id or prediction.video.path
-    answer = f"{words.spoken(prediction.label) or 'no answer'} {words.number(prediction.score)}"
-    lines = [f"{name}: {answer}{' (unsure)' if prediction.unsure else ''}"]
+    label, score = words.headline(prediction.label), words.number(prediction.score)
+    answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
+    lines = [f"{name}: {answer if label else 'no answer'}"]
     lines.append(f"  {words.plain(words.because(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")

@@ -6,10 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from whyact.errors import UserError
+from whyact.files import writable_file
 from whyact.prediction import Prediction
 from whyact.report import words
 from whyact.report.answers_file import read_predictions
-from whyact.verbs.parser import Parser, print_json, writable_file
+from whyact.verbs.parser import Parser, print_json
 
 _EXAMPLES = (
     "whyact report predictions.json",
@@ -48,6 +49,9 @@ def run(argv: list[str]) -> int:
             raise UserError("--against", args.against, "no --out and no --export: the comparison is printed")
         _compare(predictions, read_predictions(args.against), args.json)
         return 0
+    if not predictions:
+        where = "stdin" if args.file == "-" else args.file
+        raise UserError(where, "[]", "at least one prediction", "whyact predict INPUT --json > predictions.json")
     if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 

@@ -56,7 +56,8 @@ class VideoReader:
         self._av = _av()
         self._spent, self._since = 0.0, time.monotonic()
         if not self.path.is_file():
-            raise UserError(self.path, "no such file", "a video file", "check the path")
+            found = "a folder" if self.path.is_dir() else "no regular file" if self.path.exists() else "no such file"
+            raise UserError(self.path, found, "a video file", "check the path")
         self._size = self.path.stat().st_size
         if not self._size:
             raise UserError(self.path, "an empty file", "a video file")
@@ -73,6 +74,9 @@ class VideoReader:
             options = {"protocol_whitelist": "file"}
             wait = max(self.limit, 1.0)
             return self._av.open(str(self.path), metadata_errors="ignore", options=options, timeout=wait)
+        except self._av.error.InvalidDataError as error:
+            found = f"cut short, or no video file ({reason_of(error)})"
+            raise UserError(self.path, found, "a whole video file", "does a player show it? copy it again") from error
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             raise UserError(self.path, reason_of(error), "a video file that can be read") from error
 
