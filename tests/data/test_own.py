@@ -287,6 +287,17 @@ def test_converted_data_are_the_very_same_clips(tmp_path: Path) -> None:
             write_own(out, from_cad120(root))
 
 
+def test_a_conversion_leaves_out_folds_without_a_clip_on_one_side(tmp_path: Path) -> None:
+    files = annotation_files()
+    for number, (train, test) in enumerate([("Ben", ""), ("Ben", "Ada"), ("Cleo", "Ben"), ("Ada", "Ben")], 1):
+        files |= {f"splits/trainlist{number:02d}.txt": train, f"splits/testlist{number:02d}.txt": test}
+    root = write_folder(tmp_path / "cad120", files)
+    write_own(tmp_path / "own", from_cad120(root))
+    theirs, ours = cad120.read(root).folds, own.read(tmp_path / "own", slots=8).folds
+    assert ours == {1: theirs[2], 2: theirs[4]}
+    assert all(train and test for train, test in ours.values())
+
+
 def test_training_on_converted_data_gives_the_same_model(tmp_path: Path) -> None:
     from laiar_samples import CONFIG
     from whyact.laiar.task import train_run

@@ -61,6 +61,12 @@ def test_scene_folds_and_contact_only(world: Path) -> None:
     assert sorted(tested) == sorted(read_relations("action-genome", world, CONFIG.data).folds[1][1])
 
 
+@pytest.mark.parametrize("name", ["own", "cad120", "action-genome"])
+def test_a_root_that_is_not_given_is_asked_for(name: str) -> None:
+    with pytest.raises(UserError, match=f"--root; expected the folder that holds {name}. Next: .* with --root DIR$"):
+        read_relations(name, None, CONFIG.data)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

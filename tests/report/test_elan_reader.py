@@ -40,7 +40,9 @@ def test_answer_evidence_and_relations_come_back_with_their_times(tmp_path: Path
     told = {text.split(". ", 1)[0]: (start, end) for start, end, text in evidence}
     assert told == {str(place): ms(e.start, e.end) for place, e in words.places(prediction.evidence)}
     for place, e in words.places(prediction.evidence):
-        assert any(text.startswith(f"{place}. {e.text}") for *_, text in evidence)
+        (text,) = (text for *_, text in evidence if text.startswith(f"{place}. "))
+        assert text == words.line(place, e)
+        assert e.subject in text
     pairs = {" – ".join(words.pair(t.subject, t.object)) for t in prediction.tracks}
     assert pairs <= set(found)
     for track in prediction.tracks:

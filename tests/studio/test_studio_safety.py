@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -119,3 +120,15 @@ def test_serve_refuses_an_address_that_is_taken(stub_run: object, capsys: pytest
         port = str(taken.getsockname()[1])
         assert main(["serve", "--model", str(stub_run), "--port", port]) == 2
     assert "an address that is free" in capsys.readouterr().err
+
+
+def test_serve_refuses_a_port_that_cannot_be_and_tells_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    from whyact.cli import main
+    from whyact.studio.limits import MB, Limits
+
+    assert main(["serve", "--port", "99999"]) == 2
+    assert "--port: found 99999; expected a port from 0 to 65535" in capsys.readouterr().err
+    assert main(["serve", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for option, value in (("mb", Limits().size // MB), ("seconds", 600), ("memory-mb", Limits().memory // MB)):
+        assert re.search(rf"--max-{option} N of an? \w+ \(default: {value}\)", said)

@@ -50,3 +50,13 @@ def test_a_list_is_no_input(fake: Any, model: whyact.Model) -> None:
     with pytest.raises(TypeError, match=r"not list: predict\(\*inputs\)"):
         model.predict(["a.mp4"])  # type: ignore[arg-type]
     assert fake.calls == []
+
+
+def test_a_file_is_no_run(model: whyact.Model) -> None:
+    with pytest.raises(
+        whyact.UserError, match=r"card\.json: found 'a file'; expected a run folder.*Next: whyact\.load"
+    ) as e:
+        whyact.load(model.path / "card.json")
+    assert str(model.path) in e.value.next_step
+    with pytest.raises(whyact.UserError, match="no such folder"):
+        whyact.load(model.path / "none")

@@ -8,10 +8,14 @@ import types
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from whyact.cli import main
+from whyact.data.own_file import Fold
+from whyact.data.own_write import from_cad120, write_own
 from whyact.errors import UserError
+from whyact.homeworld.write import write_world
 from whyact.verbs import data, data_check, lazy, reproduce
 
 
@@ -45,14 +49,39 @@ def test_data_lists_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "cad12", "--root", "."], "did you mean 'cad120'"),
         (["chekc", "cad120", "--root", "."], "one of check"),
         (["check", "cad120"], "--root"),
+        (["check", "cad12"], "did you mean 'cad120'"),  # before it asks for a --root
+        (["make", "homeworl"], "did you mean 'homeworld'"),
+        (["convert", "cad120", "owm"], "did you mean 'own'"),
         (["check", "cad120", "--root", "/no/such/folder"], "a folder that exists"),
     ],
 )
-def test_wrong_usage_of_check(typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_of_data(typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", *typed]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert expected in err
+
+
+def test_check_warns_of_folds_that_a_training_would_refuse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1)
+    file = from_cad120(root)
+    nobody, good = Fold(file.folds[0].train, []), file.folds[1]
+    write_own(root, msgspec.structs.replace(file, folds=[nobody, good]))
+    splits = root / "annotations" / "splits"
+    (splits / "testlist01.txt").write_text("")
+    for layout in ("cad120", "own"):
+        check = ["data", "check", layout, "--root", str(root)]
+        assert main(check) == 0
+        assert "fold 1: no clip to train or to test on; take --fold 2\n" in capsys.readouterr().out
+        assert main([*check, "--json"]) == 0
+        first, second = json.loads(capsys.readouterr().out)["folds"].values()
+        assert (first["test"], min(second["train"], second["test"]) > 0) == (0, True)
+
+    write_own(root, msgspec.structs.replace(file, folds=[nobody]), replace=True)
+    (splits / "trainlist02.txt").write_text("")
+    for layout in ("cad120", "own"):  # nothing that can be trained
+        assert main(["data", "check", layout, "--root", str(root)]) == 1
+        assert "no clip to train or to test on\n" in capsys.readouterr().out
 
 
 @pytest.fixture

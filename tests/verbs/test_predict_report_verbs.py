@@ -103,7 +103,7 @@ def test_report_from_predict_and_from_its_json_are_the_same_page(
     text = capsys.readouterr().out
     file.write_text(text)
     assert main(["report", str(file)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'p.html'}\n"
+    assert capsys.readouterr().out == f"report: {tmp_path / 'p.html'}\n"
     assert (tmp_path / "p.html").read_text() == direct.read_text()
     assert "drink" in direct.read_text()
 

@@ -170,6 +170,26 @@ def test_eval_takes_the_method_and_the_data_from_the_card(
     assert fake.calls[-1] == {"run": run, "data": "other", "root": tmp_path, "fold": 3, "progress": True}
 
 
+def test_eval_tells_a_person_what_was_not_measured_and_some_of_a_curve(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "run")
+    curve = [(i / 20, i / 40) for i in range(21)]
+    found = {"transition_accuracy": None, "recall": {"drink": None}, "risk_coverage": curve, "names": ["a", "b"] * 4}
+    monkeypatch.setattr(fake, "evaluate", lambda *_, **__: found, raising=False)
+    capsys.readouterr()
+    assert main(["eval", str(tmp_path / "run")]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines() if line != "recall:")
+    assert lines["transition_accuracy"].startswith("not measured: ")
+    assert lines["drink"].startswith("not measured: ")
+    points, of = lines["risk_coverage"].split(" (")
+    assert points == "0: 0, 0.25: 0.125, 0.5: 0.25, 0.75: 0.375, 1: 0.5"
+    assert of == "5 of 21 points; all with --json)"
+    assert lines["names"] == str(found["names"])
+    assert main(["eval", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["risk_coverage"] == [list(point) for point in curve]
+
+
 def test_eval_of_a_damaged_or_missing_run_names_the_file(
     fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -46,7 +46,10 @@ def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace:
 
 
 def from_cad120(root: Path) -> OwnFile:
-    """Describe a data set in the CAD-120 layout: the same clips, names, folds and slots.
+    """Describe a data set in the CAD-120 layout: the same clips, names and slots, and its folds.
+
+    A fold that would train or test on no clip is left out: the others keep their order, numbered from 1. Where none is
+    left, each group is one, as in any file without folds.
 
     Where ``videos/VIDEO.mp4`` is there too, as a generated world has it, the boxes are scaled to its size and the
     rate is its own.
@@ -86,7 +89,9 @@ def from_cad120(root: Path) -> OwnFile:
                 group=entry.subject,
             )
         )
-    return described(words, out, [Fold(sorted(train), sorted(test)) for train, test in folds.values()])
+    people = {entry.subject for entry, _, _ in videos}  # whoever has a clip
+    whole = [Fold(sorted(train), sorted(test)) for train, test in folds.values() if train & people and test & people]
+    return described(words, out, whole)
 
 
 def described(words: Vocabulary, videos: list[OwnVideo], folds: list[Fold]) -> OwnFile:

@@ -139,7 +139,7 @@ def encode_video(path: Path, pixels: str, patches: int = 0) -> tuple[FeatureSequ
         UserError: When the run does not read pixels, or the video cannot be decoded.
     """
     if not path.is_file():
-        raise UserError(path, "no such file", "a video, or a clip's name with --data NAME")
+        raise UserError(path, "no such file", "a video, or a clip's name with --data NAME", "check the path")
     if not pixels:
         raise UserError(path, "a video", "a feature file (.npy) or a clip's name, for the run was trained on features")
     from whyact.features.clip import load_clip

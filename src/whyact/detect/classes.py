@@ -80,12 +80,14 @@ def read_class_map(path: Path | str, source: Sequence[str], target: Sequence[str
         data = path.read_bytes()
     except OSError as error:
         raise UserError(path, error.strerror, "a class map", "--class-map FILE") from error
-    wanted = "one mapping, detector class to model class, both strings"
+    yaml = path.suffix.lower() in (".yaml", ".yml")
+    form = "YAML such as cup: mug" if yaml else 'JSON such as {"cup": "mug"}, or YAML in a file that ends in .yaml'
+    wanted = f"one mapping, detector class to model class, both strings, in {form}"
     try:
-        decode = msgspec.yaml.decode if path.suffix.lower() in (".yaml", ".yml") else msgspec.json.decode
+        decode = msgspec.yaml.decode if yaml else msgspec.json.decode
         found: dict[str, str] = decode(data, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(path, str(error), wanted) from error
+        raise UserError(path, str(error), wanted, "correct the file, or leave out --class-map") from error
     for name, word in found.items():
         if name not in source:
             raise UserError(path, name, f"a class of the detector: {', '.join(source)}")

@@ -47,7 +47,7 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
             write_world(world, seed=HOMEWORLD_SEED)
             return cad120.read(world, max_pairs=config.slots, only=only)
     if root is None:
-        raise UserError("--root", None, f"the folder that holds {name}", f"whyact data check {name} --root DIR")
+        raise UserError("--root", None, f"the folder that holds {name}", "the same command with --root DIR")
     if name.startswith("action-genome"):
         return action_genome_clips.read(
             root,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
 from whyact.prediction import Prediction, VideoFacts
+from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
 from whyact.video.write import CONTAINERS
 
@@ -182,8 +182,8 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
 
     def answer(path: str) -> list[Prediction]:
         _say_if_many(run, path, options)
-        with _bar(path, progress) as tell:
-            prediction, tracks = watch(run, path, eyes, options, tell)
+        with show(Path(path).name, 1, wanted=progress) as bar:
+            prediction, tracks = watch(run, path, eyes, options, bar.update)
             if "draw" in options:
                 draw(path, prediction, tracks, Path(options["draw"]))
         return [prediction]
@@ -210,20 +210,6 @@ def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
                 raise UserError(f"--{name}", options[name], "another file than the video", "choose another name")
     if "draw" in options and Path(options["draw"]).suffix.lower() not in CONTAINERS:
         raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
-
-
-@contextmanager
-def _bar(path: str, wanted: bool) -> Iterator[Told | None]:
-    """Show how much of a video is done on stderr, where that is a terminal."""
-    if not (wanted and sys.stderr.isatty()):
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(Path(path).name, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
 
 
 def _say_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:

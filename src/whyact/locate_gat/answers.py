@@ -233,7 +233,8 @@ def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
         try:
             features = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise UserError(path, str(error), "a NumPy file of features (T,D)") from error
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UserError(path, reason, "a NumPy file of features (T,D)", "check the file") from error
         if features.ndim != 2 or len(features) == 0 or not np.isfinite(features).all():
             raise UserError(path, f"an array of shape {features.shape}", "finite features (T,D)")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

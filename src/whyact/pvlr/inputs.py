@@ -64,7 +64,7 @@ class Inputs:
 
     def _film(self, path: Path, scratch: Path) -> tuple[FeatureSequence, VideoFacts]:
         if not path.is_file():
-            raise UserError(path, "no such file", "a video")
+            raise UserError(path, "no such file", "a video", "check the path")
         if self._streams is None:
             recipe = msgspec.convert(self.card["extra"].get("recipe") or {}, Recipe)
             self._streams = streams_of(recipe, self.weights)

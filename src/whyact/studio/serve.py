@@ -33,22 +33,24 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--model", metavar="RUN", type=Path, action="append", default=[], help="a run to offer; repeat")
     parser.add_argument("--runs", metavar="DIR", type=Path, help="offer every run folder in this folder")
     parser.add_argument("--host", metavar="HOST", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
-    parser.add_argument("--port", metavar="N", type=whole_number, default=8000, help="0 takes a free one")
+    parser.add_argument(
+        "--port", metavar="N", type=whole_number, default=8000, help="0 takes a free one (default: 8000)"
+    )
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine"
     )
     parser.add_argument("--corrections", metavar="DIR", type=Path, help="save corrections there, as own data")
-    parser.add_argument("--max-mb", metavar="N", type=whole_number, default=default.size // MB, help="of an upload")
-    parser.add_argument(
-        "--max-seconds", metavar="N", type=whole_number, default=int(default.seconds), help="of a video"
-    )
-    parser.add_argument(
-        "--max-memory-mb", metavar="N", type=whole_number, default=default.memory // MB, help="of a job"
-    )
-    parser.add_argument(
-        "--max-work", metavar="N", type=whole_number, default=int(default.work), help="seconds of a job"
-    )
+    for option, value, text in (
+        ("--max-mb", default.size // MB, "of an upload"),
+        ("--max-seconds", int(default.seconds), "of a video"),
+        ("--max-memory-mb", default.memory // MB, "of a job"),
+        ("--max-work", int(default.work), "seconds of a job"),
+    ):
+        said = f"{text} (default: {value})"
+        parser.add_argument(option, metavar="N", type=whole_number, default=value, help=said)
     args = parser.parse_args(argv)
+    if args.port > 65535:
+        raise UserError("--port", args.port, "a port from 0 to 65535", "--port 0")
     uvicorn = _uvicorn()
     models = find_models(args.model, existing_folder("--runs", args.runs))
     limits = Limits(size=args.max_mb * MB, seconds=args.max_seconds, memory=args.max_memory_mb * MB, work=args.max_work)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from whyact.errors import UserError
 from whyact.files import SHIPPED
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import read_card
@@ -69,7 +70,9 @@ def load(run: str | Path = SHIPPED / "laiar") -> Model:
         run: The folder; the model that travels with the package by default.
 
     Raises:
-        UserError: When the folder is missing or its card damaged.
+        UserError: When the folder is missing or a file, or its card damaged.
     """
+    if Path(run).is_file():
+        raise UserError(run, "a file", "a run folder, whole", f"whyact.load({str(Path(run).parent)!r}) if that is one")
     card = read_card(Path(run))
     return Model(Path(run), card["method"], card)

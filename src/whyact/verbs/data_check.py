@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers
+
+if TYPE_CHECKING:
+    from whyact.data.relation_data import RelationData
 
 _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check cad120 --root my-clips --json")
 
@@ -17,13 +20,13 @@ _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check c
 def run(argv: list[str]) -> int:
     """Check the data set that ``argv`` (what follows ``check``) names; print what was found."""
     parser = Parser("data check", "Read every file of a data set as training reads it.", _EXAMPLES, "what was found")
-    parser.add_argument("name", metavar="NAME", help=f"the data set: {', '.join(CHECKS)}")
+    known = one_of(CHECKS, "NAME", "whyact data check --help")
+    parser.add_argument("name", metavar="NAME", type=known, help=f"the data set: {', '.join(CHECKS)}")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder that holds it")
     args = parser.parse_args(argv)
-    name = choose(args.name, CHECKS, "NAME", "whyact data check --help")
     root = existing_folder("--root", args.root)
     assert root is not None
-    found = CHECKS[name](root)
+    found = CHECKS[args.name](root)
     if args.json:
         print_json(found)
     else:
@@ -48,6 +51,7 @@ def _own(root: Path) -> dict[str, Any]:
         "relations": len(found.vocabulary.relations),
         "actions": {name: actions[i] for i, name in enumerate(found.vocabulary.actions)},
         "folds": {str(n): {"train": len(train), "test": len(test)} for n, (train, test) in found.folds.items()},
+        **_empty_folds(found),
     }
 
 
@@ -72,12 +76,16 @@ def _relation_clips(root: Path) -> dict[str, Any]:
     found = cad120.read(root)
     folds = {}
     for number in found.folds:
-        train, test = found.fold(number)
+        train, test = ([found.clips[i] for i in side] for side in found.folds[number])
         shared = {clip.group for clip in train} & {clip.group for clip in test} - {""}
         if shared:
             where = f"fold {number}"
             raise UserError(where, ", ".join(sorted(shared)), "no group on both sides", "correct splits/")
-        folds[str(number)] = {"train": len(train), "test": len(test), "split_sha256": found.split_sha256(number)}
+        folds[str(number)] = {
+            "train": len(train),
+            "test": len(test),
+            **({"split_sha256": found.split_sha256(number)} if train and test else {}),
+        }
     actions = Counter(found.vocabulary.actions[clip.target] for clip in found.clips if clip.target is not None)
     return {
         "data": found.name,
@@ -88,7 +96,18 @@ def _relation_clips(root: Path) -> dict[str, Any]:
         "relations": len(found.vocabulary.relations),
         "actions": {action: actions[action] for action in found.vocabulary.actions},
         "folds": folds,
+        **_empty_folds(found),
     }
+
+
+def _empty_folds(found: RelationData) -> dict[str, Any]:
+    """Say which folds a training would refuse; a set that has no other is not usable."""
+    empty = [n for n, sides in sorted(found.folds.items()) if not all(sides)]
+    if not empty:
+        return {}
+    whole = sorted(found.folds.keys() - set(empty))
+    said = f"fold {', '.join(map(str, empty))}: no clip to train or to test on"
+    return {"warning": f"{said}; take --fold {whole[0]}"} if whole else {"warning": said, "usable": False}
 
 
 def _thumos14(root: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.verbs.lazy import choose, one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
 Said = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
@@ -32,14 +32,14 @@ def run(argv: list[str]) -> int:
         "what was written",
     )
     parser.add_argument("source", metavar="FROM", help="a layout, or a checkpoint")
-    parser.add_argument("to", metavar="TO", help="the format to write")
+    known = one_of(CONVERTERS, "TO", "whyact data convert --help")
+    parser.add_argument("to", metavar="TO", type=known, help="the format to write")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder to read")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write")
     args = parser.parse_args(argv)
-    to = choose(args.to, CONVERTERS, "TO", "whyact data convert --help")
     root = existing_folder("--root", args.root)
     assert root is not None
-    line, said = CONVERTERS[to](args.source, root, args.out)
+    line, said = CONVERTERS[args.to](args.source, root, args.out)
     if args.json:
         print_json(said)
     else:
@@ -55,8 +55,9 @@ def _own(source: str, root: Path, out: Path) -> Said:
     file = from_cad120(root)
     path = write_own(out, file, root)
     clips = sum(len(video.actions) for video in file.videos)
-    said = {"file": str(path), "videos": len(file.videos), "clips": clips}
-    return f"{path}: {len(file.videos)} videos, {clips} clips", said
+    said = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
+    folds = f"{len(file.folds)} folds with clips to train and test on" if file.folds else "each group a fold"
+    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", said
 
 
 def _features(source: str, root: Path, out: Path) -> Said:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whyact.errors import UserError
 from whyact.progress import progress
-from whyact.verbs.lazy import choose
+from whyact.verbs.lazy import choose, one_of
 from whyact.verbs.parser import Parser, print_json, print_numbers, whole_number
 
 _EXAMPLES = (
@@ -25,7 +25,8 @@ def run(argv: list[str]) -> int:
         _EXAMPLES,
         "what was written",
     )
-    parser.add_argument("name", metavar="NAME", help="the world: homeworld")
+    known = one_of(("homeworld",), "NAME", "whyact data make --help")
+    parser.add_argument("name", metavar="NAME", type=known, help="the world: homeworld")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="a new or empty folder to write")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=0, help="of everything (0)")
     parser.add_argument("--layout", metavar="LAYOUT", default="cad120", help=f"{' or '.join(LAYOUTS)} (cad120)")
@@ -42,7 +43,6 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--frames", action="store_true", help="of action-genome, the annotated frames as PNG too")
     parser.add_argument("--clean", action="store_true", help="of action-genome, without the faults of real files")
     args = parser.parse_args(argv)
-    choose(args.name, ("homeworld",), "NAME", "whyact data make --help")
     choose(args.layout, LAYOUTS, "--layout", "whyact data make --help")
     size = _size(args.pixels)
     if args.layout == "cad120" and (args.frames or args.clean):

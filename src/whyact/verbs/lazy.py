@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -34,6 +34,11 @@ def choose(name: str, table: Iterable[str], what: str, help_command: str) -> str
     near = nearest(name, names)
     step = f"did you mean {near!r}? See: {help_command}" if near else f"see: {help_command}"
     raise UserError(what, name, f"one of {', '.join(names)}", step)
+
+
+def one_of(table: Iterable[str], what: str, help_command: str) -> Callable[[str], str]:
+    """Return :func:`choose` as an argparse ``type``: a wrong name is then said before a missing option."""
+    return lambda name: choose(name, table, what, help_command)
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -125,7 +125,10 @@ def print_json(value: Any, out: Path | None = None, *, to_stdout: bool = True) -
 
 
 def print_numbers(values: dict[str, Any], indent: str = "") -> None:
-    """Print nested metrics for a person: one line a number, aligned; a spread as mean ± sd (n)."""
+    """Print nested metrics for a person: one line a number, aligned; a spread as mean ± sd (n).
+
+    A number that is not there says so, and of a curve, which is a list of pairs, five points stand for all.
+    """
     width = max((len(name) for name in values), default=0)
     for name, value in values.items():
         if isinstance(value, dict) and set(value) == {"mean", "sd", "n"}:
@@ -134,4 +137,19 @@ def print_numbers(values: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{name}:")
             print_numbers(value, indent + "  ")
         else:
-            print(f"{indent}{name:<{width}}  {f'{value:.4g}' if isinstance(value, float) else value}")
+            print(f"{indent}{name:<{width}}  {_said(value)}")
+
+
+def _said(value: Any) -> str:
+    if value is None or value != value:  # NaN is unlike itself
+        return "not measured: nothing in this data to measure it on"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list) and len(value) > 5 and all(map(_is_point, value)):
+        some = [value[round(i * (len(value) - 1) / 4)] for i in range(5)]
+        return ", ".join(f"{x:.3g}: {y:.3g}" for x, y in some) + f" (5 of {len(value)} points; all with --json)"
+    return str(value)
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int | float) for v in value)

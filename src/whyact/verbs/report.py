@@ -38,20 +38,20 @@ def run(argv: list[str]) -> int:
         "--out",
         metavar="PATH",
         type=Path,
-        help="the file (default: FILE with the format's ending); a folder for fiftyone, and where vtt or eaf are to "
-        "hold several predictions",
+        help="the file (default: FILE with the format's ending); a folder (FILE-FORMAT) for fiftyone, and where vtt "
+        "or eaf are to hold several predictions",
     )
     args = parser.parse_args(argv)
     stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
-    if not predictions:
-        where = "stdin" if args.file == "-" else args.file
-        raise UserError(where, "[]", "at least one prediction", "whyact predict INPUT --json > predictions.json")
     if args.against is not None:
         if args.out is not None or args.export != "html":
             raise UserError("--against", args.against, "no --out and no --export: the comparison is printed")
         _compare(predictions, read_predictions(args.against), args.json)
         return 0
+    if not predictions:
+        where = "stdin" if args.file == "-" else args.file
+        raise UserError(where, "[]", "at least one prediction", "whyact predict INPUT --json > predictions.json")
     if args.out is not None and args.file != "-" and args.out.resolve() == stem.resolve():
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
@@ -66,15 +66,16 @@ def run(argv: list[str]) -> int:
 
         folder = args.export == "fiftyone" or not (EXPORTS[args.export].several or len(predictions) == 1)
         out = args.out or stem.with_suffix("" if folder else f".{EXPORTS[args.export].ending}")
-        if out == stem:
-            out = stem.with_name(f"{stem.name}-{args.export}")
+        if args.out is None and (folder or out == stem):
+            out = out.with_name(f"{out.name}-{args.export}")
         written = write_exports(predictions, args.export, out if folder else writable_file("--out", out))
     if args.json:
         first = {"report": str(written[0])} if written else {}
         print_json({**first, "files": [str(path) for path in written], "predictions": len(predictions)})
     else:
+        what = "report" if args.export == "html" else args.export
         for path in written:
-            print(path)
+            print(f"{what}: {path}")
     return 0
 
 

@@ -57,7 +57,7 @@ class VideoReader:
         self._spent, self._since = 0.0, time.monotonic()
         if not self.path.is_file():
             found = "a folder" if self.path.is_dir() else "no regular file" if self.path.exists() else "no such file"
-            raise UserError(self.path, found, "a video file")
+            raise UserError(self.path, found, "a video file", "check the path")
         self._size = self.path.stat().st_size
         if not self._size:
             raise UserError(self.path, "an empty file", "a video file")
