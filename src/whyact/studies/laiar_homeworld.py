@@ -113,8 +113,9 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         folds=[w % FOLDS + 1 for w in worlds],
         data=f"homeworld, generated: films of {SIZE[0]} x {SIZE[1]}, {FRAMES} frames a clip; a world trains on eight "
         f"scenes (going with the action with probability {RHO}) and tests other people in its fold's two unseen ones, "
-        f"unseen by its detector too; one initialisation{'' if quick else ', a second one of the main rows with annotated boxes'}; "
-        f"settings are those chosen on CAD-120's training subjects, with {common['epochs']} epochs; "
+        "unseen by its detector too; one initialisation"
+        f"{'' if quick else ', a second one of the main rows with annotated boxes'}; settings are those chosen on "
+        f"CAD-120's training subjects, with {common['epochs']} epochs; "
         "those of the language model alone, on another world",
     )
     if out is not None:
