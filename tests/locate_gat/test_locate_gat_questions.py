@@ -158,9 +158,9 @@ def test_a_video_of_one_frame_has_no_frame_to_search(folder: Path) -> None:
     assert questions.scores([()])[0].max() == pytest.approx(prediction.score, abs=1e-6)
 
 
-def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path) -> None:
+def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
-    patch(tmp_path)
+    patch(monkeypatch)
     run = locate_run(tmp_path / "made")
     film = trees.write_video(tmp_path / "film.mp4", frames=9, level=140)
     opened = Opened(run)

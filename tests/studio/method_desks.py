@@ -7,6 +7,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
+import pytest
+
 import method_runs
 from whyact.studio import desk
 from whyact.studio.limits import Limits
@@ -15,11 +17,11 @@ from whyact.studio.workers import Task
 
 def answers(limits: Limits) -> dict[str, Task]:
     """Stand for the process that reads videos."""
-    method_runs.patch()
+    method_runs.patch(pytest.MonkeyPatch())  # for good: this process is the worker
     return desk.answers(limits)
 
 
 def questions(limits: Limits) -> dict[str, Task]:
     """Stand for the process that asks again."""
-    method_runs.patch()
+    method_runs.patch(pytest.MonkeyPatch())  # for good: this process is the worker
     return desk.questions(limits)

@@ -261,11 +261,12 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from whyact.studio.jobs import Jobs
 
     folder = tmp_path_factory.mktemp("methods")
-    method_runs.patch()
-    models: dict[str, Path | None] = {
-        "snippets": method_runs.pvlr_run(folder / "pvlr", iterations=60),
-        "names": method_runs.locate_run(folder / "locate"),
-    }
+    with pytest.MonkeyPatch.context() as patched:
+        method_runs.patch(patched)
+        models: dict[str, Path | None] = {
+            "snippets": method_runs.pvlr_run(folder / "pvlr", iterations=60),
+            "names": method_runs.locate_run(folder / "locate"),
+        }
     jobs = Jobs(models, answering=method_desks.answers, asking=method_desks.questions)
     server = uvicorn.Server(uvicorn.Config(create_app(jobs), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -92,11 +92,13 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize("method", ["pvlr", "locate-gat"])
-def test_the_other_methods_are_answered_and_questioned_alike(method: str, tmp_path: Path) -> None:
+def test_the_other_methods_are_answered_and_questioned_alike(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The desk knows no method: the same tasks, and each piece of evidence gives back what it states."""
     if method == "locate-gat":
         pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
-    method_runs.patch()
+    method_runs.patch(monkeypatch)
     run = {"pvlr": method_runs.pvlr_run, "locate-gat": method_runs.locate_run}[method](tmp_path / "made")
     folder = tmp_path / "job"
     folder.mkdir()

@@ -47,7 +47,7 @@ def test_convert_and_check_own(tmp_path: Path, capsys: pytest.CaptureFixture[str
     source, out = write_folder(tmp_path / "cad", annotation_files()), tmp_path / "own"
     typed = ["data", "convert", "cad120", "own", "--root", str(source), "--out", str(out)]
     assert main([*typed, "--json"]) == 0
-    assert answered(capsys) == {"file": str(out / "whyact.json"), "videos": 2, "clips": 3}
+    assert answered(capsys) == {"file": str(out / "whyact.json"), "videos": 2, "clips": 3, "folds": 2}
     assert main(["data", "check", "own", "--root", str(out), "--json"]) == 0
     found = answered(capsys)
     assert (found["clips"], found["actions"]) == (
