@@ -221,3 +221,10 @@ def test_a_folder_that_is_no_run_is_not_touched(tmp_path: Path) -> None:
 def test_nothing_written_is_a_pickle(saved: Path) -> None:
     for path in saved.iterdir():
         assert not path.read_bytes().startswith((b"\x80\x02", b"\x80\x04", b"\x80\x05", b"PK"))
+
+
+def test_a_run_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "run.pth").touch()
+    for name, found in (("run.pth", "found 'a file'"), ("none", "found 'no such folder'")):
+        with pytest.raises(UserError, match=f"{found}; expected a run folder.*whyact train"):
+            read_card(tmp_path / name)

@@ -173,16 +173,17 @@ def read_card(folder: Path) -> dict[str, Any]:
     folder = Path(folder)
     _recover(folder)
     if not folder.is_dir():
-        raise UserError(folder, "no such folder", "a run folder", "make one with: whyact train METHOD --out RUN")
+        found = "a file" if folder.exists() else "no such folder"
+        raise UserError(folder, found, "a run folder", "make one with: whyact train METHOD --out RUN")
     path = folder / CARD
     text = _read(path)
     try:
         card = msgspec.json.decode(text, type=_Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(path, str(error), "the card of a checkpoint", _AGAIN) from error
-    found = _card_sha256(msgspec.to_builtins(card))
-    if found != card.card_sha256:
-        raise UserError(path, f"SHA-256 {found[:12]}", f"{card.card_sha256[:12]} as the card itself says", _AGAIN)
+    digest = _card_sha256(msgspec.to_builtins(card))
+    if digest != card.card_sha256:
+        raise UserError(path, f"SHA-256 {digest[:12]}", f"{card.card_sha256[:12]} as the card itself says", _AGAIN)
     plain: dict[str, Any] = msgspec.to_builtins(card)
     return plain
 
