@@ -344,7 +344,7 @@ def test_a_correction_is_saved(page: Any, answered: str, corrections: Path) -> N
     page.click("text=Correct relations too")
     page.select_option("#run-0", index=1)
     page.click("text=Save the correction")
-    page.wait_for_function("() => document.getElementById('saved').textContent.includes('1 marked relation')")
+    page.locator("#saved", has_text="1 marked relation").wait_for(state="attached")
     assert (corrections / "whyact.json").exists()
 
 
