@@ -112,6 +112,15 @@ def test_what_is_missing_is_said_and_nothing_is_left(
     change(data, frames=[1, 11, 21, 31], actions=[{"action": "pick", "from": 1, "to": 31}])
     assert main([*words, "--clip", "b"]) == 2
     assert "such as a/" in capsys.readouterr().err
+    video = data / "videos" / "a.mp4"
+    before = video.read_bytes()
+    assert main([*words[:-1], str(video)]) == 2
+    assert "which it would replace" in capsys.readouterr().err
+    assert video.read_bytes() == before
+    assert main([*words[:-1], str(video / "x.mp4")]) == 2
+    assert "--out" in capsys.readouterr().err
+    assert main(["data", "draw", "onw", "--root", str(data)]) == 2
+    assert "did you mean 'own'" in capsys.readouterr().err
     shutil.rmtree(data / "videos")
     assert main(words) == 2
     assert "a.mp4" in capsys.readouterr().err

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from whyact.errors import UserError
+from whyact.files import writable_file
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
 SETS = ("own", "cad120", "action-genome")
@@ -20,12 +22,14 @@ def run(argv: list[str]) -> int:
     from whyact.laiar.datasets import read_relations
 
     parser = Parser("data draw", "Draw the annotation of a clip into its frames.", _EXAMPLES, "what was drawn")
-    parser.add_argument("name", metavar="NAME", choices=SETS, help=f"the data set: {', '.join(SETS)}")
+    known = one_of(SETS, "NAME", "whyact data draw --help")
+    parser.add_argument("name", metavar="NAME", type=known, help=f"the data set: {', '.join(SETS)}")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder that holds it")
     parser.add_argument("--clip", metavar="ID", help="which clip (default: the first)")
     parser.add_argument("--frames", metavar="DIR", type=Path, help="cad120: the folder of its RGB frames")
     parser.add_argument("--out", metavar="FILE", type=Path, default=Path("boxes.mp4"), help="the video (boxes.mp4)")
     args = parser.parse_args(argv)
+    out = writable_file("--out", args.out)
     root, frames = existing_folder("--root", args.root), existing_folder("--frames", args.frames)
     if args.name == "cad120" and frames is None:
         raise UserError("--frames", None, "the folder of its RGB frames: the annotation travels without pixels")
@@ -36,9 +40,12 @@ def run(argv: list[str]) -> int:
     from whyact.data.draw import draw_clip
 
     clip = data.clips[0]
-    count = draw_clip(clip, data.vocabulary, data.footage(clip), args.out)
+    footage = data.footage(clip)
+    if out.resolve() == footage.path.resolve():
+        raise UserError("--out", str(out), "another file than the video, which it would replace", "choose another name")
+    count = draw_clip(clip, data.vocabulary, footage, out)
     if args.json:
-        print_json({"clip": clip.id, "frames": count, "video": str(args.out)})
+        print_json({"clip": clip.id, "frames": count, "video": str(out)})
     else:
-        print(f"clip:  {clip.id}, {count} annotated frames\nvideo: {args.out}")
+        print(f"clip:  {clip.id}, {count} annotated frames\nvideo: {out}")
     return 0
