@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,6 +32,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start a headless browser of this machine; for tests with the mark of that name."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of whyact[dev]")
+    program = next(path for name in BROWSERS if (path := shutil.which(name)))
+    with playwright.sync_playwright() as p:
+        opened = p.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

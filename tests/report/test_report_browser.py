@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,8 @@ import sample_prediction as sample
 from whyact.prediction import Prediction, Table
 from whyact.report import write_report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of whyact[dev]")
-BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path")]
+pytestmark = pytest.mark.browser
 NAMES = ["<script>document.title='taken'</script>", "x" * 500, "فتح صندوق (إغلاق) 12", "🥪 eating a sandwich " * 12]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 def answers() -> list[Prediction]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -25,11 +24,8 @@ from made_videos import write_clip
 from whyact.files import SHIPPED
 from whyact.report import words
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of whyact[dev]")
-BROWSER = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(BROWSER is None, reason="no Chromium on the path"),
     pytest.mark.skipif(not (SHIPPED / "laiar").is_dir(), reason="no shipped model"),
 ]
 WIDTHS = {"phone": (390, 844), "desktop": (1440, 900)}
@@ -68,14 +64,6 @@ def address(corrections: Path) -> Iterator[str]:
     yield found[0]
     server.terminate()
     assert server.wait(30) in (0, -15, 130)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as p:
-        opened = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
