@@ -7,7 +7,6 @@ Settings were chosen on worlds and compositions from 100 upwards, which no table
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ def run(
             "--root", None, "the folder that holds gym-i3d/", "whyact reproduce pvlr --root DIR (or --quick)"
         )
     cells = _cells(root, quick, seeds)
-    found = run_cells(cells, cell, CELLS, jobs=jobs, progress=not as_json and sys.stderr.isatty())
+    found = run_cells(cells, cell, CELLS, jobs=jobs, progress=not as_json)
     rows = _rows(cells, found)
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, found, strict=True)})
     command = "whyact reproduce pvlr" + ("" if root is None else " --root DIR") + (" --quick" if quick else "")
