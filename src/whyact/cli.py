@@ -71,12 +71,12 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help() -> str:
-    width = max(map(len, VERBS))
-    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, (_, text) in VERBS.items())
+    from whyact.verbs.lazy import listed
+
     return (
         "usage: whyact VERB ...\n\n"
         "Video action understanding that shows its evidence.\n\n"
-        f"verbs:\n{verbs}\n\n"
+        f"verbs:\n{listed(VERBS)}\n\n"
         "options:\n"
         "  --help     this text; after a verb, the verb's own\n"
         "  --version  the version\n"

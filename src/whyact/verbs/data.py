@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from whyact.verbs.lazy import choose, load
+from whyact.verbs.lazy import choose, listed, load
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "check": ("whyact.verbs.data_check:run", "read every file of a data set as training reads it"),
@@ -17,13 +17,11 @@ ACTIONS: dict[str, tuple[str, str]] = {
 def run(argv: list[str]) -> int:
     """Do with a data set what the first word of ``argv`` says."""
     if not argv or argv[0] in ("-h", "--help"):
-        width = max(map(len, ACTIONS))
         print(
             "usage: whyact data ACTION ...\n\nCheck, make, convert, prepare, draw and verify data.\n\nactions:",
             flush=True,
         )
-        for name, (_, text) in ACTIONS.items():
-            print(f"  {name:<{width}}  {text}")
+        print(listed(ACTIONS))
         print("\n--help after an action shows its options, among them --json.\n\nexamples:", flush=True)
         print("  whyact data check own --root my-data\n  whyact data make --help", flush=True)
         return 0 if argv else 2

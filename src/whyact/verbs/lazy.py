@@ -36,6 +36,12 @@ def choose(name: str, table: Iterable[str], what: str, help_command: str) -> str
     raise UserError(what, name, f"one of {', '.join(names)}", step)
 
 
+def listed(table: Mapping[str, tuple[str, str]]) -> str:
+    """Return the names of ``name -> (target, text)`` with their texts, a line each, for a help."""
+    width = max(map(len, table))
+    return "\n".join(f"  {name:<{width}}  {text}" for name, (_, text) in table.items())
+
+
 def one_of(table: Iterable[str], what: str, help_command: str) -> Callable[[str], str]:
     """Return :func:`choose` as an argparse ``type``: a wrong name is then said before a missing option."""
     return lambda name: choose(name, table, what, help_command)
