@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test coverage test-lowest test-wheel lint bench clean
+.PHONY: help demo test coverage test-lowest test-wheel lint bench fuzz faults results clean
 
 help:
 	@echo "make demo   film a household scene, and explain what happens in it"
@@ -19,6 +19,9 @@ help:
 	@echo "make test-wheel   build the wheel, install it into an empty environment and run it there"
 	@echo "make lint   check style, format and types"
 	@echo "make bench  measure speed; fails where a stored ratio fell"
+	@echo "make fuzz   give every reader 100,000 damaged inputs"
+	@echo "make faults kill, starve and damage long work, and check what is left"
+	@echo "make results NAME=pvlr ROOT=data  measure a published table again, into docs/results"
 	@echo "make clean  remove caches and build output"
 
 demo: $(STAMP)
@@ -47,7 +50,13 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/whyact bench
+	$(BIN)/python -m benchmarks
+
+fuzz faults: $(STAMP)
+	$(BIN)/python -m robustness $@ --jobs 2
+
+results: $(STAMP)
+	$(BIN)/whyact reproduce $(NAME) $(if $(ROOT),--root $(ROOT)) --jobs 2 --out docs/results
 
 # One install command for everything: torch and torchvision must be resolved together, or their versions clash.
 $(STAMP): pyproject.toml

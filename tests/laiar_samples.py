@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whyact.data.packed import RelationBatch, RoiBatch
+from whyact.data.relations.packed import RelationBatch, RoiBatch
 from whyact.laiar.config import Config, DataConfig, ModelConfig, OptimConfig, SelectConfig
 from whyact.laiar.model import LaIAR
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import zero_shot_trees as trees
 from made_encoders import Brightness
 from made_videos import write_clip
-from whyact.data import snippet_files
+from whyact.data.untrimmed import snippet_files
 
 
 @dataclass(frozen=True)

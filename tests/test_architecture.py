@@ -14,9 +14,10 @@ METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
     {"prediction", "errors", "files", "progress"},
     {"metrics", "video"},
-    {"training", "engines", "report", "detect", "features", "data", "homeworld", "questions"},
+    {"training", "engines", "report", "perception", "features", "data", "ablation"},
+    {"homeworld"},
     METHODS,
-    {"verbs", "studies"},
+    {"verbs", "api", "reproduce"},
     {"cli", "studio"},
     {"__main__"},
 )
@@ -84,7 +85,7 @@ def test_imports_point_down(path: str) -> None:
 
 def test_the_front_door_opens_only_the_lowest_floor_and_the_verbs() -> None:
     rooms = rooms_imported((SOURCE / "__init__.py").read_text(encoding="utf-8"), "__init__.py")
-    assert rooms <= FLOORS[0] | {"verbs"}  # whyact.load is the verbs from Python
+    assert rooms <= FLOORS[0] | {"api"}
 
 
 def test_rooms_form_no_circle() -> None:
@@ -100,7 +101,7 @@ def test_rooms_form_no_circle() -> None:
         pytest.fail(f"rooms in a circle: {' -> '.join(error.args[1])}")
 
 
-@pytest.mark.parametrize("path", [name for name in NAMES if name != "data/pickles.py"])
+@pytest.mark.parametrize("path", [name for name in NAMES if name != "data/io/pickles.py"])
 def test_nothing_is_a_pickle(path: str) -> None:
     assert pickles_used((SOURCE / path).read_text(encoding="utf-8")) == set()
 
@@ -121,7 +122,7 @@ def test_no_file_is_too_long(path: str) -> None:
         ("report/x.py", "from whyact.data import types\nfrom whyact.prediction import Prediction", {"data"}),
         ("files.py", "from whyact.prediction import Prediction", {"prediction"}),
         ("data/x.py", "from whyact import unknown_room", {"unknown_room"}),
-        ("verbs/x.py", "from whyact.studies import bench\nimport torch", set()),
+        ("verbs/x.py", "from whyact.reproduce import bench\nimport torch", set()),
     ],
 )
 def test_the_check_itself_finds_wrong_arrows(path: str, source: str, wrong: set[str]) -> None:

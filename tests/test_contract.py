@@ -101,7 +101,7 @@ class Laiar(Method):
         return [answer.probabilities for answer in answer_clips(run, items, explain=False)]
 
     def padded(self, run: Any, item: Any) -> np.ndarray:
-        from whyact.data.packed import PackedClips
+        from whyact.data.relations.packed import PackedClips
         from whyact.laiar.batches import evaluation_batches
 
         larger = clip("ffffff", "ssssss", "aaaaaa", "hhhhhh")  # whose four slots the batch then has
@@ -216,7 +216,7 @@ class LocateGat(Method):
         return sequence(length, 128, seed)
 
     def _frames(self, run: Any, items: Sequence[FeatureSequence]) -> torch.Tensor:
-        from whyact.data.zero_shot import at_rate
+        from whyact.data.zero_shot.types import at_rate
 
         return torch.from_numpy(np.stack([at_rate(item.features, run[0].settings.frames)[0] for item in items]))
 
@@ -251,7 +251,7 @@ class LocateGat(Method):
         return answers.answer(item, facts, "", known, model, candidates, Provenance(method="locate-gat"), 5)
 
     def removals(self, run: Any, item: FeatureSequence) -> Iterator[tuple[float, float]]:
-        from whyact.data.zero_shot import at_rate
+        from whyact.data.zero_shot.types import at_rate
         from whyact.locate_gat.evidence import probabilities
 
         known, model, candidates, _ = run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from whyact.errors import SomeFailed, UserError, for_each
+from whyact.errors import PartialFailure, UserError, for_each
 
 
 def answered(item: str) -> list[str]:
@@ -16,7 +16,7 @@ def answered(item: str) -> list[str]:
 
 
 def test_an_input_over_which_something_breaks_is_named_and_does_not_cost_the_others() -> None:
-    with pytest.raises(SomeFailed) as caught:
+    with pytest.raises(PartialFailure) as caught:
         for_each(["a", "odd", "bad", "b"], answered)
     assert caught.value.done == ["A", "B"]
     odd, bad = caught.value.failed

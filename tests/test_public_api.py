@@ -11,11 +11,11 @@ import whyact
 
 
 def test_public_names_are_the_real_ones() -> None:
-    from whyact.errors import SomeFailed, UserError
+    from whyact.errors import PartialFailure, UserError
     from whyact.prediction import Evidence, Prediction
 
     assert (whyact.Prediction, whyact.Evidence, whyact.UserError) == (Prediction, Evidence, UserError)
-    assert whyact.SomeFailed is SomeFailed
+    assert whyact.PartialFailure is PartialFailure
     assert set(whyact.__all__) <= set(dir(whyact))
     with pytest.raises(AttributeError, match="nonsense"):
         whyact.nonsense  # noqa: B018

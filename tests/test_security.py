@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whyact.data import archive as module
-from whyact.data.archive import Archive
-from whyact.data.mat_files import load_mat
+from benchmarks import memory
+from whyact.data.io import archive as module
+from whyact.data.io.archive import Archive
+from whyact.data.io.mat_files import load_mat
 from whyact.errors import UserError
-from whyact.studies import memory
 from whyact.video.decode import decode
 
 OFFLINE = """

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from whyact.data import zero_shot_layouts as layouts
+from whyact.data.zero_shot import layouts
 
 CLIP = "whyact-tiny-video"
 TINY = {

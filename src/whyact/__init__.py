@@ -6,19 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whyact.errors import SomeFailed, UserError
+    from whyact.api import Model, load
+    from whyact.errors import PartialFailure, UserError
     from whyact.prediction import Evidence, Prediction
-    from whyact.verbs.api import Model, load
 
-__all__ = ["Evidence", "Model", "Prediction", "SomeFailed", "UserError", "load"]
+__all__ = ["Evidence", "Model", "PartialFailure", "Prediction", "UserError", "load"]
 
 _HOME = {
     "Evidence": "whyact.prediction",
-    "Model": "whyact.verbs.api",
+    "Model": "whyact.api",
     "Prediction": "whyact.prediction",
-    "SomeFailed": "whyact.errors",
+    "PartialFailure": "whyact.errors",
     "UserError": "whyact.errors",
-    "load": "whyact.verbs.api",
+    "load": "whyact.api",
 }
 
 

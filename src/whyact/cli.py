@@ -18,7 +18,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("whyact.verbs.data:run", "check, make, convert, prepare, draw or verify data"),
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
-    "bench": ("whyact.verbs.bench:run", "measure speed"),
     "serve": ("whyact.studio.serve:run", "open the studio: look at answers and question them in a browser"),
     "doctor": ("whyact.verbs.doctor:run", "say what of this installation works, and how to mend the rest"),
 }

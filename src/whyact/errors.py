@@ -34,19 +34,19 @@ class UserError(Exception):
         return type(self), (self.where, value, self.expected, self.next_step)
 
 
-class NoRoom(UserError):
+class DiskFullError(UserError):
     """The disk is full: nobody's mistake, so the exit code says that the run failed."""
 
     exit_code = 1
 
 
-class Broken(UserError):
+class InternalError(UserError):
     """Something of ours broke over one of several inputs: it is named, and the exit code says that the run failed."""
 
     exit_code = 1
 
 
-class SomeFailed(UserError):
+class PartialFailure(UserError):
     """Some of several inputs were at fault: ``done`` holds what the others gave, ``failed`` the errors."""
 
     def __init__(self, done: list[Any], failed: list[UserError], inputs: int) -> None:
@@ -78,11 +78,11 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
             if len(inputs) == 1:
                 raise
             found = f"{type(error).__name__}: {error}"
-            failed.append(Broken(item, found, "an input that can be answered", "try it alone, with --debug"))
+            failed.append(InternalError(item, found, "an input that can be answered", "try it alone, with --debug"))
     if failed and len(inputs) == 1:
         raise failed[0]
     if failed:
-        raise SomeFailed(done, failed, len(inputs))
+        raise PartialFailure(done, failed, len(inputs))
     return done
 
 

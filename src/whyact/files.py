@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from whyact.errors import NoRoom, UserError
+from whyact.errors import DiskFullError, UserError
 
 LEFTOVER_SECONDS = 3600.0  # a half-written file this old has no writer any more
 SHIPPED = Path(__file__).parent / "shipped"  # the small models that travel with the package
@@ -104,11 +104,11 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         step = "make room and run the same command again: it goes on from what is there, which is whole"
-        raise NoRoom(path, error.strerror, "room to write", step) from error
+        raise DiskFullError(path, error.strerror, "room to write", step) from error
 
 
 @contextmanager
-def alone_in(folder: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
+def folder_lock(folder: Path, waiting: Callable[[], object] = lambda: None) -> Iterator[None]:
     """Let one process at a time do what is inside for a folder, which is made; the others wait at the door.
 
     A process that dies has left. Where the system or the file system has no such locks (Windows, some network drives)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from whyact.engines.work import Engine, Failure, Job, open_pool, run, run_in
-from whyact.errors import NoRoom, SomeFailed, UserError
+from whyact.errors import DiskFullError, PartialFailure, UserError
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import engine_jobs
@@ -97,11 +97,13 @@ def test_ray_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         run(Engine("ray", 1), job(tmp_path), [(0, "")])
 
 
-@pytest.mark.parametrize("error", [UserError("a", [1], "b", "c"), UserError("a", None, "b"), NoRoom("x", 1, "y")])
+@pytest.mark.parametrize(
+    "error", [UserError("a", [1], "b", "c"), UserError("a", None, "b"), DiskFullError("x", 1, "y")]
+)
 def test_a_mistake_travels_whole(error: UserError) -> None:
     import copy
 
     again = copy.copy(error)
     assert (type(again), str(again), again.next_step) == (type(error), str(error), error.next_step)
-    some = copy.copy(SomeFailed([1], [error], 2))
-    assert (some.done, some.failed, str(some)) == ([1], [error], str(SomeFailed([1], [error], 2)))
+    some = copy.copy(PartialFailure([1], [error], 2))
+    assert (some.done, some.failed, str(some)) == ([1], [error], str(PartialFailure([1], [error], 2)))

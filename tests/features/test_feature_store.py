@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyact.errors import NoRoom, UserError
+from whyact.errors import DiskFullError, UserError
 from whyact.features.store import INDEX, STORE, FeatureStore, feature_key, verify_store
 
 
@@ -219,7 +219,7 @@ def test_a_full_disk_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr("whyact.files.write_synced", full)
         store = FeatureStore(tmp_path, "tiny")
         store.add("video 9", "k", *features(9), rate=2.0)
-        with pytest.raises(NoRoom, match=r"No space left.*make room"):
+        with pytest.raises(DiskFullError, match=r"No space left.*make room"):
             store.flush()
     assert verify_store(tmp_path) == []
     assert len(FeatureStore(tmp_path, "tiny")) == 2

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from whyact.data import action_genome_clips, charades
-from whyact.data.pickles import dump_plain, load_pickle
+from whyact.data.io.pickles import dump_plain, load_pickle
+from whyact.data.relations import action_genome_clips, charades
 from whyact.errors import UserError
 from whyact.homeworld.action_genome import video_id, write_action_genome
 from whyact.homeworld.classes import CLASSES, MIRROR_CLASSES, OFFICIAL, class_of, kind_of

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from whyact.data import cad120
+from whyact.data.relations import cad120
 from whyact.errors import UserError
 from whyact.homeworld.film_set import FOLDS, cast_scene, film_world, fold_of, render_frames, thin, write_videos
 from whyact.homeworld.scenes import SCENES

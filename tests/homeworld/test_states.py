@@ -104,7 +104,7 @@ def test_folds_leave_one_subject_out(written: Path) -> None:
 
 
 def test_the_cad120_reader_reads_it_unchanged(written: Path) -> None:
-    cad120 = pytest.importorskip("whyact.data.cad120", reason="the CAD-120 reader is not there")
+    cad120 = pytest.importorskip("whyact.data.relations.cad120", reason="the CAD-120 reader is not there")
     data = cad120.read(written.parent)
     assert len(data.clips) == len(lines(written / "video_clips.txt"))
     assert sorted(data.folds) == [1, 2, 3, 4]

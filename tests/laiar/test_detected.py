@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.detect.tracks import Tracks
 from whyact.laiar.detected import LEAST_OVERLAP, detected_clip, match, overlap, pick_slots
 from whyact.laiar.pixels import clip_from_tracks
 from whyact.metrics.boxes import iou
+from whyact.perception.tracks import Tracks
 
 WORDS = Vocabulary(
     objects=("hand", "mug", "jar"),

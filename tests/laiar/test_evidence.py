@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from laiar_samples import OBJECTS, RELATIONS, close, pick, random_batch, small_model
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.packed import RelationBatch
 from whyact.laiar import evidence
 from whyact.laiar.evidence import (
     Change,

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import CLASSES, SMALL, close, random_batch, random_keep, small_model
-from whyact.data.augment import reversed_targets
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.augment import reversed_targets
+from whyact.data.relations.packed import RelationBatch
 from whyact.errors import UserError
 from whyact.laiar import learner as module
 from whyact.laiar import losses

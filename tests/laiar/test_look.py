@@ -19,16 +19,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from laiar_samples import SMALL
-from whyact.data import cad120, own
-from whyact.data.footage import VideoFootage
-from whyact.data.own_file import FILE, Fold, OwnFile, read_file
-from whyact.data.own_write import from_cad120, write_own
-from whyact.data.relation_data import RelationData
+from whyact.data.relations import cad120, own
+from whyact.data.relations.footage import VideoFootage
+from whyact.data.relations.own_file import FILE, Fold, OwnFile, read_file
+from whyact.data.relations.own_write import from_cad120, write_own
+from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import IN_VIEW, RelationClip
-from whyact.detect.centre import CentreNet
-from whyact.detect.open import DetectorEncoder
-from whyact.detect.small import SmallDetector, load_detector
-from whyact.detect.types import Detections, detections
 from whyact.engines.work import Engine, Job
 from whyact.errors import UserError
 from whyact.features.store import verify_store
@@ -40,6 +36,10 @@ from whyact.laiar.look import see
 from whyact.laiar.pixels import looked_into
 from whyact.laiar.runs import load_run
 from whyact.laiar.sight import Sight, open_sight, wanted
+from whyact.perception.centre import CentreNet
+from whyact.perception.open import DetectorEncoder
+from whyact.perception.small import SmallDetector, load_detector
+from whyact.perception.types import Detections, detections
 from whyact.training.evaluation import answer_parts, score_parts
 from whyact.video.write import write_video
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from laiar_samples import close, padded, pick, random_batch, small_model
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.packed import RelationBatch
 from whyact.laiar.config import SelectConfig
 from whyact.laiar.model import LaIAR
 

@@ -11,8 +11,8 @@ import torch
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import RELATIONS, SMALL, close, random_batch, small_model
-from whyact.data.augment import action_spans, reversed_targets
-from whyact.data.packed import PackedClips
+from whyact.data.relations.augment import action_spans, reversed_targets
+from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, RelationGroup
 from whyact.laiar import losses
 from whyact.laiar.answers import Answer, answer_clips

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 from hand_clips import clip
 from laiar_samples import ROI, close, pick, random_batch, random_keep, small_model, with_pixels
-from whyact.data.augment import augment
-from whyact.data.packed import PackedClips, RoiBatch
+from whyact.data.relations.augment import augment
+from whyact.data.relations.packed import PackedClips, RoiBatch
 from whyact.data.types import RoiFeatures
 from whyact.errors import UserError
 from whyact.laiar.geometry import box_masks

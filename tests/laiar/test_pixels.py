@@ -14,7 +14,6 @@ from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks,
 
 from made_videos import numbers, picture, write_sound
 from whyact.data.types import IN_VIEW, Vocabulary
-from whyact.detect.tracks import Tracks
 from whyact.errors import UserError
 from whyact.laiar.pixels import (
     CHUNK,
@@ -26,6 +25,7 @@ from whyact.laiar.pixels import (
     looked_into,
     window_spans,
 )
+from whyact.perception.tracks import Tracks
 
 WORDS = Vocabulary(
     objects=("hand", "mug", "jar"),

@@ -14,18 +14,18 @@ from hypothesis import strategies as st
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import SMALL
+from whyact.ablation.flips import smallest_flip
+from whyact.ablation.protocol import Removal, RemovalCount, removal_of
 from whyact.errors import UserError
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.config import Config, DataConfig, OptimConfig
 from whyact.laiar.evidence import list_changes
 from whyact.laiar.explain import explain
-from whyact.laiar.questions import Questions, load_questions, save_questions
+from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
 from whyact.laiar.videos import _Merger
 from whyact.prediction import LabelScore, Prediction, Provenance, VideoFacts
-from whyact.questions.flips import smallest_flip
-from whyact.questions.protocol import Gone, Removal, removal_of
 
 CLIPS = [
     clip("fffhhh", "aaaaaa", action="pick"),
@@ -51,15 +51,15 @@ def keeping(answer: Answer) -> Answer:
     return replace(answer, keep=answer.valid.copy(), labels=named, changes=list_changes(named))
 
 
-def asked(run: Run, *numbers: int, null: str = "null") -> Questions:
-    return Questions.of(run, [keeping(a) for a in answer_clips(run, [CLIPS[n] for n in numbers])], null)
+def asked(run: Run, *numbers: int, null: str = "null") -> Ablation:
+    return Ablation.of(run, [keeping(a) for a in answer_clips(run, [CLIPS[n] for n in numbers])], null)
 
 
 @pytest.mark.parametrize("number", range(len(CLIPS)))
 def test_without_a_piece_of_evidence_the_score_is_what_the_evidence_says(run: Run, number: int) -> None:
     (answer,) = answer_clips(run, [CLIPS[number]])
     prediction = explain(run, answer, source="x", data="y")
-    questions = Questions.of(run, [answer])
+    questions = Ablation.of(run, [answer])
     scores, best = questions.scores([()])
     assert run.vocabulary.actions[best[0]] == prediction.label
     np.testing.assert_allclose(scores[0], answer.probabilities, atol=1e-6)
@@ -77,7 +77,7 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
     blank = replace(one, valid=one.valid & np.array([True, False]))
     hidden = replace(one, subject_boxes=one.subject_boxes * [[[1], [0]]], object_boxes=one.object_boxes * [[[1], [0]]])
     (gone,) = (keeping(a) for a in answer_clips(run, [replace(hidden, valid=blank.valid)]))
-    np.testing.assert_allclose(scores, Questions.of(run, [gone], "null").scores([()])[0], atol=1e-5)
+    np.testing.assert_allclose(scores, Ablation.of(run, [gone], "null").scores([()])[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
 def test_what_a_removal_takes_away(run: Run, removal: Removal, wanted: set[tuple[int, int]]) -> None:
     (mask,) = asked(run, 0).masks([removal])
     assert {(int(t), int(k)) for t, k in zip(*np.nonzero(mask), strict=True)} == wanted
-    assert asked(run, 0).gone([removal]) == [Gone("token", len(wanted), 12)]
+    assert asked(run, 0).gone([removal]) == [RemovalCount("token", len(wanted), 12)]
 
 
 def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
@@ -124,10 +124,10 @@ def test_a_clip_without_a_pair_can_be_asked_too(run: Run) -> None:
         relations=None,
     )
     (answer,) = answer_clips(run, [empty])
-    questions = Questions.of(run, [answer])
+    questions = Ablation.of(run, [answer])
     scores, _ = questions.scores([(), [Removal("span")]])
     np.testing.assert_allclose(scores, np.stack([answer.probabilities] * 2), atol=1e-6)
-    assert questions.gone([Removal("span")]) == [Gone("token", 0, 0)]
+    assert questions.gone([Removal("span")]) == [RemovalCount("token", 0, 0)]
     assert not smallest_flip(questions).removals
 
 
@@ -145,7 +145,7 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     keep = answers[1].keep.copy()
     keep[4:] = False
     other = replace(answers[1], keep=keep, labels=np.where(keep, still, -1), changes=list_changes(still))
-    questions = Questions.of(run, [answers[0], other])
+    questions = Ablation.of(run, [answers[0], other])
     first, second = questions.masks([Removal("transition", "s0", "o0", start=2 / 30, end=3 / 30)])
     assert first[:, 0].all()
     assert second[:4, 0].all()
@@ -159,7 +159,7 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
 def test_windows_are_merged_as_the_answer_about_the_video_does(run: Run, seed: int, null: bool) -> None:
     random = np.random.default_rng(seed)
     p = random.dirichlet(np.full(len(VOCABULARY.actions), 0.3), (1, 4)).astype(np.float32)
-    questions = Questions(run, [], "null" if null else "")
+    questions = Ablation(run, [], "null" if null else "")
     scores, answer = questions.merged(p)
     merger = _Merger("null" if null else "")
     for w in range(4):
@@ -183,7 +183,7 @@ def test_saved_questions_are_answered_the_same_to_the_bit(run: Run, tmp_path: Pa
 
 
 class TestFlips:
-    def by_brute_force(self, questions: Questions, target: int) -> int:
+    def by_brute_force(self, questions: Ablation, target: int) -> int:
         """Return the size of the smallest flipping set of all there are, 0 for none."""
         everything = list(questions.pieces())
         for size in range(1, len(everything) + 1):

@@ -11,7 +11,7 @@ import torch
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import SMALL, close
-from whyact.data.packed import PackedClips
+from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, RelationGroup
 from whyact.errors import UserError
 from whyact.laiar import relation_network as module

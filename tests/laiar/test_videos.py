@@ -12,9 +12,6 @@ import torch
 from watch_samples import FRAMES, RATE, SIZE, film, known_tracks, saved, untrained
 
 from whyact.data.types import Rule, Vocabulary
-from whyact.detect.centre import CentreNet
-from whyact.detect.open import DetectorEncoder
-from whyact.detect.small import SmallDetector
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
@@ -23,6 +20,9 @@ from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import clip_from_tracks, even_times, frames_for
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import REASONS, Windows, _Merger, answer_video, bare_tracks, null_action
+from whyact.perception.centre import CentreNet
+from whyact.perception.open import DetectorEncoder
+from whyact.perception.small import SmallDetector
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 
 FACTS = VideoFacts(path="a.mp4", fps=RATE, width=SIZE[0], height=SIZE[1], duration=FRAMES / RATE)

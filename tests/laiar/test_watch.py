@@ -13,13 +13,13 @@ from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks,
 
 from laiar_samples import ROI
 from whyact.data.types import Vocabulary
-from whyact.detect.classes import PERSON_NOTE
-from whyact.detect.tracks_file import read_tracks, write_tracks
-from whyact.errors import SomeFailed, UserError
+from whyact.errors import PartialFailure, UserError
 from whyact.laiar import task
 from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.watch import predict_videos
+from whyact.perception.classes import PERSON_NOTE
+from whyact.perception.tracks_file import read_tracks, write_tracks
 from whyact.prediction import Prediction
 from whyact.video.reader import VideoReader
 
@@ -41,7 +41,7 @@ def knows(monkeypatch: pytest.MonkeyPatch) -> Knowing:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, detector: Knowing) -> Knowing:
-    monkeypatch.setattr("whyact.detect.open.open_detector", lambda name, names=None: detector)
+    monkeypatch.setattr("whyact.perception.open.open_detector", lambda name, names=None: detector)
     return detector
 
 
@@ -109,7 +109,7 @@ def test_every_moment_of_a_video_in_windows_has_its_boxes(
 def test_one_bad_video_does_not_cost_the_others(run: Run, video: Path, knows: Knowing, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"")
-    with pytest.raises(SomeFailed) as caught:
+    with pytest.raises(PartialFailure) as caught:
         ask(run, video, broken, video, detector="any")
     (alone,) = ask(run, video, detector="any")
     assert [core(p) for p in caught.value.done] == [core(alone)] * 2

@@ -12,13 +12,13 @@ import torch
 from laiar_samples import SMALL
 from made_videos import numbers, write_clip
 from whyact.data.types import Vocabulary
-from whyact.detect.tracks import Tracks
-from whyact.detect.types import Detections, Frames, detections
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.config import Config, DataConfig
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.runs import Run, load_run, save_run
+from whyact.perception.tracks import Tracks
+from whyact.perception.types import Detections, Frames, detections
 
 RATE, FRAMES, SIZE = 10, 30, (64, 48)
 

@@ -12,16 +12,16 @@ import torch
 
 import zero_shot_trees as trees
 from method_runs import locate_run, patch
+from whyact.ablation.flips import smallest_flip
+from whyact.ablation.protocol import Removal, RemovalCount, removal_of
 from whyact.data.types import FeatureSequence
-from whyact.data.zero_shot import at_rate
+from whyact.data.zero_shot.types import at_rate
 from whyact.errors import UserError
 from whyact.locate_gat import answers, task
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat.config import PRESETS
-from whyact.locate_gat.questions import Opened, Questions
+from whyact.locate_gat.questions import Ablation, Session
 from whyact.prediction import Prediction, VideoFacts
-from whyact.questions.flips import smallest_flip
-from whyact.questions.protocol import Gone, Removal, removal_of
 
 TINY = replace(PRESETS["synthetic"], epochs=1, gat_steps=3, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
 
@@ -34,13 +34,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(folder: Path) -> tuple[Questions, Prediction]:
+def asked(folder: Path) -> tuple[Ablation, Prediction]:
     return made(folder, 6)  # eight places, so that two frames are seen twice
 
 
-def made(folder: Path, length: int) -> tuple[Questions, Prediction]:
+def made(folder: Path, length: int) -> tuple[Ablation, Prediction]:
     """Answer a video of random frames, half a second apart, and keep it to be asked."""
-    opened = Opened(folder)
+    opened = Session(folder)
     rows = np.random.default_rng(length).normal(size=(length, opened.known.video_width)).astype(np.float32)
     video = FeatureSequence(id="x", features=rows, times=np.arange(length) / 2, rate=2.0)
     facts = VideoFacts(path="x.mp4", duration=length / 2)
@@ -51,21 +51,21 @@ def made(folder: Path, length: int) -> tuple[Questions, Prediction]:
     near = [e.label for e in prediction.evidence if e.kind == "neighbour"]
     tensor = torch.from_numpy(frames)[None]
     times = video.times[source]
-    return Questions(opened.model, opened.known.seen, opened.candidates, tensor, source, times, near), prediction
+    return Ablation(opened.model, opened.known.seen, opened.candidates, tensor, source, times, near), prediction
 
 
-def test_nothing_taken_away_is_the_answer_itself(asked: tuple[Questions, Prediction]) -> None:
+def test_nothing_taken_away_is_the_answer_itself(asked: tuple[Ablation, Prediction]) -> None:
     questions, prediction = asked
     scores, best = questions.scores([()])
     assert questions.labels[best[0]] == prediction.label
     assert {label.label: pytest.approx(label.score, abs=1e-6) for label in prediction.labels} == dict(
         zip(questions.labels, scores[0].tolist(), strict=True)
     )
-    assert questions.gone([]) == [Gone("frame", 0, 6)]
+    assert questions.gone([]) == [RemovalCount("frame", 0, 6)]
 
 
 def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
-    asked: tuple[Questions, Prediction],
+    asked: tuple[Ablation, Prediction],
 ) -> None:
     questions, prediction = asked
     best = questions.labels.index(prediction.label)
@@ -74,13 +74,13 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
         without, _ = questions.scores([[removal_of(e)]])
         assert prediction.score - without[0, best] == pytest.approx(e.contribution, abs=1e-6)
         gone = questions.gone([removal_of(e)])
-        wanted = [Gone("frame", 0, 6), Gone("known action", 1, 30)]
-        assert gone == ([Gone("frame", 1, 6)] if e.kind == "frame" else wanted)
+        wanted = [RemovalCount("frame", 0, 6), RemovalCount("known action", 1, 30)]
+        assert gone == ([RemovalCount("frame", 1, 6)] if e.kind == "frame" else wanted)
     assert max(abs(e.contribution) for e in prediction.evidence) > 1e-3
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.0, 1.0), (0.4, 2.6), (1.0, 1.0)])
-def test_a_span_is_a_video_without_its_frames(asked: tuple[Questions, Prediction], start: float, end: float) -> None:
+def test_a_span_is_a_video_without_its_frames(asked: tuple[Ablation, Prediction], start: float, end: float) -> None:
     """The block written out over the frames that are left, each at its own position."""
     questions, _ = asked
     left = torch.from_numpy((questions.times < start) | (questions.times > end))
@@ -94,7 +94,7 @@ def test_a_span_is_a_video_without_its_frames(asked: tuple[Questions, Prediction
     np.testing.assert_allclose(scores[0], why.probabilities(model, video, questions.candidates)[0], atol=1e-5)
 
 
-def test_removals_add_up_in_any_order_and_reach_both_inputs(asked: tuple[Questions, Prediction]) -> None:
+def test_removals_add_up_in_any_order_and_reach_both_inputs(asked: tuple[Ablation, Prediction]) -> None:
     questions, prediction = asked
     frame = next(removal_of(e) for e in prediction.evidence if e.kind == "frame")
     near = [removal_of(e) for e in prediction.evidence if e.kind == "neighbour"]
@@ -109,7 +109,7 @@ def test_removals_add_up_in_any_order_and_reach_both_inputs(asked: tuple[Questio
     assert reach[others][:, list(nodes)].abs().max() == 0
 
 
-def test_with_no_frame_left_no_candidate_leads(asked: tuple[Questions, Prediction]) -> None:
+def test_with_no_frame_left_no_candidate_leads(asked: tuple[Ablation, Prediction]) -> None:
     questions, _ = asked
     scores, _ = questions.scores([[Removal("span")], ()])
     assert np.ptp(scores[0]) == 0
@@ -117,7 +117,7 @@ def test_with_no_frame_left_no_candidate_leads(asked: tuple[Questions, Predictio
     assert np.ptp(scores[1]) > 0.01
 
 
-def test_what_is_not_of_this_answer_is_refused_by_name(asked: tuple[Questions, Prediction]) -> None:
+def test_what_is_not_of_this_answer_is_refused_by_name(asked: tuple[Ablation, Prediction]) -> None:
     questions, _ = asked
     for removal, said in (
         (Removal("frame", start=0.25), "at 0.25 s"),
@@ -133,7 +133,7 @@ def test_what_is_not_of_this_answer_is_refused_by_name(asked: tuple[Questions, P
     questions.model.choice = mix
 
 
-def test_the_fewest_frames_or_known_classes_are_found(asked: tuple[Questions, Prediction]) -> None:
+def test_the_fewest_frames_or_known_classes_are_found(asked: tuple[Ablation, Prediction]) -> None:
     questions, _ = asked
     pieces = list(questions.pieces())
     assert sum(r.kind == "frame" for r in pieces) == 6
@@ -154,7 +154,7 @@ def test_the_fewest_frames_or_known_classes_are_found(asked: tuple[Questions, Pr
 def test_a_video_of_one_frame_has_no_frame_to_search(folder: Path) -> None:
     questions, prediction = made(folder, 1)
     assert {r.kind for r in questions.pieces()} <= {"neighbour"}
-    assert questions.gone([]) == [Gone("frame", 0, 1)]
+    assert questions.gone([]) == [RemovalCount("frame", 0, 1)]
     assert questions.scores([()])[0].max() == pytest.approx(prediction.score, abs=1e-6)
 
 
@@ -163,11 +163,11 @@ def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: py
     patch(monkeypatch)
     run = locate_run(tmp_path / "made")
     film = trees.write_video(tmp_path / "film.mp4", frames=9, level=140)
-    opened = Opened(run)
+    opened = Session(run)
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: None)
     assert prediction == task.predict([str(film)], run)[0]
     assert str(tmp_path) not in prediction.provenance.checkpoint
-    questions = Opened(run).questions(tmp_path / "kept")
+    questions = Session(run).questions(tmp_path / "kept")
     scores, best = questions.scores([(), *([removal_of(e)] for e in prediction.evidence)])
     assert prediction.evidence
     for e, row in zip(prediction.evidence, scores[1:], strict=True):

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from whyact.data.synthetic_zero_shot import SyntheticSpec, generate
-from whyact.data.zero_shot import ClassSplit, partition
+from whyact.data.zero_shot.synthetic import SyntheticSpec, generate
+from whyact.data.zero_shot.types import ClassSplit, partition
 from whyact.errors import UserError
 from whyact.locate_gat import stages
 from whyact.locate_gat.baselines import conse, ridge

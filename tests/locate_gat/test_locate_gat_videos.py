@@ -11,7 +11,7 @@ import pytest
 
 import zero_shot_trees as trees
 from whyact.cli import main
-from whyact.errors import SomeFailed, UserError
+from whyact.errors import PartialFailure, UserError
 from whyact.locate_gat import task
 from whyact.locate_gat.config import PRESETS, Config
 
@@ -86,7 +86,7 @@ def test_new_names_need_an_encoder_and_word_vectors_are_none(runs: dict[str, Pat
 def test_one_bad_input_does_not_cost_the_other_answers(runs: dict[str, Path], tmp_path: Path) -> None:
     video = trees.write_video(tmp_path / "new.mp4", frames=9)
     np.save(tmp_path / "narrow.npy", np.ones((4, 7), np.float32))
-    with pytest.raises(SomeFailed, match="width 7") as some:
+    with pytest.raises(PartialFailure, match="width 7") as some:
         task.predict([str(tmp_path / "narrow.npy"), str(video)], runs["clip"])
     assert [answer.id for answer in some.value.done] == ["new.mp4"]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from whyact.data.feature_files import sequence
-from whyact.data.synthetic_untrimmed import SyntheticSpec, generate
-from whyact.data.untrimmed import Annotation
+from whyact.data.untrimmed.feature_files import sequence
+from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.synthetic import SyntheticSpec, generate
 from whyact.pvlr.config import OFFICIAL_INFERENCE, InferenceConfig
 from whyact.pvlr.inference import (
     Curves,

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whyact.data.feature_files import sequence
-from whyact.data.untrimmed import Annotation
+from whyact.data.untrimmed.feature_files import sequence
+from whyact.data.untrimmed.sets import Annotation
 from whyact.errors import UserError
 from whyact.pvlr.config import Config, TrainConfig, small
 from whyact.pvlr.learner import PairedBatches, label_matrix, learn, sample_snippets

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whyact.data.feature_files import SideBySide, read_features
-from whyact.data.row_file import RowFile
+from whyact.data.io.row_file import RowFile
+from whyact.data.untrimmed.feature_files import SideBySide, read_features
 from whyact.pvlr.config import DEFAULT, small
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, localise

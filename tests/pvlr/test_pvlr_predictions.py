@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from whyact.cli import main
-from whyact.data import activitynet, thumos14
-from whyact.data.untrimmed import UntrimmedSet
+from whyact.data.untrimmed import activitynet, thumos14
+from whyact.data.untrimmed.sets import UntrimmedSet
 from whyact.errors import UserError
 from whyact.pvlr import task
 from whyact.pvlr.predictions import evaluate_predictions

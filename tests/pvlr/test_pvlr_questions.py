@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from method_runs import Waves, pvlr_run
-from whyact.data import snippet_files
+from whyact.ablation.flips import smallest_flip
+from whyact.ablation.protocol import Removal, RemovalCount, removal_of
 from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed import snippet_files
 from whyact.errors import UserError
 from whyact.prediction import Prediction
 from whyact.pvlr import task
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
-from whyact.pvlr.questions import Opened, Questions
+from whyact.pvlr.questions import Ablation, Session
 from whyact.pvlr.sets import load_split
-from whyact.questions.flips import smallest_flip
-from whyact.questions.protocol import Gone, Removal, removal_of
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -51,8 +51,8 @@ def prediction(run: task.Run, video: FeatureSequence) -> Prediction:
 
 
 @pytest.fixture(scope="module")
-def questions(run: task.Run, video: FeatureSequence, prediction: Prediction) -> Questions:
-    return Questions.of(run, video.features, video.rate, prediction)
+def questions(run: task.Run, video: FeatureSequence, prediction: Prediction) -> Ablation:
+    return Ablation.of(run, video.features, video.rate, prediction)
 
 
 def from_the_definition(run: task.Run, features: np.ndarray) -> np.ndarray:
@@ -61,17 +61,17 @@ def from_the_definition(run: task.Run, features: np.ndarray) -> np.ndarray:
     return softmax(video_logits(suppressed(curves(run.model, features, run.text), cfg), cfg))[:-1]
 
 
-def test_nothing_taken_away_is_the_answer_itself(questions: Questions, prediction: Prediction) -> None:
+def test_nothing_taken_away_is_the_answer_itself(questions: Ablation, prediction: Prediction) -> None:
     scores, best = questions.scores([()])
     assert questions.labels[best[0]] == prediction.label
     assert {label.label: pytest.approx(label.score, abs=1e-6) for label in prediction.labels} == dict(
         zip(questions.labels, scores[0].tolist(), strict=True)
     )
-    assert questions.gone([]) == [Gone("snippet", 0, len(questions.features))]
+    assert questions.gone([]) == [RemovalCount("snippet", 0, len(questions.features))]
 
 
 def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
-    questions: Questions, prediction: Prediction
+    questions: Ablation, prediction: Prediction
 ) -> None:
     before = {label.label: label.score for label in prediction.labels}
     assert len(prediction.evidence) > 4
@@ -86,7 +86,7 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=3))
 def test_spans_together_are_a_video_without_their_snippets(
-    run: task.Run, video: FeatureSequence, questions: Questions, spans: list[tuple[int, int]]
+    run: task.Run, video: FeatureSequence, questions: Ablation, spans: list[tuple[int, int]]
 ) -> None:
     gone = {t for start, length in spans for t in range(start, start + length) if t < len(video.features)}
     left = video.features[[t for t in range(len(video.features)) if t not in gone]]
@@ -111,22 +111,22 @@ def test_spans_together_are_a_video_without_their_snippets(
     ],
 )
 def test_a_span_takes_every_snippet_that_saw_some_of_it(run: task.Run, start: float, end: float, wanted: set) -> None:
-    questions = Questions(run, np.zeros((10, 128), np.float32), 2.0, {})
+    questions = Ablation(run, np.zeros((10, 128), np.float32), 2.0, {})
     assert set(np.flatnonzero(questions.mask([Removal("span", start=start, end=end)]))) == wanted
 
 
-def test_with_nothing_left_to_see_no_class_leads(questions: Questions) -> None:
+def test_with_nothing_left_to_see_no_class_leads(questions: Ablation) -> None:
     scores, _ = questions.scores([[Removal("span")]])
     assert np.ptp(scores[0]) == 0
     assert questions.gone([Removal("span")])[0].count == len(questions.features)
 
 
-def test_what_pvlr_does_not_know_is_refused_by_name(questions: Questions) -> None:
+def test_what_pvlr_does_not_know_is_refused_by_name(questions: Ablation) -> None:
     with pytest.raises(UserError, match="a span or a snippet"):
         questions.scores([[Removal("thing", object="cup")]])
 
 
-def test_the_fewest_pieces_are_found(questions: Questions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_fewest_pieces_are_found(questions: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
     """As few as by asking about every set of the listed pieces, up to three."""
     monkeypatch.setattr(questions, "most", 10**6)
     pieces = list(questions.pieces())
@@ -149,14 +149,14 @@ def test_the_fewest_pieces_are_found(questions: Questions, monkeypatch: pytest.M
 def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_: Waves(name))
     run, film = pvlr_run(tmp_path, iterations=40), tmp_path / "films" / "1.mp4"
-    opened = Opened(run)
+    opened = Session(run)
     stages: list[str] = []
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: stages.append(stage))
     assert stages == ["Reading snippet after snippet", "Asking the model"]
     (again,) = task.predict([str(film)], run)
     assert prediction == again
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "films", "kept", "pvlr"], "nothing else is left"
-    questions = Opened(run).questions(tmp_path / "kept")
+    questions = Session(run).questions(tmp_path / "kept")
     assert questions.gone([Removal("span")])[0].of == 8
     assert set(questions.pieces()) == {removal_of(e) for e in prediction.evidence}
     for e in prediction.evidence:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from whyact.errors import SomeFailed, UserError
+from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
 from whyact.pvlr.evidence import Removed
@@ -147,7 +147,7 @@ def test_a_bad_input_does_not_cost_the_answers_about_the_others(run, tmp_path):
     folder, _ = run
     good = save(tmp_path / "good.npy", np.zeros((3, 128), np.float32))
     out = {"activitynet": str(tmp_path / "found.json")}
-    with pytest.raises(SomeFailed) as caught:
+    with pytest.raises(PartialFailure) as caught:
         task.predict([good, str(tmp_path / "absent.npy")], folder, options=out)
     assert [prediction.id for prediction in caught.value.done] == ["good"]
     assert (tmp_path / "found.json").is_file()

@@ -11,9 +11,9 @@ import stub_desks
 from sample_prediction import answered as made
 from studio_samples import LIMITS, Studio
 
+from whyact.ablation.compare import compare, read_run
 from whyact.errors import UserError
 from whyact.prediction import to_json
-from whyact.questions.compare import compare, read_run
 
 pytest_plugins = ("studio_samples",)
 

@@ -11,7 +11,7 @@ from stub_desks import pick
 from studio_samples import Studio
 
 from whyact.cli import main
-from whyact.data import own
+from whyact.data.relations import own
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction, from_json, to_json

@@ -18,13 +18,13 @@ from watch_samples import Knowing, film, saved, untrained
 
 import method_runs
 from made_videos import write_clip
-from whyact.detect.centre import CentreNet
-from whyact.detect.open import OWN
-from whyact.detect.small import SmallDetector
+from whyact.ablation.protocol import removal_of
 from whyact.errors import UserError
 from whyact.laiar.watch import Eyes
+from whyact.perception.centre import CentreNet
+from whyact.perception.open import OWN
+from whyact.perception.small import SmallDetector
 from whyact.prediction import from_json
-from whyact.questions.protocol import removal_of
 from whyact.studio import desk
 from whyact.studio.limits import Limits
 from whyact.video.reader import VideoReader

@@ -15,7 +15,7 @@ import torch
 from test_fit import Shuffled, Tiny, options, same
 from torch import Tensor
 
-from whyact.errors import NoRoom
+from whyact.errors import DiskFullError
 from whyact.training.checkpoint import load_checkpoint, save_checkpoint
 from whyact.training.fit import fit
 
@@ -86,7 +86,7 @@ def test_a_full_disk_leaves_the_previous_state(tmp_path: Path, monkeypatch: pyte
 
     with monkeypatch.context() as patch:
         patch.setattr("whyact.files.write_synced", full)
-        with pytest.raises(NoRoom, match=r"training.safetensors.*No space left.*make room"):
+        with pytest.raises(DiskFullError, match=r"training.safetensors.*No space left.*make room"):
             fit(Tiny(), Shuffled(), **options(resume_dir=tmp_path))
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == before
@@ -102,7 +102,7 @@ def test_a_full_disk_leaves_the_previous_run(tmp_path: Path) -> None:
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # no file may grow beyond: the system refuses, not a stub
     try:
-        with pytest.raises(NoRoom, match=r"run: found 'File too large'.*make room"):
+        with pytest.raises(DiskFullError, match=r"run: found 'File too large'.*make room"):
             save_checkpoint(run, {"w": torch.zeros(3000)}, {}, card)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from whyact.cli import main
-from whyact.data.own_file import Fold
-from whyact.data.own_write import from_cad120, write_own
+from whyact.data.relations.own_file import Fold
+from whyact.data.relations.own_write import from_cad120, write_own
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.verbs import data, data_check, lazy, reproduce

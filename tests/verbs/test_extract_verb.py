@@ -16,7 +16,7 @@ from whyact.prediction import from_json
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("whyact.data.snippet_files.load_encoder", made_encoders.load)
+    monkeypatch.setattr("whyact.data.untrimmed.snippet_files.load_encoder", made_encoders.load)
 
 
 @pytest.fixture

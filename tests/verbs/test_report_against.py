@@ -13,9 +13,9 @@ sys.path.append(str(Path(__file__).parents[1] / "report"))
 
 from sample_prediction import answered
 
+from whyact.ablation.compare import compare
 from whyact.cli import main
 from whyact.prediction import to_json
-from whyact.questions.compare import compare
 
 TARGETS = ["pick", "pick", "take_out", "place"]
 A = answered(["pick", "open", "open", "place"], TARGETS)

@@ -61,7 +61,7 @@ class Vocabulary:
     multi_label: bool = False
 
     @property
-    def names_none(self) -> bool:
+    def has_no_relations(self) -> bool:
         """Return whether the data name no relation: a pair is a token where both of its things are in view."""
         return self.relations == (IN_VIEW,)
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from whyact.data.action_genome import PERSONS, RELATED, frame_key
-from whyact.data.action_genome_words import OBJECTS, RELATIONS, squashed
-from whyact.data.charades import CLASSES as CLASS_FILE
-from whyact.data.charades import COLUMNS, MAPPING, TEST, TRAIN
-from whyact.data.pickles import dump_plain
+from whyact.data.io.pickles import dump_plain
+from whyact.data.relations.action_genome import PERSONS, RELATED, frame_key
+from whyact.data.relations.action_genome_words import OBJECTS, RELATIONS, squashed
+from whyact.data.relations.charades import CLASSES as CLASS_FILE
+from whyact.data.relations.charades import COLUMNS, MAPPING, TEST, TRAIN
 from whyact.errors import UserError
 from whyact.homeworld.classes import CLASSES, OFFICIAL, code, kind_of, object_codes, verb_codes
 from whyact.homeworld.film_set import scene_entry

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from whyact.data.packed import PackedClips, RelationBatch
+from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import (

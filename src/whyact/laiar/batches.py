@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from whyact.data.augment import action_spans, augment, crop_spans, reversed_targets
-from whyact.data.packed import PackedClips, RelationBatch
+from whyact.data.relations.augment import action_spans, augment, crop_spans, reversed_targets
+from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.laiar.config import Config
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from whyact.data import action_genome_clips, cad120, own
-from whyact.data.relation_data import RelationData
+from whyact.data.relations import action_genome_clips, cad120, own
+from whyact.data.relations.relation_data import RelationData
 from whyact.errors import UserError
 from whyact.laiar.config import DataConfig
 

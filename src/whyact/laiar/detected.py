@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.detect.tracks import Tracks
 from whyact.laiar.pixels import clip_from_tracks
+from whyact.perception.tracks import Tracks
 
 LEAST_OVERLAP = 0.3  # mean over the frames in which both have a box
 
@@ -40,7 +40,7 @@ def detected_clip(
     """
     made = clip_from_tracks(tracks, vocabulary, slots=slots, words=words, id=clip.id)
     relations = None
-    if vocabulary.names_none:
+    if vocabulary.has_no_relations:
         relations = made.valid[..., None]
     else:
         name_of = match(clip, tracks, vocabulary, words)

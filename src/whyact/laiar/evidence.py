@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.packed import RelationBatch
 from whyact.errors import UserError
 from whyact.laiar.model import LaIAR
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from whyact.data.packed import PackedClips
+from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.laiar.answers import Answer
 from whyact.laiar.batches import evaluation_batches

@@ -16,21 +16,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.data.footage import Footage, Image, check_size, ranges, read_spans
-from whyact.data.relation_data import RelationData
+from whyact.data.relations.footage import Footage, Image, check_size, ranges, read_spans
+from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
-from whyact.detect.link import LinkSettings, link
-from whyact.detect.tracks import Tracks
-from whyact.detect.tracks_file import read_tracks, write_tracks
-from whyact.detect.types import Detections
 from whyact.errors import UserError
 from whyact.features.roi import Maps, Pixels, RoiEncoder, identity, roi_features, roi_key
 from whyact.features.store import FeatureStore
-from whyact.files import alone_in, canonical_json, sha256
+from whyact.files import canonical_json, folder_lock, sha256
 from whyact.laiar.detected import detected_clip
 from whyact.laiar.domain import Domain, fit_domain, frame_looks
 from whyact.laiar.pixels import BRIDGE, CHUNK, RATE
 from whyact.laiar.sight import Sight
+from whyact.perception.link import LinkSettings, link
+from whyact.perception.tracks import Tracks
+from whyact.perception.tracks_file import read_tracks, write_tracks
+from whyact.perception.types import Detections
 from whyact.progress import progress as show
 from whyact.video.ahead import ahead
 
@@ -99,7 +99,7 @@ def see(
     seen = Seen([_thinned(clip, sight.config.looks) if sight.encoder is not None else clip for clip in clips])
     films = _films(found, seen.clips, every=sight.detects)
     steps = (len(films) if sight.detects else 0) + (sum(len(f.clips) for f in films) if sight.encoder else 0)
-    with alone_in(sight.folder, lambda: _waits(sight, progress)), show("looking", steps, wanted=progress) as bar:
+    with folder_lock(sight.folder, lambda: _waits(sight, progress)), show("looking", steps, wanted=progress) as bar:
         if sight.detects:
             for film in films:
                 _detect(sight, found.vocabulary, film, seen, slots, labelled_only)

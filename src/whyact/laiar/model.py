@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.packed import RelationBatch
 from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course, mask_side
 from whyact.laiar.pooling import GPO

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whyact.laiar.questions import Questions, load_questions, save_questions
+from whyact.ablation.protocol import Tell
+from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run, load_run
 from whyact.laiar.videos import null_action
 from whyact.laiar.watch import Eyes, open_eyes, watch
 from whyact.prediction import Prediction
-from whyact.questions.protocol import Tell
 
 
-class Opened:
+class Session:
     """A run in memory; its detector is loaded with the first video.
 
     Args:
@@ -29,10 +29,10 @@ class Opened:
         self._eyes = self._eyes or open_eyes(self.run, {})
         windows: list[Any] = []
         prediction, _ = watch(self.run, str(video), self._eyes, {}, _two_stages(tell), windows.append)
-        save_questions(Questions.of(self.run, windows, null_action(self.run.vocabulary)), keep)
+        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), keep)
         return prediction
 
-    def questions(self, kept: Path) -> Questions:
+    def questions(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         return load_questions(self.run, kept)
 

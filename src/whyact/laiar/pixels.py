@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.pair_clips import pairs_in_view
+from whyact.data.relations.pair_clips import pairs_in_view
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
-from whyact.detect.link import LinkSettings, link
-from whyact.detect.tracks import Tracks
-from whyact.detect.types import Detections, Detector
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features
 from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
+from whyact.perception.link import LinkSettings, link
+from whyact.perception.tracks import Tracks
+from whyact.perception.types import Detections, Detector
 from whyact.prediction import VideoFacts
 from whyact.video.reader import VideoReader
 
@@ -125,7 +125,7 @@ def clip_from_tracks(
     named = [words.get(c, "") if words is not None else c for c in tracks.classes]
     known = tracks.known
     there = [k for k, name in enumerate(named) if name in index and known[:, k].any()]
-    if vocabulary.names_none:
+    if vocabulary.has_no_relations:
         number = {tracks.names[i]: i for i in there}
         found = pairs_in_view({tracks.names[i]: named[i] for i in there}, vocabulary.allowed)
         pairs = [(number[a], number[b]) for a, b in found if (known[:, number[a]] & known[:, number[b]]).any()]
@@ -137,7 +137,7 @@ def clip_from_tracks(
     kept = pairs[:slots]
     first, second = [i for i, _ in kept], [j for _, j in kept]
     valid = np.ones((len(tracks.times), len(kept)), dtype=bool)
-    if vocabulary.names_none:
+    if vocabulary.has_no_relations:
         valid = known[:, first] & known[:, second]
     return RelationClip(
         id=id,

@@ -16,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.data.packed import PackedClips, RelationBatch, RoiBatch
+from whyact.ablation.protocol import SAME, Removal, RemovalCount
+from whyact.data.relations.packed import PackedClips, RelationBatch, RoiBatch
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.laiar.answers import Answer, one
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
-from whyact.questions.protocol import SAME, Gone, Removal
 from whyact.report import words
 
 
@@ -61,7 +61,7 @@ class Window:
         return None
 
 
-class Questions:
+class Ablation:
     """An answered video, kept ready to be asked again.
 
     Args:
@@ -79,7 +79,7 @@ class Questions:
         self._as_it_was = [self._ask(w, mask) for w, mask in zip(self.windows, nothing, strict=True)]
 
     @classmethod
-    def of(cls, run: Run, answers: Iterable[Answer], null: str = "") -> Questions:
+    def of(cls, run: Run, answers: Iterable[Answer], null: str = "") -> Ablation:
         """Keep what the windows of a video need to be asked again; pixels stay as features in their boxes only."""
         return cls(run, [_window(run, answer) for answer in answers], null)
 
@@ -109,11 +109,11 @@ class Questions:
                 mask |= gone
         return out
 
-    def gone(self, removals: Sequence[Removal]) -> list[Gone]:
+    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the tokens that these removals take away; one in two windows counts twice."""
         valid = [w.batch.valid[0].numpy() for w in self.windows]
         taken = sum(int((m & v).sum()) for m, v in zip(self.masks(removals), valid, strict=True))
-        return [Gone("token", taken, sum(int(v.sum()) for v in valid))]
+        return [RemovalCount("token", taken, sum(int(v.sum()) for v in valid))]
 
     def _tokens(self, removal: Removal) -> list[NDArray[np.bool_]]:
         if removal.kind not in ("transition", "pair", "thing", "span"):
@@ -198,7 +198,7 @@ def _window(run: Run, answer: Answer) -> Window:
     )
 
 
-def save_questions(questions: Questions, path: Path) -> Path:
+def save_questions(questions: Ablation, path: Path) -> Path:
     """Write what :func:`load_questions` needs to ask on: tensors and words, no pixels, no weights."""
     from safetensors.torch import save
 
@@ -219,7 +219,7 @@ def save_questions(questions: Questions, path: Path) -> Path:
     return write_atomic(path, save(tensors, metadata={"windows": json.dumps(heads), "null": null}))
 
 
-def load_questions(run: Run, path: Path) -> Questions:
+def load_questions(run: Run, path: Path) -> Ablation:
     """Read what :func:`save_questions` wrote, for the same run."""
     from safetensors import safe_open
 
@@ -238,4 +238,4 @@ def load_questions(run: Run, path: Path) -> Questions:
             )
             slots = tuple((a, b) for a, b in head["slots"])
             windows.append(Window(batch, keep, np.array(head["times"], np.float64), slots, changes))
-    return Questions(run, windows, about["null"])
+    return Ablation(run, windows, about["null"])

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from whyact.data.packed import PackedClips, RelationBatch
+from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config, ModelConfig

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from whyact.data.packed import PackedClips
+from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.files import sha256
 from whyact.laiar.answers import Answer, one

@@ -7,10 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whyact.data.types import Vocabulary
-from whyact.detect.classes import default_map, read_class_map
-from whyact.detect.open import OWN, SHIPPED_NAME, open_detector, open_encoder, own_detector
-from whyact.detect.small import SmallDetector
-from whyact.detect.types import Detector
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, identity
 from whyact.files import SHIPPED
@@ -18,6 +14,10 @@ from whyact.laiar.config import DataConfig
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import subjects_at_most
 from whyact.laiar.runs import Run
+from whyact.perception.classes import default_map, read_class_map
+from whyact.perception.open import OWN, SHIPPED_NAME, open_detector, open_encoder, own_detector
+from whyact.perception.small import SmallDetector
+from whyact.perception.types import Detector
 from whyact.training.checkpoint import read_card
 
 

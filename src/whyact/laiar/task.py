@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from whyact.data.packed import PackedClips
+from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError, for_each
 from whyact.files import SHIPPED

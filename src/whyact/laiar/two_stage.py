@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from whyact.data.packed import RelationBatch
+from whyact.data.relations.packed import RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.detect.tracks import Tracks
 from whyact.features.roi import RoiEncoder
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.domain import frame_looks
@@ -20,6 +19,7 @@ from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.pixels import Told, clip_from_tracks, even_times, frames_for, looked_into, window_spans
 from whyact.laiar.runs import Run
+from whyact.perception.tracks import Tracks
 from whyact.prediction import Evidence, LabelScore, Prediction, Segment, Track, TrackPoint, VideoFacts
 
 LONG = 3.0  # a video that lasts so many windows is answered window by window without being asked

@@ -11,11 +11,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from whyact.detect.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
-from whyact.detect.link import LinkSettings
-from whyact.detect.tracks import Tracks
-from whyact.detect.tracks_file import read_tracks, write_tracks
-from whyact.detect.types import Detector
 from whyact.errors import UserError, for_each
 from whyact.features.roi import RoiEncoder
 from whyact.files import writable_file
@@ -23,6 +18,11 @@ from whyact.laiar.answers import Answer
 from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
 from whyact.laiar.runs import Run
 from whyact.laiar.videos import Windows, answer_video, bare_tracks
+from whyact.perception.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
+from whyact.perception.link import LinkSettings
+from whyact.perception.tracks import Tracks
+from whyact.perception.tracks_file import read_tracks, write_tracks
+from whyact.perception.types import Detector
 from whyact.prediction import Prediction, VideoFacts
 from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
@@ -59,7 +59,7 @@ def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
     Raises:
         UserError: When a file is missing, or the run has no detector of its own and none is named.
     """
-    from whyact.detect.open import OWN, open_detector, open_encoder, own_detector
+    from whyact.perception.open import OWN, open_detector, open_encoder, own_detector
 
     own = own_detector(Path(run.path))
     looks = run.config.data.encoder

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whyact.data import zero_shot_sets
 from whyact.data.types import FeatureSequence
-from whyact.data.zero_shot import ZeroShotData, at_rate
+from whyact.data.zero_shot import sets as zero_shot_sets
+from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat

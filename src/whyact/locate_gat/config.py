@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from whyact.data.video_folders import Reading
+from whyact.data.zero_shot.video_folders import Reading
 from whyact.errors import UserError
 
 Branch = tuple[int, int, int, int]

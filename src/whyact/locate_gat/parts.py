@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from whyact.data.zero_shot import ClassSplit, ZeroShotData
+from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat
 from whyact.locate_gat.stages import Int, ScoreParts, Tensors, score_parts

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from whyact.ablation.protocol import SAME, Removal, RemovalCount, Tell
 from whyact.data.types import Int
-from whyact.data.zero_shot import at_rate
+from whyact.data.zero_shot.types import at_rate
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.locate_gat import answers
@@ -23,13 +24,12 @@ from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat
 from whyact.locate_gat.runs import load_run
 from whyact.prediction import Prediction
-from whyact.questions.protocol import SAME, Gone, Removal, Tell
 from whyact.report import words
 
 AT_ONCE = 32  # videos embedded together
 
 
-class Questions:
+class Ablation:
     """An answered video, kept ready to be asked again.
 
     Args:
@@ -106,12 +106,12 @@ class Questions:
             )
         return tuple(sorted({self.node[name] for name in names}))
 
-    def gone(self, removals: Sequence[Removal]) -> list[Gone]:
+    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the frames that are left out, and the known classes that are cut off, where there are any."""
         rows = np.unique(self.source)
-        frames = Gone("frame", len(np.unique(self.source[self.mask(removals)])), len(rows))
+        frames = RemovalCount("frame", len(np.unique(self.source[self.mask(removals)])), len(rows))
         nodes = self.nodes(removals)
-        return [frames, Gone("known action", len(nodes), len(self.node))] if nodes else [frames]
+        return [frames, RemovalCount("known action", len(nodes), len(self.node))] if nodes else [frames]
 
     def pieces(self) -> dict[Removal, str]:
         """Return every frame that the model looked at, and the known classes that the answer lists."""
@@ -138,7 +138,7 @@ class Questions:
                 self._videos[mask.tobytes()] = video
 
 
-class Opened:
+class Session:
     """A loaded run that answers video files and can be asked again about each: what the studio needs of this method.
 
     Args:
@@ -171,11 +171,11 @@ class Opened:
         write_atomic(keep, save(tensors, metadata={"near": json.dumps(near)}))
         return prediction
 
-    def questions(self, kept: Path) -> Questions:
+    def questions(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         from safetensors import safe_open
 
         with safe_open(kept, framework="pt") as file:
             near = json.loads(file.metadata()["near"])
             frames, source, times = (file.get_tensor(name) for name in ("frames", "source", "times"))
-        return Questions(self.model, self.known.seen, self.candidates, frames, source.numpy(), times.numpy(), near)
+        return Ablation(self.model, self.known.seen, self.candidates, frames, source.numpy(), times.numpy(), near)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from whyact.data.types import Int
-from whyact.data.zero_shot import ClassSplit, Partition, ZeroShotData, at_rate, partition, shuffle_key
+from whyact.data.zero_shot.types import ClassSplit, Partition, ZeroShotData, at_rate, partition, shuffle_key
 from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config

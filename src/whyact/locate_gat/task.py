@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import torch
 
-from whyact.data import zero_shot_sets
-from whyact.data.zero_shot import ClassSplit, ZeroShotData, partition
+from whyact.data.zero_shot import sets as zero_shot_sets
+from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.answers import SHOWN

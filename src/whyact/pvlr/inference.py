@@ -18,10 +18,10 @@ from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
-from whyact.metrics.proposals import min_max, outer_inner, runs
-from whyact.metrics.soft_nms import soft_nms
 from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.model import PVLR
+from whyact.pvlr.proposals import min_max, outer_inner, runs
+from whyact.pvlr.soft_nms import soft_nms
 
 Float = NDArray[np.float64]
 Comparison = Literal["seconds", "official"]

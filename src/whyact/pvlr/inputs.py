@@ -10,11 +10,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.feature_files import SNIPPET_SECONDS, Recipe, read_features, read_recipe, sequence
-from whyact.data.snippet_files import Streams, extract_features, streams_of
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed import Annotation
-from whyact.data.video_folders import ENDINGS
+from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, Recipe, read_features, read_recipe, sequence
+from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.snippet_files import Streams, extract_features, streams_of
+from whyact.data.zero_shot.video_folders import ENDINGS
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whyact.data.activitynet import read_predictions
-from whyact.data.feature_files import SNIPPET_SECONDS
+from whyact.data.untrimmed.activitynet import read_predictions
+from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS
 from whyact.errors import UserError
 from whyact.metrics.localisation import spans
 from whyact.pvlr.config import PRESETS

@@ -12,8 +12,8 @@ import msgspec
 import torch
 from torch import Tensor
 
-from whyact.data import activitynet, thumos14
-from whyact.data.pickles import load_torch
+from whyact.data.io.pickles import load_torch
+from whyact.data.untrimmed import activitynet, thumos14
 from whyact.errors import UserError
 from whyact.features.clip import load_clip
 from whyact.features.towers import TextTower

@@ -15,20 +15,20 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.ablation.protocol import SAME, Removal, RemovalCount, Tell, removal_of
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction
 from whyact.pvlr.evidence import scores_of
 from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.task import Run, load, predict_sequence
-from whyact.questions.protocol import SAME, Gone, Removal, Tell, removal_of
 from whyact.report import words
 
 SEARCHED = 20_000  # snippets that a search for the fewest reruns: some ten seconds on a core, published widths
 REMEMBERED = 4096  # sets of snippets whose scores are kept: the search for the fewest asks about many twice
 
 
-class Questions:
+class Ablation:
     """An answered video, kept ready to be asked again.
 
     Args:
@@ -45,7 +45,7 @@ class Questions:
         self._known: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
-    def of(cls, run: Run, features: NDArray[np.floating], rate: float, prediction: Prediction) -> Questions:
+    def of(cls, run: Run, features: NDArray[np.floating], rate: float, prediction: Prediction) -> Ablation:
         """Keep what an answer needs to be asked again; its listed evidence is what is searched for the fewest."""
         listed: dict[Removal, str] = {}
         for e in prediction.evidence:
@@ -73,10 +73,10 @@ class Questions:
             gone[low : max(high, low + 1)] = True
         return gone
 
-    def gone(self, removals: Sequence[Removal]) -> list[Gone]:
+    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the snippets that these removals take away."""
         mask = self.mask(removals)
-        return [Gone("snippet", int(mask.sum()), len(mask))]
+        return [RemovalCount("snippet", int(mask.sum()), len(mask))]
 
     def pieces(self) -> dict[Removal, str]:
         """Return the listed evidence: segments as a whole and their strongest snippets."""
@@ -93,7 +93,7 @@ class Questions:
         return self._known[key]
 
 
-class Opened:
+class Session:
     """A loaded run that answers video files and can be asked again about each: what the studio needs of this method.
 
     Args:
@@ -113,13 +113,13 @@ class Opened:
             sequence, facts = self._inputs.read(str(video), Path(scratch))
             tell("Asking the model", 0.0)
             prediction = predict_sequence(self.run, sequence, facts)
-            listed = Questions.of(self.run, sequence.features, sequence.rate, prediction).listed
+            listed = Ablation.of(self.run, sequence.features, sequence.rate, prediction).listed
             about = {"rate": sequence.rate, "listed": [[r.kind, r.start, r.end, told] for r, told in listed.items()]}
             rows = np.ascontiguousarray(sequence.features)
             write_atomic(keep, save({"features": rows}, metadata={"about": json.dumps(about)}))
         return prediction
 
-    def questions(self, kept: Path) -> Questions:
+    def questions(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         from safetensors import safe_open
 
@@ -127,4 +127,4 @@ class Opened:
             about = json.loads(file.metadata()["about"])
             features = file.get_tensor("features")
         listed = {Removal(kind, start=start, end=end): told for kind, start, end, told in about["listed"]}
-        return Questions(self.run, features, about["rate"], listed)
+        return Ablation(self.run, features, about["rate"], listed)

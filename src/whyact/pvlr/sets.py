@@ -12,11 +12,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from whyact.data import activitynet, gym, synthetic_untrimmed, thumos14
-from whyact.data.feature_files import Encoder, FeatureFolder, Recipe, open_folder, read_broken, read_labels, sequence
-from whyact.data.pickles import load_array
+from whyact.data.io.pickles import load_array
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed import UntrimmedSet
+from whyact.data.untrimmed import activitynet, gym, thumos14
+from whyact.data.untrimmed import synthetic as synthetic_untrimmed
+from whyact.data.untrimmed.feature_files import (
+    Encoder,
+    FeatureFolder,
+    Recipe,
+    open_folder,
+    read_broken,
+    read_labels,
+    sequence,
+)
+from whyact.data.untrimmed.sets import UntrimmedSet
 from whyact.errors import UserError
 from whyact.features.towers import StandInTower, TextTower, encode_texts
 from whyact.pvlr.config import Config, small

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whyact.data.activitynet import Scored, write_predictions
 from whyact.data.types import FeatureSequence
-from whyact.errors import SomeFailed, UserError, for_each
+from whyact.data.untrimmed.activitynet import Scored, write_predictions
+from whyact.errors import PartialFailure, UserError, for_each
 from whyact.files import writable_file, writable_folder
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig
@@ -223,10 +223,10 @@ def predict(
             scored[prediction.id] = rows
             return [prediction]
 
-        failure: SomeFailed | None = None
+        failure: PartialFailure | None = None
         try:
             predictions = for_each(inputs, answer)
-        except SomeFailed as some:  # what the others gave is written all the same
+        except PartialFailure as some:  # what the others gave is written all the same
             predictions, failure = some.done, some
     if "activitynet" in options:
         write_predictions(Path(options["activitynet"]), scored)

@@ -9,13 +9,24 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from whyact.ablation.compare import Compared, PairComparison, beside, compare, read_run
 from whyact.errors import UserError
 from whyact.prediction import to_json
-from whyact.questions.compare import Beside, Compared, beside, compare, read_run
 from whyact.report.exports import EXPORTS, export
 from whyact.studio import desk
 from whyact.studio.corrections import save_correction
-from whyact.studio.forms import Correction, Demo, Flipped, JobInfo, ModelInfo, Problem, Saved, Scores, Wanted, Without
+from whyact.studio.forms import (
+    AblationRequest,
+    Correction,
+    Demo,
+    Flipped,
+    JobInfo,
+    ModelInfo,
+    Problem,
+    Saved,
+    Scores,
+    Target,
+)
 from whyact.studio.jobs import Job, Jobs, Unknown
 from whyact.studio.limits import MB
 from whyact.studio.models import model_info
@@ -157,7 +168,7 @@ def get_export(request: Request, id_: str, kind: str) -> Response:
 
 
 @router.post("/jobs/{id_}/without")
-def post_without(request: Request, id_: str, asked: Without) -> Scores:
+def post_without(request: Request, id_: str, asked: AblationRequest) -> Scores:
     """Answer again without some transitions, pairs, things or spans: exact removal from the model's input."""
     jobs, started = jobs_of(request), time.monotonic()
     removals = [take.model_dump(exclude_none=True) for take in asked.removals]
@@ -166,14 +177,14 @@ def post_without(request: Request, id_: str, asked: Without) -> Scores:
 
 
 @router.post("/jobs/{id_}/flip")
-def post_flip(request: Request, id_: str, wanted: Wanted) -> Flipped:
+def post_flip(request: Request, id_: str, wanted: Target) -> Flipped:
     """Say what would have to differ for another action, by default the second best, to be the answer."""
     jobs = jobs_of(request)
     return Flipped(**jobs.ask(jobs.done(id_), "flip", target=wanted.target))
 
 
 @router.get("/jobs/{id_}/against/{other}")
-def get_against(request: Request, id_: str, other: str) -> Beside:
+def get_against(request: Request, id_: str, other: str) -> PairComparison:
     """Put the answers of two jobs about the same video beside each other."""
     jobs = jobs_of(request)
     a, b = two_jobs(jobs, id_, other)

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from whyact.data.own import read_file as read_own
-from whyact.data.own_file import (
+from whyact.data.relations.own import read_file as read_own
+from whyact.data.relations.own_file import (
     FILE,
     Allowed,
     Fold,
@@ -28,7 +28,7 @@ from whyact.data.own_file import (
     OwnTrack,
     OwnVideo,
 )
-from whyact.data.own_write import write_own
+from whyact.data.relations.own_write import write_own
 from whyact.errors import UserError
 from whyact.files import SHIPPED, write_atomic
 from whyact.prediction import Prediction, TrackPoint

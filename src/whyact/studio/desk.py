@@ -19,7 +19,7 @@ from whyact.studio.limits import Limits
 from whyact.studio.workers import Task, Tell
 
 if TYPE_CHECKING:
-    from whyact.questions.protocol import Opened, Removal
+    from whyact.ablation.protocol import Removal, Session
 
 PREDICTION, PREVIEW, REPORT, QUESTIONS = "prediction.json", "preview.mp4", "report.html", "questions.safetensors"
 REMEMBERED = 8  # answers whose tensors stay in memory; the others are read from disk
@@ -63,13 +63,13 @@ def questions(limits: Limits) -> dict[str, Task]:
     """Return the tasks of the process that asks answers again; it never reads a video."""
     import torch  # noqa: F401
 
-    from whyact.questions.flips import smallest_flip
-    from whyact.questions.protocol import Questions, Removal
+    from whyact.ablation.flips import smallest_flip
+    from whyact.ablation.protocol import Ablation, Removal
 
     models = _Models()
-    known: OrderedDict[str, Questions] = OrderedDict()
+    known: OrderedDict[str, Ablation] = OrderedDict()
 
-    def asked(folder: str, model: str | None) -> Questions:
+    def asked(folder: str, model: str | None) -> Ablation:
         if folder in known:
             known.move_to_end(folder)
         else:
@@ -123,9 +123,9 @@ class _Models:
     """The runs in memory, least recently used out first."""
 
     def __init__(self) -> None:
-        self._runs: OrderedDict[str, Opened] = OrderedDict()
+        self._runs: OrderedDict[str, Session] = OrderedDict()
 
-    def run(self, model: str | None) -> Opened:
+    def run(self, model: str | None) -> Session:
         from whyact.files import SHIPPED
         from whyact.verbs.methods import open_run
 

@@ -66,7 +66,7 @@ class Take(_Form):
     end: Seconds | None = None
 
 
-class Without(_Form):
+class AblationRequest(_Form):
     """Everything that is taken away at once."""
 
     removals: Annotated[list[Take], Field(max_length=200)]
@@ -80,7 +80,7 @@ class Score(_Form):
     before: float
 
 
-class Gone(_Form):
+class RemovalCount(_Form):
     """How many units of the model's input (``what``: token, snippet, frame, known action) were taken away."""
 
     what: str
@@ -93,11 +93,11 @@ class Scores(_Form):
 
     label: str
     scores: list[Score]
-    gone: list[Gone]
+    gone: list[RemovalCount]
     milliseconds: float
 
 
-class Wanted(_Form):
+class Target(_Form):
     """The action that is to win; the second best by default."""
 
     target: Name | None = None

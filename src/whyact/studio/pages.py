@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from whyact.ablation.compare import beside
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction
-from whyact.questions.compare import beside
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
 from whyact.studio.api import info, jobs_of, two_jobs

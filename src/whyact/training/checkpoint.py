@@ -96,11 +96,11 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
     import yaml
     from safetensors.torch import save
 
-    from whyact.training.processes import meet, this_process
+    from whyact.training.processes import barrier, this_process
 
     folder = Path(folder)
     if not this_process().writes:
-        meet()
+        barrier()
         return folder
     check_run_folder(folder)
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
@@ -126,7 +126,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
             raise
     for left in leftovers(folder.parent, LEFTOVER_SECONDS, folder.name):  # of a training killed while it wrote
         shutil.rmtree(left, ignore_errors=True)
-    meet()
+    barrier()
     return folder
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 
 from whyact.files import leftovers
 from whyact.progress import Bar
-from whyact.training.processes import Process, any_says, parts
+from whyact.training.processes import Process, any_rank, parts
 from whyact.training.state import Position, load_state, random_state, save_state, set_random_state
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Keeper(Callback):
         self.position.batch += 1
         if self.position.batch >= len(self.batches):
             return  # the end of an epoch is saved where schedulers have stepped
-        told = any_says(self.told)
+        told = any_rank(self.told)
         if told or time.monotonic() - self.written >= self.seconds:
             where = Position(self.position.batch, self.drawn, _logged(loop.epoch_loop._results))
             self._write(trainer, where)
@@ -125,7 +125,7 @@ class Keeper(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the epochs so far: their state is complete here; in on_train_epoch_end, schedulers have yet to step."""
-        told = any_says(self.told)
+        told = any_rank(self.told)
         if told or len(self.history) % self.every == 0:
             self._save(trainer)
         if told:
@@ -134,7 +134,7 @@ class Keeper(Callback):
     def on_train_end(self, trainer: Trainer, module: LightningModule) -> None:
         """Save the whole training."""
         self._save(trainer)
-        if any_says(self.told):
+        if any_rank(self.told):
             self._end()
 
     def _save(self, trainer: Trainer) -> None:

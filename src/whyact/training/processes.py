@@ -46,13 +46,13 @@ def this_process() -> Process:
     return Process(rank, world, local)
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until every process of the training is here; return at once in one alone."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
 
 
-def any_says(yes: bool) -> bool:
+def any_rank(yes: bool) -> bool:
     """Tell whether any process of the training says yes."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return yes

@@ -12,7 +12,7 @@ from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers
 
 if TYPE_CHECKING:
-    from whyact.data.relation_data import RelationData
+    from whyact.data.relations.relation_data import RelationData
 
 _EXAMPLES = ("whyact data check cad120 --root data/cad120", "whyact data check cad120 --root my-clips --json")
 
@@ -36,7 +36,7 @@ def run(argv: list[str]) -> int:
 
 def _own(root: Path) -> dict[str, Any]:
     """Summarise a folder of one's own videos and its JSON."""
-    from whyact.data import own, own_file
+    from whyact.data.relations import own, own_file
 
     found = own.read(root, slots=10**6)
     actions = Counter(action for clip in found.clips for action in clip.targets or (clip.target,))
@@ -57,21 +57,21 @@ def _own(root: Path) -> dict[str, Any]:
 
 def _action_genome(root: Path) -> dict[str, Any]:
     """List what is missing, short or broken in a copy of Action Genome."""
-    from whyact.data.action_genome_check import check_action_genome
+    from whyact.data.relations.action_genome_check import check_action_genome
 
     return check_action_genome(root)
 
 
 def _charades(root: Path) -> dict[str, Any]:
     """Read the official Charades lists."""
-    from whyact.data.action_genome_check import check_charades
+    from whyact.data.relations.action_genome_check import check_charades
 
     return check_charades(root)
 
 
 def _relation_clips(root: Path) -> dict[str, Any]:
     """Summarise a data set in the CAD-120 layout, and look for test subjects that are also trained on."""
-    from whyact.data import cad120
+    from whyact.data.relations import cad120
 
     found = cad120.read(root)
     folds = {}
@@ -112,8 +112,8 @@ def _empty_folds(found: RelationData) -> dict[str, Any]:
 
 def _thumos14(root: Path) -> dict[str, Any]:
     """Summarise the THUMOS'14 arrays."""
-    from whyact.data import thumos14
-    from whyact.data.untrimmed import summary
+    from whyact.data.untrimmed import thumos14
+    from whyact.data.untrimmed.sets import summary
 
     return summary(thumos14.load(root))
 
@@ -122,8 +122,8 @@ def _activitynet(version: str) -> Callable[[Path], dict[str, Any]]:
     """Summarise the arrays of one ActivityNet version."""
 
     def check(root: Path) -> dict[str, Any]:
-        from whyact.data import activitynet
-        from whyact.data.untrimmed import summary
+        from whyact.data.untrimmed import activitynet
+        from whyact.data.untrimmed.sets import summary
 
         return summary(activitynet.load(root, version))
 
@@ -132,7 +132,7 @@ def _activitynet(version: str) -> Callable[[Path], dict[str, Any]]:
 
 def _gym(root: Path) -> dict[str, Any]:
     """Count the trimmed gym clips that sequences are composed from."""
-    from whyact.data import gym
+    from whyact.data.untrimmed import gym
 
     clips = gym.load(root)
     return {
@@ -146,8 +146,8 @@ def _gym(root: Path) -> dict[str, Any]:
 
 def _folder(root: Path) -> dict[str, Any]:
     """Read labels.csv (or annotations.json) and every feature file that it names."""
-    from whyact.data.feature_files import open_folder, read_broken
-    from whyact.data.untrimmed import summary
+    from whyact.data.untrimmed.feature_files import open_folder, read_broken
+    from whyact.data.untrimmed.sets import summary
     from whyact.pvlr.sets import read_folder
 
     found, folder, left_out = read_folder(root), open_folder(root), read_broken(root / "broken.csv")
@@ -166,7 +166,7 @@ def _zero_shot(name: str) -> Callable[[Path], dict[str, Any]]:
     """Compare a zero-shot data set's lists with its videos, and try to decode each."""
 
     def check(root: Path) -> dict[str, Any]:
-        from whyact.data import zero_shot_check
+        from whyact.data.zero_shot import check as zero_shot_check
 
         return zero_shot_check.check(name, root)
 

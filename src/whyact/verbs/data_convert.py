@@ -49,7 +49,7 @@ def run(argv: list[str]) -> int:
 
 def _own(source: str, root: Path, out: Path) -> Said:
     """Write a data set in the format of one's own data."""
-    from whyact.data.own_write import from_cad120, write_own
+    from whyact.data.relations.own_write import from_cad120, write_own
 
     choose(source, ("cad120",), "FROM", "whyact data convert --help")
     file = from_cad120(root)
@@ -62,7 +62,7 @@ def _own(source: str, root: Path, out: Path) -> Said:
 
 def _features(source: str, root: Path, out: Path) -> Said:
     """Split THUMOS'14's joint feature array."""
-    from whyact.data import thumos14
+    from whyact.data.untrimmed import thumos14
 
     choose(source, ("thumos14",), "FROM", "whyact data convert --help")
     count = thumos14.convert_features(root, out / "features")

@@ -37,7 +37,7 @@ def run(argv: list[str]) -> int:
     data = read_relations(args.name, root, config, only=args.clip)
     if not data.clips or data.footage is None:
         raise UserError("--root", args.root, "a data set with clips and their videos")
-    from whyact.data.draw import draw_clip
+    from whyact.data.relations.draw import draw_clip
 
     clip = data.clips[0]
     footage = data.footage(clip)

@@ -29,7 +29,7 @@ def run(argv: list[str]) -> int:
     root = existing_folder("--root", args.root)
     assert root is not None
 
-    from whyact.data.action_genome_frames import prepare, summary
+    from whyact.data.relations.action_genome_frames import prepare, summary
 
     with progress("videos", wanted=not args.json) as bar:
         found = summary(prepare(root, frames=not args.annotations_only, done=bar.advance))

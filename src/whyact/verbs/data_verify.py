@@ -42,7 +42,7 @@ def _verify(folder: Path) -> tuple[str, list[str]]:
             return "run", [str(error)]
         return "run", []
     if (folder / "videos").is_dir():
-        from whyact.data.snippet_files import verify_features
+        from whyact.data.untrimmed.snippet_files import verify_features
 
         return "extracted features", verify_features(folder)
     from whyact.features.store import verify_store

@@ -11,7 +11,7 @@ from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 
 if TYPE_CHECKING:
-    from whyact.data.feature_files import Recipe
+    from whyact.data.untrimmed.feature_files import Recipe
 
 _EXAMPLES = (
     "whyact extract videos/ --out my-features",
@@ -62,8 +62,8 @@ def run(argv: list[str]) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError("--out", str(args.out), "a folder, or a name that is free")
 
-    from whyact.data.snippet_files import extract, find_videos, read_recipe
-    from whyact.data.snippet_jobs import Sources, extract_on
+    from whyact.data.untrimmed.snippet_files import extract, find_videos, read_recipe
+    from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 
     videos = find_videos(args.inputs)
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)

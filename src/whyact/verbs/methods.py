@@ -6,7 +6,7 @@
 - ``predict(inputs, run, *, options, progress) -> list[Prediction]``: one or more per input;
 - where ``predict`` has options beyond ``data`` and ``root``, ``OPTIONS: dict[str, str]`` (name -> help);
 
-and a class of :class:`whyact.questions.protocol.Opened`, whose answers about videos can be questioned.
+and a class of :class:`whyact.ablation.protocol.Session`, whose answers about videos can be questioned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from whyact.training.checkpoint import read_card
 from whyact.verbs import lazy
 
 if TYPE_CHECKING:
-    from whyact.questions.protocol import Opened
+    from whyact.ablation.protocol import Session
 
 METHODS: dict[str, str] = {
     "laiar": "whyact.laiar.task",
@@ -53,7 +53,7 @@ def load_method(name: str, verb: str) -> Any:
     return lazy.load(METHODS[name])
 
 
-def open_run(folder: Path) -> Opened:
+def open_run(folder: Path) -> Session:
     """Load a run of any method, to answer videos and to question the answers.
 
     Raises:
@@ -61,5 +61,5 @@ def open_run(folder: Path) -> Opened:
     """
     name = read_card(folder)["method"]
     lazy.choose(name, method_names(), f"{folder}, method", "whyact train --help")
-    opened: Opened = lazy.load(OPENED[name])(folder)
+    opened: Session = lazy.load(OPENED[name])(folder)
     return opened

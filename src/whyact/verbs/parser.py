@@ -22,12 +22,13 @@ class Parser(argparse.ArgumentParser):
         description: What the verb does, for ``--help``.
         examples: Command lines shown at the end of ``--help``.
         json_help: What ``--json`` prints.
+        prog: The whole command, where it is none of ``whyact``'s verbs.
     """
 
-    def __init__(self, verb: str, description: str, examples: Sequence[str], json_help: str) -> None:
+    def __init__(self, verb: str, description: str, examples: Sequence[str], json_help: str, *, prog: str = "") -> None:
         lines = "\n".join(f"  {line}" for line in examples)
         super().__init__(
-            prog=f"whyact {verb}",
+            prog=prog or f"whyact {verb}",
             description=description,
             epilog=f"examples:\n{lines}",
             formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,7 +7,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from whyact.errors import SomeFailed, UserError
+from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> int:
     failed: list[UserError] = []
     try:
         predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
-    except SomeFailed as some:
+    except PartialFailure as some:
         predictions, failed = some.done, some.failed
     if not predictions:
         report = None  # a page about nothing

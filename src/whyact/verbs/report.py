@@ -81,7 +81,7 @@ def run(argv: list[str]) -> int:
 
 def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
     """Print what two runs differ in: class by class with intervals over clips, then the clips that changed."""
-    from whyact.questions.compare import compare
+    from whyact.ablation.compare import compare
 
     found = compare(a, b)
     if as_json:

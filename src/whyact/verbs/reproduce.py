@@ -9,15 +9,13 @@ from whyact.verbs import lazy
 from whyact.verbs.parser import Parser, existing_folder, whole_number
 
 STUDIES: dict[str, str] = {
-    "laiar-cad120": "whyact.studies.laiar_cad120:run",
-    "laiar-homeworld": "whyact.studies.laiar_homeworld:run",
-    "shipped-model": "whyact.studies.shipped_model:run",
-    "pvlr": "whyact.studies.pvlr:run",
-    "locate-gat": "whyact.studies.locate_gat:run",
-    "fuzz": "whyact.studies.fuzz:run",
-    "faults": "whyact.studies.faults:run",
+    "laiar-cad120": "whyact.reproduce.laiar_cad120:run",
+    "laiar-homeworld": "whyact.reproduce.laiar_homeworld:run",
+    "shipped-model": "whyact.reproduce.shipped_model:run",
+    "pvlr": "whyact.reproduce.pvlr:run",
+    "locate-gat": "whyact.reproduce.locate_gat:run",
 }
-RESULTS = Path("docs/results")
+RESULTS = Path("reproduced")
 
 _EXAMPLES = (
     "whyact reproduce laiar-cad120 --root data/cad120 --quick",
@@ -37,7 +35,7 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("name", metavar="NAME", help="the study")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds the data, where it needs any")
-    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; writes nothing to docs/")
+    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; only prints")
     parser.add_argument("--seeds", metavar="N", type=whole_number, help="how many seeds (default: the study's own)")
     parser.add_argument(
         "--jobs", metavar="N", type=whole_number, default=1, help="workers, one thread each (default: 1)"

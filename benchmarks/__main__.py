@@ -1,0 +1,60 @@
+"""``python -m benchmarks``: measure speed, always as a ratio of two things measured in the same run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.compare import ALLOWED
+from benchmarks.run import BENCHES, run_benches
+from whyact.errors import UserError
+from whyact.verbs.lazy import choose
+from whyact.verbs.parser import Parser
+
+RESULTS = Path("docs/results")
+STORED = RESULTS / "bench.json"
+_EXAMPLES = ("python -m benchmarks", "python -m benchmarks training --quick --json")
+
+
+def run(argv: list[str]) -> int:
+    """Run the benchmarks that ``argv`` names, or all; print or write the results document."""
+    parser = Parser(
+        "bench",
+        "Measure speed as a ratio of two things in the same run, so that the machine matters less.\n"
+        f"A ratio more than {ALLOWED:g} times below the stored one ({STORED}) fails: exit code 1, nothing is written.\n"
+        f"NAME is one of: {', '.join(BENCHES)}.",
+        _EXAMPLES,
+        "the results document",
+        prog="python -m benchmarks",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks (default: all); some write nothing")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats; writes nothing to docs/")
+    parser.add_argument("--accept", action="store_true", help="write the ratios even where some fell")
+    parser.add_argument("--out", metavar="DIR", type=Path, help=f"where the results go (default: {RESULTS})")
+    args = parser.parse_args(argv)
+    names = [choose(name, BENCHES, "NAME", "python -m benchmarks --help") for name in args.names] or list(BENCHES)
+    # A run of some benchmarks would leave a document without the rows of the others.
+    out = args.out or (None if args.quick or args.names else RESULTS)
+    stored = args.out / STORED.name if args.out else STORED
+    worse = run_benches(names, quick=args.quick, out=out, stored=stored, accept=args.accept, as_json=args.json)
+    for regression in worse:
+        print(f"benchmarks: {regression}", file=sys.stderr, flush=True)
+    if worse:
+        step = "if this is intended: python -m benchmarks --accept"
+        print(f"benchmarks: nothing written; {step}", file=sys.stderr, flush=True)
+    return 1 if worse else 0
+
+
+def main(argv: list[str]) -> int:
+    """Run, and turn a user's mistake into one line and its exit code."""
+    try:
+        return run(argv)
+    except UserError as error:
+        print(f"benchmarks: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

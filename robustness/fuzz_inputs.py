@@ -1,0 +1,109 @@
+"""Sound files and the damage done to them: bytes, words and numbers of a text, values deep inside JSON or a pickle."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whyact.data.io.pickles import dump_plain, load_pickle
+
+_TOKEN = re.compile(rb'"[^"\n]*"|[^\s,;:\[\]{}"]+')
+_ODD_TEXT = (b"", b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b'"\xff"', b"\0", b"../..", b'"x"')
+_ODD_VALUES: tuple[Any, ...] = (None, -1, 2**70, float("nan"), "", "x", b"\xff", [], {}, (), np.zeros((0, 4)))
+_ODD_JSON: tuple[Any, ...] = (None, -1, 0, 2**70, 1e308, float("nan"), "", "x", [], {}, True)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader under test: sound files by their name in a folder, and what reads that folder.
+
+    ``damage`` names the files that are damaged, all by default; with ``alone`` the damaged file itself is read.
+    """
+
+    sound: dict[str, bytes]
+    read: Callable[[Path], object]
+    damage: tuple[str, ...] = ()
+    alone: bool = False
+
+
+def damaged(name: str, data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a file's bytes with one kind of damage; by its name, also to the values inside."""
+    kind = int(rng.integers(8))
+    at = int(rng.integers(len(data) + 1))
+    span = int(rng.integers(1, 2 + len(data) // 4))
+    if kind >= 4 and name.endswith(".pkl"):
+        return dump_plain(_with_odd_value(unpickled(data), rng, _ODD_VALUES))
+    if kind >= 4 and name.endswith(".json"):
+        return json.dumps(_with_odd_value(json.loads(data), rng, _ODD_JSON)).encode()
+    if kind == 0:
+        return data[:at]
+    if kind == 1:
+        return rng.bytes(int(rng.integers(2048)))
+    if kind == 2:
+        return data[:at] + data[at + span :]
+    if kind == 3:
+        return data[:at] + data[at : at + span] + data[at:]
+    if kind == 4:
+        return data[:at] + bytes(min(span, len(data) - at)) + data[at + span :]
+    if kind == 5 or not data.isascii():
+        changed = bytearray(data)
+        reach = min(len(data), 256) if kind == 5 else len(data)  # what stands in front matters most
+        for position in rng.integers(0, max(1, reach), int(rng.integers(1, 33))) if data else ():
+            changed[position] ^= 1 << int(rng.integers(8))
+        return bytes(changed)
+    tokens = list(_TOKEN.finditer(data))
+    if not tokens:
+        return data
+    token = tokens[int(rng.integers(len(tokens)))]
+    return data[: token.start()] + _ODD_TEXT[int(rng.integers(len(_ODD_TEXT)))] + data[token.end() :]
+
+
+def unpickled(data: bytes) -> Any:
+    """Return what sound pickle bytes hold."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound.pkl"
+        path.write_bytes(data)
+        return load_pickle(path)
+
+
+def _with_odd_value(value: Any, rng: np.random.Generator, odd: Sequence[Any]) -> Any:
+    """Return the value with one that does not belong there at some depth, a key gone, or a key renamed."""
+    place = value
+    while isinstance(place, dict | list) and place:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = keys[int(rng.integers(len(keys)))]
+        inner = place[key]
+        if isinstance(inner, dict | list) and inner and rng.random() >= 0.15:
+            place = inner
+            continue
+        how = rng.random()
+        if how < 0.15:
+            del place[key]
+        elif how < 0.3 and isinstance(place, dict):
+            place[f"{key}x"] = place.pop(key)
+        elif how < 0.5 and isinstance(inner, int | float):
+            place[key] = inner * float(rng.choice([-1, 0.5, 2, 1e30]))
+        else:
+            place[key] = odd[int(rng.integers(len(odd)))]
+        break
+    return value
+
+
+def write_files(root: Path, files: dict[str, bytes]) -> None:
+    """Write files under a folder."""
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Return the files under a folder by their path in it."""
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}

@@ -1,0 +1,1 @@
+"""Untrimmed videos as snippet features: THUMOS'14, ActivityNet, feature folders."""

@@ -1,0 +1,166 @@
+"""Untrimmed video sets: who is in them, which actions happen, and (for evaluation only) when.
+
+:class:`UntrimmedSet` carries annotations; features live in files, read by :mod:`whyact.data.untrimmed.feature_files`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.data.io.pickles import load_array
+from whyact.errors import UserError
+
+#: Both spellings found in published packages, mapped onto ours.
+SUBSETS = {"training": "train", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One annotated video: ``labels`` are its class indices (weak), ``segments`` (start s, end s, class)."""
+
+    id: str
+    subset: str
+    duration: float
+    labels: tuple[int, ...]
+    segments: tuple[tuple[float, float, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class UntrimmedSet:
+    """A set of annotated untrimmed videos. ``ambiguous[id]`` lists spans (s) that count neither way."""
+
+    name: str
+    classes: tuple[str, ...]
+    videos: tuple[Annotation, ...]
+    train_subset: str = "train"
+    test_subset: str = "test"
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        refuse_duplicates(self.name, (video.id for video in self.videos))
+
+    @property
+    def train(self) -> tuple[Annotation, ...]:
+        """Return the videos to learn from."""
+        return tuple(video for video in self.videos if video.subset == self.train_subset)
+
+    @property
+    def test(self) -> tuple[Annotation, ...]:
+        """Return the videos to evaluate on."""
+        return tuple(video for video in self.videos if video.subset == self.test_subset)
+
+    def sha256(self) -> str:
+        """Return a checksum of who is in which subset with which labels and segments."""
+        content = [[v.id, v.subset, sorted(v.labels), sorted(v.segments)] for v in self.videos]
+        return hashlib.sha256(json.dumps([self.classes, sorted(content)]).encode()).hexdigest()
+
+
+def refuse_duplicates(where: object, names: Iterable[str]) -> None:
+    """Raise a UserError that names every repeated video."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(where, ", ".join(repeated[:5]), "every video named once", "remove the repeated rows")
+
+
+def read_arrays(root: Path) -> dict[str, NDArray[Any]]:
+    """Read the aligned annotation arrays of the W-TALC packaging (bytes or str, both decoded once).
+
+    Raises:
+        UserError: When an array is missing or their lengths disagree.
+    """
+    arrays = {
+        name: load_array(root / f"{name}.npy")
+        for name in ("classlist", "videoname", "subset", "segments", "labels", "labels_all", "duration")
+    }
+    count = len(arrays["videoname"])
+    for name, array in arrays.items():
+        if name != "classlist" and len(array) != count:
+            raise UserError(root / f"{name}.npy", len(array), f"{count} rows, as in videoname.npy")
+    return arrays
+
+
+def annotations_from_arrays(
+    root: Path, arrays: dict[str, NDArray[Any]]
+) -> tuple[tuple[str, ...], tuple[Annotation, ...]]:
+    """Join the aligned arrays into class names and annotations.
+
+    A repeated video-level name counts once; an empty list stays empty.
+
+    Raises:
+        UserError: On a class or subset never declared, or segments without a label each.
+    """
+    classes = tuple(_text(name) for name in arrays["classlist"])
+    index = {name: i for i, name in enumerate(classes)}
+    durations = np.asarray(arrays["duration"], dtype=np.float64).reshape(len(arrays["videoname"]), -1)[:, 0]
+    videos = []
+    for i, raw_name in enumerate(arrays["videoname"]):
+        name = _text(raw_name)
+        subset = _text(arrays["subset"][i])
+        if subset not in SUBSETS:
+            raise UserError(root / "subset.npy", f"{subset} (video {name})", f"one of {', '.join(SUBSETS)}")
+        found = {part: arrays[part][i] for part in ("segments", "labels")}
+        for part, value in found.items():
+            if not isinstance(value, list | tuple | np.ndarray) or getattr(value, "ndim", 1) == 0:
+                raise UserError(root / f"{part}.npy", f"{value} (video {name})", f"a list of {part} for each video")
+        spans, names = list(found["segments"]), [_text(label) for label in found["labels"]]
+        if len(spans) != len(names):
+            raise UserError(
+                root / "segments.npy", f"{len(spans)} segments, {len(names)} labels in {name}", "one label each"
+            )
+        video_names = [_text(label) for label in arrays["labels_all"][i]]
+        unseen = sorted({*names, *video_names} - index.keys())
+        if unseen:
+            raise UserError(
+                root / "labels.npy", f"{', '.join(unseen)} (video {name})", "class names from classlist.npy"
+            )
+        videos.append(
+            Annotation(
+                id=name,
+                subset=SUBSETS[subset],
+                duration=float(durations[i]),
+                labels=tuple(sorted({index[label] for label in video_names})),
+                segments=tuple(
+                    (float(span[0]), float(span[1]), index[label]) for span, label in zip(spans, names, strict=True)
+                ),
+            )
+        )
+    return classes, tuple(videos)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def summary(found: UntrimmedSet) -> dict[str, Any]:
+    """Return what ``whyact data check`` says: counts, and where annotations disagree with themselves."""
+
+    def side(videos: tuple[Annotation, ...]) -> dict[str, Any]:
+        return {
+            "videos": len(videos),
+            "segments": sum(len(video.segments) for video in videos),
+            "several_labels": sum(len(video.labels) > 1 for video in videos),
+            "without_label": [video.id for video in videos if not video.labels],
+            "labels_unlike_segments": sum(
+                bool(video.segments) and set(video.labels) != {c for _, _, c in video.segments} for video in videos
+            ),
+            "segments_past_the_end": sum(end > v.duration > 0 for v in videos for _, end, _ in v.segments),
+        }
+
+    return {
+        "data": found.name,
+        "classes": len(found.classes),
+        "train": side(found.train),
+        "test": side(found.test),
+        "ambiguous_spans": sum(map(len, found.ambiguous.values())),
+        "ambiguous_videos": len(found.ambiguous),
+        "split_sha256": found.sha256(),
+    }

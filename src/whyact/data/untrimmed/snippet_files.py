@@ -1,0 +1,358 @@
+"""Videos to a feature folder: snippet by snippet into files that grow, so that memory does not depend on the length.
+
+A video is done when its ``videos/NAME.json`` is there, which comes last: an interrupted extraction goes on at the next
+video, and several machines may share a folder. What cannot be read is listed in ``broken.csv`` and left out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.data.io.pickles import load_torch
+from whyact.data.io.row_file import RowFile
+from whyact.data.untrimmed.feature_files import Encoder, Recipe, read_recipe
+from whyact.data.zero_shot.video_folders import ENDINGS
+from whyact.errors import DiskFullError, UserError
+from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
+from whyact.files import (
+    file_sha256,
+    sha256,
+    telling_of_full_disk,
+    write_atomic,
+)
+from whyact.prediction import VideoFacts
+from whyact.video.decode import windows
+
+BATCH = 4  # snippets encoded at once
+DECODING_LIMIT = 86400.0  # seconds spent in decoding one file
+
+
+@dataclass(frozen=True)
+class Streams:
+    """The encoders of one folder: those of the input, side by side, and the one of the training target."""
+
+    inputs: tuple[SnippetEncoder, ...]
+    target: SnippetEncoder | None
+    recipe: Recipe
+
+
+@dataclass
+class Extracted:
+    """What an extraction did: names of new videos and of those already there, and what was wrong with which."""
+
+    new: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    degraded: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+    def take(self, name: str, outcome: Outcome) -> None:
+        """Note what came of a video."""
+        if outcome.state == "broken":
+            self.broken[name] = outcome.said
+            return
+        (self.new if outcome.state == "new" else self.kept).append(name)
+        if outcome.said:
+            self.degraded[name] = outcome.said
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one video: encoded, found done, or not readable; and what was wrong with it, if anything."""
+
+    state: Literal["new", "kept", "broken"]
+    said: str = ""
+
+
+class _Done(msgspec.Struct):
+    key: str
+    snippets: int
+    facts: VideoFacts
+    files: dict[str, str]  # path in the folder -> SHA-256
+    recipe: str  # the SHA-256 of features.json
+
+
+class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
+    """A record with the SHA-256 of its own text."""
+
+    sha256: str
+    video: msgspec.Raw
+
+
+def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
+    """Return name -> path of video files and of all videos under folders, sorted by name.
+
+    Raises:
+        UserError: When an input is not there, nothing is a video, or two videos have the same name.
+    """
+    found: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            found += (p for p in sorted(path.rglob("*")) if p.suffix.lower() in ENDINGS and p.is_file())
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise UserError(path, "no such file", "a video, or a folder of videos")
+    if not found:
+        raise UserError(", ".join(map(str, inputs)), "no video", f"files that end in {', '.join(sorted(ENDINGS))}")
+    named: dict[str, Path] = {}
+    for path in dict.fromkeys(path.resolve() for path in found):
+        if path.stem in named:
+            raise UserError(path, f"the same name as {named[path.stem]}", "videos with different names", "rename one")
+        named[path.stem] = path
+    return dict(sorted(named.items()))
+
+
+def extract(
+    videos: Mapping[str, Path],
+    out: Path,
+    streams: Streams,
+    tell: Callable[[str, int], None] = lambda name, snippets: None,
+) -> Extracted:
+    """Encode every video that the folder lacks; what cannot be read is listed and left out.
+
+    Args:
+        videos: From :func:`find_videos`.
+        out: The folder, in the layout of :mod:`whyact.data.untrimmed.feature_files`.
+        streams: Encoders and the length of a snippet.
+        tell: Called with a video's name and the number of its snippets so far, 0 at its start.
+
+    Raises:
+        UserError: When the folder holds features of another recipe, or not one video could be read.
+    """
+    check_recipe(out, streams.recipe)
+    result = Extracted()
+    for name, path in videos.items():
+        tell(name, 0)
+        result.take(name, extract_one(path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
+    return finish(result, videos, out)
+
+
+def check_recipe(out: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds features made otherwise.
+
+    Raises:
+        UserError: When it does.
+    """
+    path = out / "features.json"
+    if path.exists() and read_recipe(path) != recipe:
+        raise UserError(path, "features made otherwise", "the same encoders, weights and snippets", "another --out")
+
+
+def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], None] = lambda count: None) -> Outcome:
+    """Encode one video, unless the folder has it; a video that cannot be read is an outcome too."""
+    record = out / "videos" / f"{path.stem}.json"
+    try:
+        facts = path.stat()
+        key = f"{facts.st_size}-{facts.st_mtime_ns}"
+        done = _read_done(record)
+        if done is not None and done.key == key:
+            return Outcome("kept", done.facts.degraded)
+        done = _extract_one(path, key, out, streams, tell)
+    except DiskFullError:
+        raise
+    except UserError as error:
+        return Outcome("broken", f"{error.value}: {error.expected} expected")
+    except FileNotFoundError:
+        return Outcome("broken", "no such file any more: a video expected")
+    write_atomic(out / "features.json", _recipe_text(streams.recipe))
+    body = msgspec.json.encode(done)
+    write_atomic(record, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
+    return Outcome("new", done.facts.degraded)
+
+
+def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracted:
+    """List what could not be read in ``broken.csv``, and return the result.
+
+    Raises:
+        UserError: When not one video could be read.
+    """
+    if not result.new and not result.kept:
+        name, reason = next(iter(result.broken.items()))
+        raise UserError(videos[name], reason, "at least one video that decodes")
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("name", "reason"), *result.broken.items()])
+    write_atomic(out / "broken.csv", text.getvalue())
+    return result
+
+
+def load_streams(
+    names: Sequence[str], weights: Sequence[str], target: tuple[str, str] | None, seconds: float
+) -> Streams:
+    """Load the encoders of a folder.
+
+    Args:
+        names: One or two, as :func:`whyact.features.kinetics.load_encoder` takes them.
+        weights: One for each, or one for all: ``default``, ``random``, what a recipe records, or a file.
+        target: Name and weights of the encoder that is learned from, if any.
+        seconds: Length of a snippet.
+
+    Raises:
+        UserError: On an unknown name, or weights that cannot be had or do not fit.
+    """
+    if not 1 <= len(names) <= 2:
+        raise UserError("--encoder", ",".join(names), "one encoder or two")
+    if len(weights) not in (1, len(names)):
+        raise UserError("--weights", ",".join(weights), f"one for all encoders, or {len(names)}")
+    each = weights if len(weights) == len(names) else [weights[0]] * len(names)
+    inputs = [_load(name, weight) for name, weight in zip(names, each, strict=True)]
+    learned = _load(*target) if target else None
+    widths = (inputs[0][0].width, inputs[1][0].width if len(inputs) > 1 else 0)
+    recipe = Recipe(seconds, widths, tuple(facts for _, facts in inputs), learned[1] if learned else None)
+    return Streams(tuple(encoder for encoder, _ in inputs), learned[0] if learned else None, recipe)
+
+
+def streams_of(recipe: Recipe, weights: str | None = None) -> Streams:
+    """Load the encoders that made a run's features, so that a video can be asked about.
+
+    Args:
+        recipe: As the run's card has it.
+        weights: The weight file again, where the recipe names one.
+
+    Raises:
+        UserError: When the recipe names no encoder, or the file is another than the recipe's.
+    """
+    if not recipe.encoders:
+        raise UserError(
+            "the run", "features that whyact did not extract", "a run trained on a folder of `whyact extract`",
+            "extract features as those were made, and give the .npy file",
+        )  # fmt: skip
+    made = []
+    for encoder in recipe.encoders:
+        given = weights if encoder.sha256 and weights else encoder.weights
+        if encoder.sha256 and not Path(given).is_file():
+            raise UserError(f"weights of {encoder.name}", encoder.weights, "that weight file", "give it with --weights")
+        loaded, facts = _load(encoder.name, given)
+        if facts.sha256 != encoder.sha256:
+            raise UserError(given, "other weights", "the file that the run's features were made with")
+        made.append(loaded)
+    return Streams(tuple(made), None, recipe)
+
+
+def extract_features(path: Path, file: Path, streams: Streams) -> VideoFacts:
+    """Write one video's input features (T,D) to a ``.npy`` file, and return the facts about the video.
+
+    Raises:
+        UserError: When the video cannot be read.
+    """
+    return _encode(path, {file: streams.inputs}, streams.recipe.snippet_seconds, lambda count: None)[0]
+
+
+def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callable[[int], None]) -> _Done:
+    files: dict[Path, tuple[SnippetEncoder, ...]] = {out / "features" / f"{path.stem}.npy": streams.inputs}
+    if streams.target is not None:
+        files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
+    facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
+    facts.path = path.name  # where it lay on this machine is nobody's business
+    sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
+    return _Done(key, count, facts, sums, sha256(_recipe_text(streams.recipe)))
+
+
+def _recipe_text(recipe: Recipe) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(recipe), indent=2)
+
+
+def verify_features(root: Path) -> list[str]:
+    """Return what is wrong with the files of an extracted folder, a sentence each: missing, changed, not recorded.
+
+    Raises:
+        UserError: When ``root`` holds no extracted video.
+    """
+    records = sorted((root / "videos").glob("*.json"))
+    if not records:
+        raise UserError(root, None, "a folder that `whyact extract` wrote")
+    recipe = root / "features.json"
+    made = file_sha256(recipe) if recipe.is_file() else ""
+    wrong: list[str] = []
+    for record in records:
+        done = _read_done(record)
+        if done is not None and done.recipe != made and not wrong:
+            wrong.append(f"{recipe}: missing, or other bytes than were written; remove it and extract again")
+        if done is None:
+            wrong.append(f"{record}: not the record of a video that was written; remove it and extract again")
+            continue
+        for name, digest in done.files.items():
+            file = root / name
+            if not file.is_file():
+                wrong.append(f"{file}: missing; remove {record} and extract again")
+            elif file_sha256(file) != digest:
+                wrong.append(f"{file}: other bytes than were written; remove it with {record} and extract again")
+    return wrong
+
+
+def _encode(
+    path: Path, files: Mapping[Path, tuple[SnippetEncoder, ...]], seconds: float, tell: Callable[[int], None]
+) -> tuple[VideoFacts, int]:
+    """Write one row a snippet into every file: what its encoders say, side by side."""
+    import torch
+
+    encoders = {id(encoder): encoder for several in files.values() for encoder in several}
+    # Prepared one by one: a batch holds what the networks take, never full frames.
+    prepared = (
+        ({key: encoder.prepare(frames) for key, encoder in encoders.items()}, known)
+        for frames, known in _snippets(path, seconds)
+    )
+    facts = VideoFacts(path=str(path))
+    count = 0
+    with telling_of_full_disk(next(iter(files))):
+        rows = {file: RowFile(file) for file in files}
+        try:
+            while batch := list(islice(prepared, BATCH)):
+                said = {
+                    key: encoder.encode(torch.stack([one[key] for one, _ in batch]))
+                    for key, encoder in encoders.items()
+                }
+                for file, several in files.items():
+                    rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+                facts = batch[-1][1]
+                count += len(batch)
+                tell(count)
+            for one_file in rows.values():
+                one_file.close()
+        except BaseException:
+            for one_file in rows.values():
+                one_file.discard()
+            raise
+    return facts, count
+
+
+def _load(name: str, weights: str) -> tuple[SnippetEncoder, Encoder]:
+    path = Path(weights)
+    if not path.is_file():
+        loaded = load_encoder(name, weights)
+        return loaded, Encoder(loaded.name, loaded.weights)
+    digest = file_sha256(path)
+    if name.startswith(CLIP):  # open_clip reads the file itself
+        return load_encoder(name, weights), Encoder(name, path.name, digest)
+    return load_encoder(name, path.name, load_torch(path)), Encoder(name, path.name, digest)
+
+
+def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], VideoFacts]]:
+    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated."""
+    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False):
+        frames = window.video.frames
+        lacking = FRAMES - len(frames)
+        yield (
+            np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames,
+            window.video.facts,
+        )
+
+
+def _read_done(path: Path) -> _Done | None:
+    try:
+        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
+        if sha256(bytes(sealed.video)) != sealed.sha256:
+            return None
+        return msgspec.json.decode(sealed.video, type=_Done)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # not there, cut short or changed: extract it again
+        return None

@@ -1,0 +1,185 @@
+"""The published video layouts as lists of files with a class each, and a frozen CLIP's features of them.
+
+What a list names and the disk lacks is counted and listed, never skipped in silence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whyact.data.types import FeatureSequence, Float
+from whyact.data.zero_shot.types import ZeroShotData
+from whyact.errors import UserError
+from whyact.features.clip import ClipEncoder, load_clip
+from whyact.features.patches import encode_with_patches
+from whyact.features.store import FeatureStore
+from whyact.progress import progress as show
+from whyact.video.decode import decode
+
+ENDINGS = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg"}
+STORED_FRAMES = 32
+STORE = ".whyact-features"
+WORDS = "word vectors of Label.mat"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One video file with its class name; ``group`` names the source that several clips are cut from.
+
+    ``part`` is ``train``, ``validate`` or ``test`` where a data set keeps them apart, else empty.
+    """
+
+    path: Path
+    label: str
+    group: str = ""
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How pixels and names become vectors: a CLIP by name and weights, and where else they come from.
+
+    ``patches`` above 0 adds that many by that many patch vectors to every frame, see
+    :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
+    vectors of Label.mat.
+    """
+
+    backbone: str = "ViT-B-16"
+    weights: str = "openai"
+    patches: int = 0
+    names: Literal["clip", "words"] = "clip"
+
+
+def class_folders(folder: Path, part: str = "") -> list[Listed]:
+    """List ``folder/<class>/*`` (UCF101, HMDB51, Olympic Sports, Kinetics, and one's own videos), sorted.
+
+    Raises:
+        UserError: When no subfolder holds a video.
+    """
+    found = [
+        Listed(path, path.parent.name, source(path), part)
+        for path in sorted(folder.glob("*/*"))
+        if path.suffix.lower() in ENDINGS
+    ]
+    if not found:
+        raise UserError(folder, "no video", "a folder per class with videos in it", "point --root at that folder")
+    return found
+
+
+def source(path: Path) -> str:
+    """Return the name of the longer video that a clip was cut from, as its file name tells; empty where it does not.
+
+    UCF101 writes ``v_Archery_g07_c02``, Kinetics and Olympic Sports ``<id>_<start>_<end>``, HMDB51
+    ``<film>_<class>_<details>``.
+    """
+    label, stem = path.parent.name, path.stem
+    if found := re.search(r"_(g\d+)_c\d+$", stem) or re.match(r"(.+)_\d{5,6}_\d{5,6}$", stem):
+        return f"{label}/{found[1]}"
+    film, cut, _ = stem.partition(f"_{label}_")
+    return f"{label}/{film}" if cut and film else ""
+
+
+def first_folder(root: Path, names: Sequence[str]) -> Path:
+    """Return the first of ``root/name`` that exists, else ``root`` itself."""
+    return next((root / name for name in names if (root / name).is_dir()), root)
+
+
+def encode(
+    name: str,
+    videos: Sequence[Listed],
+    said: dict[str, str],
+    prompt: str,
+    root: Path,
+    reading: Reading,
+    words: Float | None = None,
+    missing: tuple[str, ...] = (),
+    auxiliary: tuple[str, ...] = (),
+    progress: bool = True,
+) -> ZeroShotData:
+    """Encode each video's frames once into the store beside the data, and every class name.
+
+    Args:
+        name: The data set.
+        videos: What to encode; a class of ``said`` without a video stays a class.
+        said: Class name -> words for the prompt, in the order of the classes.
+        prompt: The sentence around the words.
+        root: Where the store goes.
+        reading: The backbone, and whether names go through it.
+        words: Vectors (C,D) that stand for the names instead of CLIP's, in the order of ``said``.
+        missing: What a published list names and the disk lacks.
+        auxiliary: Names that only densify the graph; none where ``words`` are given.
+        progress: Say on stderr how far it is, if that is a terminal.
+
+    Raises:
+        UserError: When not one video decodes, or two class names give the same prompt.
+    """
+    sentences: dict[str, str] = {}
+    for label, spoken in said.items():
+        if spoken in sentences:
+            expected = f"a prompt that {sentences[spoken]} has not"
+            raise UserError(f"data {name}, class {label}", prompt.format(spoken), expected)
+        sentences[spoken] = label
+    clip = load_clip(reading.backbone, reading.weights)
+    position = {label: i for i, label in enumerate(said)}
+    grid = f", {reading.patches}x{reading.patches} patches" if reading.patches else ""
+    encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
+    folder = root / STORE / re.sub(r"[^A-Za-z0-9]+", "-", clip.semantics + grid)
+    sequences, broken = [], list(missing)
+    with FeatureStore(folder, encoder) as store, show("features", len(videos), wanted=progress) as bar:
+        for video in videos:
+            bar.advance(video.path.name)
+            identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
+            facts = video.path.stat()
+            key = f"{facts.st_size}-{facts.st_mtime_ns}"
+            if not store.has(identity, key):
+                try:
+                    clip_frames = decode(video.path, STORED_FRAMES)
+                except UserError:
+                    broken.append(video.path.name)
+                    continue
+                features = frame_features(clip, clip_frames.frames, reading.patches)
+                store.add(identity, key, features, clip_frames.times, clip_frames.rate, clip_frames.facts.degraded)
+        for video in videos:
+            identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
+            if video.path.name not in broken:
+                stored = store.get(identity)
+                sequences.append(
+                    FeatureSequence(
+                        identity,
+                        stored.features,
+                        stored.times,
+                        stored.rate,
+                        target=(position[video.label],),
+                        group=video.group,
+                    )
+                )
+    by_clip = words is None
+    if words is None:
+        words = clip.encode_texts([prompt.format(name) for name in (*said.values(), *auxiliary)]).numpy()
+    return ZeroShotData(
+        name=name,
+        classes=tuple(said),
+        text=np.ascontiguousarray(words[: len(said)]),
+        videos=tuple(sequences),
+        semantics=clip.semantics if by_clip else WORDS,
+        prompt=prompt if by_clip else "{}",
+        said=said,
+        pixels=clip.semantics,
+        auxiliary=auxiliary if by_clip else (),
+        auxiliary_text=np.ascontiguousarray(words[len(said) :]),
+        missing=tuple(broken),
+    )
+
+
+def frame_features(clip: ClipEncoder, frames: NDArray[np.uint8], patches: int) -> Float:
+    """Return (T,D) of frames (T,H,W,3), or (T,D+P*P*D) with P by P patch vectors behind each frame's own."""
+    if not patches:
+        return clip.encode_frames(frames).numpy()
+    return encode_with_patches(clip, frames, patches).numpy()

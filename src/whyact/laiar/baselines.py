@@ -1,0 +1,283 @@
+"""The simple rivals of LaIAR on relation clips: what a table must show before a network's number means anything.
+
+Every baseline is a pure function of (train clips, test clips, vocabulary, seed) that returns the predicted action
+indices (N,) of the test clips. Each reads the very tokens that the models read at evaluation: ten evenly spaced
+frames, both ends included, and for scores from RGB the mean over the window around each of them.
+
+The learned ones describe a pair by its value at the start, its mean, its value at the end and the change between the
+ends, then take the largest over the clip's pairs: of the same two classes, of the same subject class, and of all. The
+change is taken before the largest, because after it the start of one cup would be compared with the end of another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+
+from whyact.data.relations.packed import PackedClips, RelationBatch
+from whyact.data.types import RelationClip, Vocabulary
+from whyact.errors import UserError
+from whyact.metrics.recall import macro_recall
+from whyact.metrics.transitions import rule_action, rule_transitions
+
+Clips = Sequence[RelationClip]
+Array = NDArray[np.float64]
+Answer = NDArray[np.int64]
+Features = Callable[[Clips, Vocabulary], Array]
+Model = Callable[[Array, Answer, NDArray[np.str_], int], ClassifierMixin]
+
+FRAMES = 10
+NULL = "null"
+TREES = 300
+STRENGTHS = (0.01, 0.1, 1.0, 10.0)
+
+
+def majority(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer the most frequent training action, the first of the vocabulary where two are as frequent."""
+    return np.full(len(test), np.bincount(_targets(train)).argmax(), dtype=np.int64)
+
+
+def object_classes(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from the classes that are there at all, by logistic regression."""
+    return _learned(_logistic, _class_features, train, test, vocabulary, seed)
+
+
+def rules(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer what the annotation's rules say of the test clips' true relations; nothing is learned."""
+    batch = _tokens(test, relations=True)
+    if batch.relations is None:  # no clip at all
+        return np.zeros(0, dtype=np.int64)
+    relations, valid, classes = batch.relations.numpy() > 0, batch.valid.numpy(), batch.classes.numpy()
+    found = [
+        rule_transitions(relations[i], valid[i], classes[i, :, 0], classes[i, :, 1], vocabulary)
+        for i in range(len(test))
+    ]
+    return np.array([vocabulary.actions.index(rule_action(one, NULL)) for one in found], dtype=np.int64)
+
+
+def relation_logistic(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from the true relations at start, on average and at the end, by logistic regression."""
+    return _learned(_logistic, _relation_features, train, test, vocabulary, seed)
+
+
+def relation_forest(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from the true relations at start, on average and at the end, by random forest."""
+    return _learned(_forest, _relation_features, train, test, vocabulary, seed)
+
+
+def rgb_logistic(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from the relation scores predicted from RGB, by logistic regression.
+
+    Raises:
+        UserError: When a clip has no appearance.
+    """
+    return _learned(_logistic, _rgb_features, train, test, vocabulary, seed)
+
+
+def rgb_forest(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from the relation scores predicted from RGB, by random forest.
+
+    Raises:
+        UserError: When a clip has no appearance.
+    """
+    return _learned(_forest, _rgb_features, train, test, vocabulary, seed)
+
+
+def box_forest(train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Answer from hand-made measures of each pair's boxes and from the classes, by random forest."""
+    return _learned(_forest, _box_features, train, test, vocabulary, seed)
+
+
+class Baseline(NamedTuple):
+    """A baseline with what a table says of it."""
+
+    predict: Callable[[Clips, Clips, Vocabulary, int], Answer]
+    needs_rgb: bool
+    note: str
+
+
+BASELINES: dict[str, Baseline] = {
+    "majority": Baseline(majority, False, "Reads nothing of a test clip."),
+    "object-classes": Baseline(
+        object_classes, False, "Logistic regression that reads which object classes a clip's annotated pairs have."
+    ),
+    "rules": Baseline(
+        rules, False, "Reads the true relations of the test clip at ten frames and applies the annotation's own rules."
+    ),
+    "relation-logistic": Baseline(
+        relation_logistic,
+        False,
+        "Logistic regression that reads start, mean, end and change of the test clip's true relations.",
+    ),
+    "relation-forest": Baseline(
+        relation_forest,
+        False,
+        "Random forest that reads start, mean, end and change of the test clip's true relations.",
+    ),
+    "rgb-logistic": Baseline(
+        rgb_logistic,
+        True,
+        "Logistic regression that reads start, mean, end and change of the relation scores predicted from RGB.",
+    ),
+    "rgb-forest": Baseline(
+        rgb_forest,
+        True,
+        "Random forest that reads start, mean, end and change of the relation scores predicted from RGB.",
+    ),
+    "box-forest": Baseline(
+        box_forest,
+        False,
+        "Random forest that reads start, mean, end and change of hand-made box geometry, and the object classes.",
+    ),
+}
+
+
+def _tokens(clips: Clips, *, relations: bool = False) -> RelationBatch:
+    """Cut all clips at ten even frames into one batch; without ``relations`` they are taken away first."""
+    read = list(clips) if relations else [clip.without_relations() for clip in clips]
+    if relations:
+        for clip in read:
+            if clip.relations is None:
+                raise UserError(f"clip {clip.id}, relations", None, "its true relations")
+    packed = PackedClips(read, slots=max((len(clip.slots) for clip in read), default=0))
+    index = np.arange(len(read))
+    return packed.batch(index, packed.even_positions(index, FRAMES))
+
+
+def _class_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+    bag = np.zeros((len(clips), len(vocabulary.objects)))
+    for row, clip in zip(bag, clips, strict=True):
+        row[clip.subject_class] = row[clip.object_class] = 1.0
+    return bag
+
+
+def _relation_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+    batch = _tokens(clips, relations=True)
+    assert batch.relations is not None
+    return _pooled(batch.relations.numpy(), batch.valid.numpy(), batch.classes.numpy(), len(vocabulary.objects))
+
+
+def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+    for clip in clips:
+        if clip.appearance is None:
+            raise UserError(f"clip {clip.id}, appearance", None, "relation scores", "read the data with rgb_relations")
+    batch = _tokens(clips)
+    assert batch.appearance is not None
+    scores = batch.appearance.numpy()
+    there = batch.valid.numpy() & scores.any(-1)  # all zeros where the network saw nothing
+    return _pooled(scores, there, batch.classes.numpy(), len(vocabulary.objects))
+
+
+def _box_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+    batch = _tokens(clips)
+    seen, valid, classes = batch.seen.numpy(), batch.valid.numpy(), batch.classes.numpy()
+    both: NDArray[np.bool_] = np.logical_and(seen[..., 0], seen[..., 1])
+    values = np.where(both[..., None], _geometry(batch.boxes.numpy().astype(np.float64)), 0.0)
+    # Both signs, so that the largest over pairs also finds the nearest pair and the one that parts.
+    signed = np.concatenate([values, -values], axis=-1)
+    parts = ((signed, valid & both), (1.0 - seen, valid))
+    return np.concatenate([_pooled(v, there, classes, len(vocabulary.objects)) for v, there in parts], axis=1)
+
+
+def _geometry(boxes: Array) -> Array:
+    """Measure pairs of boxes (...,2,4), shares of the image: (...,F) layout, overlap, distance, place and size."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    size = high - low
+    centre = (low + high) / 2
+    area = size.prod(-1)
+    between = np.minimum(high[..., 0, :], high[..., 1, :]) - np.maximum(low[..., 0, :], low[..., 1, :])
+    overlap = np.clip(between, 0, None).prod(-1)
+    gap = np.linalg.norm(np.clip(-between, 0, None), axis=-1)
+    offset = centre[..., 0, :] - centre[..., 1, :]
+    shares = overlap[..., None] / np.maximum(area, 1e-9)
+    union = area.sum(-1) - overlap
+    parts = [
+        offset,
+        np.linalg.norm(offset, axis=-1, keepdims=True),
+        gap[..., None],
+        shares,
+        (overlap / np.maximum(union, 1e-9))[..., None],
+        centre[..., 0, :],
+        centre[..., 1, :],
+        size[..., 1, :],
+    ]
+    return np.concatenate(parts, axis=-1)
+
+
+def _pooled(values: NDArray[np.floating], there: NDArray[np.bool_], classes: NDArray[np.int64], objects: int) -> Array:
+    """Describe clips (N,T,K,F) by start, mean, end and change of each pair, the largest over pairs of a kind.
+
+    Args:
+        values: What is known of each token (N,T,K,F).
+        there: Tokens that have values (N,T,K). Start and end are a pair's first and last token that has.
+        classes: Subject and object class (N,K,2).
+        objects: Number of object classes.
+
+    Returns:
+        Features (N, kinds * 4F): a kind is a pair of classes, a subject class, all self-pairs, or all pairs.
+        Zeros where a clip has no pair of the kind.
+    """
+    n, t, k, f = values.shape
+    first, last = there.argmax(1), t - 1 - there[:, ::-1].argmax(1)
+    row, slot = np.ogrid[:n, :k]
+    start, end = values[row, first, slot], values[row, last, slot]
+    mean = (values * there[..., None]).sum(1) / np.maximum(there.sum(1), 1)[..., None]
+    stats = np.concatenate([start, mean, end, end - start], axis=-1)
+    subject, object_ = classes[..., 0], classes[..., 1]
+    pair_kind = subject * objects + object_
+    subject_kind = objects**2 + np.where(subject == object_, objects, subject)
+    all_kind = np.full_like(pair_kind, objects**2 + objects + 1)
+    out = np.full((n, objects**2 + objects + 2, 4 * f), -np.inf)
+    some = there.any(1)
+    where = np.broadcast_to(row, (n, k))[some]
+    for kind in (pair_kind, subject_kind, all_kind):
+        np.maximum.at(out, (where, kind[some]), stats[some])
+    return np.where(np.isinf(out), 0.0, out).reshape(n, -1)
+
+
+def _learned(model: Model, features: Features, train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
+    """Fit on what varies in the training clips and answer for the test clips."""
+    target = _targets(train)
+    if not test:
+        return np.zeros(0, dtype=np.int64)
+    known = features(train, vocabulary)
+    varies = (known != known[:1]).any(0)
+    fitted = model(known[:, varies], target, np.array([clip.group for clip in train]), seed)
+    return np.asarray(fitted.predict(features(test, vocabulary)[:, varies]), dtype=np.int64)
+
+
+def _targets(clips: Clips) -> Answer:
+    for clip in clips:
+        if clip.target is None:
+            raise UserError(f"clip {clip.id}, target", None, "an action to learn from")
+    return np.array([clip.target for clip in clips], dtype=np.int64)
+
+
+def _logistic(known: Array, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
+    """Fit a logistic regression; its strength is the one best on training subjects left out in turn."""
+    # Classes weigh the same, for the measure is the mean recall over classes. Not standardised: every feature is a
+    # share already, and a column that is rare in training would be blown up for a new subject.
+    model = LogisticRegression(max_iter=2000, class_weight="balanced", random_state=seed)
+    if len(set(groups)) < 2:
+        return model.fit(known, target)
+
+    def recall(fitted: ClassifierMixin, left_out: Array, truth: Answer) -> float:
+        return macro_recall(truth, fitted.predict(left_out), int(target.max()) + 1)
+
+    search = GridSearchCV(model, {"C": STRENGTHS}, scoring=recall, cv=LeaveOneGroupOut(), n_jobs=1)
+    return search.fit(known, target, groups=groups)
+
+
+def _forest(known: Array, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
+    """Fit a random forest; three clips a leaf, not one, is what training subjects left out in turn asked for."""
+    model = RandomForestClassifier(
+        TREES, min_samples_leaf=3, class_weight="balanced_subsample", n_jobs=1, random_state=seed
+    )
+    return model.fit(known, target)

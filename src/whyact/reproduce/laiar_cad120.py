@@ -1,0 +1,260 @@
+"""``whyact reproduce laiar-cad120``: the paper's Tables 1, 2 and 6 on the CAD-120 re-annotation, and the evidence's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whyact.data.io.archive import sha256_text
+from whyact.data.relations.cad120 import SCORES, read
+from whyact.errors import UserError
+from whyact.laiar.baselines import BASELINES
+from whyact.laiar.task import choose
+from whyact.metrics.calibration import expected_calibration_error, top_label
+from whyact.metrics.intervals import bootstrap_difference, sign_count
+from whyact.metrics.recall import mean_recall
+from whyact.metrics.selective import at_threshold, aurc
+from whyact.reproduce.grid import run_cells
+from whyact.reproduce.laiar_cells import RGB, cell
+from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+
+NAME = "laiar-cad120"
+RUNS = Path("runs") / NAME
+SEEDS, QUICK_EPOCHS = 3, 8
+ABLATION_SEEDS = (0,)  # of the rows that only the paper's Tables 1 and 2 need
+MAIN = ("language", "video-boxes", "video-boxes-no-scheme", RGB, f"{RGB}-no-scheme", f"{RGB}-keep-all")
+TABLE1 = {  # our row -> (name in the table, the paper's mAR, the paper's kept tokens)
+    f"{RGB}-no-scheme-keep-all": ("no selector", 0.73, 49.8),
+    f"{RGB}-no-scheme-temporal-only": ("temporal", 0.72, 17.4),
+    f"{RGB}-no-scheme-spatial-only": ("spatial", 0.74, 16.7),
+    f"{RGB}-no-scheme": ("both", 0.75, 14.2),
+}
+TABLE2 = {
+    f"{RGB}-no-scheme": ("none", 0.75),
+    f"{RGB}-only-sim": ("sim", 0.79),
+    f"{RGB}-only-tss": ("tss", 0.79),
+    f"{RGB}-only-xm": ("xm", 0.81),
+    f"{RGB}-only-sim-xm": ("sim+xm", 0.83),
+    RGB: ("sim+tss+xm", 0.85),
+}
+TABLE6 = {"Temporal Segment RGB": 0.42, "Flow": 0.71, "RGB+Flow": 0.77, "Explainable AAR-RAR": 0.80, "VideoMLN": 0.83}
+EXPLANATION = (
+    "naming",
+    "naming_macro",
+    "naming_kept",
+    "transition_accuracy",
+    "transition_accuracy_classes",
+    "transition_accuracy_top3",
+    "keep_changing",
+    "keep_unchanging",
+    "comprehensiveness",
+    "comprehensiveness_random",
+    "sufficiency",
+    "sufficiency_random",
+    "deletion",
+    "deletion_random",
+    "insertion",
+    "insertion_random",
+)
+NOTES = {
+    "language": "true relations of the test clip; no selectors",
+    "two-stage": "the language model, fed with the likeliest relation by the RGB scores",
+    "video-boxes": "box geometry and object classes",
+    "video-boxes-no-scheme": "the video model alone",
+    RGB: "and relation scores predicted from RGB; those of training clips come from networks that saw the test subject",
+    f"{RGB}-no-scheme": "the video model alone",
+    f"{RGB}-keep-all": "no selectors",
+}
+
+
+def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+    """Run the study: folds x seeds x rows, resumable, and write its tables.
+
+    Args:
+        root: The folder with the two archives.
+        quick: One seed, short training, table ``main``; nothing is written under ``docs/``.
+        seeds: How many seeds.
+        jobs: Worker processes.
+        out: Where the results go; ``None`` prints only.
+        as_json: Print the document as JSON.
+
+    Raises:
+        UserError: When the data is missing or damaged.
+    """
+    if root is None:
+        raise UserError("--root", None, f"the folder that holds annotations.zip and {SCORES}.zip")
+    found = read(root, rgb_relations=True)
+    numbers = list(range(1 if quick else seeds or SEEDS))
+    folds = sorted(found.folds)
+    common: dict[str, Any] = {"root": str(root.resolve()), "rgb": True, "epochs": QUICK_EPOCHS if quick else None}
+    jobs = max(jobs, min(2, os.cpu_count() or 1)) if quick else jobs
+
+    def grid(rows: Sequence[str], seeds: Sequence[int] = numbers) -> list[dict[str, Any]]:
+        return [{"row": r, "fold": f, "seed": s, **common} for s in seeds for r in rows for f in folds]
+
+    cells = grid(MAIN)
+    if not quick:
+        cells += grid(list(BASELINES), [0])
+        groups = {f: sorted({c.group for c in found.fold(f)[0]}) for f in folds}
+        cells += [{"row": RGB, "fold": f, "seed": 0, "held_out": group, **common} for f in folds for group in groups[f]]
+        cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
+    done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
+    nested: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for params, result in zip(cells, done, strict=True):
+        if params.get("held_out"):
+            nested[params["fold"]].append(result)
+        else:
+            results[params["row"]][params["fold"], params["seed"]] = result
+
+    rows = _main(results)
+    if not quick:
+        rows += _gains(results) + _table1(results) + _table2(results) + _table6(results)
+        rows += _baselines(results, found.vocabulary.actions) + _explanation(results) + _unsure(results, nested)
+    command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
+    head = header(
+        NAME,
+        command,
+        seeds=numbers,
+        folds=folds,
+        data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings chosen on held-out training "
+        "subjects of fold 1",
+        split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
+    )
+    if out is not None:
+        for path in write_results(NAME, head, rows, out):
+            print(f"written: {path}", file=sys.stderr)
+    print(to_json(head, rows) if as_json else to_markdown(head, rows))
+    return 0
+
+
+Results = dict[str, dict[tuple[int, int], dict[str, Any]]]
+
+
+def _values(cells: dict[tuple[int, int], dict[str, Any]], metric: str) -> list[float]:
+    return [c[metric] for _, c in sorted(cells.items()) if c.get(metric) is not None]
+
+
+def _main(results: Results) -> list[Row]:
+    rows = [row("main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"])]
+    two_stage = _values(results["language"], "two_stage_mAR")
+    rows.append(row("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"]))
+    for name in MAIN[1:]:
+        for metric in ("mAR", "keep_ratio", "transition_accuracy"):
+            paper = {"mAR": 0.85, "keep_ratio": 14.2 / 49.8}.get(metric) if name == RGB else None
+            values = _values(results[name], metric)
+            if values:
+                rows.append(row("main", name, metric, values, unit="0..1", paper=paper, note=NOTES[name]))
+    for name in (RGB, "video-boxes"):
+        for metric in ("mAR_without_null", "mAR_weighted"):
+            rows.append(row("main", name, metric, _values(results[name], metric), unit="0..1"))
+    for fold in sorted({f for f, _ in results[RGB]}):
+        values = [c["mAR"] for (f, _), c in results[RGB].items() if f == fold]
+        rows.append(row("folds", f"fold {fold}", "mAR", values, unit="0..1", note=RGB))
+    return rows
+
+
+def _gains(results: Results) -> list[Row]:
+    """Paired differences over the same folds and seeds."""
+    pairs = {
+        "scheme, boxes": ("video-boxes", "video-boxes-no-scheme", "mAR"),
+        "scheme, boxes+rgb-relations": (RGB, f"{RGB}-no-scheme", "mAR"),
+        "video model over two-stage": (RGB, "language", "two_stage_mAR"),
+        "selection over keeping all": (RGB, f"{RGB}-keep-all", "mAR"),
+    }
+    rows = []
+    for name, (ours, theirs, metric) in pairs.items():
+        keys = sorted(results[ours])
+        a = np.array([results[ours][k]["mAR"] for k in keys])
+        b = np.array([results[theirs][k][metric] for k in keys])
+        interval = bootstrap_difference(a, b, np.random.default_rng(0))
+        signs = sign_count(a, b)
+        note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
+        rows.append(row("paired gains", name, "mAR difference", (a - b).tolist(), unit="0..1", note=note))
+    return rows
+
+
+def _ablated(results: Results) -> Results:
+    """Return the cells of the seeds that every row of the paper's Tables 1 and 2 has."""
+    out: Results = defaultdict(dict)
+    for name, cells in results.items():
+        out[name] = {(f, s): c for (f, s), c in cells.items() if s in ABLATION_SEEDS}
+    return out
+
+
+def _table1(results: Results) -> list[Row]:
+    rows, results = [], _ablated(results)
+    for key, (name, paper, num) in TABLE1.items():
+        rows.append(row("paper table 1", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper))
+        rows.append(row("paper table 1", name, "num", _values(results[key], "num"), unit="tokens", paper=num))
+        rows.append(row("paper table 1", name, "keep_ratio", _values(results[key], "keep_ratio"), unit="0..1"))
+    return rows
+
+
+def _table2(results: Results) -> list[Row]:
+    results = _ablated(results)
+    return [
+        row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
+        for key, (name, paper) in TABLE2.items()
+    ]
+
+
+def _table6(results: Results) -> list[Row]:
+    ours = row("paper table 6", "LaIAR", "mAR", _values(results[RGB], "mAR"), unit="0..1", paper=0.85, note=NOTES[RGB])
+    note = "published rivals: " + ", ".join(f"{name} {value:.2f}" for name, value in TABLE6.items())
+    return [
+        ours,
+        row(
+            "paper table 6", "LaIAR, boxes only", "mAR", _values(results["video-boxes"], "mAR"), unit="0..1", note=note
+        ),
+    ]
+
+
+def _baselines(results: Results, actions: Sequence[str]) -> list[Row]:
+    rows = []
+    for name, baseline in BASELINES.items():
+        values = [
+            mean_recall(np.array(c["target"]), np.array(c["predicted"]), len(actions)).with_null
+            for c in results[name].values()
+        ]
+        rows.append(row("baselines", name, "mAR", values, unit="0..1", note=baseline.note))
+    return rows
+
+
+def _explanation(results: Results) -> list[Row]:
+    rows = []
+    for name in (RGB, "video-boxes"):
+        for metric in EXPLANATION:
+            rows.append(row("explanation", name, metric, _values(results[name], metric), unit="0..1"))
+    return rows
+
+
+def _unsure(results: Results, nested: dict[int, list[dict[str, Any]]]) -> list[Row]:
+    """Calibration and abstention, temperature and threshold chosen on held-out training subjects of each fold."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for (fold, _), result in sorted(results[RGB].items()):
+        held = [np.array(r["logits"]) for r in nested[fold]]
+        temperature, threshold = choose(np.concatenate(held), np.concatenate([r["target"] for r in nested[fold]]))
+        logits, target = np.array(result["logits"]), np.array(result["target"])
+        for name, t in (("as trained", 1.0), ("temperature", temperature)):
+            p = np.exp(logits / t - (logits / t).max(1, keepdims=True))
+            confidence, correct = top_label(p / p.sum(1, keepdims=True), target)
+            found[f"ECE, {name}"].append(expected_calibration_error(confidence, correct))
+        point = at_threshold(confidence, correct, threshold)
+        found["risk when everything is answered"].append(1 - float(correct.mean()))
+        found["coverage at the threshold"].append(point.coverage)
+        if np.isfinite(point.risk):
+            found["risk at the threshold"].append(point.risk)
+        found["area under risk-coverage"].append(aurc(confidence, correct))
+        order = np.argsort(-confidence, kind="stable")
+        for share in (0.25, 0.5, 0.75):
+            n = max(1, round(share * len(order)))
+            found[f"risk at {share:.0%} coverage"].append(1 - float(correct[order[:n]].mean()))
+    note = "threshold for a risk of 0.1 on held-out training subjects"
+    return [row("unsure", RGB, name, values, unit="0..1", note=note) for name, values in found.items()]

@@ -1,0 +1,156 @@
+"""``whyact reproduce locate-gat``: generated worlds whose answer is known, and 21 real gym exercises.
+
+One cell trains one model and yields every row, so that ``locate`` and ``locate+gat`` are the same LoCATe. All
+that is chosen (mix, calibration) is chosen on held-out seen classes; the settings are the presets'.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whyact.metrics.intervals import t_difference, t_mean
+from whyact.reproduce import results
+from whyact.reproduce.grid import run_cells
+from whyact.reproduce.locate_gat_cells import ABLATIONS, cell, settings
+
+NAME = "locate-gat"
+ROWS = ("mean-pool", "locate", "locate+gat", "text-only")
+BOUNDED = ("zsl_top1", "zsl_per_class", "gzsl_seen", "gzsl_unseen", "gzsl_h")
+DIFFERENCES = (
+    ("locate", "mean-pool"),
+    ("locate", "text-only"),
+    ("locate+gat", "locate"),
+    ("locate+gat", "mean-pool"),
+    ("locate+gat", "text-only"),
+)
+UNITS = {
+    "polysemy_names": "names",
+    "mix": "share",
+    "batch_gap": "probability",
+    "graph_effect_at_mix_0": "score",
+    "graph_effect_at_mix_0.3": "score",
+}
+FOLDS = 10
+SEEDS = 3
+
+_TABLES = ("synthetic", "synthetic-appearance", "synthetic-ablation", "gym", "gym-intervals")
+NOTES = {
+    ("synthetic-ablation", "no-positions"): "without them attention over time cannot know the order",
+    ("synthetic-ablation", "attention-over-batch"): "the public code's axis: no temporal modelling",
+    ("synthetic-ablation", "shuffled-names"): "control: trained with the names of seen classes shuffled",
+    ("synthetic", "mean-pool"): "mean over frames, nothing trained; two of each pair of classes look alike on average",
+    ("gym", "mean-pool"): "mean over snippets, ridge regression to text",
+    ("synthetic", "text-only"): "ConSE: seen-class posterior of mean-pooled frames times text similarity",
+    ("gym", "text-only"): "ConSE: seen-class posterior of mean-pooled snippets times text similarity",
+}
+
+
+def run(root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+    """Run the study; print the document, and write it under ``out`` unless that is ``None``.
+
+    ``--quick`` measures one seed of the synthetic tables and, where ``root`` is given, two gym splits.
+
+    Raises:
+        UserError: When the gym data is asked for and not there.
+        CellsFailed: When a cell failed twice.
+    """
+    count = 1 if quick else seeds or SEEDS
+    folds = (2 if quick else FOLDS) if root is not None else 0
+    cells: list[dict[str, Any]] = [
+        {"table": table, "seed": seed} for table in ("synthetic", "synthetic-appearance") for seed in range(count)
+    ]
+    if not quick:
+        cells += [
+            {"table": "synthetic-ablation", "row": row, "seed": seed} for row in ABLATIONS for seed in range(count)
+        ]
+    cells += [{"table": "gym", "fold": fold, "seed": 0, "root": str(root)} for fold in range(1, folds + 1)]
+    for one in cells:  # a change of settings is another cell, never an old number
+        one["config"] = msgspec.to_builtins(settings(one["table"], one.get("row", "locate")))
+    if root is None:
+        print("no --root: the gym table is left out", file=sys.stderr)
+    else:
+        _check_gym(root)
+    folder = Path("runs") / "studies" / NAME
+    measured = run_cells(cells, cell, folder, jobs=jobs, progress=not as_json)
+    rows = _rows(cells, measured)
+    head = results.header(
+        NAME,
+        _command(root, quick, seeds),
+        seeds=list(range(count)),
+        folds=list(range(1, folds + 1)),
+        data="generated worlds" + ("; gym-i3d, 21 exercises, 505 clips" if folds else ""),
+        split_sha256=_splits_sha256(measured),
+    )
+    if out is not None:
+        results.write_results(NAME, head, rows, out)
+    print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows))
+    return 0
+
+
+def _rows(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> list[results.Row]:
+    rows: list[results.Row] = []
+    for table in dict.fromkeys(asked["table"] for asked in cells):
+        mine = [one["rows"] for asked, one in zip(cells, measured, strict=True) if asked["table"] == table]
+        for name in dict.fromkeys(name for one in mine for name in one):
+            having = [one[name] for one in mine if name in one]
+            for metric in having[0]:
+                values = [one[metric] for one in having]
+                note = NOTES.get((table.removesuffix("-appearance"), name), "")
+                rows.append(results.row(table, name, metric, values, unit=UNITS.get(metric, "%"), note=note))
+        if table == "gym" and len(mine) > 1:
+            rows += _intervals(mine)
+    order = (*ROWS, *ABLATIONS)
+    return sorted(rows, key=lambda row: (_TABLES.index(row.table), order.index(row.row) if row.row in order else 99))
+
+
+def _intervals(mine: Sequence[Mapping[str, Mapping[str, float]]]) -> list[results.Row]:
+    """Bound each mean over the splits, and each paired difference: what an interval leaves open is not claimed."""
+    bounds = {name: {m: t_mean([one[name][m] for one in mine]) for m in BOUNDED} for name in ROWS}
+    for ours, theirs in DIFFERENCES:
+        bounds[f"{ours} - {theirs}"] = {
+            m: t_difference([one[ours][m] for one in mine], [one[theirs][m] for one in mine]) for m in BOUNDED
+        }
+    rows = []
+    for name, found in bounds.items():
+        for metric, bound in found.items():
+            verdict = ""
+            if " - " in name:
+                verdict = "higher" if bound.low > 0 else "lower" if bound.high < 0 else "no difference shown"
+            for side, value in (("", bound.mean), ("_low", bound.low), ("_high", bound.high)):
+                rows.append(
+                    results.Row(
+                        table="gym-intervals",
+                        row=name,
+                        metric=metric + side,
+                        mean=value,
+                        n=bound.n,
+                        unit="%",
+                        note=verdict,
+                    )
+                )
+    return rows
+
+
+def _splits_sha256(measured: Sequence[Mapping[str, Any]]) -> str:
+    from whyact.files import canonical_json, sha256
+
+    return sha256(canonical_json([one["split_sha256"] for one in measured]))
+
+
+def _check_gym(root: Path) -> None:
+    from whyact.data.untrimmed.gym import load
+
+    load(root)
+
+
+def _command(root: Path | None, quick: bool, seeds: int | None) -> str:
+    words = ["whyact reproduce", NAME]
+    words += ["--root DIR"] if root is not None else []
+    words += ["--quick"] if quick else []
+    words += [f"--seeds {seeds}"] if seeds else []
+    return " ".join(words)

@@ -1,0 +1,200 @@
+"""``whyact reproduce pvlr``: generated worlds and composed gym sequences, and what the authors' log says.
+
+Both tables compare the whole method with parts of it taken away, with a network that never trained, with labels
+shuffled, with an oracle sent through the same pipeline, and with a snippet classifier that sees all times.
+Settings were chosen on worlds and compositions from 100 upwards, which no table uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from whyact.errors import UserError
+from whyact.files import canonical_json, sha256
+from whyact.pvlr.config import PRESETS, Config
+from whyact.pvlr.inference import Curves, classification_map, curves, detection_map, localise
+from whyact.pvlr.learner import label_matrix, learn
+from whyact.pvlr.model import PVLR
+from whyact.pvlr.sets import Split, build_model, load_split, resolve
+from whyact.reproduce import results
+from whyact.reproduce.grid import run_cells
+from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
+from whyact.training.fit import numerics, seed_everything
+
+CELLS = Path("runs/reproduce-pvlr")
+SEEDS = {"synthetic": 3, "gym": 5}
+ROWS = {
+    "synthetic": (
+        "full", "official", "mil-only", "no-distillation", "no-co-activity", "no-sampling", "untrained",
+        "negative-control", "shuffled-with-distillation", "oracle", "per-snippet-labels",
+    ),
+    "gym": ("full", "official", "mil-only", "untrained", "negative-control", "oracle", "per-snippet-labels"),
+}  # fmt: skip
+QUICK = ("full", "mil-only", "untrained", "negative-control", "oracle")
+MIL_ONLY = dict.fromkeys(
+    ("sparsity", "guide", "co_activity", "distillation", "intra_action", "intra_background", "inter", "orthogonality"),
+    0.0,
+)
+METRICS = ("avg_mAP", "mAP_50", "classification_mAP")  # mean over tIoU .1:.1:.7, at .5, of whole videos
+NOTES = {
+    "full": "the preset `default`, after its last iteration",
+    "official": "the preset `official`: what the public code does, at the same small size",
+    "mil-only": "weights of all terms but the two top-k MIL terms are 0",
+    "negative-control": "video labels shuffled and no distillation: nothing to learn",
+    "shuffled-with-distillation": "video labels shuffled; image-language rows and class texts still teach",
+    "oracle": "true times in place of the network's curves: what the pipeline itself can lose",
+    "per-snippet-labels": "upper reference: a snippet classifier of the network's reach (4), taught all times",
+}
+TABLE_NOTES = {
+    "synthetic": "generated feature sequences",
+    "gym": "composed sequences of real I3D snippets; class words from an offline sentence encoder in place of CLIP,"
+    " through a learned layer; no CLIP distillation",
+}
+#: (row, average mAP .1:.7, sd, n) from the authors' training log on THUMOS'14.
+PUBLISHED = (
+    ("best", 50.27, None, 1, "highest of 70 evaluations on the test set: an upper bound, not an estimate"),
+    ("last", 48.47, None, 1, "last evaluation"),
+    ("mean-of-last-20", 48.60, 0.63, 20, "mean over the last 20 evaluations"),
+)
+
+
+def run(
+    *,
+    root: Path | None,
+    quick: bool = False,
+    seeds: int | None = None,
+    jobs: int = 1,
+    out: Path | None = None,
+    as_json: bool = False,
+) -> None:
+    """Compute all cells, print the document, and write it where ``out`` says.
+
+    Args:
+        root: The folder that holds ``gym-i3d/``; the quick study needs none.
+        quick: One generated world, the five rows that matter.
+        seeds: Worlds and compositions; by default 3 and 5.
+        jobs: Worker processes.
+        out: Folder of ``pvlr.json`` and ``pvlr.md``; ``None`` only prints.
+        as_json: Print JSON.
+
+    Raises:
+        UserError: When the study needs a root and has none.
+    """
+    if root is None and not quick:
+        raise UserError(
+            "--root", None, "the folder that holds gym-i3d/", "whyact reproduce pvlr --root DIR (or --quick)"
+        )
+    cells = _cells(root, quick, seeds)
+    found = run_cells(cells, cell, CELLS, jobs=jobs, progress=not as_json)
+    rows = _rows(cells, found)
+    splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, found, strict=True)})
+    command = "whyact reproduce pvlr" + ("" if root is None else " --root DIR") + (" --quick" if quick else "")
+    head = results.header(
+        "pvlr",
+        command + (f" --seeds {seeds}" if seeds else ""),
+        seeds=sorted({c["seed"] for c in cells}),
+        data=", ".join(dict.fromkeys(TABLE_NOTES[c["table"]] for c in cells)),
+        split_sha256=sha256(canonical_json(splits)),
+    )
+    if out is not None:
+        results.write_results("pvlr", head, rows, out)
+    print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+
+
+@numerics()
+def cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Compute one row of one table for one seed, which fixes data, initialisation and training."""
+    root = Path(params["root"]) if params["root"] else None
+    split = load_split(params["table"], root, params["seed"])
+    config = msgspec.convert(params["config"], Config)
+    found = _curves(params["row"], split, config, params["seed"])
+    detections = [localise(c, config.inference) for c in found]
+    ap = detection_map(detections, split.test, len(split.classes), config.inference.detection)
+    at_half = config.inference.detection.index(0.5)
+    return {
+        "avg_mAP": float(ap.mean()),
+        "mAP_50": float(ap[at_half]),
+        "classification_mAP": classification_map(found, split.test),
+        "split": split.sha256,
+    }
+
+
+def settings(row: str) -> Config:
+    """Return the settings of a row."""
+    config = PRESETS["official" if row == "official" else "default"]
+    loss = config.loss
+    if row == "mil-only":
+        loss = replace(loss, **MIL_ONLY)  # type: ignore[arg-type]
+    elif row in ("no-distillation", "negative-control"):
+        loss = replace(loss, distillation=0.0)
+    elif row == "no-co-activity":
+        loss = replace(loss, co_activity=0.0)
+    model = replace(config.model, noise=0.0) if row == "no-sampling" else config.model
+    return replace(config, loss=loss, model=model)
+
+
+def _cells(root: Path | None, quick: bool, seeds: int | None) -> list[dict[str, Any]]:
+    cells = []
+    for table in ("synthetic",) if quick else ROWS:
+        for row in QUICK if quick else ROWS[table]:
+            # The settings are part of the cell: a change of them is another cell, never an old number.
+            config = msgspec.to_builtins(settings(row))
+            where = str(root) if table == "gym" else None
+            count = seeds or (1 if quick else SEEDS[table])
+            cells += [{"table": table, "row": row, "seed": s, "root": where, "config": config} for s in range(count)]
+    return cells
+
+
+def _rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[results.Row]:
+    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for c, result in zip(cells, found, strict=True):
+        grouped.setdefault((c["table"], c["row"]), []).append(result)
+    rows = []
+    for (table, name), values in grouped.items():
+        for metric in METRICS:
+            note = f"{TABLE_NOTES[table]}; {NOTES[name]}" if name in NOTES else TABLE_NOTES[table]
+            rows.append(results.row(table, name, metric, [v[metric] for v in values], unit="0..100", note=note))
+    for name, value, sd, n, note in PUBLISHED:
+        rows.append(
+            results.Row(
+                table="published-thumos14",
+                row=name,
+                metric="avg_mAP",
+                mean=value,
+                sd=sd,
+                n=n,
+                paper=value,
+                unit="0..100",
+                note=f"from the authors' log, not measured here: {note}",
+            )
+        )
+    return rows
+
+
+def _curves(row: str, split: Split, config: Config, seed: int) -> list[Curves]:
+    if row == "oracle":
+        return oracle_curves(split)
+    if row == "per-snippet-labels":
+        return snippet_curves(split, seed)
+    model = _model(row, split, resolve(config, split), seed)
+    with torch.no_grad():
+        text = model.text()
+    return [curves(model, video.features, text, config.inference.chunk) for video in split.test]
+
+
+def _model(row: str, split: Split, config: Config, seed: int) -> PVLR:
+    seed_everything(seed)
+    model = build_model(config, split.prompts)
+    if row == "untrained":
+        return model
+    labels = label_matrix(split.train, len(split.classes))
+    if row in ("negative-control", "shuffled-with-distillation"):
+        labels = labels[np.random.default_rng([0x5F, seed]).permutation(len(labels))]
+    learn(model, split.train, len(split.classes), config, seed=seed, device="cpu", labels=labels)
+    return model

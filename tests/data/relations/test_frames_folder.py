@@ -1,0 +1,35 @@
+"""Frames of CAD-120 as images: both layouts are found, the rest is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hand_clips import clip
+from whyact.data.relations.frames import FramesFolder
+from whyact.errors import UserError
+
+ID = "Subject1/drinking/0126/5-9"
+
+
+@pytest.mark.parametrize("layout", ["Subject1/drinking/0126/RGB_{}.png", "0126/{}.png", "0126/{:06d}.jpg"])
+def test_both_layouts_are_found(tmp_path: Path, layout: str) -> None:
+    for number in range(5, 9):
+        path = tmp_path / layout.format(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((48, 64, 3), 10 * number, np.uint8)).save(path)
+        Image.fromarray(np.full((48, 64, 3), 255, np.uint8)).save(path.with_name(f"Depth_{number}.png"))
+    found = FramesFolder(tmp_path).footage(clip("fffff", id=ID))
+    assert found.missing(range(5, 10)) == [9]
+    np.testing.assert_allclose([image.mean() for image in found.frames([5, 6, 8])], [50, 60, 80], atol=1)
+    np.testing.assert_allclose(found.times(np.array([1, 31])), [0, 1])
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--data\.frames_dir.*an image for each frame"):
+        FramesFolder(tmp_path / "absent")
+    with pytest.raises(UserError, match=r"clip Subject1/drinking/0126/5-9.*RGB_<n>"):
+        FramesFolder(tmp_path).footage(clip("fffff", id=ID))

@@ -1,0 +1,189 @@
+"""Videos to a feature folder: which frames a row has seen, resuming, broken files, memory."""
+
+from __future__ import annotations
+
+import csv
+import tracemalloc
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from made_encoders import Brightness
+from made_videos import write_clip
+from whyact.data.io.row_file import RowFile
+from whyact.data.untrimmed import snippet_files
+from whyact.data.untrimmed.feature_files import Encoder, Recipe, open_folder, read_features
+from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.snippet_files import Streams, extract, find_videos, load_streams, streams_of
+from whyact.errors import UserError
+from whyact.prediction import VideoFacts
+
+
+def streams(seconds: float = 0.64, target: bool = False, count: int = 1) -> Streams:
+    inputs = tuple(Brightness(f"encoder{i}") for i in range(count))
+    recipe = Recipe(
+        seconds,
+        (4, 4 if count > 1 else 0),
+        tuple(Encoder(encoder.name, "random") for encoder in inputs),
+        Encoder("clip:RN50", "random") if target else None,
+    )
+    return Streams(inputs, Brightness("clip:RN50", width=3) if target else None, recipe)
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    write_clip(folder / "a.mp4", 48)
+    write_clip(folder / "b.mp4", 20)
+    return folder
+
+
+def test_a_row_has_seen_its_own_sixteen_frames(films: Path, tmp_path: Path) -> None:
+    found = extract(find_videos([films]), tmp_path / "out", streams(target=True, count=2))
+    assert (found.new, found.kept, found.broken) == (["a", "b"], [], {})
+    rows = np.load(tmp_path / "out" / "features" / "a.npy")
+    assert rows.dtype == np.float16
+    assert np.rint(rows[:, :2]).tolist() == [[0, 15], [16, 31], [32, 47]]
+    assert np.array_equal(rows[:, :4], rows[:, 4:])
+    assert np.load(tmp_path / "out" / "clip" / "a.npy").shape == (3, 3)
+    assert len(np.load(tmp_path / "out" / "features" / "b.npy")) == 2  # 0.8 s: a snippet and the end of the video
+
+
+def test_training_reads_what_was_extracted(films: Path, tmp_path: Path) -> None:
+    extract(find_videos([films]), tmp_path / "out", streams(0.32, target=True, count=2))
+    folder = open_folder(tmp_path / "out")
+    assert folder.widths("a") == (4, 4)
+    video = folder.read(Annotation("a", "train", 0.0, (0,)))
+    assert (len(video.features), video.rate, video.second.shape) == (6, 1 / 0.32, (6, 3))  # type: ignore[union-attr]
+    assert isinstance(video.features, np.memmap)
+    assert folder.recipe == streams(0.32, target=True, count=2).recipe
+
+
+def test_a_rerun_does_only_what_is_left(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "out"
+    extract({"a": films / "a.mp4"}, out, streams())
+    before = (out / "features" / "a.npy").stat().st_mtime_ns
+    again = extract(find_videos([films]), out, streams())
+    assert (again.new, again.kept) == (["b"], ["a"])
+    assert (out / "features" / "a.npy").stat().st_mtime_ns == before
+    (out / "videos" / "a.json").write_text('{"key": ')  # as a machine that died would leave it
+    write_clip(films / "b.mp4", 48)  # another film under the same name
+    assert extract(find_videos([films]), out, streams()).new == ["a", "b"]
+    assert len(np.load(out / "features" / "b.npy")) == 3
+
+
+def test_features_of_another_recipe_are_not_mixed(films: Path, tmp_path: Path) -> None:
+    extract(find_videos([films]), tmp_path / "out", streams())
+    with pytest.raises(UserError, match="another --out"):
+        extract(find_videos([films]), tmp_path / "out", streams(seconds=0.5))
+
+
+def test_broken_videos_are_listed_and_cut_ones_said(films: Path, tmp_path: Path) -> None:
+    (films / "none.mp4").write_text("no video")
+    whole = write_clip(films / "cut.mkv", 200, gop=5)
+    whole.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.5)])
+    out = tmp_path / "out"
+    found = extract(find_videos([films]), out, streams())
+    assert found.new == ["a", "b", "cut"]
+    assert list(found.broken) == ["none"]
+    assert list(found.degraded) == ["cut"]
+    assert 3 <= len(np.load(out / "features" / "cut.npy")) < 12
+    with open(out / "broken.csv", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["none"]
+    assert not (out / "features" / "none.npy").exists()
+    with pytest.raises(UserError, match="at least one video that decodes"):
+        extract({"none": films / "none.mp4"}, tmp_path / "other", streams())
+    assert not list((tmp_path / "other").glob("features/*"))
+
+
+def test_inputs_that_make_no_sense_are_named(films: Path, tmp_path: Path) -> None:
+    (films / "more").mkdir()
+    write_clip(films / "more" / "a.mkv", 4)
+    with pytest.raises(UserError, match="the same name"):
+        find_videos([films])
+    with pytest.raises(UserError, match="no such file"):
+        find_videos([films / "absent.mp4"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no video"):
+        find_videos([tmp_path / "empty"])
+
+
+class Wrong(Brightness):
+    def encode(self, prepared):  # type: ignore[no-untyped-def]
+        return prepared.float() * float("nan")
+
+
+def test_features_that_are_no_numbers_leave_nothing_behind(films: Path, tmp_path: Path) -> None:
+    bad = Streams((Wrong(),), None, Recipe(widths=(4, 0)))
+    with pytest.raises(UserError, match="NaN"):
+        extract({"a": films / "a.mp4"}, tmp_path / "out", bad)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("rows", [1, 10, 100_000])
+def test_a_growing_file_is_a_npy_file(tmp_path: Path, rows: int) -> None:
+    file = RowFile(tmp_path / "x.npy")
+    for start in range(0, rows, 10_000):
+        file.add(np.full((min(10_000, rows - start), 2), start // 10_000, np.float32))
+    assert not (tmp_path / "x.npy").exists()
+    file.close()
+    found = read_features(tmp_path / "x.npy")
+    assert found.shape == (rows, 2)
+    assert found[-1].tolist() == [(rows - 1) // 10_000] * 2
+    file = RowFile(tmp_path / "y.npy")
+    file.discard()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_hours_of_video_need_no_more_memory_than_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.zeros((16, 48, 64, 3), np.uint8)
+
+    def peak(count: int) -> int:
+        def windows(*_: object, **__: object):  # type: ignore[no-untyped-def]
+            for _i in range(count):
+                yield SimpleNamespace(video=SimpleNamespace(frames=frames.copy(), facts=VideoFacts(path="x")))
+
+        monkeypatch.setattr(snippet_files, "windows", windows)
+        tracemalloc.start()
+        try:
+            snippet_files.extract_features(tmp_path / "x.mp4", tmp_path / "x.npy", streams())
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(8)  # what is imported and cached once
+    short, long = peak(40), peak(2000)
+    assert len(np.load(tmp_path / "x.npy")) == 2000
+    assert long < short + 200_000 < frames.nbytes * 40
+
+
+def test_encoders_of_a_run_are_found_again_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(snippet_files, "load_torch", lambda path: {"file": path.name})
+
+    def load(name: str, weights: str = "default", state: object = None) -> Brightness:
+        asked.append((name, weights, state))
+        return Brightness(name, weights)
+
+    monkeypatch.setattr(snippet_files, "load_encoder", load)
+    (tmp_path / "own.pth").write_bytes(b"weights")
+    made = load_streams(["s3d", "clip:RN50"], [str(tmp_path / "own.pth"), "random"], None, 0.5)
+    assert made.recipe.widths == (4, 4)
+    assert made.recipe.encoders[0].weights == "own.pth"  # no path of this machine
+    assert made.recipe.encoders[1] == Encoder("clip:RN50", "random")
+    streams_of(made.recipe, str(tmp_path / "own.pth"))
+    assert asked[-2] == ("s3d", "own.pth", {"file": "own.pth"})
+    with pytest.raises(UserError, match="--weights"):
+        streams_of(made.recipe)
+    (tmp_path / "other.pth").write_bytes(b"other")
+    with pytest.raises(UserError, match="other weights"):
+        streams_of(made.recipe, str(tmp_path / "other.pth"))
+    with pytest.raises(UserError, match="did not extract"):
+        streams_of(Recipe())
+    with pytest.raises(UserError, match="one encoder or two"):
+        load_streams(["s3d"] * 3, ["random"], None, 0.5)
+    with pytest.raises(UserError, match="or 2"):
+        load_streams(["s3d"] * 2, ["random"] * 3, None, 0.5)
