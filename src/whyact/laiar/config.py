@@ -26,8 +26,6 @@ class DataConfig:
     looks: int = 16  # frames of a clip that are looked into, evenly spaced; training samples among them
     detector: str = "shipped"  # what finds boxes: a name, a small detector's folder, or a file
     encoder: str = "detector"  # of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W
-        "detector"  # of boxes: the detector's own backbone, efficientnet-lite0, resnet50:WEIGHTS, resnet101:WEIGHTS
-    )
     names: str = ""  # a file with the detector's class names, one a line, where it does not know them
     class_map: str = ""  # a JSON or YAML file, detector class -> class of the data; by default the same words
     frames_dir: str = ""  # the frames of CAD-120, which travels without pixels; stands for `pixels` too
