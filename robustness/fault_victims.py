@@ -122,7 +122,7 @@ def train_pvlr(material: Path, out: Path) -> None:
     from whyact.pvlr.config import PRESETS, TrainConfig
     from whyact.pvlr.learner import learn
     from whyact.pvlr.sets import build_model, load_split, resolve
-    from whyact.training.fit import seed_everything
+    from whyact.training.numerics import seed_everything
 
     split = load_split("synthetic", None, 1)
     config = resolve(replace(PRESETS["default"], train=TrainConfig(iterations=100, snippets=16)), split)

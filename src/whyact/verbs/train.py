@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
     card = task.train(args.data, root, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json)
     from whyact.training.processes import this_process
 
-    if not this_process().writes:  # under torchrun one process speaks for all
+    if not this_process().is_rank_zero:  # under torchrun one process speaks for all
         return 0
     if args.json:
         print_json(card)
