@@ -101,6 +101,16 @@ def test_imports_point_down(path: str) -> None:
     assert wrong_arrows((SOURCE / path).read_text(encoding="utf-8"), path) == set()
 
 
+MAKES_A_WORLD = {"verbs/demo.py", "verbs/data_make.py"}
+
+
+@pytest.mark.parametrize("path", [name for name in NAMES if room_of(name) not in ("homeworld", "reproduce")])
+def test_only_what_makes_a_world_imports_homeworld(path: str) -> None:
+    """Nothing that answers a video knows the generated world."""
+    if path not in MAKES_A_WORLD:
+        assert "homeworld" not in rooms_imported((SOURCE / path).read_text(encoding="utf-8"), path)
+
+
 def test_the_front_door_opens_only_the_lowest_floor_and_the_verbs() -> None:
     rooms = rooms_imported((SOURCE / "__init__.py").read_text(encoding="utf-8"), "__init__.py")
     assert rooms <= FLOORS[0] | {"api"}

@@ -21,10 +21,12 @@ class DataConfig:
     filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
     relations: Literal["label", "prediction"] = "label"  # what the language model learns from: truth, or a network's
     boxes: Literal["oracle", "detected"] = "oracle"  # annotated boxes and classes, or a detector's
+    clean: bool = False  # merge duplicate tracks of detected boxes, and drop short and doubtful ones
     pixels: bool = False  # look into the boxes, in the videos of the data set
     looks: int = 16  # frames of a clip that are looked into, evenly spaced; training samples among them
     detector: str = "shipped"  # what finds boxes: a name, a small detector's folder, or a file
-    encoder: str = "detector"  # what looks into them: the detector's own backbone, resnet50:WEIGHTS, resnet101:WEIGHTS
+    encoder: str = "detector"  # of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W
+    names: str = ""  # a file with the detector's class names, one a line, where it does not know them
     class_map: str = ""  # a JSON or YAML file, detector class -> class of the data; by default the same words
     frames_dir: str = ""  # the frames of CAD-120, which travels without pixels; stands for `pixels` too
     features: str = ""  # the folder in which features and tracks are kept; by default `features` beside the run

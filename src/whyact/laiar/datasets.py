@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from whyact.data.relations import action_genome_clips, cad120, own
 from whyact.data.relations.relation_data import RelationData
 from whyact.errors import UserError
+from whyact.laiar.clips import measure_clip
 from whyact.laiar.config import DataConfig
 
 NAMES = ("cad120", "homeworld", "action-genome", "action-genome-scenes", "own")
-HOMEWORLD_SEED = 7
 
 
 def read_relations(name: str, root: Path | None, config: DataConfig, *, only: str | None = None) -> RelationData:
     """Read a data set of relation clips.
 
     Args:
-        name: ``cad120`` (any set in its layout); ``homeworld``, which is generated when ``root`` is ``None``;
+        name: ``cad120`` (any set in its layout, such as ``homeworld``, which whyact generates);
             ``action-genome``, with the official split, or ``action-genome-scenes``, with folds of unseen scenes;
             ``own``, videos and one JSON of the reader's own.
         root: The folder that holds it.
@@ -39,13 +39,6 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         frames = "the folder of its RGB frames" if name == "cad120" else "a data set with videos"
         next_step = "--data.frames_dir DIR" if name == "cad120" else "whyact data make homeworld --help, and --data own"
         raise UserError(found, step, f"{frames}: {name} travels without pixels", next_step)
-    if name == "homeworld" and root is None:
-        from whyact.homeworld.write import write_world
-
-        with tempfile.TemporaryDirectory() as folder:
-            world = Path(folder) / "world"
-            write_world(world, seed=HOMEWORLD_SEED)
-            return cad120.read(world, max_pairs=config.slots, only=only)
     if root is None:
         raise UserError("--root", None, f"the folder that holds {name}", "the same command with --root DIR")
     if name.startswith("action-genome"):
@@ -58,7 +51,9 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
             only=only,
         )
     if name == "own":
-        return own.read(root, slots=config.slots, only=only)
+        data = own.read(root, slots=config.slots, only=only)
+        measured = data.vocabulary.measured and config.boxes == "oracle"
+        return replace(data, clips=tuple(measure_clip(clip) for clip in data.clips)) if measured else data
     images = Path(config.frames_dir) if config.frames_dir else None
     return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only, frames_dir=images)
 

@@ -28,6 +28,8 @@ class _Words(msgspec.Struct):
     rules: list[tuple[str, str, str, str, list[str]]]
     groups: list[tuple[str, list[str], bool]] = []
     multi_label: bool = False
+    at_most: dict[str, int] = {}
+    measured: bool = False
 
 
 @dataclass
@@ -68,6 +70,8 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
         [(g.name, list(g.relations), g.exclusive) for g in v.groups],
         v.multi_label,
+        dict(v.at_most),
+        v.measured,
     )
     extra = {
         **card.pop("extra", {}),
@@ -110,6 +114,8 @@ def load_run(folder: Path) -> Run:
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
             tuple(RelationGroup(name, tuple(names), alone) for name, names, alone in words.groups),
             words.multi_label,
+            dict(words.at_most),
+            words.measured,
         )
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)

@@ -144,10 +144,10 @@ def _finite(removal: Removal) -> dict[str, Any]:
 
 
 def _film(path: Path, tell: Tell, *, action: str, seed: int) -> None:
-    from whyact.homeworld.film_set import film_fresh
+    from whyact.verbs.demo import film_demo
 
     tell("Filming a fresh clip", 0.0)
-    film_fresh(path, seed=seed, action=action)
+    film_demo(path, seed=seed, action=action)
 
 
 def check_video(path: Path, limits: Limits) -> None:
@@ -205,7 +205,7 @@ def _preview(path: Path, out: Path, tell: Callable[[float], None]) -> None:
     import numpy as np
     from PIL import Image
 
-    from whyact.laiar.pixels import LIMIT
+    from whyact.perception.perception import LIMIT
     from whyact.video.reader import VideoReader
     from whyact.video.write import write_video
 
