@@ -172,6 +172,7 @@ def test_the_check_itself_finds_wrong_arrows(path: str, source: str, wrong: set[
     ("sources", "circle"),
     [
         ({"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from . import x"}, {"a/x.py", "a/y.py"}),
+        (
             {"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from whyact.a import x"},
             {"a/x.py", "a/y.py"},
         ),
