@@ -8,8 +8,6 @@ from pathlib import Path as FilePath
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from whyact.data.relations.packed import RelationBatch
@@ -19,7 +17,9 @@ from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config
 from whyact.laiar.model import LaIAR, Path
-from whyact.training.fit import FitResult, fit, seed_everything
+from whyact.training.fit import FitResult, fit
+from whyact.training.numerics import seed_everything
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
 def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
@@ -59,7 +59,7 @@ def triple_labels(batch: RelationBatch) -> Tensor:
     return (classes[:, 0] * 1024 + classes[:, 1]) * 2**labels + code[batch.valid]
 
 
-class Learner(LightningModule):
+class Learner(Trainable):
     """The total loss L = L_cls + delta L_sim + zeta L_tss + eta L_xm (Eq. 11) under AdamW and one cycle."""
 
     def __init__(self, model: LaIAR, config: Config, class_weight: Tensor, steps: int) -> None:
@@ -67,17 +67,16 @@ class Learner(LightningModule):
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
 
-    def training_step(self, batch: RelationBatch, index: int) -> Tensor:
+    def training_step(self, batch: RelationBatch, step: int) -> StepOutput:
         """Return the loss of one batch; every term is logged unweighted."""
-        progress = self.global_step / self.steps
-        terms, path = self.terms(batch, progress)
+        terms, path = self.terms(batch, step / self.steps)
         c = self.config.loss
         weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
-        for name, value in terms.items():
-            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        loss = sum(
+            (weight[name] * value for name, value in terms.items()), torch.zeros((), device=self.class_weight.device)
+        )
         kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
-        self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
-        return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
+        return StepOutput(loss, {**terms, "keep": kept}, len(batch))
 
     def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
         """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
@@ -130,7 +129,7 @@ class Learner(LightningModule):
             terms["ratio"] = torch.stack(ratios).mean()
         return terms, video
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Optimization:
         """Return AdamW (selectors with their own rate) under one cycle over all steps."""
         c = self.config.optim
         groups: dict[bool, list[Tensor]] = {False: [], True: []}
@@ -141,11 +140,7 @@ class Learner(LightningModule):
         optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay, fused=True)
         top = [rates[k] for k in rates if groups[k]]
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=self.steps + 1, pct_start=0.15)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def transfer_batch_to_device(self, batch: RelationBatch, device: torch.device, index: int) -> RelationBatch:
-        """Move a batch."""
-        return batch.to(device)
+        return Optimization(optimizer, schedule)
 
 
 def learn(

@@ -41,7 +41,7 @@ from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import check_run_folder, versions
 from whyact.training.evaluation import score_all
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
 

@@ -46,7 +46,7 @@ def run(argv: list[str]) -> int:
         )
     from whyact.training.processes import this_process
 
-    if not this_process().writes:  # under torchrun one process speaks for all
+    if not this_process().is_rank_zero:  # under torchrun one process speaks for all
         return 0
     if args.json:
         print_json(card)

@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,18 @@ from numpy.typing import NDArray
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
 from whyact.data.relations.pair_clips import AnnotatedVideo, Pair, pairs_in_view
-from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import DISTANCE, IN_VIEW, MEASURED, MOTION, RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.relations.relation_data import RelationData, summary
+from whyact.data.types import (
+    DISTANCE,
+    IN_VIEW,
+    MEASURED,
+    MOTION,
+    Dataset,
+    RelationClip,
+    RelationGroup,
+    Rule,
+    Vocabulary,
+)
 from whyact.errors import UserError
 
 
@@ -279,3 +290,23 @@ def _folds(
         return {1: (tuple(i for i, split in enumerate(splits) if split != "test"), test)}
     groups = list(dict.fromkeys(clip.group for clip in clips))
     return {n: (members(set(groups) - {group}), members({group})) for n, group in enumerate(groups, 1)}
+
+
+def _check(root: Path) -> dict[str, Any]:
+    """Summarise the JSON, and count the videos that it names and the folder lacks."""
+    counts = summary(read(root, slots=10**6))
+    files = [video.file for video in read_file(root / FILE).videos if video.file]
+    missing = [file for file in files if not video_path("videos", root, file).is_file()]
+    return counts | {"video_files_missing": len(missing), "first_video_files_missing": missing[:10]}
+
+
+DATASET = Dataset(
+    "own",
+    """\
+whyact.json      objects, relations, actions; tracks and labels of each video
+videos/          the files that whyact.json names; needed for pixels only
+└── kitchen.mp4
+""",
+    check=_check,
+    relations=lambda root, options: read(root, slots=options.slots, only=options.only),
+)
