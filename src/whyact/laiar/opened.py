@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from whyact.ablation.protocol import Tell
+from whyact.ablation.protocol import OnProgress
 from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run, load_run
 from whyact.laiar.videos import null_action
@@ -24,28 +24,28 @@ class Session:
         self.run: Run = load_run(folder)
         self._eyes: Eyes | None = None
 
-    def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
+    def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the tokens of its windows."""
         self._eyes = self._eyes or open_eyes(self.run, {})
         windows: list[Any] = []
-        prediction, _ = watch(self.run, str(video), self._eyes, {}, _two_stages(tell), windows.append)
-        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), keep)
+        prediction, _ = watch(self.run, str(video), self._eyes, {}, _two_stages(on_progress), windows.append)
+        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), kept)
         return prediction
 
-    def questions(self, kept: Path) -> Ablation:
+    def load_ablation(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         return load_questions(self.run, kept)
 
 
-def _two_stages(tell: Tell) -> Any:
+def _two_stages(on_progress: OnProgress) -> Any:
     """Name the two passes of an answer: boxes are looked for first, then the model is asked."""
     stages = ["Asking the model", "Finding and following things"]
 
     def told(share: float) -> None:
-        tell(stages[-1], share)
+        on_progress(stages[-1], share)
         if share >= 1 and len(stages) > 1:
             stages.pop()
-            tell(stages[-1], 0.0)
+            on_progress(stages[-1], 0.0)
 
-    tell(stages[-1], 0.0)
+    on_progress(stages[-1], 0.0)
     return told
