@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whyact.data.relations.packed import RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
@@ -18,7 +19,7 @@ from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config
-from whyact.laiar.model import LaIAR, Path
+from whyact.laiar.model import BranchOutput, LaIAR
 from whyact.training.fit import FitResult, fit, seed_everything
 
 
@@ -66,9 +67,14 @@ class Learner(LightningModule):
         super().__init__()
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
+        self.averaged = None
+        if config.optim.average:
+            average = get_ema_multi_avg_fn(config.optim.average)
+            self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
 
     def training_step(self, batch: RelationBatch, index: int) -> Tensor:
         """Return the loss of one batch; every term is logged unweighted."""
+        self.update_average()  # before the step: what is saved between two steps is complete
         progress = self.global_step / self.steps
         terms, path = self.terms(batch, progress)
         c = self.config.loss
@@ -79,7 +85,12 @@ class Learner(LightningModule):
         self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
         return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
 
-    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
+    def update_average(self) -> None:
+        """Take the weights as they are now into their exponential average."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], BranchOutput]:
         """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
         c, select, valid = self.config.loss, self.config.select, batch.valid
         weight = self.class_weight.to(batch.target.device) if batch.target.dim() == 1 else None
@@ -92,7 +103,7 @@ class Learner(LightningModule):
         video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
         terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
         paths = [video]
-        if c.scheme:
+        if c.guidance:
             language = self.model.language(batch, progress=progress, gated=gated)
             paths.append(language)
             terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
@@ -121,7 +132,7 @@ class Learner(LightningModule):
                 ]
                 if guided:
                     terms["tss"] = torch.stack(guided).sum()
-        elif c.tss and c.scheme and gated:
+        elif c.tss and c.guidance and gated:
             signal = [p.selection.keep for p in paths]
             terms["tss"] = losses.token_selection(signal[0], signal[1], valid, c.l1, detach=c.detach_tss)
         if select.rule == "threshold" and c.ratio and gated:
@@ -155,7 +166,7 @@ def learn(
     *,
     seed: int,
     progress: bool = False,
-    resume_dir: FilePath | None = None,
+    resume_dir: Path | None = None,
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
     seed_everything(seed)
@@ -177,6 +188,9 @@ def learn(
         resume_dir=resume_dir,
         fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
     )
+    learner.update_average()
+    if learner.averaged is not None:
+        model.load_state_dict(learner.averaged.module.state_dict())
     return model.eval(), result
 
 
