@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
     {"prediction", "errors", "files", "progress", "devices"},
+    {"wording"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
     {"homeworld"},
@@ -58,8 +59,8 @@ def wrong_arrows(source: str, path: str) -> set[str]:
     wrong = {room for room in rooms if FLOOR.get(room, len(FLOORS)) > FLOOR[own]}
     if own in METHODS:
         wrong |= rooms & METHODS
-    if own == "report":
-        wrong |= rooms - FLOORS[0]
+    if own in ("report", "wording"):
+        wrong |= rooms - FLOORS[0] - {"wording"}
     if own in FLOORS[0]:
         wrong |= rooms - {"errors"}
     return wrong

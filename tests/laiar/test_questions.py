@@ -94,7 +94,7 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
 def test_what_a_removal_takes_away(run: Run, removal: Removal, wanted: set[tuple[int, int]]) -> None:
     (mask,) = asked(run, 0).masks([removal])
     assert {(int(t), int(k)) for t, k in zip(*np.nonzero(mask), strict=True)} == wanted
-    assert asked(run, 0).gone([removal]) == [RemovalCount("token", len(wanted), 12)]
+    assert asked(run, 0).count_removed([removal]) == [RemovalCount("token", len(wanted), 12)]
 
 
 def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
@@ -123,7 +123,7 @@ def test_a_clip_without_a_pair_can_be_asked_too(run: Run) -> None:
     questions = Ablation.of(run, [answer])
     scores, _ = questions.scores([(), [Removal("span")]])
     np.testing.assert_allclose(scores, np.stack([answer.probabilities] * 2), atol=1e-6)
-    assert questions.gone([Removal("span")]) == [RemovalCount("token", 0, 0)]
+    assert questions.count_removed([Removal("span")]) == [RemovalCount("token", 0, 0)]
     assert not smallest_flip(questions).removals
 
 
@@ -154,15 +154,15 @@ def test_saved_questions_are_answered_the_same_to_the_bit(run: Run, tmp_path: Pa
     questions = asked(run, 0, 3)
     again = load_questions(run, save_questions(questions, tmp_path / "q.safetensors"))
     assert again.null == questions.null
-    assert again.pieces() == questions.pieces()
-    sets = [[removal] for removal in questions.pieces()]
+    assert again.list_removals() == questions.list_removals()
+    sets = [[removal] for removal in questions.list_removals()]
     np.testing.assert_array_equal(again.scores(sets)[0], questions.scores(sets)[0])
 
 
 class TestFlips:
     def by_brute_force(self, questions: Ablation, target: int) -> int:
         """Return the size of the smallest flipping set of all there are, 0 for none."""
-        everything = list(questions.pieces())
+        everything = list(questions.list_removals())
         for size in range(1, len(everything) + 1):
             _, answers = questions.scores(list(itertools.combinations(everything, size)))
             if (answers == target).any():

@@ -14,7 +14,7 @@ from whyact.pvlr import task
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.report.webvtt import to_webvtt
-from whyact.report.words import by_rank
+from whyact.wording import sort_evidence
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -56,7 +56,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
 def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
     folder, _ = run
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
-    first = by_rank(prediction.evidence)[0]
+    first = sort_evidence(prediction.evidence)[0]
     best = prediction.segments[0]
     assert best.score == max(segment.score for segment in prediction.segments)
     assert (first.rank, first.action) == (1, best.label)
@@ -136,7 +136,7 @@ def test_mistakes_are_named(run, tmp_path):
             task.predict([name], folder, progress=False)
     with pytest.raises(UserError, match="--model"):
         task.predict([wide], None, progress=False)
-    with pytest.raises(UserError, match="one of thumos14.*synthetic"):
+    with pytest.raises(UserError, match=r"one of thumos14.*synthetic"):
         task.train("nonsense", None, tmp_path / "x", config=CONFIG, progress=False)
     with pytest.raises(UserError, match="--root"):
         task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from whyact.ablation.protocol import Tell
+from whyact.ablation.protocol import OnProgress as OnStage
 from whyact.errors import UserError, for_each
 from whyact.files import writable_file
 from whyact.laiar.answers import Answer
@@ -203,28 +203,28 @@ class Session:
         self.run: Run = load_run(folder)
         self._perception: Perception | None = None
 
-    def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
+    def answer(self, video: Path, kept: Path, on_stage: OnStage) -> Prediction:
         """Answer a video file, and keep the tokens of its windows."""
         self._perception = self._perception or answer_perception(self.run, {})
         windows: list[Answer] = []
-        prediction, _ = predict_video(self.run, str(video), self._perception, {}, _two_stages(tell), windows.append)
-        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), keep)
+        prediction, _ = predict_video(self.run, str(video), self._perception, {}, _two_stages(on_stage), windows.append)
+        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), kept)
         return prediction
 
-    def questions(self, kept: Path) -> Ablation:
+    def load_ablation(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         return load_questions(self.run, kept)
 
 
-def _two_stages(tell: Tell) -> OnProgress:
+def _two_stages(on_stage: OnStage) -> OnProgress:
     """Name the two passes of an answer: boxes are detected first, then the model is asked."""
     stages = ["Asking the model", "Finding and following things"]
 
     def on_progress(share: float) -> None:
-        tell(stages[-1], share)
+        on_stage(stages[-1], share)
         if share >= 1 and len(stages) > 1:
             stages.pop()
-            tell(stages[-1], 0.0)
+            on_stage(stages[-1], 0.0)
 
-    tell(stages[-1], 0.0)
+    on_stage(stages[-1], 0.0)
     return on_progress

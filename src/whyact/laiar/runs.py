@@ -59,6 +59,16 @@ class Run:
     sha256: str = ""
 
 
+def _current(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run of any age under today's names."""
+    renamed = {("model", "course"): "endpoint_delta", ("loss", "scheme"): "guidance"}
+    out = {section: dict(values) for section, values in config.items()}
+    for (section, old), new in renamed.items():
+        if old in out.get(section, {}):
+            out[section].setdefault(new, out[section].pop(old))
+    return out
+
+
 def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
     """Write a run folder; ``card`` brings data, split_sha256, seed, metrics and what else there is to say."""
     v = run.vocabulary
@@ -103,7 +113,7 @@ def load_run(folder: Path) -> Run:
     if found.card["method"] != "laiar":
         raise UserError(folder, found.card["method"], "a run of laiar")
     try:
-        config = msgspec.convert(found.config, Config)
+        config = msgspec.convert(_current(found.config), Config)
         words = msgspec.convert(found.card["extra"]["words"], _Words)
         extra = found.card["extra"]
         vocabulary = Vocabulary(

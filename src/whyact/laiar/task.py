@@ -74,7 +74,7 @@ def train_run(
         if not clips:
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
-        config = replace(config, loss=replace(config.loss, scheme=False))
+        config = replace(config, loss=replace(config.loss, guidance=False))
     elif config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)

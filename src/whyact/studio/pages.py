@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from whyact.ablation.compare import beside
+from whyact.ablation.compare import compare_pair
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
@@ -104,7 +104,7 @@ def against(request: Request, id_: str, other: str) -> Response:
     return _page(
         "beside.html.j2",
         jobs=[info(one) for one in two],
-        found=beside(*both),
+        found=compare_pair(*both),
         video=both[0].video,
         models=[model_info(one.model, jobs.models[one.model]) for one in two],
     )

@@ -95,13 +95,13 @@ def expand(inputs: list[str]) -> list[str]:
 
 def said(prediction: Prediction) -> str:
     """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
-    from whyact.report import words
+    from whyact import wording
 
     name = prediction.id or prediction.video.path
-    label, score = words.headline(prediction.label), words.number(prediction.score)
+    label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
     answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
     lines = [f"{name}: {answer if label else 'no answer'}"]
-    lines.append(f"  {words.plain(words.because(prediction))}")
+    lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")
     lines += [f"  note: {note}" for note in prediction.notes]

@@ -1,12 +1,10 @@
-"""What the worker processes do: answer a video, and ask an answer again. Heavy imports stay in here."""
+"""What the worker processes do: answer a video, and evaluate an answer again. Heavy imports stay in here."""
 
 from __future__ import annotations
 
 import string
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import asdict
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,39 +14,40 @@ from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction, to_json
 from whyact.studio.limits import Limits
-from whyact.studio.workers import Task, Tell
+from whyact.studio.workers import OnProgress, Task
+from whyact.wording import replace_path
 
 if TYPE_CHECKING:
-    from whyact.ablation.protocol import Removal, Session
+    from whyact.ablation.protocol import Session
 
-PREDICTION, PREVIEW, REPORT, QUESTIONS = "prediction.json", "preview.mp4", "report.html", "questions.safetensors"
-REMEMBERED = 8  # answers whose tensors stay in memory; the others are read from disk
-MODELS = 3  # that stay in memory
+PREDICTION, PREVIEW, REPORT, ABLATION = "prediction.json", "preview.mp4", "report.html", "ablation.safetensors"
+MOST_ABLATIONS = 8  # answers whose tensors stay in memory; the others are read from disk
+MOST_MODELS = 3  # models that stay in memory
 _WIDEST = 960  # pixels of the copy that is played
 _FASTEST, _LONG, _SLOWER = 30.0, 60.0, 12.0  # frames a second of the copy; of one longer than so many seconds
 _TEXT = frozenset(string.printable.encode())
 
 
-def answers(limits: Limits) -> dict[str, Task]:
+def answer_tasks(limits: Limits) -> dict[str, Task]:
     """Return the tasks of the process that reads videos."""
     import torch  # noqa: F401  (before memory is bounded)
 
     models = _Models()
 
     def answer(
-        tell: Tell, *, folder: str, file: str, name: str, model: str | None, demo: dict[str, Any] | None
+        on_progress: OnProgress, *, folder: str, file: str, name: str, model: str | None, demo: dict[str, Any] | None
     ) -> dict[str, Any]:
         path = Path(folder) / file
         try:
             if demo is not None:
-                _film(path, tell, **demo)
+                _film(path, on_progress, **demo)
             check_video(path, limits)
-            tell("Loading the model", 0.0)
-            prediction = models.run(model).answer(path, path.parent / QUESTIONS, tell)
+            on_progress("Loading the model", 0.0)
+            prediction = models.load(model).answer(path, path.parent / ABLATION, on_progress)
         except UserError as error:
-            raise UserError(name, None, str(error).replace(str(path), name).replace(folder, "")) from error
-        prediction = named(prediction, path, name)
-        _write(prediction, path, Path(folder), tell)
+            raise without_server_path(error, path, name) from error
+        prediction = with_user_name(prediction, path, name)
+        _write(prediction, path, Path(folder), on_progress)
         best = prediction.labels[0] if prediction.labels else None
         return {
             "label": best.label if best else "",
@@ -59,56 +58,58 @@ def answers(limits: Limits) -> dict[str, Task]:
     return {"answer": answer}
 
 
-def questions(limits: Limits) -> dict[str, Task]:
-    """Return the tasks of the process that asks answers again; it never reads a video."""
+def ablation_tasks(limits: Limits) -> dict[str, Task]:
+    """Return the tasks of the process that evaluates answers again; it never reads a video."""
     import torch  # noqa: F401
 
     from whyact.ablation.flips import smallest_flip
     from whyact.ablation.protocol import Ablation, Removal
 
     models = _Models()
-    known: OrderedDict[str, Ablation] = OrderedDict()
+    loaded: OrderedDict[str, Ablation] = OrderedDict()
 
-    def asked(folder: str, model: str | None) -> Ablation:
-        if folder in known:
-            known.move_to_end(folder)
+    def load_ablation(folder: str, model: str | None) -> Ablation:
+        if folder in loaded:
+            loaded.move_to_end(folder)
         else:
             try:
-                known[folder] = models.run(model).questions(Path(folder) / QUESTIONS)
-            except (OSError, RuntimeError):  # torch's word for a file that has gone
-                if (Path(folder) / QUESTIONS).exists():
+                loaded[folder] = models.load(model).load_ablation(Path(folder) / ABLATION)
+            except (OSError, RuntimeError):  # safetensors raises either for a file that is gone
+                if (Path(folder) / ABLATION).exists():
                     raise
                 raise UserError("job", None, "an answer that is still kept", "send the video again") from None
-            while len(known) > REMEMBERED:
-                known.popitem(last=False)
-        return known[folder]
+            while len(loaded) > MOST_ABLATIONS:
+                loaded.popitem(last=False)
+        return loaded[folder]
 
-    def warm(tell: Tell, *, folder: str, model: str | None) -> bool:
-        asked(folder, model).scores([()])  # so that the first removal is as quick as the next
+    def warm(on_progress: OnProgress, *, folder: str, model: str | None) -> bool:
+        load_ablation(folder, model).scores([()])  # so that the first removal is as quick as the next
         return True
 
-    def without(tell: Tell, *, folder: str, model: str | None, removals: list[dict[str, Any]]) -> dict[str, Any]:
-        found = asked(folder, model)
-        chosen = [Removal(**removal) for removal in removals]
-        (before, after), (_, best) = found.scores([(), chosen])
+    def without(
+        on_progress: OnProgress, *, folder: str, model: str | None, removals: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        ablation, chosen = load_ablation(folder, model), msgspec.convert(removals, list[Removal])
+        (before, after), (_, best) = ablation.scores([(), chosen])
         return {
-            "label": found.labels[best],
+            "label": ablation.labels[best],
             "scores": [
                 {"label": label, "score": float(b), "before": float(a)}
-                for label, a, b in zip(found.labels, before, after, strict=True)
+                for label, a, b in zip(ablation.labels, before, after, strict=True)
             ],
-            "gone": [asdict(one) for one in found.gone(chosen)],
+            "removed": ablation.count_removed(chosen),
         }
 
-    def flip(tell: Tell, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
-        found = asked(folder, model)
-        if target is not None and target not in found.labels:
-            raise UserError("target", target, f"one of {', '.join(found.labels)}")
-        result = smallest_flip(found, None if target is None else found.labels.index(target))
-        told = found.pieces()
+    def flip(on_progress: OnProgress, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
+        ablation = load_ablation(folder, model)
+        if target is not None and target not in ablation.labels:
+            raise UserError("target", target, f"one of {', '.join(ablation.labels)}")
+        result = smallest_flip(ablation, None if target is None else ablation.labels.index(target))
+        texts = ablation.list_removals()
         return {
-            "target": found.labels[result.target],
-            "removals": [{**_finite(r), "text": told[r]} for r in result.removals],
+            "target": ablation.labels[result.target],
+            "removals": list(result.removals),
+            "texts": [texts[removal] for removal in result.removals],
             "score": result.scores[result.target],
             "proven": result.proven,
             "candidates": result.candidates,
@@ -125,28 +126,23 @@ class _Models:
     def __init__(self) -> None:
         self._runs: OrderedDict[str, Session] = OrderedDict()
 
-    def run(self, model: str | None) -> Session:
+    def load(self, model: str | None) -> Session:
         from whyact.files import SHIPPED
         from whyact.verbs.methods import open_run
 
         key = model or str(SHIPPED / "laiar")
         if key not in self._runs:
             self._runs[key] = open_run(Path(key))
-            while len(self._runs) > MODELS:
+            while len(self._runs) > MOST_MODELS:
                 self._runs.popitem(last=False)
         self._runs.move_to_end(key)
         return self._runs[key]
 
 
-def _finite(removal: Removal) -> dict[str, Any]:
-    """Return a removal as JSON holds it: without what is empty or endless."""
-    return {name: value for name, value in asdict(removal).items() if value not in ("", -inf, inf)}
-
-
-def _film(path: Path, tell: Tell, *, action: str, seed: int) -> None:
+def _film(path: Path, on_progress: OnProgress, *, action: str, seed: int) -> None:
     from whyact.verbs.demo import film_demo
 
-    tell("Filming a fresh clip", 0.0)
+    on_progress("Filming a fresh clip", 0.0)
     film_demo(path, seed=seed, action=action)
 
 
@@ -174,33 +170,53 @@ def check_video(path: Path, limits: Limits) -> None:
             )
 
 
-def named(prediction: Prediction, path: Path, name: str) -> Prediction:
+def without_server_path(error: UserError, path: Path, name: str) -> UserError:
+    """Return the same error about the user's own file name, without a trace of where the server kept it."""
+
+    def shown(value: object) -> object:
+        return _hide(value, path, name) if isinstance(value, str) else value
+
+    return UserError(shown(error.where), shown(error.value), str(shown(error.expected)), str(shown(error.next_step)))
+
+
+def with_user_name(prediction: Prediction, path: Path, name: str) -> Prediction:
     """Return the prediction under the user's own file name, without a trace of where the server kept it."""
-    text = to_json([prediction])
-    for place in (str(path), str(path.parent)):
-        text = text.replace(msgspec.json.encode(place).decode()[1:-1], name)
-    (clean,) = msgspec.json.decode(text, type=list[Prediction])
+
+    def shown(value: Any) -> Any:
+        if isinstance(value, str):
+            return _hide(value, path, name)
+        if isinstance(value, list):
+            return [shown(item) for item in value]
+        return {key: shown(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+    clean = msgspec.convert(shown(msgspec.to_builtins(prediction)), Prediction)
     clean.video.path, clean.id = name, name
     return clean
 
 
-def _write(prediction: Prediction, path: Path, folder: Path, tell: Tell) -> None:
-    """Write what stays of a job: the answer, its report, and a copy to play in any browser."""
+def _hide(text: str, path: Path, name: str) -> str:
+    """Return a text with the file's name in place of its path, and of everything else in its folder."""
+    shown = replace_path(text, path, name)
+    return replace_path(shown, path.parent, name) if shown != name else shown
+
+
+def _write(prediction: Prediction, path: Path, folder: Path, on_progress: OnProgress) -> None:
+    """Write what remains of a job: the answer, its report, and a copy to play in any browser."""
     from whyact.report import write_report
     from whyact.verbs.stills import stills
 
-    tell("Making a copy to play", 0.0)
+    on_progress("Making a copy to play", 0.0)
     try:
-        _preview(path, folder / PREVIEW, lambda share: tell("Making a copy to play", share))
+        _preview(path, folder / PREVIEW, lambda share: on_progress("Making a copy to play", share))
     except UserError:
         (folder / PREVIEW).unlink(missing_ok=True)
-    tell("Writing the report", 0.0)
+    on_progress("Writing the report", 0.0)
     shown = msgspec.structs.replace(prediction, video=msgspec.structs.replace(prediction.video, path=str(path)))
     write_report([prediction], folder / REPORT, stills([shown]))
     write_atomic(folder / PREDICTION, to_json([prediction]))
 
 
-def _preview(path: Path, out: Path, tell: Callable[[float], None]) -> None:
+def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> None:
     """Write the video again at a constant rate, H.264, at most 960 pixels wide."""
     import numpy as np
     from PIL import Image
@@ -224,6 +240,6 @@ def _preview(path: Path, out: Path, tell: Callable[[float], None]) -> None:
                 if (width, height) != size:
                     image = np.asarray(Image.fromarray(image).resize(size))
                 yield image
-                tell(shown.moment / length)
+                on_progress(shown.moment / length)
 
         write_video(out, frames(), rate)
