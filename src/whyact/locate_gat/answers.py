@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
 from whyact.training.checkpoint import versions
 
+CPU = torch.device("cpu")
 SHOWN = 5  # frames, and known classes, that an answer lists by itself
 
 
@@ -201,7 +203,7 @@ def _labels(labels: str) -> tuple[str, ...]:
 
 
 def reader(
-    known: Run, options: dict[str, Any], progress: bool
+    known: Run, options: dict[str, Any], progress: bool, device: torch.device = CPU
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
@@ -213,9 +215,8 @@ def reader(
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
         settings = known.settings
-        found, _ = zero_shot_sets.load(
-            options["data"], root, known.fold, settings.reading, settings.class_order, progress
-        )
+        reading = replace(settings.reading, device=str(device))
+        found, _ = zero_shot_sets.load(options["data"], root, known.fold, reading, settings.class_order, progress)
         by_id = {video.id: video for video in found.videos}
 
         def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
@@ -225,10 +226,10 @@ def reader(
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 
         return clip
-    return lambda name: (*_file(Path(name), known), "")
+    return lambda name: (*_file(Path(name), known, device), "")
 
 
-def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
+def _file(path: Path, known: Run, device: torch.device) -> tuple[FeatureSequence, VideoFacts]:
     if path.suffix == ".npy":
         try:
             features = np.load(path, allow_pickle=False)
@@ -242,7 +243,7 @@ def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-    return zero_shot_sets.encode_video(path, known.pixels, known.settings.patch_side)
+    return zero_shot_sets.encode_video(path, known.pixels, known.settings.patch_side, device)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import FeatureSequence, Float
 from whyact.data.zero_shot.types import ZeroShotData
+from whyact.devices import resolve_device
 from whyact.errors import UserError
 from whyact.features.clip import ClipEncoder, load_clip
 from whyact.features.patches import encode_with_patches
@@ -48,13 +49,14 @@ class Reading:
 
     ``patches`` above 0 adds that many by that many patch vectors to every frame, see
     :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
-    vectors of Label.mat.
+    vectors of Label.mat. ``device`` is where the CLIP computes.
     """
 
     backbone: str = "ViT-B-16"
     weights: str = "openai"
     patches: int = 0
     names: Literal["clip", "words"] = "clip"
+    device: str = "cpu"
 
 
 def class_folders(folder: Path, part: str = "") -> list[Listed]:
@@ -126,7 +128,7 @@ def encode(
             expected = f"a prompt that {sentences[spoken]} has not"
             raise UserError(f"data {name}, class {label}", prompt.format(spoken), expected)
         sentences[spoken] = label
-    clip = load_clip(reading.backbone, reading.weights)
+    clip = load_clip(reading.backbone, reading.weights, resolve_device(reading.device))
     position = {label: i for i, label in enumerate(said)}
     grid = f", {reading.patches}x{reading.patches} patches" if reading.patches else ""
     encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
