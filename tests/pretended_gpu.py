@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 GPU = torch.device("cuda", 0)
-MAY_MIX = ("aten._to_copy", "aten.copy_", "aten.index.", "aten.index_put", "aten._index_put")
+MAY_MIX = ("aten._to_copy", "aten.copy_", "aten.index.", "aten.index_put", "aten._index_put", "aten._pack_padded")
 
 
 class MixedDevices(RuntimeError):
@@ -52,6 +52,9 @@ class OnGpu(Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return run(func, args, kwargs or {})
+
+    def new_tensor(self, data: Any, **kwargs: Any) -> Tensor:
+        return OnGpu(self.values.new_tensor(data, **kwargs))
 
     def tolist(self) -> Any:
         return self.values.tolist()
@@ -87,12 +90,16 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             f"{name}: shapes {[tuple(x.shape) for x in on_gpu]} on the GPU, {[tuple(x.shape) for x in here]} on the CPU"
         )
     asked = kwargs.get("device")
-    to_gpu = bool(on_gpu) if asked is None else torch.device(asked).type == "cuda"
+    to_gpu = bool(on_gpu) if asked is None else torch.device(asked).type in ("cuda", "meta")
     kwargs = {key: value for key, value in kwargs.items() if key not in ("device", "pin_memory", "non_blocking")}
     values, named = tree_map(lambda x: x.values if isinstance(x, OnGpu) else x, (args, kwargs))
     if asked is not None and not name.startswith("aten._to_copy"):
         named["device"] = "cpu"
     result = func(*values, **named)
+    if result is None:
+        return None
+    if name.startswith("aten._pack_padded"):  # the sizes of its batches stay on the CPU
+        return OnGpu(result[0]), result[1]
     if name.startswith("aten.copy_") or (func._schema.name.endswith("_") and not func._schema.name.endswith("__")):
         return args[0]
     return tree_map(lambda x: OnGpu(x) if isinstance(x, Tensor) and to_gpu else x, result)

@@ -177,7 +177,7 @@ def train_stages(
         history += fit(stage2, once, epochs=epochs, resume_dir=state("stage2"), **kept).history
     model.eval()
     with torch.no_grad():
-        for i, rows in enumerate(model.parts(model.seen[:0])):
+        for i, rows in enumerate(model.parts(tensors.text[:0])):
             if rows is not None:
                 score = video @ rows.T
                 model.standard[i] = torch.stack([score.mean(), score.std(correction=0).clamp_min(1e-3)])
