@@ -99,7 +99,7 @@ def preload() -> None:
         "whyact.features.extract",
         "whyact.features.store",
         "whyact.data.untrimmed.snippet_files",
-        "whyact.data.zero_shot.sets",
+        "whyact.data.datasets",
         "whyact.laiar.learner",
         "whyact.locate_gat.stages",
         "whyact.pvlr.learner",

@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
     {"prediction", "errors", "files", "progress", "devices"},
+    {"wording"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
     {"homeworld"},
@@ -58,8 +59,8 @@ def wrong_arrows(source: str, path: str) -> set[str]:
     wrong = {room for room in rooms if FLOOR.get(room, len(FLOORS)) > FLOOR[own]}
     if own in METHODS:
         wrong |= rooms & METHODS
-    if own == "report":
-        wrong |= rooms - FLOORS[0]
+    if own in ("report", "wording"):
+        wrong |= rooms - FLOORS[0] - {"wording"}
     if own in FLOORS[0]:
         wrong |= rooms - {"errors"}
     return wrong
@@ -99,6 +100,16 @@ def pickles_used(source: str) -> set[str]:
 def test_imports_point_down(path: str) -> None:
     assert room_of(path) in FLOOR, f"{path} is in no room of the house: give {room_of(path)!r} a floor"
     assert wrong_arrows((SOURCE / path).read_text(encoding="utf-8"), path) == set()
+
+
+MAKES_A_WORLD = {"verbs/demo.py", "verbs/data_make.py"}
+
+
+@pytest.mark.parametrize("path", [name for name in NAMES if room_of(name) not in ("homeworld", "reproduce")])
+def test_only_what_makes_a_world_imports_homeworld(path: str) -> None:
+    """Nothing that answers a video knows the generated world."""
+    if path not in MAKES_A_WORLD:
+        assert "homeworld" not in rooms_imported((SOURCE / path).read_text(encoding="utf-8"), path)
 
 
 def test_the_front_door_opens_only_the_lowest_floor_and_the_verbs() -> None:

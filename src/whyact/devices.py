@@ -90,10 +90,10 @@ def device_of(module: nn.Module) -> torch.device:
     """Return the device that a module's parameters and buffers are on; the CPU if it has none."""
     import torch
 
-    tensor = next(module.parameters(), None)
-    if tensor is None:
-        tensor = next(module.buffers(), None)
-    return torch.device("cpu") if tensor is None else tensor.device
+    for tensors in (module.parameters(), module.buffers()):
+        for tensor in tensors:
+            return tensor.device
+    return torch.device("cpu")
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -159,7 +159,7 @@ class TestTerms:
     @pytest.mark.parametrize(
         ("options", "names"),
         [
-            ({"scheme": False}, {"cls_v"}),
+            ({"guidance": False}, {"cls_v"}),
             ({"video": False}, {"cls_s"}),
             ({"sim": 0.0}, {"cls_v", "cls_s", "xm"}),
             ({"xm": 0.0}, {"cls_v", "cls_s", "sim"}),
@@ -168,8 +168,8 @@ class TestTerms:
     def test_switches(self, options: dict[str, Any], names: set[str]) -> None:
         assert set(made(with_("loss", **options)).terms(random_batch(), 0.0)[0]) == names
 
-    def test_without_the_scheme_the_language_modules_stay_as_they_are(self) -> None:
-        learner = made(with_("loss", scheme=False))
+    def test_without_guidance_the_language_modules_stay_as_they_are(self) -> None:
+        learner = made(with_("loss", guidance=False))
         sum(learner.terms(random_batch(), 0.9)[0].values()).backward()  # type: ignore[union-attr]
         language = ("s.", "f_s.", "head_s.", "head_v2s.", "log_t")
         assert all(p.grad is None for n, p in learner.model.named_parameters() if n.startswith(language))

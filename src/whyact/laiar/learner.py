@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whyact.data.relations.packed import RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
@@ -16,7 +17,7 @@ from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config
-from whyact.laiar.model import LaIAR, Path
+from whyact.laiar.model import BranchOutput, LaIAR
 from whyact.training.fit import FitResult, fit
 from whyact.training.numerics import seed_everything
 from whyact.training.trainable import Optimization, StepOutput, Trainable
@@ -66,9 +67,14 @@ class Learner(Trainable):
         super().__init__()
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
+        self.averaged = None
+        if config.optim.average:
+            average = get_ema_multi_avg_fn(config.optim.average)
+            self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
 
     def training_step(self, batch: RelationBatch, step: int) -> StepOutput:
         """Return the loss of one batch; every term is logged unweighted."""
+        self.update_average()  # before the step: what is saved between two steps is complete
         terms, path = self.terms(batch, step / self.steps)
         c = self.config.loss
         weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
@@ -78,7 +84,12 @@ class Learner(Trainable):
         kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
         return StepOutput(loss, {**terms, "keep": kept}, len(batch))
 
-    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
+    def update_average(self) -> None:
+        """Take the weights as they are now into their exponential average."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], BranchOutput]:
         """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
         c, select, valid = self.config.loss, self.config.select, batch.valid
         weight = self.class_weight.to(batch.target.device) if batch.target.dim() == 1 else None
@@ -91,7 +102,7 @@ class Learner(Trainable):
         video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
         terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
         paths = [video]
-        if c.scheme:
+        if c.guidance:
             language = self.model.language(batch, progress=progress, gated=gated)
             paths.append(language)
             terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
@@ -120,7 +131,7 @@ class Learner(Trainable):
                 ]
                 if guided:
                     terms["tss"] = torch.stack(guided).sum()
-        elif c.tss and c.scheme and gated:
+        elif c.tss and c.guidance and gated:
             signal = [p.selection.keep for p in paths]
             terms["tss"] = losses.token_selection(signal[0], signal[1], valid, c.l1, detach=c.detach_tss)
         if select.rule == "threshold" and c.ratio and gated:
@@ -150,7 +161,7 @@ def learn(
     *,
     seed: int,
     progress: bool = False,
-    resume_dir: FilePath | None = None,
+    resume_dir: Path | None = None,
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
     seed_everything(seed)
@@ -172,6 +183,9 @@ def learn(
         resume_dir=resume_dir,
         fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
     )
+    learner.update_average()
+    if learner.averaged is not None:
+        model.load_state_dict(learner.averaged.module.state_dict())
     return model.eval(), result
 
 

@@ -57,10 +57,10 @@ class Parts:
         curves = [{k.removeprefix(named): v for k, v in r.items() if k.startswith(named)} for r in records]
         scores |= faithfulness_of(curves)
         if words.multi_label:
-            scores["language_mAP"] = language_map(run, self.test) if run.config.loss.scheme else None
+            scores["language_mAP"] = language_map(run, self.test) if run.config.loss.guidance else None
             scores["objects_only_mAP"] = objects_only_map(self.train, self.test, len(words.actions), len(words.objects))
             scores |= {"boxes": run.config.data.boxes, "relations": run.config.data.relations} | self.facts
-        elif run.config.loss.scheme:
+        elif run.config.loss.guidance:
             scores["language_mAR"] = language_recall(run, self.test)
             if run.config.model.app_width:
                 scores["two_stage_mAR"] = language_recall(run, self.test, relation_prior(self.train, words))
