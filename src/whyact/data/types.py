@@ -243,6 +243,7 @@ class ZeroShotOptions:
     ``patches`` above 0 adds that many by that many patch vectors to every frame, see
     :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
     vectors of Label.mat, whose classes the split file counts in ``order``. ``progress`` shows a bar on a terminal.
+    ``device`` is where the CLIP computes.
     """
 
     backbone: str = "ViT-B-16"
@@ -251,6 +252,7 @@ class ZeroShotOptions:
     names: Literal["clip", "words"] = "clip"
     order: Literal["label", "ascii"] = "label"
     progress: bool = True
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -197,14 +197,8 @@ def reader(
     """
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
-<<<<<<< HEAD
-        settings = known.settings
-        reading = replace(settings.reading, device=str(device))
-        found, _ = zero_shot_sets.load(options["data"], root, known.fold, reading, settings.class_order, progress)
-=======
-        settings = replace(known.settings.data_options, progress=progress)
+        settings = replace(known.settings.data_options, progress=progress, device=str(device))
         found, _ = load_zero_shot(options["data"], root, known.fold, settings)
->>>>>>> main
         by_id = {video.id: video for video in found.videos}
 
         def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
@@ -231,11 +225,7 @@ def _file(path: Path, known: Run, device: torch.device) -> tuple[FeatureSequence
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-<<<<<<< HEAD
-    return zero_shot_sets.encode_video(path, known.pixels, known.settings.patch_side, device)
-=======
-    return encode_video(path, known.pixels, known.settings.patch_side)
->>>>>>> main
+    return encode_video(path, known.pixels, known.settings.patch_side, device)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:
