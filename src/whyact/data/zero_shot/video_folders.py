@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import FeatureSequence, Float, ZeroShotOptions
 from whyact.data.zero_shot.types import ZeroShotData
+from whyact.devices import resolve_device
 from whyact.errors import UserError
 from whyact.progress import progress as show
 from whyact.video.decode import decode
@@ -42,6 +43,25 @@ class Listed:
     part: str = ""
 
 
+<<<<<<< HEAD
+@dataclass(frozen=True)
+class Reading:
+    """How pixels and names become vectors: a CLIP by name and weights, and where else they come from.
+
+    ``patches`` above 0 adds that many by that many patch vectors to every frame, see
+    :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
+    vectors of Label.mat. ``device`` is where the CLIP computes.
+    """
+
+    backbone: str = "ViT-B-16"
+    weights: str = "openai"
+    patches: int = 0
+    names: Literal["clip", "words"] = "clip"
+    device: str = "cpu"
+
+
+=======
+>>>>>>> main
 def class_folders(folder: Path, part: str = "") -> list[Listed]:
     """List ``folder/<class>/*`` (UCF101, HMDB51, Olympic Sports, Kinetics, and one's own videos), sorted.
 
@@ -117,7 +137,11 @@ def encode(
             expected = f"a prompt that {sentences[spoken]} has not"
             raise UserError(f"data {name}, class {label}", prompt.format(spoken), expected)
         sentences[spoken] = label
+<<<<<<< HEAD
+    clip = load_clip(reading.backbone, reading.weights, resolve_device(reading.device))
+=======
     clip = load_clip(options.backbone, options.weights)
+>>>>>>> main
     position = {label: i for i, label in enumerate(said)}
     grid = f", {options.patches}x{options.patches} patches" if options.patches else ""
     encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
