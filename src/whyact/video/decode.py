@@ -98,8 +98,8 @@ def windows(
         UserError: As :func:`decode`, and when the options make no sense.
     """
     with VideoReader(path, limit) as reader:
-        shown = sampling.spans(reader.length - reader.start, window, stride)
-        parts = [(reader.start + a, reader.start + b) for a, b in shown]
+        spans = sampling.spans(reader.length - reader.start, window, stride)
+        parts = [(reader.start + a, reader.start + b) for a, b in spans]
         moments = [sampling.uniform(a, b, count, step=reader.step, ends=ends) for a, b in parts]
         source = reader.frames_at(np.unique(np.concatenate(moments)))
         kept: dict[float, Shown] = {}
