@@ -74,7 +74,9 @@ def test_sequences_and_zero_shot_videos_load() -> None:
     assert (len(train), len(test)) == (60, 30)  # type: ignore[arg-type]
     seen, unseen = (load_dataset("synthetic-appearance", part=part) for part in ("train", "test"))  # type: ignore[arg-type]
     targets = [{seq.target[0] for seq in side} for side in (seen, unseen)]  # type: ignore[attr-defined]
-    assert targets[0] and targets[1] and not targets[0] & targets[1]
+    assert targets[0]
+    assert targets[1]
+    assert not targets[0] & targets[1]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,8 @@ def test_a_wrong_root_shows_the_expected_layout_beside_the_one_on_disk(
     assert out == ""
     for line in DATASETS[name].layout.splitlines():
         assert line.rstrip() in err, line
-    assert "somewhere/" in err and "├── else/" in err
+    assert "somewhere/" in err
+    assert "├── else/" in err
     assert err.splitlines()[-1].startswith("whyact: ")
 
 
@@ -115,4 +118,5 @@ def test_the_layout_is_not_shown_for_what_is_wrong_inside_a_file(
     (tmp_path / "labels.csv").write_text("name,labels\na,run,jump\n")
     assert main(["data", "check", "folder", "--root", str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert "labels.csv:2" in err and "expected for folder" not in err
+    assert "labels.csv:2" in err
+    assert "expected for folder" not in err

@@ -136,7 +136,7 @@ def test_mistakes_are_named(run, tmp_path):
             task.predict([name], folder, progress=False)
     with pytest.raises(UserError, match="--model"):
         task.predict([wide], None, progress=False)
-    with pytest.raises(UserError, match="one of thumos14.*synthetic"):
+    with pytest.raises(UserError, match=r"one of thumos14.*synthetic"):
         task.train("nonsense", None, tmp_path / "x", config=CONFIG, progress=False)
     with pytest.raises(UserError, match="--root"):
         task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)
