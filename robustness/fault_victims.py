@@ -124,7 +124,7 @@ def train_pvlr(material: Path, out: Path) -> None:
     from whyact.pvlr.config import PRESETS, TrainConfig
     from whyact.pvlr.learner import learn
     from whyact.pvlr.sets import build_model, resolve
-    from whyact.training.fit import seed_everything
+    from whyact.training.numerics import seed_everything
 
     split = load_features("synthetic", None, 1)
     config = resolve(replace(PRESETS["default"], train=TrainConfig(iterations=100, snippets=16)), split)

@@ -95,7 +95,6 @@ def study(
 def preload() -> None:
     """Import what the children need, once: they are forked, and a kill within an import would try nothing."""
     for name in (
-        "lightning.pytorch",
         "safetensors.torch",
         "whyact.features.extract",
         "whyact.features.store",
@@ -105,7 +104,7 @@ def preload() -> None:
         "whyact.locate_gat.stages",
         "whyact.pvlr.learner",
         "whyact.training.checkpoint",
-        "whyact.training.keeper",
+        "whyact.training.fit",
     ):
         import_module(name)
 

@@ -14,7 +14,7 @@ from whyact.pvlr import task
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.report.webvtt import to_webvtt
-from whyact.report.words import by_rank
+from whyact.wording import sort_evidence
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -56,7 +56,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
 def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
     folder, _ = run
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
-    first = by_rank(prediction.evidence)[0]
+    first = sort_evidence(prediction.evidence)[0]
     best = prediction.segments[0]
     assert best.score == max(segment.score for segment in prediction.segments)
     assert (first.rank, first.action) == (1, best.label)

@@ -24,6 +24,9 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
 IN_VIEW = "in view"  # the one relation of data that name none
+MOTION = ("still", "approaching", "leaving", "moving_together")
+DISTANCE = ("apart", "near", "touching", "overlapping", "inside", "containing")
+MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; exactly one of each group holds
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Vocabulary:
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
     a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
     several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
-    Where :data:`IN_VIEW` is the only relation, ``(c, c)`` stands for two things of a class.
+    ``at_most`` limits how many there are of a class at once (one person, two hands). Where the relations are
+    ``measured`` from the boxes, or :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
     """
 
     objects: tuple[str, ...]
@@ -66,6 +70,13 @@ class Vocabulary:
     rules: tuple[Rule, ...] = ()
     groups: tuple[RelationGroup, ...] = ()
     multi_label: bool = False
+    at_most: dict[str, int] = field(default_factory=dict)
+    measured: bool = False
+
+    @property
+    def pairs_in_view(self) -> bool:
+        """Return whether a pair is a token where both of its things are in view, whatever is annotated."""
+        return self.measured or self.has_no_relations
 
     @property
     def has_no_relations(self) -> bool:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from whyact.data.datasets import load_relations
 from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationOptions
 from whyact.errors import UserError
+from whyact.laiar.clips import measure_clip
 from whyact.laiar.config import DataConfig
-
-HOMEWORLD_SEED = 7
 
 
 def read_relations(name: str, root: Path | None, config: DataConfig, *, only: str | None = None) -> RelationData:
     """Read a data set of relation clips as the settings say.
 
     Args:
-        name: A data set of :data:`whyact.data.datasets.DATASETS`; ``homeworld`` is generated without a root.
+        name: A data set of :data:`whyact.data.datasets.DATASETS`.
         root: The folder that holds it.
         config: Which modalities and relations to read, and at most how many pairs a clip.
         only: Read just this clip.
@@ -43,13 +42,13 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         contact_only=config.contact_only,
         filter_small=config.filter_small,
     )
-    if name != "homeworld" or root is not None:
-        return load_relations(name, root, options)
-    from whyact.homeworld.write import write_world
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_world(Path(folder) / "world", seed=HOMEWORLD_SEED)
-        return load_relations(name, Path(folder) / "world", options)
+    if name == "homeworld" and root is None:
+        step = "whyact data make homeworld --out DIR, then the same command with --root DIR"
+        raise UserError("--root", None, f"the folder that holds {name}", step)
+    data = load_relations(name, root, options)
+    if data.vocabulary.measured and config.boxes == "oracle":
+        return replace(data, clips=tuple(measure_clip(clip) for clip in data.clips))
+    return data
 
 
 def _pixel_option(config: DataConfig) -> tuple[str, str] | None:

@@ -30,7 +30,7 @@ from whyact.pvlr.sets import build_model, resolve
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 

@@ -27,7 +27,7 @@ from whyact.pvlr.sets import build_model, resolve
 from whyact.reproduce import results
 from whyact.reproduce.grid import run_cells
 from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
-from whyact.training.fit import numerics, seed_everything
+from whyact.training.numerics import numerics, seed_everything
 
 CELLS = Path("runs/reproduce-pvlr")
 SEEDS = {"synthetic": 3, "gym": 5}

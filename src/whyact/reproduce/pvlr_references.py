@@ -10,7 +10,7 @@ from torch import nn
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.sets import FeatureSplit
 from whyact.pvlr.inference import Curves
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 STEPS, BATCH, WIDTH = 100, 10, 128
 

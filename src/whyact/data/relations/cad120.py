@@ -39,6 +39,7 @@ results_attributes+relationships.zip   optional: relation scores predicted from 
 IMAGE_SIZE = (640, 480)
 FPS = 30.0  # the published layout stores frame numbers only; Kinect recorded at 30 Hz
 MAX_PAIRS = 28
+_ONE_PERSON = {"hand": 2, "head": 1}  # each video shows one person
 ANNOTATIONS = "annotations"
 SCORES = "results_attributes+relationships"
 
@@ -210,8 +211,9 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         Rule(action, before, after, "", words(objects))
         for action, before, after, objects in fields("act_attr_list.txt", 4)
     ]
+    names = tuple(archive.lines(f"{prefix}knowledge/object_list.txt"))
     return Vocabulary(
-        objects=tuple(archive.lines(f"{prefix}knowledge/object_list.txt")),
+        objects=names,
         relations=(
             *archive.lines(f"{prefix}knowledge/relation_list.txt"),
             *archive.lines(f"{prefix}knowledge/attribute_list.txt"),
@@ -219,6 +221,7 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         actions=tuple(archive.lines(f"{prefix}knowledge/action_list.txt")),
         allowed=allowed,
         rules=tuple(rules),
+        at_most={name: count for name, count in _ONE_PERSON.items() if name in names},
     )
 
 

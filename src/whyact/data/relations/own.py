@@ -27,7 +27,17 @@ from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
 from whyact.data.relations.pair_clips import AnnotatedVideo, Pair, pairs_in_view
 from whyact.data.relations.relation_data import RelationData, summary
-from whyact.data.types import IN_VIEW, Dataset, RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.types import (
+    DISTANCE,
+    IN_VIEW,
+    MEASURED,
+    MOTION,
+    Dataset,
+    RelationClip,
+    RelationGroup,
+    Rule,
+    Vocabulary,
+)
 from whyact.errors import UserError
 
 
@@ -92,6 +102,7 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
         if not listed and where != "relations":
             raise UserError(f"{path}: {where}", "an empty list", "at least one word")
     used: list[tuple[str, Sequence[str], Sequence[str]]] = [("subjects", file.subjects, file.objects)]
+    used.append(("at_most", list(file.at_most), file.objects))
     for a in file.allowed:
         used += [("allowed", [a.subject, a.object], file.objects), ("allowed", a.relations, file.relations)]
     used += [("groups", group.relations, file.relations) for group in file.groups]
@@ -105,13 +116,24 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
     grouped = [word for group in file.groups for word in group.relations]
     if file.groups and sorted(grouped) != sorted(file.relations):
         raise UserError(f"{path}: groups", ", ".join(grouped), "every relation in exactly one group")
+    groups = tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups)
+    relations = tuple(file.relations) or (IN_VIEW,)
+    if file.measured:
+        if given := [*file.relations, *(rule.action for rule in file.rules)]:
+            raise UserError(
+                f"{path}: measured", given[0], "no relations and no rules: they are measured from the boxes"
+            )
+        relations = MEASURED
+        groups = (RelationGroup("motion", MOTION, True), RelationGroup("distance", DISTANCE, True))
     return Vocabulary(
         objects=tuple(file.objects),
-        relations=tuple(file.relations) or (IN_VIEW,),
+        relations=relations,
         actions=tuple(file.actions),
         allowed=_allowed(file),
         rules=tuple(Rule(r.action, r.before, r.after, r.subject, tuple(r.objects)) for r in file.rules),
-        groups=tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups),
+        at_most=dict(file.at_most),
+        measured=file.measured,
+        groups=groups,
         multi_label=any(video.labels is not None for video in file.videos),
     )
 
@@ -120,7 +142,8 @@ def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
     if not file.relations:
         subjects = file.subjects or file.objects[:1]
-        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects}
+        relations = MEASURED if file.measured else (IN_VIEW,)
+        return {(a, b): relations for a in subjects for b in file.objects}
     if file.allowed:
         return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
     found: dict[tuple[str, str], set[str]] = {}
