@@ -129,9 +129,7 @@ def test_a_missing_file_is_a_users_mistake(tmp_path: Path) -> None:
 def any_tracks(draw: st.DrawFn) -> Tracks:
     t, k = draw(st.integers(0, 5)), draw(st.integers(0, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    low = rng.uniform(
-        -5, 600, (t, k, 2)
-    )  # boxes reach past the image, as a tracker's may: they are clipped when written
+    low = rng.uniform(-5, 600, (t, k, 2))  # some reach past the image, and are clipped
     boxes = np.concatenate([low, low + rng.uniform(6, 500, (t, k, 2))], axis=-1).astype(np.float32)
     known = rng.random((t, k)) < 0.7
     seen = known & (rng.random((t, k)) < 0.8)

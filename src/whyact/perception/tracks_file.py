@@ -74,7 +74,7 @@ def check_against_video(path: Path | str, tracks: Tracks, facts: VideoFacts) -> 
         facts: The video.
 
     Raises:
-        UserError: For another image size, boxes that look like percent, or times that end far before or after the video.
+        UserError: For another image size, boxes that look like percent, or times far short of the video or past it.
     """
     if (facts.width, facts.height) != tracks.image_size:
         size = "{} x {}".format(*tracks.image_size)
