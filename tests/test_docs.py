@@ -13,12 +13,14 @@ import json
 import os
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from page_steps import Step, is_study, join_sessions, page_steps, run_command, run_python, run_shell
 
@@ -27,6 +29,7 @@ SOURCE = ROOT / "src" / "whyact"
 CAD120 = ROOT.parent / "shared" / "data" / "cad120"
 DETECTOR = SOURCE / "shipped" / "laiar" / "detector"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = [*PAGES, *sorted(ROOT.glob("[CS]*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
 REFERENCE = re.compile(r"`([\w/]+\.py)(?:::([\w.]+))?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SETTING = re.compile(r"`((?:data|model|select|loss|optim)\.\w+)`")
@@ -116,7 +119,7 @@ def test_steps_are_found_in_a_page() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     missing = []
     for target in LINK.findall(page.read_text(encoding="utf-8")):
@@ -135,7 +138,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in TEXTS if page.parent.name != "results"], ids=lambda page: page.name)
 def test_named_code_exists(page: Path) -> None:
     missing = []
     for path, name in REFERENCE.findall(page.read_text(encoding="utf-8")):
@@ -196,3 +199,29 @@ def test_results_in_the_readme_are_those_of_the_study() -> None:
     assert said
     for name, table, mean, sd in said:
         assert (float(mean), float(sd)) == pytest.approx(measured[name, table], abs=0.00501), name
+
+
+def test_the_lists_of_pages_hold_every_page() -> None:
+    for folder in ("docs", "docs/decisions"):
+        text = (ROOT / folder / "index.md").read_text(encoding="utf-8")
+        pages = [*(ROOT / folder).glob("*.md"), *(ROOT / folder).glob("results/*.md"), *(ROOT / folder).glob("*.ipynb")]
+        listed = {(ROOT / folder / link.partition("#")[0]).resolve() for link in LINK.findall(text)}
+        assert {page.name for page in pages if page.name != "index.md"} <= {path.name for path in listed}
+
+
+def test_the_citation_and_the_workflow_say_what_the_package_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))
+    tested = set(workflow["jobs"]["tests"]["strategy"]["matrix"]["python"])
+    prefix = "Programming Language :: Python :: 3."
+    promised = {c.removeprefix(prefix[:-2]) for c in project["classifiers"] if c.startswith(prefix)}
+    assert tested == promised
+    targets = set(re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    used = {name for command in commands for name in re.findall(r"\bmake ([\w-]+)", command)}
+    assert {"lint", "docs", "test", "test-wheel"} <= used
+    assert used <= {name for line in targets for name in line.split()}
