@@ -29,7 +29,10 @@ PAGES = {  # a file of the repository outside docs/ -> its page
     "docs/quickstart.ipynb": "quickstart.md",
 }
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-ELSEWHERE = re.compile(r"""<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^>]*>|url\(["']?https?:[^)]*\)""")
+ELSEWHERE = re.compile(
+    r"""<(?:script|img|iframe|source|link)\b[^>]*?\b(?:src|href)=["']?(?:https?:)?//[^>]*>"""
+    r"""|url\(["']?https?:[^)]*\)"""
+)
 REFERENCE = re.compile(r"(?<!\[)`([\w/]+)\.py(?:::([\w.]+))?`")
 
 
@@ -122,7 +125,9 @@ def notebook_markdown(notebook: dict[str, Any]) -> str:
             data = output.get("data", {})
             for kind in ("image/png", "image/jpeg"):
                 if kind in data:
-                    parts.append(f"![the picture that this cell shows](data:{kind};base64,{''.join(data[kind]).strip()})")
+                    parts.append(
+                        f"![the picture that this cell shows](data:{kind};base64,{''.join(data[kind]).strip()})"
+                    )
                     break
             else:
                 shown = "".join(output.get("text", data.get("text/plain", "")))

@@ -1,8 +1,8 @@
 """The documentation tells the truth: its commands and code run, its links lead somewhere, its names and defaults exist.
 
-Commands run in a temporary folder in the order of the page, in this process where they can; Python blocks with no command
-between them are one session. The demo is filmed once for all pages. A page's steps that read ``data/cad120`` are a test of their own, which skips
-where the data is not at hand.
+Commands run in a temporary folder in the order of the page, in this process where they can; Python blocks with no
+command between them are one session. The demo is filmed once for all pages. A page's steps that read ``data/cad120``
+are a test of their own, which skips where the data is not at hand.
 """
 
 from __future__ import annotations

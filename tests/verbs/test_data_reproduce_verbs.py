@@ -101,7 +101,7 @@ def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path:
     assert main(["reproduce", "toy", "--root", str(tmp_path), "--seeds", "4", "--jobs", "2", "--out", "x"]) == 0
     nothing = {"root": None, "quick": False, "seeds": None, "jobs": 1, "as_json": False}
     assert study == [
-        {**nothing, "out": Path("docs/results")},
+        {**nothing, "out": Path("reproduced")},
         {**nothing, "quick": True, "as_json": True, "out": None},  # quick writes nothing under docs
         {**nothing, "root": tmp_path, "seeds": 4, "jobs": 2, "out": Path("x")},
     ]
