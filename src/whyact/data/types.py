@@ -24,9 +24,9 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
 IN_VIEW = "in view"  # the one relation of data that name none
-MOTION = ("still", "approaching", "leaving", "moving_together")
+MOTION = ("still", "approaching", "leaving", "moving_together", "moving")  # the last of a thing by itself
 DISTANCE = ("apart", "near", "touching", "overlapping", "inside", "containing")
-MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; exactly one of each group holds
+MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; of a pair, exactly one of each group holds
 
 
 @dataclass(frozen=True)
