@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.data.types import FeatureSequence
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping_on_grid, mean_ap, overlapping, spans
@@ -93,7 +94,8 @@ def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curv
     Raises:
         UserError: When there is no snippet.
     """
-    device = text.device
+    device = device_of(model)
+    text = text.to(device)
     length = len(features)
     if length == 0:
         raise UserError("features", "no snippet", "at least one snippet")
