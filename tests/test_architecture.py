@@ -12,11 +12,12 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "files", "progress"},
+    {"prediction", "errors", "settings", "exports", "files", "progress"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
     {"homeworld"},
     METHODS,
+    {"methods"},
     {"verbs", "api", "reproduce"},
     {"cli", "studio"},
     {"__main__"},

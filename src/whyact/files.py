@@ -28,7 +28,7 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     Text is written as UTF-8 with the newlines it has. Missing parent folders are made.
 
     Raises:
-        NoRoom: When the disk is full; ``path`` is then what it was before.
+        DiskFullError: When the disk is full; ``path`` is then what it was before.
         OSError: When the disk refuses for another reason; the same.
     """
     path = Path(path)
@@ -96,7 +96,7 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
     """Say in words that the disk, or a limit on it, stopped what is written inside.
 
     Raises:
-        NoRoom: Then; everything else passes through.
+        DiskFullError: Then; everything else passes through.
     """
     try:
         yield

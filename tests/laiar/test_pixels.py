@@ -196,7 +196,7 @@ class TestWindows:
             window_spans(0, 10, window, stride)
 
     def test_windows_leave_no_gap(self) -> None:
-        with pytest.raises(UserError, match=r"--stride.*at most the window"):
+        with pytest.raises(UserError, match=r"stride.*at most the window"):
             window_spans(0, 10, 1.0, 2.0)
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from whyact.ablation.protocol import Tell
+from whyact.laiar.config import PredictOptions
 from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run, load_run
 from whyact.laiar.videos import null_action
 from whyact.laiar.watch import Eyes, open_eyes, watch
 from whyact.prediction import Prediction
+
+OPTIONS = PredictOptions()
 
 
 class Session:
@@ -26,9 +29,9 @@ class Session:
 
     def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
         """Answer a video file, and keep the tokens of its windows."""
-        self._eyes = self._eyes or open_eyes(self.run, {})
+        self._eyes = self._eyes or open_eyes(self.run, OPTIONS)
         windows: list[Any] = []
-        prediction, _ = watch(self.run, str(video), self._eyes, {}, _two_stages(tell), windows.append)
+        prediction, _ = watch(self.run, str(video), self._eyes, OPTIONS, _two_stages(tell), windows.append)
         save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), keep)
         return prediction
 

@@ -15,13 +15,13 @@ from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features
 from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
+from whyact.laiar.config import RATE
 from whyact.perception.link import LinkSettings, link
 from whyact.perception.tracks import Tracks
 from whyact.perception.types import Detections, Detector
 from whyact.prediction import VideoFacts
 from whyact.video.reader import VideoReader
 
-RATE = 10.0  # frames a second in which boxes are looked for; the model samples fewer
 CHUNK = 16  # frames in memory at once
 BRIDGE = 1.0  # seconds without a box that are bridged
 LIMIT = 600.0  # seconds of decoding for each hour of video, at least for one

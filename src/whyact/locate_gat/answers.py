@@ -147,7 +147,7 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
     return [shares, moved]
 
 
-def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | None) -> why.Candidates:
+def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | tuple[str, ...] | None) -> why.Candidates:
     """Return the classes to choose from: the given labels, or the run's unseen classes.
 
     A label may be a class of the run by its name or by the words that its prompt used, whatever their case.
@@ -181,7 +181,9 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     return why.Candidates(names, rows, others[kept], sentences)
 
 
-def _labels(labels: str) -> tuple[str, ...]:
+def _labels(labels: str | tuple[str, ...]) -> tuple[str, ...]:
+    if not isinstance(labels, str):
+        return _distinct(labels)
     path = Path(labels)
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else labels.replace(",", "\n")
@@ -190,8 +192,12 @@ def _labels(labels: str) -> tuple[str, ...]:
     if path.suffix in (".txt", ".csv") and "," not in labels and not path.is_file():
         raise UserError("--labels", labels, "a file that exists, or names with commas between them")
     names = tuple(name for name in (line.strip() for line in text.splitlines()) if name)
+    return _distinct(names)
+
+
+def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
-        raise UserError("--labels", labels, "at least one action name")
+        raise UserError("--labels", None, "at least one action name")
     folded: set[str] = set()
     for name in names:
         if name.casefold() in folded:
@@ -201,7 +207,7 @@ def _labels(labels: str) -> tuple[str, ...]:
 
 
 def reader(
-    known: Run, options: dict[str, Any], progress: bool
+    known: Run, data: str | None, root: Path | None, progress: bool
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
@@ -210,17 +216,14 @@ def reader(
     Raises:
         UserError: When the data set itself cannot be read.
     """
-    if "data" in options:
-        root = Path(options["root"]) if "root" in options else None
+    if data is not None:
         settings = known.settings
-        found, _ = zero_shot_sets.load(
-            options["data"], root, known.fold, settings.reading, settings.class_order, progress
-        )
+        found, _ = zero_shot_sets.load(data, root, known.fold, settings.reading, settings.class_order, progress)
         by_id = {video.id: video for video in found.videos}
 
         def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
             if name not in by_id:
-                raise UserError(f"--data {options['data']}", name, f"a clip's name, such as {found.videos[0].id!r}")
+                raise UserError(f"--data {data}", name, f"a clip's name, such as {found.videos[0].id!r}")
             video = by_id[name]
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 

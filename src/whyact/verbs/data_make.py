@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import UserError, choose
 from whyact.progress import progress
-from whyact.verbs.lazy import choose, one_of
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, print_json, print_numbers, whole_number
 
 _EXAMPLES = (
