@@ -31,9 +31,8 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--accept", action="store_true", help="write the ratios even where some fell")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where the results go (default: {RESULTS})")
     args = parser.parse_args(argv)
-    names = [choose(name, bench.BENCHES, "NAME", "python -m benchmarks --help") for name in args.names] or list(
-        bench.BENCHES
-    )
+    known = list(bench.BENCHES)
+    names = [choose(name, known, "NAME", "python -m benchmarks --help") for name in args.names] or known
     # A run of some benchmarks would leave a document without the rows of the others.
     out = args.out or (None if args.quick or args.names else RESULTS)
     stored = args.out / STORED.name if args.out else STORED

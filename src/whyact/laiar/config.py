@@ -13,11 +13,11 @@ from typing import Literal
 
 from whyact.errors import UserError
 from whyact.files import writable_file
+from whyact.perception.tracks import RATE
 from whyact.settings import setting
+from whyact.video.write import CONTAINERS
 
-RATE = 10.0  # frames a second in which boxes are looked for; the model samples fewer
 NAMELESS = (".onnx", ".safetensors", ".pth")  # files of detectors that may come without their class names
-VIDEO_ENDINGS = (".mp4", ".mov", ".mkv")  # of videos that can be written
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,23 @@ class DataConfig:
     rgb_relations: bool = setting(False, "read relation probabilities predicted from RGB as appearance")
     contact_only: bool = setting(False, "of grouped relations, those of the last group alone")
     filter_small: float = setting(0.0, "pixels: leave out objects with a shorter side (Action Genome)")
-    relations: Literal["label", "prediction"] = setting("label", "what the language model learns from")
+    relations: Literal["label", "prediction"] = setting(
+        "label", "what the language model learns from: truth, or a network's"
+    )
     boxes: Literal["oracle", "detected"] = setting("oracle", "annotated boxes and classes, or a detector's")
+    clean: bool = setting(False, "merge duplicate tracks of detected boxes, and drop short and doubtful ones")
     pixels: bool = setting(False, "look into the boxes, in the videos of the data set")
     looks: int = setting(16, "frames of a clip that are looked into, evenly spaced; training samples among them")
     detector: str = setting("shipped", "what finds boxes: a name, a small detector's folder, or a file")
     encoder: str = setting(
-        "detector", "what encodes boxes: detector (its backbone), resnet50:WEIGHTS, resnet101:WEIGHTS"
+        "detector", "of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W"
     )
+    names: str = setting("", "a file with the detector's class names, one a line, where it does not know them")
     class_map: str = setting("", "a JSON or YAML file, detector class -> class of the data; by default the same words")
     frames_dir: str = setting("", "the frames of CAD-120, which travels without pixels; stands for `pixels` too")
-    features: str = setting("", "the folder for features and tracks; by default `features` beside the run")
+    features: str = setting(
+        "", "the folder in which features and tracks are kept; by default `features` beside the run"
+    )
     window: bool = setting(True, "average appearance between neighbouring sampled frames, not one frame alone")
     reverse: float = setting(0.5, "share of reversible training clips played backwards, with the mirrored label")
     time_jitter: float = setting(0.5, "of the gap between sampled frames")
@@ -68,7 +74,12 @@ class ModelConfig:
     mask_size: int = setting(27, "side of the box masks, in cells")
     mask_channels: tuple[int, int] = setting((128, 256), "of the box-mask encoder")
     geometry: bool = setting(True, "box coordinates and their motion beside the mask; the paper has the mask alone")
-    course: bool = setting(False, "a token also knows how its pair differs from the slot's first and last known frame")
+    endpoint_delta: bool = setting(
+        False, "a token also knows how its pair differs from the slot's first and last known frame"
+    )
+    numbers: Literal["none", "periodic", "piecewise"] = setting(
+        "none", "how each number of a token is embedded beside itself"
+    )
     category: bool = setting(True, "category embeddings in v: in the paper's text, not in its Eq. 1")
     post_proj: bool = setting(True, "mix local and global half; the paper concatenates only")
     gpo_knots: int = setting(0, "evaluate GPO's rank weights at this many ranks and interpolate; 0: at every rank")
@@ -93,7 +104,9 @@ class SelectConfig:
     warmup: float = setting(0.3, "of training: everything is kept")
     ramp: float = setting(0.4, "of training: the budget falls from 1 to `share`")
     noise: float = setting(0.3, "Gumbel noise at the start; falls to 0 with the end of training (budget rule)")
-    guided: bool = setting(True, "selectors learn what the language model attends to; the paper: binary signals")
+    guided: bool = setting(
+        True, "selectors learn what the (language) model attends to; the paper: binary signals alone"
+    )
     gated: float = setting(0.5, "after the warm-up, share of batches in which tokens are dropped; the paper: all")
 
 
@@ -101,7 +114,7 @@ class SelectConfig:
 class LossConfig:
     """Eq. 8-11 and their switches."""
 
-    scheme: bool = setting(True, "off: the video model alone")
+    guidance: bool = setting(True, "off: the video model alone")
     video: bool = setting(True, "off: the language model alone")
     sim: float = setting(0.1, "delta")
     tss: float = setting(1.0, "zeta")
@@ -112,7 +125,9 @@ class LossConfig:
     sim_max: int = setting(2048, "tokens of a batch that L_sim compares")
     detach_tss: bool = setting(True, "the language model's choice is a target, not pulled back")
     detach_xm: bool = setting(True, "its answer likewise")
-    xm_mode: Literal["auto", "softmax", "bernoulli"] = setting("auto", "auto: bernoulli for several labels a clip")
+    xm_mode: Literal["auto", "softmax", "bernoulli"] = setting(
+        "auto", "auto: bernoulli where a clip shows several actions"
+    )
     smoothing: float = setting(0.0, "of the labels")
     balance: float = setting(0.5, "class weights: counts to the power -balance")
 
@@ -127,7 +142,12 @@ class OptimConfig:
     epochs: int = setting(40, "passes through the training clips")
     batch: int = setting(16, "clips of a step")
     selector_lr: float = setting(1.0, "factor on lr")
-    calibrate: bool = setting(False, "choose threshold and temperature on held-out groups; trains again for each")
+    average: float = setting(
+        0.0, "decay of the exponential average of the weights that a run keeps; 0: the last weights"
+    )
+    calibrate: bool = setting(
+        False, "also train on all training groups but one, in turn, to choose threshold and temperature"
+    )
 
 
 @dataclass(frozen=True)
@@ -177,8 +197,8 @@ class PredictOptions:
             path = files[name]
             if path is not None and any(writable_file(name, path).resolve() == Path(item).resolve() for item in inputs):
                 raise UserError(name, path, "another file than the video", "choose another name")
-        if self.draw is not None and self.draw.suffix.lower() not in VIDEO_ENDINGS:
-            raise UserError("--draw", self.draw, f"a file name that ends in {', '.join(VIDEO_ENDINGS)}")
+        if self.draw is not None and self.draw.suffix.lower() not in CONTAINERS:
+            raise UserError("--draw", self.draw, f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
 @dataclass(frozen=True)
@@ -204,7 +224,8 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
-            course=True,
+            endpoint_delta=True,
+            numbers="periodic",
             gpo_knots=16,
             position="temporal",
             position_std=0.2,
@@ -221,7 +242,8 @@ def _paper_literal() -> Config:
         model=replace(
             base.model,
             geometry=False,
-            course=False,
+            endpoint_delta=False,
+            numbers="none",
             post_proj=False,
             gpo_knots=0,
             position="full",

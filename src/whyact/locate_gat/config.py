@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
 from whyact.settings import setting
-
-if TYPE_CHECKING:
-    from whyact.data.zero_shot.video_folders import Reading
 
 Branch = tuple[int, int, int, int]
 """One LCA branch: dilation d, squeeze width m, hidden width h, output width o."""
@@ -159,11 +157,9 @@ class Config:
                 raise UserError(name, getattr(self, name), "a number above 0")
 
     @property
-    def reading(self) -> Reading:
+    def data_options(self) -> ZeroShotOptions:
         """Return how pixels and names become vectors."""
-        from whyact.data.zero_shot.video_folders import Reading  # imports torch, which settings alone do not need
-
-        return Reading(self.backbone, self.backbone_weights, self.patch_side, self.names)
+        return ZeroShotOptions(self.backbone, self.backbone_weights, self.patch_side, self.names, self.class_order)
 
 
 def for_width(width: int, **changes: object) -> Config:

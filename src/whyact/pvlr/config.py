@@ -41,7 +41,9 @@ class ModelConfig:
     samples: int = setting(20, "K")
     prefix: int = setting(4, "learned tokens before a class name")
     postfix: int = setting(4, "learned tokens behind it")
-    background: Literal["context", "first-row"] = setting("context", "repair: official reads one row of the prompts")
+    background: Literal["context", "first-row"] = setting(
+        "context", "repair: official reads one row of the prompt table"
+    )
     temperature_train: float = setting(8.0, "divides the inner products of training (Eq. 11)")
     temperature_test: float = setting(0.03, "divides the cosines of testing (Eq. 12)")
 
@@ -96,10 +98,14 @@ class InferenceConfig:
     attention_window: float = setting(0.1, "the same for proposals of the attention")
     sigma: float = setting(0.2, "width of soft-NMS")
     normalise_attention: bool = setting(True, "repair: score attention proposals on the same min-max curve")
-    suppression: Literal["positive", "product"] = setting("positive", "repair: low attention raises no negative value")
+    suppression: Literal["positive", "product"] = setting(
+        "positive", "repair: low attention never raises a negative value"
+    )
     drop_lone_first: bool = setting(False, "repair: official loses a mask whose only snippet is the first")
     pixel_iou: bool = setting(False, "repair: official counts n+1 snippets in the overlap of soft-NMS")
-    detection: tuple[float, ...] = setting((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "tIoU at which mAP is measured")
+    detection: tuple[float, ...] = setting(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "overlaps (tIoU) at which mAP is measured"
+    )
     chunk: int = setting(2048, "snippets held at once")
 
 
@@ -153,7 +159,9 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     text: Literal["auto", "stand-in", "clip", "sentence"] = setting("auto", "where class names get their vectors")
     size: Literal["auto", "published", "small"] = setting("auto", "of everything: published or small")
-    clip: str = setting("auto", "CLIP for the class names; auto: the one that made the features' clip/, else RN50")
+    clip: str = setting(
+        "auto", "reads the class names: auto is the one that made clip/, else RN50; none: no distillation"
+    )
     clip_weights: str = setting("auto", "auto as above, else OpenAI's; a tag of open_clip, a file, or random")
     start: str = setting("", "a run folder whose weights training starts from, such as the authors' converted one")
 

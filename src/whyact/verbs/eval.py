@@ -9,6 +9,7 @@ from whyact import api
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.methods import Method, find_method
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.parser import (
     Kind,
@@ -71,15 +72,12 @@ def run(argv: list[str]) -> int:
     else:
         model = api.load(args.run)
         data = args.data or model.card["data"]
-        if engine is None and args.parts is None:
-            metrics = model.evaluate(data, root, fold=args.fold, progress=not args.json)
-        else:
-            metrics = _in_parts(
-                find_method(model.method),
-                (args.run.absolute(), data, root and root.absolute(), args.fold),
-                args,
-                engine,
-            )
+        with generated_root(data, root) as folder:
+            if engine is None and args.parts is None:
+                metrics = model.evaluate(data, folder, fold=args.fold, progress=not args.json)
+            else:
+                settings = (args.run.absolute(), data, folder and folder.absolute(), args.fold)
+                metrics = _in_parts(find_method(model.method), settings, args, engine)
     print_json(metrics, out, to_stdout=args.json)
     if not args.json:
         print_numbers(metrics)

@@ -10,6 +10,7 @@ from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.methods import METHODS
 from whyact.prediction import Prediction, to_json
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.parser import Parser, existing_folder, peek, read_options, run_folder
 
 _EXAMPLES = (
@@ -36,7 +37,8 @@ def run(argv: list[str]) -> int:
         raise UserError("--report", str(report), "another file than the input", "--report why.html")
     failed: list[UserError] = []
     try:
-        predictions = model.ask(inputs, args.data, root, options, progress=not args.json)
+        with generated_root(args.data, root) as folder:
+            predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
     except PartialFailure as some:
         predictions, failed = some.done, some.failed
     if not predictions:
@@ -64,13 +66,13 @@ def run(argv: list[str]) -> int:
 
 def format_answer(prediction: Prediction) -> str:
     """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
-    from whyact.report import words
+    from whyact import wording
 
     name = prediction.id or prediction.video.path
-    label, score = words.headline(prediction.label), words.number(prediction.score)
+    label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
     answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
     lines = [f"{name}: {answer if label else 'no answer'}"]
-    lines.append(f"  {words.plain(words.because(prediction))}")
+    lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")
     lines += [f"  note: {note}" for note in prediction.notes]

@@ -9,6 +9,7 @@ from whyact import api
 from whyact.errors import UserError
 from whyact.methods import METHODS, find_method
 from whyact.settings import read_settings
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
 
 _EXAMPLES = (
@@ -34,20 +35,21 @@ def run(argv: list[str]) -> int:
 
     config = read_settings(method.PRESETS, args.preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
-    trained = api.train(
-        name,
-        args.data,
-        args.out,
-        root=root,
-        config=config,
-        fold=args.fold,
-        seed=args.seed,
-        overwrite=args.overwrite,
-        progress=not args.json,
-    )
+    with generated_root(args.data, root) as folder:
+        trained = api.train(
+            name,
+            args.data,
+            args.out,
+            root=folder,
+            config=config,
+            fold=args.fold,
+            seed=args.seed,
+            overwrite=args.overwrite,
+            progress=not args.json,
+        )
     from whyact.training.processes import this_process
 
-    if not this_process().writes:  # under torchrun one process speaks for all
+    if not this_process().is_rank_zero:  # under torchrun one process speaks for all
         return 0
     if args.json:
         print_json(trained.card)

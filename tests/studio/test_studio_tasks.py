@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, replace
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,17 @@ from watch_samples import Knowing, film, saved, untrained
 
 import method_runs
 from made_videos import write_clip
-from whyact.ablation.protocol import removal_of
+from whyact.ablation.protocol import RemovalCount, removal_of
 from whyact.errors import UserError
-from whyact.laiar.watch import Eyes
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import OWN
+from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
 from whyact.prediction import from_json
-from whyact.studio import desk
+from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.video.reader import VideoReader
+from whyact.wording import replace_path
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,14 @@ def told(stages: list[str]) -> Any:
 def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees: bool) -> None:
     """With a detector that knows what is in each frame, and with the untrained one, which finds nothing."""
     if sees:
-        eyes = Eyes(Knowing(), {"hand": "hand", "mug": "mug"}, None, [])
-        monkeypatch.setattr("whyact.laiar.opened.open_eyes", lambda *_: eyes)
+        knowing = Perception(Knowing(), {"hand": "hand", "mug": "mug"})
+        monkeypatch.setattr("whyact.laiar.predict.answer_perception", lambda *_: knowing)
     film(tmp_path / "upload.mp4")
     stages: list[str] = []
     place = {"folder": str(tmp_path), "model": str(run)}
-    found = desk.answers(Limits())["answer"](told(stages), **place, file="upload.mp4", name="a b.mp4", demo=None)
+    found = worker_tasks.answer_tasks(Limits())["answer"](
+        told(stages), **place, file="upload.mp4", name="a b.mp4", demo=None
+    )
     assert stages == [
         "Loading the model",
         "Finding and following things",
@@ -66,25 +68,25 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
         "Writing the report",
     ]
     assert found["playable"]
-    (prediction,) = from_json((tmp_path / desk.PREDICTION).read_bytes())
+    (prediction,) = from_json((tmp_path / worker_tasks.PREDICTION).read_bytes())
     assert (prediction.id, prediction.video.path) == ("a b.mp4", "a b.mp4")
     assert found["label"] == prediction.label
-    for name in (desk.PREDICTION, desk.REPORT):
+    for name in (worker_tasks.PREDICTION, worker_tasks.REPORT):
         assert str(tmp_path) not in (tmp_path / name).read_text(encoding="utf-8")
         assert str(run.parent) not in (tmp_path / name).read_text(encoding="utf-8")
 
-    asked = desk.questions(Limits())
+    asked = worker_tasks.ablation_tasks(Limits())
     assert asked["warm"](told([]), **place)
-    (tmp_path / desk.QUESTIONS).unlink()  # it is in memory now
+    (tmp_path / worker_tasks.ABLATION).unlink()  # it is in memory now
     kept = asked["without"](told([]), **place, removals=[])
-    assert kept["gone"] == [{"what": "token", "count": 0, "of": prediction.tokens_valid}]
+    assert kept["removed"] == [RemovalCount("token", 0, prediction.tokens_valid)]
     assert kept["label"] == prediction.label
     assert [s["score"] for s in kept["scores"]] == [s["before"] for s in kept["scores"]]
     by_label = {label.label: label.score for label in prediction.labels}
     assert {s["label"]: pytest.approx(s["score"], abs=1e-6) for s in kept["scores"]} == by_label
     gone = asked["without"](told([]), **place, removals=[{"kind": "span", "start": 0.0, "end": 99.0}])
-    assert gone["gone"][0]["count"] == prediction.tokens_valid
-    assert (gone["gone"][0]["count"] > 0) == sees
+    assert gone["removed"][0].count == prediction.tokens_valid
+    assert (gone["removed"][0].count > 0) == sees
     with pytest.raises(UserError, match="fly"):
         asked["flip"](told([]), **place, target="fly")
     with pytest.raises(UserError, match="still kept"):
@@ -95,7 +97,7 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
 def test_the_other_methods_are_answered_and_questioned_alike(
     method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The desk knows no method: the same tasks, and each piece of evidence gives back what it states."""
+    """The worker knows no method: the same tasks, and each piece of evidence gives back what it states."""
     if method == "locate-gat":
         pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
     method_runs.patch(monkeypatch)
@@ -104,27 +106,29 @@ def test_the_other_methods_are_answered_and_questioned_alike(
     folder.mkdir()
     write_clip(folder / "upload.mp4", 40)
     place = {"folder": str(folder), "model": str(run)}
-    found = desk.answers(Limits())["answer"](told([]), **place, file="upload.mp4", name="mine.mp4", demo=None)
-    (prediction,) = from_json((folder / desk.PREDICTION).read_bytes())
+    found = worker_tasks.answer_tasks(Limits())["answer"](
+        told([]), **place, file="upload.mp4", name="mine.mp4", demo=None
+    )
+    (prediction,) = from_json((folder / worker_tasks.PREDICTION).read_bytes())
     assert found["label"] == prediction.label
-    left = {desk.PREDICTION, desk.REPORT, desk.PREVIEW, desk.QUESTIONS, "upload.mp4"}
+    left = {worker_tasks.PREDICTION, worker_tasks.REPORT, worker_tasks.PREVIEW, worker_tasks.ABLATION, "upload.mp4"}
     assert {p.name for p in folder.iterdir()} == left
-    for name in (desk.PREDICTION, desk.REPORT):
+    for name in (worker_tasks.PREDICTION, worker_tasks.REPORT):
         assert str(tmp_path) not in (folder / name).read_text(encoding="utf-8")
-    asked = desk.questions(Limits())
+    asked = worker_tasks.ablation_tasks(Limits())
     assert prediction.evidence
     for e in prediction.evidence:
-        removal = {key: value for key, value in asdict(removal_of(e)).items() if value not in ("", inf, -inf)}
-        said = asked["without"](told([]), **place, removals=[removal])
+        said = asked["without"](told([]), **place, removals=[asdict(removal_of(e))])
         row = next(s for s in said["scores"] if s["label"] == (prediction.label if e.kind != "snippet" else e.label))
         assert row["before"] - row["score"] == pytest.approx(e.contribution, abs=1e-5)
-        assert sum(one["count"] for one in said["gone"]) >= 1
+        assert sum(one.count for one in said["removed"]) >= 1
     flip = asked["flip"](told([]), **place, target=None)
     assert flip["target"] == prediction.labels[1].label
-    for step in flip["removals"]:
-        assert step.pop("text")
+    assert len(flip["texts"]) == len(flip["removals"])
+    assert all(flip["texts"])
     if flip["removals"]:
-        assert asked["without"](told([]), **place, removals=flip["removals"])["label"] == flip["target"]
+        removals = [asdict(removal) for removal in flip["removals"]]
+        assert asked["without"](told([]), **place, removals=removals)["label"] == flip["target"]
     with pytest.raises(UserError, match="removal"):
         asked["without"](told([]), **place, removals=[{"kind": "thing", "object": "cup"}])
 
@@ -133,15 +137,15 @@ def test_the_other_methods_are_answered_and_questioned_alike(
 def test_an_answer_that_goes_while_it_is_read(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    path = tmp_path / desk.QUESTIONS
+    path = tmp_path / worker_tasks.ABLATION
     path.touch()
 
     def load(*_: object) -> None:
         path.unlink(missing_ok=True)
         raise error
 
-    monkeypatch.setattr("whyact.laiar.opened.load_questions", load)
-    asked, place = desk.questions(Limits()), {"folder": str(tmp_path), "model": str(run)}
+    monkeypatch.setattr("whyact.laiar.predict.load_questions", load)
+    asked, place = worker_tasks.ablation_tasks(Limits()), {"folder": str(tmp_path), "model": str(run)}
     with pytest.raises(UserError, match="still kept"):
         asked["warm"](told([]), **place)
     monkeypatch.setattr(Path, "exists", lambda self: True)  # there, and cannot be read: not the user's doing
@@ -149,14 +153,33 @@ def test_an_answer_that_goes_while_it_is_read(
         asked["warm"](told([]), **place)
 
 
-def test_errors_speak_of_the_users_file_only(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "upload.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(300))
-    with pytest.raises(UserError) as caught:
-        desk.answers(Limits())["answer"](
-            told([]), folder=str(tmp_path), file="upload.mp4", name="mine.mp4", model=str(run), demo=None
-        )
-    assert "mine.mp4" in str(caught.value)
-    assert str(tmp_path) not in str(caught.value)
+def test_errors_name_the_users_file_once_and_no_server_path(run: Path, tmp_path: Path) -> None:
+    answer = worker_tasks.answer_tasks(Limits())["answer"]
+    for content, said in (
+        (b"\x00\x00\x00\x18ftypmp42" + bytes(300), ""),
+        (b"text", "mine.mp4: found 'text', expected a video file"),
+    ):
+        (tmp_path / "upload.mp4").write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            answer(told([]), folder=str(tmp_path), file="upload.mp4", name="mine.mp4", model=str(run), demo=None)
+        assert str(caught.value).startswith("mine.mp4: found ")
+        assert str(caught.value).count("mine.mp4") == str(caught.value).count("expected") == 1
+        assert str(tmp_path) not in str(caught.value)
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("correct: no such file", "correct: no such file"),
+        ("sect is not a folder", "DIR is not a folder"),
+        ("correct/sect/a.json: broken", "correct/sect/a.json: broken"),
+        ("sect/a.json: broken", "DIR: broken"),
+        ("section and dissect and sect-2", "section and dissect and sect-2"),
+    ],
+)
+def test_a_path_is_replaced_as_a_whole_and_never_inside_a_word(text: str, shown: str) -> None:
+    assert replace_path(text, Path("sect"), "DIR") == shown
 
 
 @pytest.mark.parametrize(
@@ -175,20 +198,20 @@ def test_what_cannot_be_a_video_never_meets_a_decoder(
     monkeypatch.setattr("whyact.video.reader.VideoReader.__init__", lambda *_, **__: pytest.fail("it was opened"))
     (tmp_path / "x.mp4").write_bytes(content)
     with pytest.raises(UserError, match=said):
-        desk.check_video(tmp_path / "x.mp4", Limits())
+        worker_tasks.check_video(tmp_path / "x.mp4", Limits())
 
 
 def test_a_long_video_is_refused_with_the_limit(tmp_path: Path) -> None:
     film(tmp_path / "x.mp4")  # three seconds
-    desk.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=3.5))
+    worker_tasks.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=3.5))
     with pytest.raises(UserError, match="at most 2 seconds"):
-        desk.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=2))
+        worker_tasks.check_video(tmp_path / "x.mp4", replace(Limits(), seconds=2))
 
 
 @pytest.mark.parametrize("size", [(64, 48), (1280, 720), (962, 540)], ids=lambda s: f"{s[0]}x{s[1]}")
 def test_the_copy_shows_the_same_moments(size: tuple[int, int], tmp_path: Path) -> None:
     write_clip(tmp_path / "x.mkv", 20, rate=10, size=size)
-    desk._preview(tmp_path / "x.mkv", tmp_path / "copy.mp4", lambda share: None)
+    worker_tasks._preview(tmp_path / "x.mkv", tmp_path / "copy.mp4", lambda share: None)
     moments = [0.05, 0.55, 1.25, 1.85]
     with VideoReader(tmp_path / "x.mkv") as before, VideoReader(tmp_path / "copy.mp4") as after:
         pairs = list(zip(before.frames_at(moments), after.frames_at(moments), strict=True))

@@ -1,4 +1,4 @@
-"""The studio's own desks, in processes that know the encoders of :mod:`method_runs`."""
+"""The studio's own worker tasks, in processes that know the encoders of :mod:`method_runs`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ sys.path.append(str(Path(__file__).parents[1]))
 import pytest
 
 import method_runs
-from whyact.studio import desk
+from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Task
 
 
-def answers(limits: Limits) -> dict[str, Task]:
+def answer_tasks(limits: Limits) -> dict[str, Task]:
     """Stand for the process that reads videos."""
     method_runs.patch(pytest.MonkeyPatch())  # for good: this process is the worker
-    return desk.answers(limits)
+    return worker_tasks.answer_tasks(limits)
 
 
-def questions(limits: Limits) -> dict[str, Task]:
+def ablation_tasks(limits: Limits) -> dict[str, Task]:
     """Stand for the process that asks again."""
     method_runs.patch(pytest.MonkeyPatch())  # for good: this process is the worker
-    return desk.questions(limits)
+    return worker_tasks.ablation_tasks(limits)
