@@ -17,6 +17,7 @@ from whyact.files import SHIPPED, folder_lock
 from whyact.methods import LoadedRun, Method, find_method, method_of
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     Input = str | Path | NDArray[np.uint8] | Tensor
 
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"))
 BUNDLED = SHIPPED / "laiar"  # the run that answers where no other is named
 
 

@@ -14,6 +14,7 @@ import torch
 from whyact.data.datasets import load_zero_shot
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
+from whyact.devices import device_of
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
@@ -158,7 +159,7 @@ def predict(
     known, model = run.known, run.model
     candidates = answers.candidates_of(known, model, run.others, options.labels)
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
-    read = answers.reader(known, data, root, progress)
+    read = answers.reader(known, data, root, progress, device_of(model))
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
+from whyact.devices import device_of
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
@@ -213,7 +214,7 @@ def predict(
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
-        reader = Inputs(run.card, known, options.weights)
+        reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
             prediction, rows = _predict(run, *reader.read(name, Path(scratch)))

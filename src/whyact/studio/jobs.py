@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
-from whyact.api import VIDEO_SUFFIXES
 from whyact.prediction import Prediction, from_json
 from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
+from whyact.video import VIDEO_SUFFIXES
 
 State = Literal["arriving", "waiting", "running", "done", "failed"]
 
