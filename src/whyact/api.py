@@ -12,6 +12,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock
 from whyact.methods import LoadedRun, Method, find_method, method_of
@@ -38,11 +39,14 @@ class Model:
     path: Path
     method: str
     card: dict[str, Any]
+    device: str = "auto"
 
     @cached_property
     def run(self) -> LoadedRun:
-        """Return the run in memory; its weights are read and verified on first use."""
+        """Return the run in memory, on its device; its weights are read and verified on first use."""
+        device = resolve_device(self.device)
         run: LoadedRun = self._method.load(self.path)
+        run.model.to(device)
         return run
 
     @property
@@ -117,6 +121,9 @@ class Model:
     ) -> list[Prediction]:
         """Answer inputs that :func:`expand` gave, with options that :func:`make_options` made."""
         options.check(inputs)
+        if data is None and root is None and len(inputs) == 1 and not Path(inputs[0]).exists():  # before torch comes
+            step = "check the path, or give --data NAME for a clip of a data set"
+            raise UserError(inputs[0], "no such file", "a video or a feature file", step)
         folder = None if root is None else Path(root)
         return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
@@ -136,20 +143,22 @@ class Model:
         return named
 
 
-def load(run: str | Path = BUNDLED) -> Model:
+def load(run: str | Path = BUNDLED, *, device: str = "auto") -> Model:
     """Open a run folder that ``whyact train`` wrote; its card is verified now, its weights on first use.
 
     Args:
         run: The folder; the model that is bundled with the package by default.
+        device: Where it computes: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
-        UserError: When the folder is missing or a file, or its card damaged.
+        UserError: When the folder is missing or a file, its card damaged, or there is no such device.
     """
+    check_device(device)
     if Path(run).is_file():
         raise UserError(run, "a file", "a run folder", f"whyact.load({str(Path(run).parent)!r}) if that is one")
     card = read_card(Path(run))
     method_of(card, Path(run))
-    return Model(Path(run), card["method"], card)
+    return Model(Path(run), card["method"], card, device)
 
 
 def train(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -214,6 +215,6 @@ def _python_names(text: str) -> str:
 def _shorten(value: object, limit: int = 120) -> str:
     """Write a value: words about it as they are, anything else of a string in quotes, so that its ends are seen."""
     text = str(value)
-    if isinstance(value, str) and not (" " in text and text == text.strip() and text.isprintable()):
-        text = repr(value)
+    if isinstance(value, str | PurePath) and not (" " in text and text == text.strip() and text.isprintable()):
+        text = repr(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

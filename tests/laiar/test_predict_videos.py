@@ -17,7 +17,7 @@ from whyact.api import make_options
 from whyact.data.relations.action_genome_words import vocabulary
 from whyact.data.types import Vocabulary
 from whyact.errors import PartialFailure, UserError
-from whyact.laiar.predict import predict_videos
+from whyact.laiar.predict_videos import predict_videos
 from whyact.laiar.runs import Run
 from whyact.methods import METHODS
 from whyact.perception.classes import PERSON_NOTE
@@ -191,7 +191,7 @@ def test_very_many_windows_are_announced_before_the_work(
     (answer,) = ask(run, video, detector="any", window=0.2, stride=0.1)
     assert any("Answered in 28 windows" in note for note in answer.notes)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("whyact.laiar.predict.MANY", 27)
+    monkeypatch.setattr("whyact.laiar.predict_videos.MANY", 27)
 
     def stop(*_: Any, **__: Any) -> None:
         raise UserError("here", None, "nothing further")

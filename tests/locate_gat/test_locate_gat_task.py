@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predict(run: Path, **options: str) -> list:
-    return whyact.load(run).predict(CLIP, data="synthetic", **options)
+    return whyact.load(run).predict(CLIP, **{"data": "synthetic", **options})
 
 
 def test_the_card_says_what_the_run_is(run: Path) -> None:

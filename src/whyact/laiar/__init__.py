@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from whyact.laiar.config import PRESETS, PredictOptions
     from whyact.laiar.config import Config as LaIARConfig
     from whyact.laiar.model import LaIAR
-    from whyact.laiar.predict import Session as open_session
+    from whyact.laiar.predict_videos import Session as open_session
     from whyact.laiar.runs import load_run as load
     from whyact.laiar.task import evaluate, open_evaluation, predict, train
 else:
@@ -37,7 +37,7 @@ else:
             "PredictOptions": "whyact.laiar.config",
             "LaIARConfig": "whyact.laiar.config:Config",
             "LaIAR": "whyact.laiar.model",
-            "open_session": "whyact.laiar.predict:Session",
+            "open_session": "whyact.laiar.predict_videos:Session",
             "load": "whyact.laiar.runs:load_run",
             "evaluate": "whyact.laiar.task",
             "open_evaluation": "whyact.laiar.task",

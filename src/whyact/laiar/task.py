@@ -31,7 +31,7 @@ from whyact.laiar.perceive import (
     open_perception,
     run_perception,
 )
-from whyact.laiar.predict import DEFAULT_OPTIONS, predict_videos
+from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers

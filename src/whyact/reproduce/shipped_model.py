@@ -15,7 +15,7 @@ from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import PRESETS, PredictOptions
 from whyact.laiar.domain import fit_domain, frame_stats
-from whyact.laiar.predict import predict_videos
+from whyact.laiar.predict_videos import predict_videos
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from whyact import api
@@ -11,6 +12,7 @@ from whyact.files import writable_file
 from whyact.methods import METHODS
 from whyact.prediction import Prediction, to_json
 from whyact.verbs.data_make import generated_root
+from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, existing_folder, peek, read_options, run_folder
 
 _EXAMPLES = (
@@ -29,6 +31,7 @@ def run(argv: list[str]) -> int:
     parser = _parser()
     parser.add_settings(method.PredictOptions(), grouped=False)
     args = parser.parse_args(argv)
+    model = replace(model, device=args.device)
     root = existing_folder("--root", args.root)
     report = writable_file("--report", args.report) if args.report else None
     options = read_options(method.PredictOptions, args)
@@ -93,6 +96,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
+    add_device(parser)
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
     return parser
