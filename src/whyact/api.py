@@ -120,10 +120,7 @@ class Model:
         self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
     ) -> list[Prediction]:
         """Answer inputs that :func:`expand` gave, with options that :func:`make_options` made."""
-        options.check(inputs)
-        if data is None and root is None and len(inputs) == 1 and not Path(inputs[0]).exists():  # before torch comes
-            step = "check the path, or give --data NAME for a clip of a data set"
-            raise UserError(inputs[0], "no such file", "a video or a feature file", step)
+        options.check(inputs, named=data is not None or root is not None)
         folder = None if root is None else Path(root)
         return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 

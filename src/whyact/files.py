@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -78,6 +78,17 @@ def read_text(path: Path, expected: str) -> str:
     if "\0" in text:
         raise UserError(path, "a NUL character", expected, "save it as UTF-8 text")
     return text
+
+
+def check_single_input(inputs: Sequence[str]) -> None:
+    """Refuse one input that is not there before anything slow begins; of several, each is answered for by itself.
+
+    Raises:
+        MissingFileError: When it is missing.
+    """
+    if len(inputs) == 1 and not Path(inputs[0]).exists():
+        step = "check the path, or give --data NAME for a clip of a data set"
+        raise UserError(inputs[0], "no such file", "a video or a feature file", step)
 
 
 def writable_file(option: str, path: Path) -> Path:

@@ -28,8 +28,8 @@ R = TypeVar("R", bound="LoadedRun")
 class Options(Protocol):
     """What an answer can be asked with: a dataclass of :func:`whyact.settings.setting` fields."""
 
-    def check(self, inputs: Sequence[str]) -> None:
-        """Refuse before the work what would fail after it."""
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+        """Refuse before the work what would fail after it; ``named`` inputs are clips of a data set, not files."""
 
 
 class LoadedRun(Protocol):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from whyact.errors import UserError
-from whyact.files import writable_file
+from whyact.files import check_single_input, writable_file
 from whyact.perception.tracks import RATE
 from whyact.settings import setting
 from whyact.video.write import CONTAINERS
@@ -171,12 +171,14 @@ class PredictOptions:
         None, "write a video with the boxes, the named relations and the action drawn in", metavar="FILE"
     )
 
-    def check(self, inputs: Sequence[str]) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
         """Refuse before the work what would fail, or destroy something, after it.
 
         Raises:
             UserError: For options that do not fit each other, the inputs, or the place where a file is to be written.
         """
+        if not named:
+            check_single_input(inputs)
         for name, value, least in (("--window", self.window, 2 / RATE), ("--stride", self.stride, 1 / RATE)):
             if value is not None and not least <= value < 1e6:
                 expected = f"seconds, at least {least:g}: boxes are looked for every {1 / RATE:g} s"

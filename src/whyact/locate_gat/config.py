@@ -14,6 +14,7 @@ from typing import Literal
 
 from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
+from whyact.files import check_single_input
 from whyact.settings import setting
 
 Branch = tuple[int, int, int, int]
@@ -55,12 +56,14 @@ class PredictOptions:
     )
     evidence: int = setting(5, "how many frames and how many known classes to show (default: 5)", metavar="N")
 
-    def check(self, inputs: Sequence[str]) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
         """Refuse before the work what makes no sense.
 
         Raises:
             UserError: For a negative number.
         """
+        if not named:
+            check_single_input(inputs)
         if self.evidence < 0:
             raise UserError("--evidence", self.evidence, "a whole number")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from whyact.errors import UserError
-from whyact.files import writable_file, writable_folder
+from whyact.files import check_single_input, writable_file, writable_folder
 from whyact.settings import setting
 
 
@@ -133,12 +133,14 @@ class PredictOptions:
         None, "the encoder's weight file, where the run's features were made with one", metavar="FILE"
     )
 
-    def check(self, inputs: Sequence[str]) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
         """Refuse before the work what could not be written after it.
 
         Raises:
             UserError: For a place that cannot be written to.
         """
+        if not named:
+            check_single_input(inputs)
         if self.activitynet is not None:
             writable_file("--activitynet", self.activitynet)
         if self.vtt is not None:
