@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from whyact.files import SHIPPED, folder_lock
 from whyact.methods import LoadedRun, Method, find_method, method_of
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
-from whyact.video import VIDEO_SUFFIXES
+from whyact.video.frame_folder import prepared_inputs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +67,7 @@ class Model:
         Args:
             inputs: Videos, folders, patterns, feature files, clip names with ``data``: what ``whyact predict`` takes;
                 or frames (T,H,W,3) uint8 RGB, a NumPy array or a tensor.
-            fps: Frames a second of inputs that are frames.
+            fps: Frames a second of inputs that are frames, or folders with an image a frame.
             data: The data set whose clips the inputs name.
             root: The folder that holds it.
             progress: Show progress on stderr.
@@ -86,13 +85,15 @@ class Model:
             if not hasattr(item, "shape"):
                 expected = "a path or frames (T,H,W,3)"
                 raise TypeError(f"an input is {expected}, not {type(item).__name__}: predict(*inputs)")
-        if rest and (named or fps is None):
-            raise TypeError("frames need fps, and stand alone: predict(frames, fps=25)")
-        predictions = [p for frames in rest for p in self._about_frames(frames, fps or 0.0, chosen, progress)]
         if rest:
-            return predictions
+            if named or fps is None:
+                raise TypeError("frames need fps, and come without paths: predict(frames, fps=25)")
+            return [answer for frames in rest for answer in self._about_frames(frames, fps, chosen, progress)]
         paths = [str(item) for item in named]
-        return self.ask(paths if data is not None else expand(paths), data, root, chosen, progress)
+        if data is not None:
+            return self.ask(paths, data, root, chosen, progress)
+        with prepared_inputs(paths, fps) as prepared:
+            return [prepared.named(answer) for answer in self.ask(prepared.files, None, root, chosen, progress)]
 
     def evaluate(
         self,
@@ -119,7 +120,7 @@ class Model:
     def ask(
         self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
     ) -> list[Prediction]:
-        """Answer inputs that :func:`expand` gave, with options that :func:`make_options` made."""
+        """Answer files, or clips of a data set by name, with options that :func:`make_options` made."""
         options.check(inputs, named=data is not None or root is not None)
         folder = None if root is None else Path(root)
         return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
@@ -228,31 +229,6 @@ def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
     finally:
         with suppress(OSError):
             folder.rmdir()  # only where nothing was written into it
-
-
-def expand(inputs: Sequence[str]) -> list[str]:
-    """Return the inputs with the videos of a folder, and what a pattern matches, in place of folder and pattern.
-
-    Raises:
-        UserError: When an input is empty, a folder holds no video or a pattern matches nothing.
-    """
-    paths: list[str] = []
-    for name in inputs:
-        path = Path(name)
-        if not name:  # an unset variable of a shell; as a path it would be the folder that one is in
-            raise UserError("INPUT", name, "a video, a folder or a pattern")
-        if path.is_dir():
-            matches = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            if not matches:
-                raise UserError(name, "no video in it", "a folder with videos")
-        elif any(mark in name for mark in "*?[") and not path.exists():
-            matches = sorted(glob(name, recursive=True))
-            if not matches:
-                raise UserError(name, "no match", "a pattern that matches files")
-        else:
-            matches = [name]
-        paths += [match for match in matches if match not in paths]
-    return paths
 
 
 def make_options(method: Method[Any, Any, Any], name: str, given: Mapping[str, Any]) -> Any:

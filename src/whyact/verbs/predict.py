@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from whyact.prediction import Prediction, to_json
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, existing_folder, peek, read_options, run_folder
+from whyact.video.frame_folder import Prepared, prepared_inputs
+from whyact.video.inputs import Inputs
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
@@ -35,22 +39,35 @@ def run(argv: list[str]) -> int:
     root = existing_folder("--root", args.root)
     report = writable_file("--report", args.report) if args.report else None
     options = read_options(method.PredictOptions, args)
-    inputs = args.inputs if args.data is not None else api.expand(args.inputs)
-    if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
-        raise UserError("--report", str(report), "another file than the input", "--report why.html")
+    by_name = args.data is not None  # clips of a data set
+    if by_name and args.fps is not None:
+        raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
     failed: list[UserError] = []
-    try:
-        with generated_root(args.data, root) as folder:
-            predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
-    except PartialFailure as some:
-        predictions, failed = some.done, some.failed
+    pictures: dict[tuple[str, int], bytes] = {}
+    with (
+        nullcontext(Prepared(Inputs(), args.inputs)) if by_name else prepared_inputs(args.inputs, args.fps) as prepared
+    ):
+        inputs = prepared.files
+        if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
+            raise UserError("--report", str(report), "another file than the input", "--report why.html")
+        if prepared.inputs.note:
+            print(f"whyact: {prepared.inputs.note}", file=sys.stderr, flush=True)
+        try:
+            with generated_root(args.data, root) as folder:
+                predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
+        except PartialFailure as some:
+            predictions, failed = some.done, some.failed
+        if report is not None and predictions:
+            from whyact.verbs.stills import stills
+
+            pictures = {(prepared.name_of(name), n): data for (name, n), data in stills(predictions).items()}
+        predictions = [prepared.named(prediction) for prediction in predictions]
     if not predictions:
         report = None  # a page about nothing
     if report is not None:
         from whyact.report import write_report
-        from whyact.verbs.stills import stills
 
-        write_report(predictions, report, stills(predictions))
+        write_report(predictions, report, pictures)
     if args.json:
         print(to_json(predictions), flush=True)
     else:
@@ -97,6 +114,7 @@ def _parser() -> Parser:
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
     add_device(parser)
+    parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
     return parser

@@ -39,7 +39,7 @@ def frames_file(frames: NDArray[np.uint8], fps: float) -> Iterator[Path]:
     import av
 
     if not (np.isfinite(fps) and 0.01 <= fps <= 2000):
-        raise UserError("fps", fps, "frames a second, 0.01 to 2000")
+        raise UserError("--fps", fps, "frames a second, 0.01 to 2000")
     with TemporaryDirectory(prefix="whyact-") as folder:
         path = Path(folder) / "frames.avi"  # AVI keeps any rate exactly
         with av.open(str(path), "w") as container:
