@@ -12,7 +12,7 @@ from whyact.prediction import Prediction
 from whyact.training.checkpoint import read_card
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import load_method
-from whyact.verbs.predict import expand
+from whyact.video.frame_folder import prepared_inputs
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,18 @@ class Model:
     card: dict[str, Any]
 
     def predict(
-        self, *inputs: str | Path, progress: bool = False, **options: str | Path | float | None
+        self,
+        *inputs: str | Path,
+        progress: bool = False,
+        fps: float | None = None,
+        **options: str | Path | float | None,
     ) -> list[Prediction]:
         """Answer inputs, with evidence.
 
         Args:
             inputs: Clip names, feature files, videos, folders or patterns: what ``whyact predict`` takes.
             progress: Show progress on stderr.
+            fps: Frames a second of inputs that are folders with an image a frame.
             options: ``data``, ``root`` and the method's own, such as ``window``; what is ``None`` is not given.
 
         Raises:
@@ -49,9 +54,12 @@ class Model:
         options = {name: value for name, value in options.items() if value is not None}
         words = {name.replace("_", "-"): str(value) for name, value in options.items()}
         named = [str(i) for i in inputs]
-        asked = named if "data" in options else expand(named)
-        found: list[Prediction] = task.predict(asked, self.path, options=words, progress=progress)
-        return found
+        if "data" in options:
+            answers: list[Prediction] = task.predict(named, self.path, options=words, progress=progress)
+            return answers
+        with prepared_inputs(named, fps) as prepared:
+            answers = task.predict(prepared.files, self.path, options=words, progress=progress)
+            return [prepared.named(answer) for answer in answers]
 
     def evaluate(
         self, data: str | None = None, root: str | Path | None = None, *, fold: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from glob import glob
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from whyact.training.checkpoint import read_card
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
-from whyact.video import VIDEO_SUFFIXES
+from whyact.video.frame_folder import Prepared, prepared_inputs
+from whyact.video.inputs import Inputs
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
@@ -36,24 +38,35 @@ def run(argv: list[str]) -> int:
     report = writable_file("--report", args.report) if args.report else None
     options = {name: getattr(args, name.replace("-", "_")) for name in ("data", *own)}
     options = {name: value for name, value in options.items() if value is not None}
-    inputs = args.inputs if "data" in options else expand(args.inputs)
-    if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
-        raise UserError("--report", str(report), "another file than the input", "--report why.html")
+    if "data" in options and args.fps is not None:
+        raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
     failed: list[UserError] = []
-    try:
-        with generated_root(options.get("data"), root) as folder:
-            if folder is not None:
-                options["root"] = str(folder)
-            predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
-    except PartialFailure as some:
-        predictions, failed = some.done, some.failed
+    pictures: dict[tuple[str, int], bytes] = {}
+    named = "data" in options  # clips of a data set, by name
+    with nullcontext(Prepared(Inputs(), args.inputs)) if named else prepared_inputs(args.inputs, args.fps) as prepared:
+        inputs = prepared.files
+        if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
+            raise UserError("--report", str(report), "another file than the input", "--report why.html")
+        if prepared.inputs.note:
+            print(f"whyact: {prepared.inputs.note}", file=sys.stderr, flush=True)
+        try:
+            with generated_root(options.get("data"), root) as folder:
+                if folder is not None:
+                    options["root"] = str(folder)
+                predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
+        except PartialFailure as some:
+            predictions, failed = some.done, some.failed
+        if report is not None and predictions:
+            from whyact.verbs.stills import stills
+
+            pictures = {(prepared.name_of(name), n): data for (name, n), data in stills(predictions).items()}
+        predictions = [prepared.named(prediction) for prediction in predictions]
     if not predictions:
         report = None  # a page about nothing
     if report is not None:
         from whyact.report import write_report
-        from whyact.verbs.stills import stills
 
-        write_report(predictions, report, stills(predictions))
+        write_report(predictions, report, pictures)
     if args.json:
         print(to_json(predictions), flush=True)
     else:
@@ -67,30 +80,6 @@ def run(argv: list[str]) -> int:
     for error in failed:
         print(f"whyact: {error}", file=sys.stderr, flush=True)
     return min((error.exit_code for error in failed), default=0)
-
-
-def expand(inputs: list[str]) -> list[str]:
-    """Return the inputs with the videos of a folder, and what a pattern matches, in place of folder and pattern.
-
-    Raises:
-        UserError: When an input is empty, a folder holds no video or a pattern matches nothing.
-    """
-    out: list[str] = []
-    for name in inputs:
-        path = Path(name)
-        if not name:  # an unset variable of a shell; as a path it would be the folder that one is in
-            raise UserError("INPUT", name, "a video, a folder or a pattern")
-        if path.is_dir():
-            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            what = "a folder with videos"
-        elif any(mark in name for mark in "*?[") and not path.exists():
-            found, what = sorted(glob(name, recursive=True)), "a pattern that matches files"
-        else:
-            found, what = [name], ""
-        if not found:
-            raise UserError("INPUT", name, what)
-        out += [f for f in found if f not in out]
-    return out
 
 
 def said(prediction: Prediction) -> str:
@@ -122,6 +111,7 @@ def _parser(own: dict[str, str]) -> Parser:
     )
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
+    parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
     for name, text in own.items():

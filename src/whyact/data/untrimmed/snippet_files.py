@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from whyact.data.io.pickles import load_torch
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, read_recipe
-from whyact.data.zero_shot.video_folders import ENDINGS
 from whyact.errors import DiskFullError, UserError
 from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
 from whyact.files import (
@@ -32,6 +31,7 @@ from whyact.files import (
 )
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
+from whyact.video.inputs import Inputs, expand_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -91,24 +91,23 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
     video: msgspec.Raw
 
 
-def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Return name -> path of video files and of all videos under folders, sorted by name.
+def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> dict[str, Path]:
+    """Return name -> path of video files and of all videos under folders, sorted by name; a link has its own name.
+
+    Args:
+        inputs: Files, folders and patterns.
+        found: Counts what is skipped.
 
     Raises:
         UserError: When an input is not there, nothing is a video, or two videos have the same name.
     """
-    found: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            found += (p for p in sorted(path.rglob("*")) if p.suffix.lower() in ENDINGS and p.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise UserError(path, "no such file", "a video, or a folder of videos")
-    if not found:
-        raise UserError(", ".join(map(str, inputs)), "no video", f"files that end in {', '.join(sorted(ENDINGS))}")
+    expanded = expand_inputs([str(path) for path in inputs])
+    if found is not None:
+        found.skipped = expanded.skipped
     named: dict[str, Path] = {}
-    for path in dict.fromkeys(path.resolve() for path in found):
+    for path in dict.fromkeys(Path(name).absolute() for name in expanded.files):
+        if not path.is_file():
+            raise UserError(path, "no such file", "a video, or a folder of videos")
         if path.stem in named:
             raise UserError(path, f"the same name as {named[path.stem]}", "videos with different names", "rename one")
         named[path.stem] = path
