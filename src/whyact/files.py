@@ -60,6 +60,23 @@ def read_text(path: Path, expected: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(path, error.strerror, expected) from error
+    text = decode_text(data, path, expected)
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}:{line}", "a NUL character", expected, "save it as UTF-8 text")
+    return text
+
+
+def without_mark(data: bytes) -> bytes:
+    """Return JSON bytes as UTF-8 without a byte order mark, which some editors write and JSON readers refuse."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def decode_text(data: bytes, path: object, expected: str) -> str:
+    """Return the text of bytes in UTF-8 or UTF-16, see :func:`read_text`; ``path`` is where they come from."""
     half = len(data) // 2
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -70,14 +87,11 @@ def read_text(path: Path, expected: str) -> str:
     else:
         encoding = "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         found = f"bytes that are no {encoding.removesuffix('-sig').upper()} text"
         raise UserError(f"{path}:{line}", found, f"{expected}, in UTF-8", "save it as UTF-8") from error
-    if "\0" in text:
-        raise UserError(path, "a NUL character", expected, "save it as UTF-8 text")
-    return text
 
 
 def writable_file(option: str, path: Path) -> Path:

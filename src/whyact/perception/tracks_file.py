@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from whyact.errors import Mistakes, UserError
-from whyact.files import write_atomic
+from whyact.files import without_mark, write_atomic
 from whyact.metrics.boxes import clip_to_image, guess_unit, look_like_percent
 from whyact.perception.tracks import Tracks
 from whyact.prediction import VideoFacts
@@ -57,7 +57,7 @@ def read_tracks(path: Path | str, *, clip_boxes: bool = False) -> Tracks:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = without_mark(path.read_bytes())
     except OSError as error:
         raise UserError(path, error.strerror, "a tracks file", "--tracks FILE") from error
     document = _decode(path, data)
