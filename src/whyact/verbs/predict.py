@@ -14,11 +14,8 @@ from whyact.training.checkpoint import read_card
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
-<<<<<<< HEAD
 from whyact.video.frame_folder import Prepared, prepared_inputs
 from whyact.video.inputs import Inputs
-=======
->>>>>>> main
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
