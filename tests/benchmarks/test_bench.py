@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +20,16 @@ from whyact.reproduce import results
 from whyact.video.decode import decode
 
 
-def test_ratio_is_above_one_when_the_first_is_faster() -> None:
-    row = bench.ratio("t", "fast", "slow", (lambda: time.sleep(0.002), lambda: time.sleep(0.02)), 3, "note")
+def test_ratio_is_above_one_when_the_first_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def work(seconds: float) -> None:
+        clock[0] += seconds
+
+    monkeypatch.setattr(bench, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    row = bench.ratio("t", "fast", "slow", (lambda: work(0.002), lambda: work(0.02)), 3, "note")
     assert (row.row, row.metric, row.n, row.note) == ("fast / slow", "speed_ratio", 3, "note")
-    assert 3 < row.mean < 15
+    assert row.mean == pytest.approx(10)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whyact.data.relations.own_file import Fold, OwnAction, OwnFile, OwnVideo
 from whyact.errors import UserError
-from whyact.video import VIDEO_SUFFIXES
+from whyact.video.inputs import Inputs, videos_in
 from whyact.video.reader import VideoReader
 
 COLUMNS = ("file", "label", "group", "start", "end")
@@ -69,7 +69,8 @@ def list_clips(path: Path) -> list[ListedClip]:
 
 def _list_folder(path: Path) -> list[ListedClip]:
     out = []
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    skipped = Inputs()
+    files = videos_in(path, skipped)
     loose = [p for p in files if p.parent == path]
     if loose:
         raise UserError(
@@ -79,7 +80,8 @@ def _list_folder(path: Path) -> list[ListedClip]:
         label, *between = file.relative_to(path).parent.parts
         out.append(ListedClip(file, label, "/".join(between)))
     if not out:
-        raise UserError("--videos", str(path), "videos in class folders, clips/CLASS/*.mp4")
+        expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
+        raise UserError("--videos", str(path), expected)
     return out
 
 
