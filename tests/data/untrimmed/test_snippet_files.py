@@ -12,6 +12,7 @@ import pytest
 
 from made_encoders import Brightness
 from made_videos import write_clip
+from ruler_films import Film, write
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed import snippet_files
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, open_folder, read_features, read_labels
@@ -106,6 +107,18 @@ def test_broken_videos_are_listed_and_cut_ones_said(films: Path, tmp_path: Path)
     assert not list((tmp_path / "other").glob("features/*"))
 
 
+def test_rows_are_seconds_of_the_player_where_the_video_starts_late(tmp_path: Path) -> None:
+    film = write(Film("late.mp4", sound=True, delay=50), tmp_path)  # its first frame is on screen at 2 s
+    extract({"late": film}, tmp_path / "out", streams(0.4))
+    rows = np.load(tmp_path / "out" / "features" / "late.npy").astype(float)
+    alone = write(Film("early.mp4"), tmp_path)
+    extract({"early": alone}, tmp_path / "out", streams(0.4))
+    early = np.load(tmp_path / "out" / "features" / "early.npy").astype(float)
+    assert len(rows) == len(early) + 5
+    assert np.ptp(rows[:5, :2]) < 1  # the first frame, five times
+    np.testing.assert_allclose(rows[5:, :2], early[:, :2], atol=1)
+
+
 def test_a_name_is_the_path_below_the_folder(films: Path, tmp_path: Path) -> None:
     for place in ("pour", "stir"):  # the same base name in every folder
         (films / place).mkdir()
@@ -179,8 +192,9 @@ def test_hours_of_video_need_no_more_memory_than_minutes(tmp_path: Path, monkeyp
 
     def peak(count: int) -> int:
         def windows(*_: object, **__: object):  # type: ignore[no-untyped-def]
-            for _i in range(count):
-                yield SimpleNamespace(video=SimpleNamespace(frames=frames.copy(), facts=VideoFacts(path="x")))
+            for i in range(count):
+                video = SimpleNamespace(frames=frames.copy(), facts=VideoFacts(path="x"))
+                yield SimpleNamespace(start=0.64 * i, video=video)
 
         monkeypatch.setattr(snippet_files, "windows", windows)
         tracemalloc.start()

@@ -365,14 +365,21 @@ def _load(name: str, weights: str, device: torch.device | str) -> tuple[SnippetE
 
 
 def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], VideoFacts]]:
-    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated."""
-    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False):
+    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated.
+
+    Snippet i is what a player shows from i times ``seconds`` on, also where the video starts late or has a gap: a time
+    without any frame repeats the nearest one, so that rows and seconds stay together.
+    """
+    count = 0
+    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False, origin=0.0):
         frames = window.video.frames
         lacking = FRAMES - len(frames)
-        yield (
-            np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames,
-            window.video.facts,
-        )
+        snippet = np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames
+        place = max(count, round(window.start / seconds))
+        for _ in range(place - count):
+            yield np.repeat(snippet[:1], FRAMES, axis=0), window.video.facts
+        yield snippet, window.video.facts
+        count = place + 1
 
 
 def _read_done(path: Path) -> _Done | None:
