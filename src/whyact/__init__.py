@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from whyact.api import Model, load
+    from whyact.api import Model, load, train
     from whyact.errors import PartialFailure, UserError
     from whyact.prediction import Evidence, Prediction
 
-__all__ = ["Evidence", "Model", "PartialFailure", "Prediction", "UserError", "load"]
+__all__ = ["Evidence", "Model", "PartialFailure", "Prediction", "UserError", "load", "train"]
 
 _HOME = {
     "Evidence": "whyact.prediction",
@@ -19,6 +19,7 @@ _HOME = {
     "PartialFailure": "whyact.errors",
     "UserError": "whyact.errors",
     "load": "whyact.api",
+    "train": "whyact.api",
 }
 
 
