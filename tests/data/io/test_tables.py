@@ -66,7 +66,7 @@ def test_the_headers_case_and_spaces_empty_lines_and_empty_columns_are_no_matter
         (b"name,labels\na,x\0y\n", r"t\.csv:2.*NUL"),
         (b"video,labels\na,x\n", "name,labels"),
         (b"name,labels,labels\na,x,y\n", r"t\.csv:1.*labels.*once"),
-        (b"name,labels,subste\na,x,train\n", r"t\.csv:1.*did you mean subset"),
+        (b"name,labels,subste\na,x,train\n", r"t\.csv:1.*Did you mean subset"),
         (b"", "no rows"),
         (b"\n\n", "no rows"),
     ],

@@ -23,7 +23,9 @@ from whyact.data.io.pickles import load_torch
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, read_recipe
 from whyact.errors import DiskFullError, UserError
-from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
+from whyact.features.kinetics import CLIP, DOWNLOAD, FRAMES, SnippetEncoder, load_encoder
+from whyact.features.lite import BUNDLED, LiteSnippets, build_network, weights_file
+from whyact.features.lite import NAME as LITE
 from whyact.files import (
     file_sha256,
     sha256,
@@ -354,6 +356,11 @@ def _encode(
 
 
 def _load(name: str, weights: str, device: torch.device | str) -> tuple[SnippetEncoder, Encoder]:
+    if name == LITE:
+        if weights not in (DOWNLOAD, BUNDLED):
+            raise UserError(f"weights of {name}", weights, f"no weights: they come with the extra lite ({DOWNLOAD})")
+        network = build_network(load_torch(weights_file()))
+        return LiteSnippets(network, device), Encoder(name, BUNDLED)
     path = Path(weights)
     if not path.is_file():
         loaded = load_encoder(name, weights, device=device)
