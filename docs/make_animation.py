@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from whyact.verbs.methods import open_run
+from whyact.methods import open_run
 
 from whyact.ablation.protocol import removal_of
 from whyact.files import SHIPPED
