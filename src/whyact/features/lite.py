@@ -83,6 +83,12 @@ class EfficientNetLite0:
         self._trunk = nn.Sequential(n._conv_stem, n._bn0, n._swish, *blocks[:_SHARED_BLOCKS]).eval()
         self._last = nn.Sequential(*blocks[_SHARED_BLOCKS:], n._conv_head, n._bn1, n._swish).eval()
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+        self._trunk.to(device)
+        self._last.to(device)
+
     @torch.inference_mode()
     def maps(self, frames: NDArray[np.uint8]) -> Maps:
         """Return maps (T,112,h,w) of frames (T,H,W,3) uint8 RGB."""
@@ -104,7 +110,7 @@ class LiteSnippets:
 
     width = WIDTH
 
-    def __init__(self, network: Any, weights: str = "imagenet", device: str = "cpu") -> None:
+    def __init__(self, network: Any, weights: str = "imagenet", device: torch.device | str = "cpu") -> None:
         self.name, self.weights, self.device = NAME, weights, torch.device(device)
         self.network = network.to(self.device)
 
@@ -122,7 +128,7 @@ class LiteSnippets:
         """Return (N,1280) float32 of prepared snippets (N,4,3,224,224)."""
         n, t = prepared.shape[:2]
         maps: Tensor = self.network.extract_features(prepared.flatten(0, 1).to(self.device))
-        return maps.mean((2, 3)).view(n, t, WIDTH).mean(1)
+        return maps.mean((2, 3)).view(n, t, WIDTH).mean(1).cpu()
 
 
 def _multiple(pixels: float) -> int:

@@ -69,7 +69,10 @@ def pool(maps: Maps, boxes: Tensor, side: int) -> Tensor:
     from torchvision.ops import roi_align
 
     x, y = maps.scale
-    scaled = boxes.to(maps.values) * boxes.new_tensor([1, x, y, x, y]).to(maps.values)
+    values = maps.values
+    scaled = boxes.to(values.device, values.dtype) * torch.tensor([1, x, y, x, y], device=values.device).to(
+        values.dtype
+    )
     return roi_align(maps.values, scaled, side, spatial_scale=1.0, sampling_ratio=SAMPLES, aligned=True)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
+from whyact.devices import resolve_device
 from whyact.errors import UserError, for_each
 from whyact.files import SHIPPED
 from whyact.laiar.answers import YES, Answer, answer_clips
@@ -163,6 +164,7 @@ def train(
     perception = open_perception(config.data, found.vocabulary)
     domain = None
     if perception is not None:
+        perception.to(resolve_device(options.device))
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
