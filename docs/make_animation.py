@@ -17,8 +17,8 @@ from PIL import Image, ImageDraw
 from whyact.ablation.protocol import removal_of
 from whyact.files import SHIPPED
 from whyact.homeworld.film_set import film_fresh
+from whyact.methods import open_run
 from whyact.prediction import Evidence, Prediction
-from whyact.verbs.methods import open_run
 from whyact.video.draw import draw_boxes
 from whyact.video.lettering import font
 from whyact.video.reader import VideoReader

@@ -39,7 +39,7 @@ def test_devices_are_spelt_as_torch_spells_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "CUDA", "cuda:-1", "cpu:0", "tpu"])
 def test_other_spellings_are_a_mistake_that_names_the_setting(name: str) -> None:
-    with pytest.raises(UserError, match=r"--device.*auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(UserError, match=r"device.*auto, cpu, cuda, cuda:N or mps"):
         check_device(name, "--device")
 
 

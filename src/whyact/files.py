@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     Text is written as UTF-8 with the newlines it has. Missing parent folders are made.
 
     Raises:
-        NoRoom: When the disk is full; ``path`` is then what it was before.
+        DiskFullError: When the disk is full; ``path`` is then what it was before.
         OSError: When the disk refuses for another reason; the same.
     """
     path = Path(path)
@@ -94,6 +94,17 @@ def decode_text(data: bytes, path: object, expected: str) -> str:
         raise UserError(f"{path}:{line}", found, f"{expected}, in UTF-8", "save it as UTF-8") from error
 
 
+def check_single_input(inputs: Sequence[str]) -> None:
+    """Refuse one input that is not there before anything slow begins; of several, each is answered for by itself.
+
+    Raises:
+        MissingFileError: When it is missing.
+    """
+    if len(inputs) == 1 and not Path(inputs[0]).exists():
+        step = "check the path, or give --data NAME for a clip of a data set"
+        raise UserError(inputs[0], "no such file", "a video or a feature file", step)
+
+
 def writable_file(option: str, path: Path) -> Path:
     """Return ``path`` when a file can be written there: checked before work that may take hours.
 
@@ -145,7 +156,7 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
     """Say in words that the disk, or a limit on it, stopped what is written inside.
 
     Raises:
-        NoRoom: Then; everything else passes through.
+        DiskFullError: Then; everything else passes through.
     """
     try:
         yield

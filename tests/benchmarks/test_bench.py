@@ -64,7 +64,7 @@ def test_all_of_them_write_and_some_only_print(
     assert stored.rows[0].n == bench.REPEATS
     assert stored.header.machine
     assert main(["tooy"]) == 2
-    assert "did you mean 'toy'" in capsys.readouterr().err
+    assert "Did you mean 'toy'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("now", "code"), [(1.34, 0), (1.32, 1), (20.0, 0)])

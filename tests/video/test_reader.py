@@ -144,7 +144,7 @@ def test_a_file_cut_before_its_index_and_a_text_are_said_to_be_so(tmp_path: Path
     (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "text.mp4").write_text("Dear diary, today I filmed nothing.\n" * 50)
     for name in ("cut.mp4", "text.mp4"):
-        with pytest.raises(UserError, match=f"{name}: found 'cut short, or no video file"):
+        with pytest.raises(UserError, match=f"{name}: found cut short, or no video file"):
             decode(tmp_path / name, 4)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -15,10 +15,9 @@ from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.devices import resolve_device
 from whyact.errors import UserError, for_each
-from whyact.files import SHIPPED
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.batches import evaluation_batches
-from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
@@ -26,6 +25,7 @@ from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
 from whyact.laiar.model import LaIAR
+from whyact.laiar.own_clips import FILE, data_folder
 from whyact.laiar.parts import Parts
 from whyact.laiar.perceive import (
     check_data_config,
@@ -35,7 +35,7 @@ from whyact.laiar.perceive import (
     open_perception,
     run_perception,
 )
-from whyact.laiar.predict import OPTIONS, predict_videos
+from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
@@ -48,7 +48,7 @@ from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
 from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
 SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
@@ -246,38 +246,47 @@ def _clip_settings(run: Run) -> ClipSettings:
 
 
 @numerics()
-def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
+def predict(
+    run: Run,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
+) -> list[Prediction]:
     """Answer video files, or annotated clips by name.
 
     Args:
-        inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the bundled model, if one does.
-        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        run: A loaded run.
+        inputs: Video files; with ``data`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
+        data: The data set to look names up in.
+        root: The folder that holds it.
+        options: How to answer video files.
         progress: Show a bar for each video.
 
     Raises:
-        UserError: For an unknown clip, a bad video, a missing model or bad data.
+        UserError: For an unknown clip, a bad video or bad data.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    if run is None and not (SHIPPED / "laiar").is_dir():
-        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
-    loaded = load_run(run or SHIPPED / "laiar")
-    data = options.get("data") or str((loaded.card or {}).get("data"))
-    if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
-        if "root" in options:
+    if data is None and (root is None or all(Path(name).is_file() for name in inputs)):
+        if root is not None:
             expected = "an annotated clip as INPUT, not a video file"
-            raise UserError("--root", options["root"], expected, "leave --root out, or give --data NAME")
-        return predict_videos(loaded, inputs, options, progress=progress)
-    if idle := [name for name in OPTIONS if name in options]:
-        expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
-        raise UserError(f"--{idle[0]}", options[idle[0]], expected, f"leave --{idle[0]} out")
-    root = Path(options["root"]) if "root" in options else None
+            raise UserError("--root", root, expected, "leave --root out, or give --data NAME")
+        return predict_videos(run, inputs, options, progress=progress)
+    for item in fields(options):
+        value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
+        if value is not None:
+            expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
+            raise UserError(option, value, expected, f"leave {option} out")
+    name = data or str((run.card or {}).get("data"))
 
-    def answer(name: str) -> list[Prediction]:
-        found = _read(loaded, data, root, only=name)
-        clips, perception = list(found.clips), run_perception(loaded, found.vocabulary)
+    def answer(clip: str) -> list[Prediction]:
+        found = _read(run, name, root, only=clip)
+        clips, perception = list(found.clips), run_perception(run, found.vocabulary)
         if perception is not None:
-            clips = extract_clips(perception, found, clips, _clip_settings(loaded), progress=progress).clips
-        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, clips)]
+            clips = extract_clips(perception, found, clips, _clip_settings(run), progress=progress).clips
+        return [explain(run, a, source=clip, data=name) for a in answer_clips(run, clips)]
 
     return for_each(inputs, answer)
 
@@ -292,6 +301,9 @@ def _people(clips: Sequence[RelationClip]) -> str:
 
 
 def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
+    beside = data_folder(Path(run.path))
+    if root is None and data == (run.card or {}).get("data") and (beside / FILE).is_file():
+        root = beside  # own clips, written there by the training
     found = read_relations(data, root, run.config.data, only=only)
     ours, theirs = run.vocabulary, found.vocabulary
     if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):

@@ -17,10 +17,9 @@ from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.devices import device_of
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
-from whyact.locate_gat.answers import SHOWN
-from whyact.locate_gat.config import PRESETS, Config
+from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
-from whyact.locate_gat.runs import Run, load_run, parameters
+from whyact.locate_gat.runs import Loaded, Run, load, parameters
 from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
@@ -28,12 +27,9 @@ from whyact.training.checkpoint import BestWeights, check_run_folder, load_check
 from whyact.training.evaluation import score_all
 from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "load", "open_evaluation", "predict", "train"]
 
-OPTIONS = {
-    "labels": "candidate actions, comma-separated, or a text file with one a line (default: the run's unseen classes)",
-    "evidence": "how many frames and how many known classes to show (default: 5)",
-}
+DEFAULT_OPTIONS = PredictOptions()
 
 
 def train(
@@ -147,7 +143,8 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
         UserError: As :func:`evaluate`.
     """
     run, data, root, fold = settings
-    known, model, _, card, digest = load_run(run)
+    loaded = load(run)
+    known, model, card = loaded.known, loaded.model, loaded.card
     config = known.settings
     fold = known.fold if fold is None else fold
     found, split = _load(data, root, fold, config, progress)
@@ -159,29 +156,32 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
     facts = {"parameters": parameters(model) | _backbone(found.pixels), "missing_videos": len(found.missing)}
-    identity = {"run": digest, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
+    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
     return Parts(model, found, split, tensors, videos, measures, facts, identity)
 
 
 def predict(
-    inputs: Sequence[str], run: Path | None, *, options: dict[str, Any] | None = None, progress: bool = True
+    run: Loaded,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
 ) -> list[Prediction]:
-    """Answer about videos, clips of a data set (option ``data``) or ``.npy`` feature files (T,D).
+    """Answer about videos, clips of a data set (``data``, in the folder ``root``) or ``.npy`` feature files (T,D).
 
     Raises:
         UserError: For an unknown input or label, a duplicate one, or features of the wrong width.
-        SomeFailed: When only some of several inputs are at fault.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    options = options or {}
-    if run is None:
-        raise UserError("--model", None, "a run of locate-gat", "whyact train locate-gat --data synthetic --out RUN")
-    known, model, others, card, digest = load_run(run)
-    top = _count(options.get("evidence", str(SHOWN)))
-    candidates = answers.candidates_of(known, model, others, options.get("labels"))
-    provenance = answers.provenance_of(known, run, card, digest, candidates, str(options.get("data", "")))
-    read = answers.reader(known, options, progress, device_of(model))
+    known, model = run.known, run.model
+    candidates = answers.candidates_of(known, model, run.others, options.labels)
+    provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
+    read = answers.reader(known, data, root, progress, device_of(model))
+    top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
@@ -193,9 +193,3 @@ def _backbone(pixels: str) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
     frozen = backbone_parameters(pixels)
     return {} if frozen is None else {"frozen_backbone": frozen}
-
-
-def _count(value: str) -> int:
-    if not str(value).isdigit():
-        raise UserError("--evidence", value, "a whole number")
-    return int(value)

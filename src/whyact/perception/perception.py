@@ -18,7 +18,7 @@ from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder
 from whyact.perception.clean import clean_tracks
 from whyact.perception.link import LinkSettings, link
-from whyact.perception.tracks import Tracks
+from whyact.perception.tracks import RATE, Tracks
 from whyact.perception.types import Detections, Detector
 from whyact.prediction import VideoFacts
 from whyact.video.ahead import ahead
@@ -27,7 +27,6 @@ from whyact.video.reader import VideoReader
 if TYPE_CHECKING:
     import torch
 
-RATE = 10.0  # frames a second in which boxes are detected; the model samples fewer
 CHUNK = 16  # frames in memory at once
 BRIDGE = 1.0  # seconds without a box that are bridged
 LIMIT = 600.0  # seconds of decoding for each hour of video, at least for one

@@ -20,9 +20,8 @@ from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of
 from whyact.errors import PartialFailure, UserError, for_each
-from whyact.files import writable_file, writable_folder
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
-from whyact.pvlr.config import PRESETS, Config, InferenceConfig
+from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
 from whyact.pvlr.inference import Curves, Detections, class_scores, curves, localise, scores_map, softmax
 from whyact.pvlr.inputs import Inputs
@@ -37,13 +36,9 @@ from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
 from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
-OPTIONS = {
-    "vtt": "also write the segments as WebVTT subtitles into this folder",
-    "activitynet": "also write all scored segments to this file, as ActivityNet's evaluators read them",
-    "weights": "the encoder's weight file again, where the run's features were made with one",
-}
+DEFAULT_OPTIONS = PredictOptions()
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
 SHOWN = 50  # segments of a prediction at most
 EXPLAINED = (10, 100_000)  # segments with evidence at most; and snippets a removal reruns, over all segments
@@ -203,7 +198,7 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold)))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Parts:
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
     """Open a run's evaluation on a data set, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -223,39 +218,39 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Part
 
 
 def predict(
-    inputs: list[str], run: Path | None, *, options: dict[str, str] | None = None, progress: bool = True
+    run: Run,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
 ) -> list[Prediction]:
     """Say when which action happens in each input, with evidence for every segment.
 
     Args:
-        inputs: Videos, ``.npy`` files of snippet features (T,D), or names of videos of ``options["data"]``.
-        run: The run folder.
-        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        run: A loaded run.
+        inputs: Videos, ``.npy`` files of snippet features (T,D), or names of videos of ``data``.
+        data: The data set to look names up in.
+        root: The folder that holds it.
+        options: What else to write, and where encoders come from.
         progress: Without effect.
 
     Raises:
-        UserError: On a missing run or input, or features of another width.
-        SomeFailed: When only some of several inputs are at fault.
+        UserError: On a missing input, or features of another width.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    options = options or {}
-    if run is None:
-        raise UserError("--model", None, "a run folder of pvlr", "whyact train pvlr --data synthetic --out RUN")
-    if "activitynet" in options:
-        writable_file("--activitynet", Path(options["activitynet"]))
-    if "vtt" in options:
-        writable_folder("--vtt", Path(options["vtt"]))
-    loaded = load(run)
+    options.check(inputs)
     known: dict[str, FeatureSequence] = {}
-    if "data" in options:
-        root = Path(options["root"]) if "root" in options else None
-        split = load_features(options["data"], root, int(loaded.card["extra"]["fold"]))
+    if data is not None:
+        split = load_features(data, root, int(run.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
-        reader = Inputs(loaded.card, known, options.get("weights"), device_of(loaded.model))
+        reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(loaded, *reader.read(name, Path(scratch)))
+            prediction, rows = _predict(run, *reader.read(name, Path(scratch)))
             scored[prediction.id] = rows
             return [prediction]
 
@@ -264,11 +259,11 @@ def predict(
             predictions = for_each(inputs, answer)
         except PartialFailure as some:  # what the others gave is written all the same
             predictions, failure = some.done, some
-    if "activitynet" in options:
-        write_predictions(Path(options["activitynet"]), scored)
-    if "vtt" in options:
+    if options.activitynet is not None:
+        write_predictions(options.activitynet, scored)
+    if options.vtt is not None:
         for prediction in predictions:
-            write_webvtt(prediction, Path(options["vtt"]) / f"{prediction.id}.vtt")
+            write_webvtt(prediction, options.vtt / f"{prediction.id}.vtt")
     if failure is not None:
         raise failure
     return predictions

@@ -110,7 +110,7 @@ def save_checkpoint(
 
     Raises:
         UserError: When ``folder`` holds something other than a run, or cannot be written.
-        NoRoom: When the disk is full; a run that was there before is intact.
+        DiskFullError: When the disk is full; a run that was there before is intact.
         ValueError: When the card lacks a key or has an unknown one, or a number in it is not finite.
     """
     from whyact.training.processes import barrier, this_process

@@ -65,10 +65,10 @@ def prepared_inputs(inputs: Sequence[str], fps: float | None = None) -> Iterator
         UserError: For inputs that cannot be read, and for a rate without a folder of frames.
     """
     if fps is not None and not 0 < fps <= FASTEST:
-        raise UserError("fps", fps, f"frames a second, above 0 and at most {FASTEST:g}")
+        raise UserError("--fps", fps, f"frames a second, above 0 and at most {FASTEST:g}")
     found = expand_inputs(inputs, fps=fps)
     if fps is not None and not found.frame_folders:
-        raise UserError("fps", fps, "a folder of images among the inputs; a video knows its rate", "leave it out")
+        raise UserError("--fps", fps, "a folder of images among the inputs; a video knows its rate", "leave it out")
     with tempfile.TemporaryDirectory(prefix="whyact-frames-") as scratch:
         prepared = Prepared(found)
         for number, name in enumerate(found.files):

@@ -60,6 +60,8 @@ class Archive:
                 found = f"{size:,} bytes when unpacked"
                 raise UserError(f"{self.path}: {member}", found, f"at most {MOST_BYTES:,}", "do not trust this file")
             return self._zip.read(member)
+        except UserError:
+            raise
         except (KeyError, FileNotFoundError) as error:
             raise UserError(
                 f"{self.path}: {member}", None, "this file, which is missing", "whyact data check"
