@@ -24,7 +24,7 @@ from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.losses import cosine_softmax, graph_regression, mse, prototypes
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
 from whyact.training.fit import fit
 from whyact.training.numerics import seed_everything
@@ -75,7 +75,7 @@ class Stage1(Trainable):
 
     text: Tensor
 
-    def __init__(self, model: LocateGat, steps_per_epoch: int) -> None:
+    def __init__(self, model: LoCATeGAT, steps_per_epoch: int) -> None:
         super().__init__()
         self.model, self.warmup = model.encoder, round(model.config.warmup * steps_per_epoch)
         self.config = model.config
@@ -108,7 +108,7 @@ class Stage2(Trainable):
 
     targets: Tensor
 
-    def __init__(self, model: LocateGat, targets: Tensor) -> None:
+    def __init__(self, model: LoCATeGAT, targets: Tensor) -> None:
         super().__init__()
         self.gat, self.config = model.gat, model.config
         self.whole = [model]  # in a list: its weights are not this module's to move or train
@@ -138,7 +138,7 @@ def train_stages(
     device: str = "cpu",
     progress: bool = False,
     resume_dir: Path | None = None,
-) -> tuple[LocateGat, list[dict[str, float]]]:
+) -> tuple[LoCATeGAT, list[dict[str, float]]]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
     With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped goes on from it.
@@ -151,7 +151,7 @@ def train_stages(
     local[torch.from_numpy(seen)] = torch.arange(len(seen))
     index = torch.from_numpy(train)
     frames, target = tensors.frames[index], local[tensors.target[index]]
-    model = LocateGat(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
+    model = LoCATeGAT(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
     if isinstance(model.encoder.project, torch.nn.Linear):
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
@@ -205,7 +205,7 @@ def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Ten
 
 
 @torch.no_grad()
-def embed(model: LocateGat, frames: Tensor) -> Tensor:
+def embed(model: LoCATeGAT, frames: Tensor) -> Tensor:
     """Return unit video vectors (N,D) of frames (N,T,Dv), a chunk at a time."""
     return torch.cat([model.embed(part) for part in frames.split(model.config.eval_batch)])
 
@@ -233,7 +233,7 @@ class ScoreParts:
 
 
 @torch.no_grad()
-def score_parts(model: LocateGat, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
+def score_parts(model: LoCATeGAT, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
     """Score ``videos`` against seen and unseen classes, text and graph apart."""
     classes = np.concatenate([seen, unseen])
     position = np.full(len(tensors.text), -1)
@@ -349,7 +349,7 @@ def _unseen_accuracy(part: ScoreParts, mix: float) -> float:
 class Fitted:
     """A trained model with what was chosen for it and where its videos went."""
 
-    model: LocateGat
+    model: LoCATeGAT
     choice: Choice
     seen: Int
     unseen: Int
