@@ -102,7 +102,7 @@ def test_a_users_script_passes_a_strict_type_checker(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     complaints = checked("wrong.py").stdout
     assert 'Module has no attribute "nonsense"' in complaints  # and what is there is no Any:
-    assert 'Property "label"' in complaints or "score" in complaints
+    assert "label" in complaints
 
 
 def test_the_package_says_that_it_is_typed() -> None:
@@ -220,11 +220,11 @@ def test_mistakes_name_the_python_argument_and_are_of_pythons_kinds(bundled: why
         whyact.load(tmp_path / "none")
     with pytest.raises(ValueError, match=r"^window: found -1.0, expected seconds.*Try: window=1$"):
         bundled.predict(film, window=-1)
-    with pytest.raises(ValueError, match="^window: found 'soon', expected seconds"):
+    with pytest.raises(ValueError, match=r"^window: found 'soon', expected seconds"):
         bundled.predict(film, window="soon")
-    with pytest.raises(ValueError, match="^device: found 'tpu'"):
+    with pytest.raises(ValueError, match=r"^device: found 'tpu'"):
         whyact.load(device="tpu")
-    with pytest.raises(ValueError, match="method: found 'larai'.*Did you mean 'laiar'"):
+    with pytest.raises(ValueError, match=r"method: found 'larai'.*Did you mean 'laiar'"):
         whyact.train("larai", "own", tmp_path / "run")
     with pytest.raises(
         ValueError, match=r"config: found 'optim\.epoch', expected a known setting. Did you mean optim\."

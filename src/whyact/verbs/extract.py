@@ -39,7 +39,7 @@ def run(argv: list[str]) -> int:
         metavar="NAME[,NAME]",
         default="s3d",
         help="one encoder or two, the streams of the model: s3d, mvit_v1_b, mvit_v2_s, swin3d_t, swin3d_s, swin3d_b, "
-        "or clip:NAME of a CLIP (default: s3d)",
+        "efficientnet-lite0 (bundled weights, extra lite), or clip:NAME of a CLIP (default: s3d)",
     )
     parser.add_argument(
         "--weights",

@@ -44,7 +44,7 @@ class ListedClip:
 
 @dataclass
 class ClipFolder:
-    """Clips as own data. ``base`` is the folder that the videos lie below; ``warnings`` are said before the training."""
+    """Clips as own data; the videos lie below ``base``, and ``warnings`` are printed before the training."""
 
     base: Path
     videos: list[OwnVideo]
@@ -263,7 +263,7 @@ def _video(
     actions: dict[tuple[int, int], OwnAction] = {}
     for clip in clips:
         first = 1 if clip.start is None else min(count, int(clip.start * rate + 1e-6) + 1)
-        last = count if clip.end is None else min(count, max(first, int(math.ceil(clip.end * rate - 1e-6))))
+        last = count if clip.end is None else min(count, max(first, math.ceil(clip.end * rate - 1e-6)))
         if (first, last) in actions and actions[first, last].action != clip.label:
             raise UserError(str(file), f"{actions[first, last].action} and {clip.label}", "one class for a clip")
         actions[first, last] = OwnAction(clip.label, first, last)

@@ -18,7 +18,7 @@ _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 _Box = tuple[float, float, float, float]
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
