@@ -40,12 +40,12 @@ def run(argv: list[str]) -> int:
         _EXAMPLES,
         "the prediction",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where (default: demo)")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where to write (default: demo)")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=1, help="which video (default: 1)")
     parser.add_argument("--action", metavar="NAME", default="pick", help="the action to film (default: pick)")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     args = parser.parse_args(argv)
-    say = _Teller()
+    say = _Log()
 
     from whyact.homeworld.vocabulary import VOCABULARY
     from whyact.report import write_report
@@ -75,8 +75,8 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-class _Teller:
-    """Say on stderr what is happening, with the time since the start."""
+class _Log:
+    """Prints on stderr what is happening, with the time since the start."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()

@@ -104,6 +104,8 @@ class Parser(argparse.ArgumentParser):
         action = add(*names, **about)
         for name in action.option_strings or [action.dest]:
             self.table[name] = action
+        if default is None and action.nargs == "*" and not action.option_strings:
+            default = []
         if action.default is argparse.SUPPRESS and action.dest != "help":
             self.checks[action.dest] = kind, choices, default
         return action

@@ -1,4 +1,4 @@
-"""``whyact report``: predictions in JSON -> an HTML page, a file for another tool, a comparison with a second run."""
+"""``whyact report``: turn predictions in JSON into an HTML page or a file for another tool, or compare two runs."""
 
 from __future__ import annotations
 
