@@ -10,6 +10,7 @@ from PIL import Image
 
 from made_videos import numbers, write_clip
 from ruler_films import ruler
+from whyact.data.relations.clip_folder import list_clips
 from whyact.data.untrimmed.snippet_files import find_videos
 from whyact.data.zero_shot.video_folders import class_folders
 from whyact.errors import UserError
@@ -66,12 +67,13 @@ def test_what_is_no_video_in_a_folder_is_counted_and_named(tmp_path: Path) -> No
         expand_inputs([str(tmp_path / "many")])
 
 
-@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
-def test_every_verb_knows_the_same_endings(tmp_path: Path, suffix: str) -> None:
-    touch(path := tmp_path / "pour" / f"one{suffix}")
-    assert expand_inputs([str(tmp_path)]).files == [str(path)]
-    assert find_videos([tmp_path]) == {"one": path}
-    assert [(video.path, video.label) for video in class_folders(tmp_path)] == [(path, "pour")]
+def test_every_verb_knows_the_same_endings(tmp_path: Path) -> None:
+    paths = sorted(tmp_path / "pour" / f"{suffix[1:]}{suffix.upper()}" for suffix in VIDEO_SUFFIXES)
+    touch(*paths)
+    assert expand_inputs([str(tmp_path)]).files == [str(path) for path in paths]
+    assert set(find_videos([tmp_path]).values()) == set(paths)
+    assert [(video.path, video.label) for video in class_folders(tmp_path)] == [(path, "pour") for path in paths]
+    assert [clip.file for clip in list_clips(tmp_path)] == paths
 
 
 def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
@@ -92,7 +94,7 @@ def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
 def test_hidden_and_unknown_files_of_class_folders_are_counted(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("pour/1.mp4", "pour/._1.mp4", "pour/1.srt", ".store/1.mp4")))
     skipped = Inputs()
-    assert [video.path.name for video in class_folders(tmp_path, found=skipped)] == ["1.mp4"]
+    assert [video.path.name for video in class_folders(tmp_path, skipped=skipped)] == ["1.mp4"]
     assert {reason: len(paths) for reason, paths in skipped.skipped.items()} == {
         "hidden": 1,
         "of no known video ending": 1,
