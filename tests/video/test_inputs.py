@@ -47,7 +47,7 @@ def test_a_link_keeps_its_name(tmp_path: Path) -> None:
     (videos / "gone.mp4").symlink_to(cache / "none.mp4")
     skipped = Inputs()
     assert list(find_videos([videos], skipped)) == ["again", "monday", "tuesday"]
-    assert skipped.note == f"skipped 1 links to nothing ({videos / 'gone.mp4'})"
+    assert skipped.note == f"skipped 1 dangling ({videos / 'gone.mp4'})"
     with pytest.raises(UserError, match=r"gone\.mp4.*a link to .*none\.mp4, which is missing"):
         expand_inputs([str(videos / "gone.mp4")])
     (tmp_path / "all").symlink_to(tmp_path)  # a link to the folder that it is in
@@ -60,10 +60,10 @@ def test_what_is_no_video_in_a_folder_is_counted_and_named(tmp_path: Path) -> No
     assert [Path(name).name for name in found.files] == ["a.mp4", "b.MTS"]
     assert {reason: [Path(p).name for p in paths] for reason, paths in found.skipped.items()} == {
         "hidden": ["._a.mp4", ".b.mp4"],
-        "of no known video ending": ["c.xyz", "notes.txt"],
+        "of unknown type": ["c.xyz", "notes.txt"],
     }
     touch(*(tmp_path / "many" / f"{i}.doc" for i in range(9)))
-    with pytest.raises(UserError, match=r"no video.*videos; skipped 9 of no known video ending \(.*\.\.\.\)"):
+    with pytest.raises(UserError, match=r"no video.*videos; skipped 9 of unknown type \(.*\.\.\.\)"):
         expand_inputs([str(tmp_path / "many")])
 
 
@@ -83,7 +83,7 @@ def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
     assert [Path(name).relative_to(tmp_path).as_posix() for name in found.files] == [
         "pour/1.mp4", "pour/2.mp4", "stir/1.wmv",
     ]  # fmt: skip
-    assert sorted(found.skipped) == ["folders without videos", "of no known video ending"]
+    assert sorted(found.skipped) == ["of unknown type", "without videos"]
     touch(tmp_path / "features" / "a.npy")
     assert expand_inputs([str(tmp_path / "features" / "*")]).files == [str(tmp_path / "features" / "a.npy")]
     for pattern in ("none*", "lab*s"):
@@ -97,7 +97,7 @@ def test_hidden_and_unknown_files_of_class_folders_are_counted(tmp_path: Path) -
     assert [video.path.name for video in class_folders(tmp_path, skipped=skipped)] == ["1.mp4"]
     assert {reason: len(paths) for reason, paths in skipped.skipped.items()} == {
         "hidden": 1,
-        "of no known video ending": 1,
+        "of unknown type": 1,
     }
 
 

@@ -16,7 +16,7 @@ FEATURES = frozenset((".npy", ".npz"))  # what `extract` and other programs stor
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CAMERA = re.compile(r"\d{1,2}|/dev/video\d+")
 _NAMED = 5  # files that a note names
-_FRAMES_STEP = "for the frames of a video: whyact predict FOLDER --fps RATE"
+_FRAMES_STEP = "whyact predict FOLDER --fps RATE, if these are the frames of a video"
 
 
 @dataclass
@@ -84,11 +84,11 @@ def videos_in(folder: Path, result: Inputs, *, deep: bool = True) -> list[Path]:
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 result.skip("hidden", str(path))
         elif not path.exists():
-            result.skip("links to nothing" if path.is_symlink() else "gone", str(path))
+            result.skip("dangling" if path.is_symlink() else "gone", str(path))
         elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
             videos.append(path)
         else:
-            result.skip("of no known video ending", str(path))
+            result.skip("of unknown type", str(path))
     return videos
 
 
@@ -134,7 +134,7 @@ def _add_matches(result: Inputs, pattern: str, fps: float | None) -> None:
         if name in readable or not (readable or folders):
             result.add(name)
         else:
-            result.skip("of no known video ending", name)
+            result.skip("of unknown type", name)
     for name in folders:
         if readable or len(folders) > 1:
             before = len(result.files)
@@ -142,7 +142,7 @@ def _add_matches(result: Inputs, pattern: str, fps: float | None) -> None:
             for video in videos:
                 result.add(str(video))
             if len(result.files) == before and not videos:
-                result.skip("folders without videos", name)
+                result.skip("without videos", name)
         else:
             _add_folder(result, Path(name), fps)
     if not result.files:

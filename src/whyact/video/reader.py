@@ -94,7 +94,7 @@ class VideoReader:
         self._open()
         try:
             if is_image(self._container) and not image:
-                step = "for a folder of frames, give the folder and --fps"
+                step = "whyact predict FOLDER --fps RATE, for a folder of frames"
                 raise UserError(self.path, "an image", "a video file", step)
             self._prepare()
         except BaseException:
