@@ -12,6 +12,7 @@ from made_videos import numbers, write_clip
 from ruler_films import ruler
 from whyact.data.relations.clip_folder import list_clips
 from whyact.data.untrimmed.snippet_files import find_videos
+from whyact.data.zero_shot.check import check
 from whyact.data.zero_shot.video_folders import class_folders
 from whyact.errors import UserError
 from whyact.prediction import LabelScore, Prediction, Provenance
@@ -99,6 +100,18 @@ def test_hidden_and_unknown_files_of_class_folders_are_counted(tmp_path: Path) -
         "hidden": 1,
         "of unknown type": 1,
     }
+
+
+def test_the_check_of_class_folders_names_what_is_not_read(tmp_path: Path) -> None:
+    for label in ("pour", "stir", "wipe", "open"):
+        touch(tmp_path / label / "1.mp4")
+    touch(tmp_path / "pour" / "._1.mp4", tmp_path / "wipe" / "1.srt")
+    (tmp_path / "stir" / "2.mp4").symlink_to(tmp_path / "none.mp4")
+    found = check("videos", tmp_path, progress=False)
+    assert (found["videos"], found["skipped"]) == (4, 3)
+    assert sorted(found["first_skipped"]) == [
+        "pour/._1.mp4: hidden", "stir/2.mp4: dangling", "wipe/1.srt: of unknown type",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
