@@ -29,6 +29,7 @@ class Inputs:
     files: list[str] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     frame_folders: set[str] = field(default_factory=set)
+    _known: set[str] = field(default_factory=set, repr=False)
 
     @property
     def note(self) -> str:
@@ -44,8 +45,9 @@ class Inputs:
         self.skipped.setdefault(reason, []).append(path)
 
     def add(self, path: str) -> None:
-        """Add a file that is not there yet."""
-        if path not in self.files:
+        """Add a file, unless it was given before."""
+        if path not in self._known:
+            self._known.add(path)
             self.files.append(path)
 
 
