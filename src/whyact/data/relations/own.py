@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
@@ -33,7 +34,6 @@ from whyact.data.types import (
     IN_VIEW,
     MEASURED,
     MOTION,
-    Dataset,
     RelationClip,
     RelationGroup,
     Rule,
