@@ -81,7 +81,9 @@ class Parser(argparse.ArgumentParser):
             name = leaf.name if grouped else leaf.name.replace("_", "-")
             text = f"{leaf.help} (default: {_format_default(leaf.default)})".strip() if grouped else leaf.help
             metavar = leaf.metavar or None
-            about = {"metavar": metavar, "dest": leaf.name, "help": text.replace("%", "%%")}
+            about: dict[str, Any] = {"metavar": metavar, "dest": leaf.name, "help": text.replace("%", "%%")}
+            if isinstance(leaf.default, bool):
+                about |= {"nargs": "?", "const": "true"}  # the option alone switches it on
             self._added(add, (f"--{name}",), {**about, "default": argparse.SUPPRESS})
 
     def _added(self, add: Callable[..., argparse.Action], names: Sequence[str], about: dict[str, Any]) -> Any:
