@@ -276,7 +276,7 @@ def predict(
         return predict_videos(run, inputs, options, progress=progress)
     for item in fields(options):
         value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
-        if value is not None:
+        if value not in (None, False):
             expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
             raise UserError(option, value, expected, f"leave {option} out")
     name = data or str((run.card or {}).get("data"))
