@@ -66,6 +66,7 @@ class ModelConfig:
     attention: Literal["joint", "slot_then_joint"] = "slot_then_joint"  # the paper: joint
     gate: Literal["mask", "multiply"] = "mask"  # the paper: multiply
     shared: bool = True  # one DT-Former for both modalities
+    naming: Literal["nearest", "chain"] = "nearest"  # the paper: a token's nearest label; or a slot's labels over time
     leak_free: bool = False  # pool the global half of kept tokens over kept tokens only
 
 
@@ -95,6 +96,8 @@ class LossConfig:
     sim: float = 0.1  # delta
     tss: float = 1.0  # zeta
     xm: float = 0.1  # eta
+    naming: float = 1.0  # of the chain of names; the paper has none
+    emphasis: float = 2.0  # weight of a slot whose relation changes, in the chain of names
     l1: float = 0.0  # lambda_1; the paper: 1, which empties the selection
     ratio: float = 2.0  # two-sided ratio loss of the threshold rule
     sim_mode: Literal["multi", "strict"] = "multi"  # the paper: strict
@@ -117,7 +120,15 @@ class OptimConfig:
     batch: int = 16  # clips of a step
     selector_lr: float = 1.0  # factor on lr
     average: float = 0.0  # decay of the exponential average of the weights that a run keeps; 0: the last weights
-    calibrate: bool = False  # also train on all training groups but one, in turn, to choose threshold and temperature
+    calibrate: bool = True  # train a second time without a third of the groups: threshold, temperature, true reasons
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """When a piece of evidence is stated as a reason."""
+
+    level: float = 0.9  # least probability of being true, calibrated on training groups held out
+    draws: int = 16  # random removals of as many tokens, each of which must cost the answer less
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,7 @@ class Config:
     select: SelectConfig = field(default_factory=SelectConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
 
 
 def _small() -> Config:
@@ -145,6 +157,7 @@ def _small() -> Config:
             mask_channels=(8, 16),
             endpoint_delta=True,
             numbers="periodic",
+            naming="chain",
             gpo_knots=16,
             position="temporal",
             position_std=0.2,
@@ -163,6 +176,7 @@ def _paper_literal() -> Config:
             geometry=False,
             endpoint_delta=False,
             numbers="none",
+            naming="nearest",
             post_proj=False,
             gpo_knots=0,
             position="full",

@@ -89,7 +89,7 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         text=said,
         start=float(times[change.t_before]),
         end=float(times[change.t_after]),
-        contribution=answer.contribution[i],
+        contribution=float(answer.contribution[i]),
         label=before if state else "",
         subject=subject,
         object=obj,
@@ -99,6 +99,10 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         similarity=float(min(answer.similarity[e] for e in ends)),
         margin=float(min(answer.margin[e] for e in ends)),
         rank=i + 1,
+        probability=float(answer.chance[i]) if run.can_state else None,
+        control=float(answer.control[i]),
+        stated=bool(answer.stated[i]),
+        removed=f"all of {subject}" if subject == obj else f"all of {subject} with {obj}",
     )
 
 
@@ -107,7 +111,7 @@ def _track(run: Run, answer: Answer, times: np.ndarray, k: int) -> Track:
     points = []
     for t in np.flatnonzero(answer.valid[:, k]):
         p = answer.positions[t]
-        label = answer.labels[t, k] if answer.labels[t, k] >= 0 else answer.named[t, k]
+        label = answer.named[t, k]
         points.append(
             TrackPoint(
                 time=float(times[t]),

@@ -18,7 +18,7 @@ from whyact.laiar.two_stage import relation_prior
 from whyact.training.evaluation import Record
 from whyact.training.fit import numerics
 
-APART = {"clip", "changes", "contribution", "multi_label"}  # fields of an answer that are no arrays
+APART = {"clip", "changes", "multi_label"}  # fields of an answer that are no arrays
 ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)
 
 
@@ -70,7 +70,6 @@ class Parts:
 def record_of(answer: Answer) -> Record:
     """Return an answer as arrays; the clip is not in it."""
     record = {name: np.asarray(getattr(answer, name)) for name in ARRAYS}
-    record["contribution"] = np.array(answer.contribution, dtype=np.float64)
     record["changes"] = np.array([change[:5] for change in answer.changes], dtype=np.int64).reshape(-1, 5)
     lengths = [len(change.tokens) for change in answer.changes]
     record["change_ends"] = np.cumsum([0, *lengths], dtype=np.int64)
@@ -89,7 +88,6 @@ def answer_of(run: Run, clip: RelationClip, record: Record) -> Answer:
     return Answer(
         clip=clip,
         changes=changes,
-        contribution=record["contribution"].tolist(),
         multi_label=run.vocabulary.multi_label,
         **arrays,
     )

@@ -12,7 +12,7 @@ import torch
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.files import sha256
-from whyact.laiar.answers import Answer, one
+from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
 from whyact.laiar.runs import Run
@@ -25,11 +25,15 @@ from whyact.metrics.selective import at_threshold, aurc, risk_coverage
 from whyact.metrics.transitions import (
     RuleTransition,
     Transition,
+    confirms_state,
+    confirms_transition,
     defining_transitions,
+    label_changes,
     rule_transitions,
     transition_accuracy,
 )
 
+CURVE = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)  # levels of the curve of precision against coverage
 STEPS = (0.0, *SHARES, 1.0)  # shares of a clip's tokens that are removed or inserted
 
 
@@ -83,6 +87,7 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
             "naming": naming.micro,
             "naming_macro": naming.macro,
             "naming_kept": _naming(answers, true, keep=True).micro,
+            **reason_scores(run, answers),
         }
     )
 
@@ -108,6 +113,103 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
         "transition_clips": top.clips,
         "transition_unseen": unseen,  # right answers of which no tracked pair makes the change: nothing true to name
     }
+
+
+def confirmed(run: Run, answer: Answer) -> np.ndarray:
+    """Return (M,) whether the annotation confirms each change of an answer: pair, direction, time (states: throughout).
+
+    All frames of the clip count, not the sampled ones alone.
+    """
+    clip, sampled = answer.clip, answer.clip.times[answer.positions]
+    if run.vocabulary.has_no_relations:
+        return np.ones(len(answer.changes), dtype=bool)
+    labels = whole_labels(run, answer)
+    out = np.zeros(len(answer.changes), dtype=bool)
+    for i, change in enumerate(answer.changes):
+        own, span = labels[:, change.slot], (float(sampled[change.t_before]), float(sampled[change.t_after]))
+        if change.before == change.after:
+            out[i] = confirms_state(own, clip.times, change.after, span)
+        else:
+            out[i] = confirms_transition(label_changes(own), clip.times, (change.before, change.after), span)
+    return out
+
+
+def whole_labels(run: Run, answer: Answer) -> np.ndarray:
+    """Return the annotated naming label of every frame and pair of an answer's clip (T,K), -1 where not exactly one."""
+    clip, naming, k = answer.clip, list(run.vocabulary.naming), answer.valid.shape[1]
+    if clip.relations is None:
+        raise ValueError(f"clip {clip.id} has no relations to be scored against")
+    named = clip.relations[:, :k][..., naming]
+    single = clip.valid[:, :k] & (named.sum(-1) == 1)
+    return np.where(single, np.array(naming)[named.argmax(-1)], -1)
+
+
+def named_changes(run: Run, answers: Sequence[Answer]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the chance of every named "transition" and "state" (N,) and whether the annotation confirms it (N,).
+
+    Pairs that the annotation says nothing of are left out.
+    """
+    rows: dict[str, tuple[list[float], list[bool]]] = {"transition": ([], []), "state": ([], [])}
+    for answer in answers:
+        known = (whole_labels(run, answer) >= 0).any(0)
+        for change, chance, true in zip(answer.changes, answer.chance, confirmed(run, answer), strict=True):
+            if known[change.slot]:
+                chances, truths = rows["state" if change.before == change.after else "transition"]
+                chances.append(float(chance))
+                truths.append(bool(true))
+    return {kind: (np.array(p), np.array(t, dtype=bool)) for kind, (p, t) in rows.items()}
+
+
+def reason_scores(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Score what is stated, and every named transition.
+
+    ``reason_precision`` is the share of stated reasons that the annotation confirms, ``reason_coverage`` that of right
+    answers with a stated reason; ``reason_curve`` holds (level, precision, coverage) at other levels.
+    ``transition_precision`` and ``transition_recall`` are over all slots, stated or not; ``naming_ece`` and
+    ``reason_ece`` say how far the probabilities of tokens' names and of changes are from what comes true.
+    """
+    true = [confirmed(run, a) for a in answers]
+    right = [a.predicted in _targets(a) for a in answers]
+    precision, coverage = _reasons([a.stated for a in answers], true, right)
+    curve = []
+    for level in CURVE:
+        stated = [(a.chance >= level) & (a.contribution > a.control) & run.can_state for a in answers]
+        curve.append((level, *_reasons(stated, true, right)))
+    named, confirmed_ones, annotated, hits = 0, 0, 0, 0
+    for answer, truth in zip(answers, true, strict=True):
+        changes, labels = answer.changes, whole_labels(run, answer)
+        moving = np.array([c.before != c.after for c in changes], dtype=bool)
+        named, confirmed_ones = named + int(moving.sum()), confirmed_ones + int((moving & truth).sum())
+        times, sampled = answer.clip.times, answer.clip.times[answer.positions]
+        for k in range(labels.shape[1]):
+            ours = [(c.before, c.after, c.t_before, c.t_after) for c in changes if c.slot == k and c.before != c.after]
+            for before, after, first, last in label_changes(labels[:, k]):
+                annotated += 1
+                hits += confirms_transition(ours, sampled, (before, after), (float(times[first]), float(times[last])))
+    tokens = [_true_labels(a, run.vocabulary.naming) for a in answers]
+    p = np.concatenate([a.name_probability[t >= 0] for a, t in zip(answers, tokens, strict=True)])
+    ok = np.concatenate([(a.named == t)[t >= 0] for a, t in zip(answers, tokens, strict=True)])
+    pairs = [np.concatenate(x) for x in zip(*named_changes(run, answers).values(), strict=True)]
+    there = ~np.isnan(pairs[0])
+    return {
+        "reason_precision": precision,
+        "reason_coverage": coverage,
+        "reasons": int(sum(a.stated.sum() for a in answers)),
+        "reason_curve": curve,
+        "transition_precision": confirmed_ones / named if named else float("nan"),
+        "transition_recall": hits / annotated if annotated else float("nan"),
+        "naming_ece": expected_calibration_error(p[~np.isnan(p)], ok[~np.isnan(p)]),
+        "reason_ece": expected_calibration_error(pairs[0][there], pairs[1][there]),
+    }
+
+
+def _reasons(
+    stated: Sequence[np.ndarray], true: Sequence[np.ndarray], right: Sequence[bool]
+) -> tuple[float, float]:
+    """Return the share of stated reasons that are true, and of right answers with a stated reason."""
+    every = np.concatenate([t[s] for s, t in zip(stated, true, strict=True)])
+    some = [bool(s.any()) for s, r in zip(stated, right, strict=True) if r]
+    return (float(every.mean()) if len(every) else float("nan")), (float(np.mean(some)) if some else float("nan"))
 
 
 def stated_transition(run: Run, answer: Answer, i: int) -> Transition:
@@ -179,7 +281,7 @@ def faithfulness_curves(run: Run, answers: Sequence[Answer], *, seed: int = 0) -
                     masks += [first, rest]  # delete the first n; insert only the first n
             removed = torch.from_numpy(np.stack(masks)).view(-1, t, k)
             scores = scores_without(
-                run.model, one(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
+                run.model, select_clip(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
             )[:, answer.chosen].mean(-1)
             table = scores.numpy().reshape(2, len(STEPS), 2)
             curves = {"full": np.asarray(answer.probabilities[answer.chosen].mean())}
@@ -224,6 +326,10 @@ def language_recall(run: Run, clips: Sequence[RelationClip], prior: torch.Tensor
     return mean_recall(np.concatenate(target), np.concatenate(predicted), len(run.vocabulary.actions)).with_null
 
 
+def _targets(answer: Answer) -> tuple[int, ...]:
+    return answer.clip.targets or (() if answer.clip.target is None else (answer.clip.target,))
+
+
 def _target(answer: Answer) -> int:
     if answer.clip.target is None:
         raise ValueError(f"clip {answer.clip.id} has no target to be scored against")
@@ -256,6 +362,8 @@ def plain(value: Any) -> Any:
     """Turn numpy numbers into Python's, NaN into None."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(value)
     return int(value) if isinstance(value, np.integer) else value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,15 @@ from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.label_scores import class_prior, score_labels
-from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.learner import learn, nameable_relations, sized_for
 from whyact.laiar.look import see
 from whyact.laiar.parts import Parts
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
-from whyact.laiar.scoring import score_answers
+from whyact.laiar.scoring import named_changes, score_answers
 from whyact.laiar.sight import keep_detector, open_sight, said, sight_of, wanted
 from whyact.laiar.watch import OPTIONS, predict_videos
-from whyact.metrics.calibration import fit_temperature, top_label
+from whyact.metrics.calibration import fit_calibration, fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import check_run_folder, versions
@@ -68,12 +69,14 @@ def train_run(
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
         config = replace(config, loss=replace(config.loss, guidance=False))
-    elif config.data.relations == "prediction":
+    if not (config.loss.guidance and config.loss.video and config.loss.naming):  # nothing teaches a chain of names
+        config = replace(config, model=replace(config.model, naming="nearest"))
+    if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
     batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
-    bank = build_bank(model, batches, vocabulary.naming)
+    bank = build_bank(model, batches, vocabulary.naming, nameable_relations(vocabulary))
     run = Run(model, vocabulary, sized_for(config, clips), bank, prior, history=result.history)
     run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
     if several:
@@ -88,27 +91,59 @@ def train_run(
     return run
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What is chosen on clips that a second model was not trained on; see :class:`whyact.laiar.runs.Run`."""
+
+    temperature: float
+    threshold: float
+    naming: dict[str, tuple[float, float]]
+    text: str
+
+    def give_to(self, run: Run) -> None:
+        """Set a run's calibration; the threshold of clips with any number of actions stays."""
+        run.naming_calibration = self.naming
+        if not run.vocabulary.multi_label:
+            run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
+
+
+def held_out_groups(clips: Sequence[RelationClip]) -> set[str]:
+    """Return the groups (people) that calibration holds out: as near to a third of the clips as whole groups come."""
+    counts = Counter(clip.group for clip in clips)
+    out: set[str] = set()
+    for group, count in sorted(counts.items(), key=lambda item: (abs(item[1] - len(clips) / 3), item[0])):
+        size = sum(counts[g] for g in out)
+        if len(out) + 1 < len(counts) and abs(size + count - len(clips) / 3) < abs(size - len(clips) / 3):
+            out.add(group)
+    return out
+
+
 def calibrate(
     clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config, *, seed: int, progress: bool = False
-) -> tuple[float, float, str]:
-    """Choose temperature and threshold on training groups that a second model never saw.
-
-    Each of up to three groups (subjects) in turn is held out of a training on the others.
+) -> Calibration | None:
+    """Choose temperature, threshold and the calibration of names on training groups that a second model never saw.
 
     Returns:
-        Temperature, threshold and a sentence about how they were chosen.
+        ``None`` where the training clips are of one group, or those left over cannot be learned from.
     """
-    groups = sorted({clip.group for clip in clips})
-    if len(groups) < 2:
-        return 1.0, 0.0, "not calibrated: one group of training clips"
-    logits, target = [], []
-    for group in groups[:3]:
-        inner = [c for c in clips if c.group != group]
-        run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
-        held = [c for c in clips if c.group == group]
-        logits += [a.logits for a in answer_clips(run, held, explain=False)]
-        target += [c.target for c in held]
-    return (*choose(np.stack(logits), np.array(target)), f"on {len(groups[:3])} held-out training groups")
+    out = held_out_groups(clips)
+    held, inner = [c for c in clips if c.group in out], [c for c in clips if c.group not in out]
+    if not held or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
+        return None
+    run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+    answers = list(answer_clips(run, held, explain=False))
+    return calibration_of(run, answers, f"on {len(out)} held-out training group{'s' if len(out) > 1 else ''}")
+
+
+def calibration_of(run: Run, answers: Sequence[Answer], text: str) -> Calibration:
+    """Choose on the answers of an uncalibrated run about held-out clips with relations and targets."""
+    naming: dict[str, tuple[float, float]] = {}
+    if run.model.naming is not None:
+        naming = {kind: fit_calibration(*rows) for kind, rows in named_changes(run, answers).items()}
+    if run.vocabulary.multi_label:
+        return Calibration(1.0, YES, naming, text)
+    logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
+    return Calibration(*choose(logits, target), naming, text)
 
 
 def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
@@ -149,10 +184,10 @@ def train(
         test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
     run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
     run.domain = domain
-    if config.optim.calibrate and not found.vocabulary.multi_label:
-        run.temperature, run.threshold, run.calibrated = calibrate(
-            train_clips, found.vocabulary, config, seed=seed, progress=progress
-        )
+    if config.optim.calibrate:
+        calibration = calibrate(train_clips, found.vocabulary, config, seed=seed, progress=progress)
+        if calibration is not None:
+            calibration.give_to(run)
     scores = _scores(run, list(answer_clips(run, test_clips)))
     card: dict[str, Any] = {
         "data": data,

@@ -154,3 +154,39 @@ def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float, NDArray[n
     if y.min() < 0 or y.max() >= x.shape[1]:
         raise ValueError(f"targets reach from {y.min()} to {y.max()}; expected 0..{x.shape[1] - 1}")
     return x, y
+
+
+def fit_calibration(probability: ArrayLike, correct: ArrayLike) -> tuple[float, float]:
+    """Fit P(correct) = sigmoid(slope * logit(p) + offset) on held-out answers (Platt 1999).
+
+    A prior worth about one answer holds slope 1 and offset 0, so that few answers, or answers that are all right, leave
+    the probability near what it was.
+
+    Args:
+        probability: Uncalibrated probabilities (N,).
+        correct: Whether each came true (N,).
+
+    Returns:
+        Slope, at least 0, and offset.
+    """
+    x, y = logit(probability), np.asarray(correct, dtype=np.float64)
+    rows = np.stack([x, np.ones_like(x)], 1)
+    prior = np.array([1.0, 0.0])
+    w = prior.copy()
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-rows @ w))
+        gradient = rows.T @ (p - y) + (w - prior)
+        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + np.eye(2), gradient)
+        w = w - step / max(1.0, float(np.abs(step).max()))
+    return max(0.0, float(w[0])), float(w[1])
+
+
+def calibrated(probability: ArrayLike, slope: float, offset: float) -> Float:
+    """Return what a probability (N,) is worth by :func:`fit_calibration`."""
+    return np.asarray(1 / (1 + np.exp(-(slope * logit(probability) + offset))), dtype=np.float64)
+
+
+def logit(probability: ArrayLike) -> Float:
+    """Return log odds (N,) of probabilities, kept away from 0 and 1."""
+    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p / (1 - p)), dtype=np.float64)
