@@ -111,13 +111,15 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
-            chance = _calibrated_chances(run, changes, chances(changes, names, i, clip.times[positions[i]]))
             contribution = control = np.zeros(len(changes))
             if explain and changes:
                 chosen = _chosen(probabilities.numpy(), several)
                 single = select_clip(batch, i).slots(k)
                 contribution, control = _worth(run, single, path.selection.keep[i, :, :k], changes, chosen, clip.id)
-            stated = (chance >= run.config.evidence.level) & (contribution > control) & run.can_state
+            decisive = contribution > control
+            chance = chances(changes, names, i, clip.times[positions[i]])
+            chance = _calibrated_chances(run, changes, chance, decisive)
+            stated = (chance >= run.config.evidence.level) & decisive & run.can_state
             order = rank_changes(stated, contribution, chance)
             yield Answer(
                 clip=clip,
@@ -142,7 +144,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             )
 
 
-def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray) -> np.ndarray:
+def _calibrated_chances(
+    run: Run, changes: Sequence[Change], chance: np.ndarray, decisive: np.ndarray
+) -> np.ndarray:
     """Return what the chances of changes are worth by the clips held out of a second training."""
     if run.vocabulary.has_no_relations:  # "in view" is true where both boxes are
         return np.ones(len(changes))
@@ -151,7 +155,7 @@ def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray)
     out = chance.copy()
     state = np.array([c.before == c.after for c in changes], dtype=bool)
     for kind, own in (("state", state), ("transition", ~state)):
-        out[own] = calibrated(chance[own], *run.naming_calibration[kind])
+        out[own] = calibrated(chance[own], decisive[own], run.naming_calibration[kind])
     return out
 
 

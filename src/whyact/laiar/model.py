@@ -169,6 +169,13 @@ class DTFormer(nn.Module):
         e = self.position[:, :k]
         return x + (e + self.slot_position[:, :k] if self.config.position == "factorised" else e)
 
+    def over_time(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return tokens x (B,T,K,D) after the slot blocks, nothing dropped."""
+        x = self.positioned(x)
+        for block in self.slot_blocks:
+            x = block.slotwise(x, valid.to(x.dtype))
+        return x
+
     def forward(self, x0: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Encode x0 (B,T,K,D) under keep (B,T,K), the masked path used in training.
 
@@ -216,13 +223,12 @@ class NamingHead(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         d = config.width
-        self.block, self.norm, self.project = Block(config), nn.LayerNorm(d), nn.Linear(d, d // 2)
+        self.norm, self.project = nn.LayerNorm(d), nn.Linear(d, d // 2)
         self.log_scale = nn.Parameter(torch.tensor(math.log(8.0)))
         self.log_switch = nn.Parameter(torch.tensor(math.log(2.0)))
 
-    def forward(self, x0: Tensor, valid: Tensor) -> Tensor:
-        """Return codes (B,T,K,D/2) of length 1 for positioned tokens x0 (B,T,K,D)."""
-        x = self.block.slotwise(x0, valid.to(x0.dtype))
+    def forward(self, x: Tensor) -> Tensor:
+        """Return codes (B,T,K,D/2) of length 1 for tokens x (B,T,K,D) that the slot blocks have updated."""
         return F.normalize(self.project(self.norm(x)), dim=-1)
 
     @property
@@ -308,7 +314,7 @@ class LaIAR(nn.Module):
         if self.context is not None:
             context = z.new_zeros(len(z), self.config.context_width) if batch.context is None else batch.context
             beside = torch.cat([z, self.context(context)], -1)
-        codes = self.naming(former.positioned(tokens), batch.valid) if names and self.naming is not None else None
+        codes = self.naming(former.over_time(tokens, batch.valid)) if names and self.naming is not None else None
         return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside), codes)
 
     def language(

@@ -35,8 +35,8 @@ class Run:
     """A trained model with everything that answering needs.
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
-    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1; ``naming_calibration`` holds slope
-    and offset of the chance that a named "transition" or "state" is true, fitted there too. ``history`` holds every
+    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1; ``naming_calibration`` holds
+    what a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too. ``history`` holds every
     epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
     ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
     model was trained with pixels.
@@ -50,7 +50,7 @@ class Run:
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
-    naming_calibration: dict[str, tuple[float, float]] = field(default_factory=dict)
+    naming_calibration: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
@@ -150,7 +150,7 @@ def load_run(folder: Path) -> Run:
         threshold=extra["threshold"],
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],
-        naming_calibration={kind: (a, b) for kind, (a, b) in extra.get("naming_calibration", {}).items()},
+        naming_calibration={kind: (a, b, c) for kind, (a, b, c) in extra.get("naming_calibration", {}).items()},
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,

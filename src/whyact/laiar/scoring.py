@@ -4,7 +4,7 @@ holds answers against the truth."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -144,20 +144,25 @@ def whole_labels(run: Run, answer: Answer) -> np.ndarray:
     return np.where(single, np.array(naming)[named.argmax(-1)], -1)
 
 
-def named_changes(run: Run, answers: Sequence[Answer]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the chance of every named "transition" and "state" (N,) and whether the annotation confirms it (N,).
+class Claims(NamedTuple):
+    """Named changes of one kind (N,): their ``chance``, whether the answer needs them, whether they are ``true``."""
 
-    Pairs that the annotation says nothing of are left out.
-    """
-    rows: dict[str, tuple[list[float], list[bool]]] = {"transition": ([], []), "state": ([], [])}
+    chance: np.ndarray
+    decisive: np.ndarray
+    true: np.ndarray
+
+
+def named_changes(run: Run, answers: Sequence[Answer]) -> dict[str, Claims]:
+    """Return every named "transition" and "state" of pairs that the annotation says something of."""
+    rows: dict[str, list[tuple[float, bool, bool]]] = {"transition": [], "state": []}
     for answer in answers:
-        known = (whole_labels(run, answer) >= 0).any(0)
-        for change, chance, true in zip(answer.changes, answer.chance, confirmed(run, answer), strict=True):
+        known, true = (whole_labels(run, answer) >= 0).any(0), confirmed(run, answer)
+        decisive = answer.contribution > answer.control
+        for i, change in enumerate(answer.changes):
             if known[change.slot]:
-                chances, truths = rows["state" if change.before == change.after else "transition"]
-                chances.append(float(chance))
-                truths.append(bool(true))
-    return {kind: (np.array(p), np.array(t, dtype=bool)) for kind, (p, t) in rows.items()}
+                kind = "state" if change.before == change.after else "transition"
+                rows[kind].append((float(answer.chance[i]), bool(decisive[i]), bool(true[i])))
+    return {kind: Claims(*np.array(found, dtype=np.float64).reshape(-1, 3).T) for kind, found in rows.items()}
 
 
 def reason_scores(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
@@ -189,8 +194,8 @@ def reason_scores(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
     tokens = [_true_labels(a, run.vocabulary.naming) for a in answers]
     p = np.concatenate([a.name_probability[t >= 0] for a, t in zip(answers, tokens, strict=True)])
     ok = np.concatenate([(a.named == t)[t >= 0] for a, t in zip(answers, tokens, strict=True)])
-    pairs = [np.concatenate(x) for x in zip(*named_changes(run, answers).values(), strict=True)]
-    there = ~np.isnan(pairs[0])
+    chance, _, came_true = (np.concatenate(x) for x in zip(*named_changes(run, answers).values(), strict=True))
+    there = ~np.isnan(chance)
     return {
         "reason_precision": precision,
         "reason_coverage": coverage,
@@ -199,7 +204,7 @@ def reason_scores(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
         "transition_precision": confirmed_ones / named if named else float("nan"),
         "transition_recall": hits / annotated if annotated else float("nan"),
         "naming_ece": expected_calibration_error(p[~np.isnan(p)], ok[~np.isnan(p)]),
-        "reason_ece": expected_calibration_error(pairs[0][there], pairs[1][there]),
+        "reason_ece": expected_calibration_error(chance[there], came_true[there] > 0),
     }
 
 

@@ -97,7 +97,7 @@ class Calibration:
 
     temperature: float
     threshold: float
-    naming: dict[str, tuple[float, float]]
+    naming: dict[str, tuple[float, float, float]]
     text: str
 
     def give_to(self, run: Run) -> None:
@@ -131,13 +131,13 @@ def calibrate(
     if not held or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
         return None
     run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
-    answers = list(answer_clips(run, held, explain=False))
+    answers = list(answer_clips(run, held))
     return calibration_of(run, answers, f"on {len(out)} held-out training group{'s' if len(out) > 1 else ''}")
 
 
 def calibration_of(run: Run, answers: Sequence[Answer], text: str) -> Calibration:
     """Choose on the answers of an uncalibrated run about held-out clips with relations and targets."""
-    naming: dict[str, tuple[float, float]] = {}
+    naming: dict[str, tuple[float, float, float]] = {}
     if run.model.naming is not None:
         naming = {kind: fit_calibration(*rows) for kind, rows in named_changes(run, answers).items()}
     if run.vocabulary.multi_label:
