@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "report"))
 from sample_prediction import answered as made
 from sample_prediction import pick
 
-from whyact.ablation.compare import beside, compare
+from whyact.ablation.compare import compare_pair, compare_runs
 from whyact.errors import UserError
 from whyact.prediction import LabelScore
 
@@ -23,7 +23,7 @@ B = made(["pick", "pick", "pick", "place", "open", "pick"], TARGETS)
 
 
 def test_differences_by_class_are_counted() -> None:
-    found = compare(A, B)
+    found = compare_runs(A, B)
     rows = {d.label: (d.clips, d.a, d.b, d.difference) for d in found.classes}
     assert rows == {
         "pick": (3, pytest.approx(1 / 3), 1.0, pytest.approx(2 / 3)),
@@ -49,49 +49,49 @@ def test_intervals_hold_the_difference_and_are_the_bootstrap_of_pairs() -> None:
     targets = ["pick"] * 60
     a = ["pick" if x else "place" for x in random.random(60) < 0.5]
     b = ["pick" if x else "place" for x in random.random(60) < 0.7]
-    (row,) = compare(made(a, targets), made(b, targets)).classes
+    (row,) = compare_runs(made(a, targets), made(b, targets)).classes
     gaps = np.array([(y == "pick") * 1.0 - (x == "pick") for x, y in zip(a, b, strict=True)])
     means = [random.choice(gaps, 60).mean() for _ in range(4000)]
     assert (row.low, row.high) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.03)
     assert row.low <= row.difference <= row.high
-    again = compare(made(a, targets), made(b, targets)).classes[0]
+    again = compare_runs(made(a, targets), made(b, targets)).classes[0]
     assert (again.low, again.high) == (row.low, row.high)
 
 
 def test_the_two_sides_change_places() -> None:
-    there, back = compare(A, B), compare(B, A)
+    there, back = compare_runs(A, B), compare_runs(B, A)
     assert {d.label: d.difference for d in there.classes} == {d.label: -d.difference for d in back.classes}
     assert (there.gained, there.lost) == (back.lost, back.gained)
 
 
 def test_without_targets_the_shares_of_answers_are_compared() -> None:
-    found = compare(made(["pick", "open"]), made(["pick", "pick"]))
+    found = compare_runs(made(["pick", "open"]), made(["pick", "pick"]))
     assert (found.measure, found.overall) == ("share", None)
     assert {d.label: d.difference for d in found.classes} == {"pick": 0.5, "open": -0.5}
     assert found.changed[0].a.right is None
 
 
 def test_clips_of_one_side_are_counted_apart_and_nothing_in_common_is_refused() -> None:
-    found = compare(A[:4], B[2:])
+    found = compare_runs(A[:4], B[2:])
     assert (found.clips, found.only_a, found.only_b) == (2, 2, 2)
     with pytest.raises(UserError, match="no clip that is in both"):
-        compare(A[:2], B[3:])
+        compare_runs(A[:2], B[3:])
     with pytest.raises(UserError, match="each clip once"):
-        compare([*A, A[0]], B)
+        compare_runs([*A, A[0]], B)
 
 
 def test_two_answers_about_one_video_stand_side_by_side() -> None:
     a, b = pick(3), pick(1)
     a.labels = [LabelScore(label="pick", score=0.7), LabelScore(label="place", score=0.3)]
     b.labels = [LabelScore(label="take_out", score=0.9), LabelScore(label="place", score=0.1)]
-    found = beside(a, b)
+    found = compare_pair(a, b)
     assert (found.agree, found.shared) == (False, 1)
     rows = [(row.label, row.a, row.b) for row in found.labels]
     assert rows == [("take out", None, 0.9), ("pick", 0.7, None), ("place", 0.3, 0.1)]
     assert (found.a.label, found.b.label) == ("pick", "take out")
     assert "hand_1" in found.a.because
     assert (len(found.a.evidence), len(found.b.evidence)) == (3, 1)
-    assert beside(a, a).agree
-    assert [(row.b, row.a) for row in beside(b, a).labels] == [(a, b) for _, a, b in rows]
+    assert compare_pair(a, a).agree
+    assert [(row.b, row.a) for row in compare_pair(b, a).labels] == [(a, b) for _, a, b in rows]
     a.labels = []
-    assert not beside(a, a).agree
+    assert not compare_pair(a, a).agree

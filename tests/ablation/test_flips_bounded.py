@@ -19,7 +19,7 @@ class Toy:
     labels = ("first", "second")
 
     def __init__(self, needed: int, most: int) -> None:
-        self.needed, self.most, self.sets = needed, most, 0
+        self.needed, self.max_evaluations, self.sets = needed, most, 0
 
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[np.ndarray, np.ndarray]:
         self.sets += len(removals)
@@ -28,10 +28,10 @@ class Toy:
         found = np.stack([1 - second, second], 1).astype(np.float32)
         return found, found.argmax(1)
 
-    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
+    def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         return [RemovalCount("piece", len(set(removals)), len(PIECES))]
 
-    def pieces(self) -> dict[Removal, str]:
+    def list_removals(self) -> dict[Removal, str]:
         return dict.fromkeys(PIECES, "a piece")
 
 

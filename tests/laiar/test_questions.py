@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import SMALL
@@ -24,8 +22,6 @@ from whyact.laiar.explain import explain
 from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
-from whyact.laiar.videos import _Merger
-from whyact.prediction import LabelScore, Prediction, Provenance, VideoFacts
 
 CLIPS = [
     clip("fffhhh", "aaaaaa", action="pick"),
@@ -98,7 +94,7 @@ def test_a_removed_pair_is_a_clip_without_the_pair(run: Run) -> None:
 def test_what_a_removal_takes_away(run: Run, removal: Removal, wanted: set[tuple[int, int]]) -> None:
     (mask,) = asked(run, 0).masks([removal])
     assert {(int(t), int(k)) for t, k in zip(*np.nonzero(mask), strict=True)} == wanted
-    assert asked(run, 0).gone([removal]) == [RemovalCount("token", len(wanted), 12)]
+    assert asked(run, 0).count_removed([removal]) == [RemovalCount("token", len(wanted), 12)]
 
 
 def test_removals_add_up_in_any_order_and_twice_is_once(run: Run) -> None:
@@ -127,7 +123,7 @@ def test_a_clip_without_a_pair_can_be_asked_too(run: Run) -> None:
     questions = Ablation.of(run, [answer])
     scores, _ = questions.scores([(), [Removal("span")]])
     np.testing.assert_allclose(scores, np.stack([answer.probabilities] * 2), atol=1e-6)
-    assert questions.gone([Removal("span")]) == [RemovalCount("token", 0, 0)]
+    assert questions.count_removed([Removal("span")]) == [RemovalCount("token", 0, 0)]
     assert not smallest_flip(questions).removals
 
 
@@ -154,38 +150,19 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     assert not second[:, 1].any()
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_windows_are_merged_as_the_answer_about_the_video_does(run: Run, seed: int, null: bool) -> None:
-    random = np.random.default_rng(seed)
-    p = random.dirichlet(np.full(len(VOCABULARY.actions), 0.3), (1, 4)).astype(np.float32)
-    questions = Ablation(run, [], "null" if null else "")
-    scores, answer = questions.merged(p)
-    merger = _Merger("null" if null else "")
-    for w in range(4):
-        order = np.argsort(-p[0, w], kind="stable")
-        labels = [LabelScore(label=VOCABULARY.actions[c], score=float(p[0, w, c])) for c in order]
-        window = Prediction(video=VideoFacts(path="x"), labels=labels, provenance=Provenance(method="laiar"))
-        merger.add((float(w), w + 1.5), window)
-    wanted = merger.result()
-    assert VOCABULARY.actions[answer[0]] == wanted.label
-    for label in wanted.labels:
-        assert scores[0, VOCABULARY.actions.index(label.label)] == pytest.approx(label.score, abs=1e-6)
-
-
 def test_saved_questions_are_answered_the_same_to_the_bit(run: Run, tmp_path: Path) -> None:
     questions = asked(run, 0, 3)
     again = load_questions(run, save_questions(questions, tmp_path / "q.safetensors"))
     assert again.null == questions.null
-    assert again.pieces() == questions.pieces()
-    sets = [[removal] for removal in questions.pieces()]
+    assert again.list_removals() == questions.list_removals()
+    sets = [[removal] for removal in questions.list_removals()]
     np.testing.assert_array_equal(again.scores(sets)[0], questions.scores(sets)[0])
 
 
 class TestFlips:
     def by_brute_force(self, questions: Ablation, target: int) -> int:
         """Return the size of the smallest flipping set of all there are, 0 for none."""
-        everything = list(questions.pieces())
+        everything = list(questions.list_removals())
         for size in range(1, len(everything) + 1):
             _, answers = questions.scores(list(itertools.combinations(everything, size)))
             if (answers == target).any():

@@ -61,7 +61,7 @@ def test_nothing_taken_away_is_the_answer_itself(asked: tuple[Ablation, Predicti
     assert {label.label: pytest.approx(label.score, abs=1e-6) for label in prediction.labels} == dict(
         zip(questions.labels, scores[0].tolist(), strict=True)
     )
-    assert questions.gone([]) == [RemovalCount("frame", 0, 6)]
+    assert questions.count_removed([]) == [RemovalCount("frame", 0, 6)]
 
 
 def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
@@ -73,7 +73,7 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
     for e in prediction.evidence:
         without, _ = questions.scores([[removal_of(e)]])
         assert prediction.score - without[0, best] == pytest.approx(e.contribution, abs=1e-6)
-        gone = questions.gone([removal_of(e)])
+        gone = questions.count_removed([removal_of(e)])
         wanted = [RemovalCount("frame", 0, 6), RemovalCount("known action", 1, 30)]
         assert gone == ([RemovalCount("frame", 1, 6)] if e.kind == "frame" else wanted)
     assert max(abs(e.contribution) for e in prediction.evidence) > 1e-3
@@ -135,7 +135,7 @@ def test_what_is_not_of_this_answer_is_refused_by_name(asked: tuple[Ablation, Pr
 
 def test_the_fewest_frames_or_known_classes_are_found(asked: tuple[Ablation, Prediction]) -> None:
     questions, _ = asked
-    pieces = list(questions.pieces())
+    pieces = list(questions.list_removals())
     assert sum(r.kind == "frame" for r in pieces) == 6
     _, answer = questions.scores([()])
     flipped = 0
@@ -153,8 +153,8 @@ def test_the_fewest_frames_or_known_classes_are_found(asked: tuple[Ablation, Pre
 
 def test_a_video_of_one_frame_has_no_frame_to_search(folder: Path) -> None:
     questions, prediction = made(folder, 1)
-    assert {r.kind for r in questions.pieces()} <= {"neighbour"}
-    assert questions.gone([]) == [RemovalCount("frame", 0, 1)]
+    assert {r.kind for r in questions.list_removals()} <= {"neighbour"}
+    assert questions.count_removed([]) == [RemovalCount("frame", 0, 1)]
     assert questions.scores([()])[0].max() == pytest.approx(prediction.score, abs=1e-6)
 
 
@@ -167,10 +167,10 @@ def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: py
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: None)
     assert prediction == task.predict([str(film)], run)[0]
     assert str(tmp_path) not in prediction.provenance.checkpoint
-    questions = Session(run).questions(tmp_path / "kept")
+    questions = Session(run).load_ablation(tmp_path / "kept")
     scores, best = questions.scores([(), *([removal_of(e)] for e in prediction.evidence)])
     assert prediction.evidence
     for e, row in zip(prediction.evidence, scores[1:], strict=True):
         assert scores[0, best[0]] - row[best[0]] == pytest.approx(e.contribution, abs=1e-6)
     with pytest.raises(FileNotFoundError):
-        opened.questions(tmp_path / "gone")
+        opened.load_ablation(tmp_path / "gone")

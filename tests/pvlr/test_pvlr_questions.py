@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from method_runs import Waves, pvlr_run
 from whyact.ablation.flips import smallest_flip
 from whyact.ablation.protocol import Removal, RemovalCount, removal_of
+from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed import snippet_files
 from whyact.errors import UserError
@@ -22,7 +23,6 @@ from whyact.prediction import Prediction
 from whyact.pvlr import task
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.pvlr.questions import Ablation, Session
-from whyact.pvlr.sets import load_split
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -42,7 +42,7 @@ def run(folder: Path) -> task.Run:
 
 @pytest.fixture(scope="module")
 def video() -> FeatureSequence:
-    return next(v for v in load_split("synthetic", None, 7).test if v.id == "test_0001")
+    return next(v for v in load_features("synthetic", None, 7).test if v.id == "test_0001")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_nothing_taken_away_is_the_answer_itself(questions: Ablation, prediction
     assert {label.label: pytest.approx(label.score, abs=1e-6) for label in prediction.labels} == dict(
         zip(questions.labels, scores[0].tolist(), strict=True)
     )
-    assert questions.gone([]) == [RemovalCount("snippet", 0, len(questions.features))]
+    assert questions.count_removed([]) == [RemovalCount("snippet", 0, len(questions.features))]
 
 
 def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
@@ -78,7 +78,7 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
     for e in prediction.evidence:
         without, _ = questions.scores([[removal_of(e)]])
         assert before[e.label] - without[0, questions.labels.index(e.label)] == pytest.approx(e.contribution, abs=1e-6)
-        (gone,) = questions.gone([removal_of(e)])
+        (gone,) = questions.count_removed([removal_of(e)])
         assert gone.count == round((e.end - e.start) * questions.rate)
     assert max(abs(e.contribution) for e in prediction.evidence) > 0.01
 
@@ -118,7 +118,7 @@ def test_a_span_takes_every_snippet_that_saw_some_of_it(run: task.Run, start: fl
 def test_with_nothing_left_to_see_no_class_leads(questions: Ablation) -> None:
     scores, _ = questions.scores([[Removal("span")]])
     assert np.ptp(scores[0]) == 0
-    assert questions.gone([Removal("span")])[0].count == len(questions.features)
+    assert questions.count_removed([Removal("span")])[0].count == len(questions.features)
 
 
 def test_what_pvlr_does_not_know_is_refused_by_name(questions: Ablation) -> None:
@@ -128,9 +128,9 @@ def test_what_pvlr_does_not_know_is_refused_by_name(questions: Ablation) -> None
 
 def test_the_fewest_pieces_are_found(questions: Ablation, monkeypatch: pytest.MonkeyPatch) -> None:
     """As few as by asking about every set of the listed pieces, up to three."""
-    monkeypatch.setattr(questions, "most", 10**6)
-    pieces = list(questions.pieces())
-    assert all(questions.pieces().values())
+    monkeypatch.setattr(questions, "max_evaluations", 10**6)
+    pieces = list(questions.list_removals())
+    assert all(questions.list_removals().values())
     _, answer = questions.scores([()])
     flipped = 0
     for target in range(len(questions.labels)):
@@ -147,7 +147,7 @@ def test_the_fewest_pieces_are_found(questions: Ablation, monkeypatch: pytest.Mo
 
 
 def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_: Waves(name))
+    monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_, **__: Waves(name))
     run, film = pvlr_run(tmp_path, iterations=40), tmp_path / "films" / "1.mp4"
     opened = Session(run)
     stages: list[str] = []
@@ -156,12 +156,12 @@ def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: py
     (again,) = task.predict([str(film)], run)
     assert prediction == again
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "films", "kept", "pvlr"], "nothing else is left"
-    questions = Session(run).questions(tmp_path / "kept")
-    assert questions.gone([Removal("span")])[0].of == 8
-    assert set(questions.pieces()) == {removal_of(e) for e in prediction.evidence}
+    questions = Session(run).load_ablation(tmp_path / "kept")
+    assert questions.count_removed([Removal("span")])[0].of == 8
+    assert set(questions.list_removals()) == {removal_of(e) for e in prediction.evidence}
     for e in prediction.evidence:
         scores, _ = questions.scores([(), [removal_of(e)]])
         fall = scores[0] - scores[1]
         assert fall[questions.labels.index(e.label)] == pytest.approx(e.contribution, abs=1e-6)
     with pytest.raises(FileNotFoundError):
-        opened.questions(tmp_path / "gone")
+        opened.load_ablation(tmp_path / "gone")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from sample_prediction import pick
 
+from whyact import wording
 from whyact.prediction import Evidence, Prediction, Segment
-from whyact.report import words
 from whyact.report.elan import to_elan
 
 elan = pytest.importorskip("pympi.Elan", reason="needs pympi-ling, of whyact[dev]")
@@ -34,23 +34,23 @@ def test_answer_evidence_and_relations_come_back_with_their_times(tmp_path: Path
     prediction = pick(3)
     found = read(prediction, tmp_path)
     assert found["answer"] == [
-        (0, round(1000 * prediction.video.duration), f"pick {words.number(prediction.score)}"),
+        (0, round(1000 * prediction.video.duration), f"pick {wording.format_score(prediction.score)}"),
     ]
     evidence = [row for tier, rows in found.items() if tier.startswith("evidence") for row in rows]
     told = {text.split(". ", 1)[0]: (start, end) for start, end, text in evidence}
-    assert told == {str(place): ms(e.start, e.end) for place, e in words.places(prediction.evidence)}
-    for place, e in words.places(prediction.evidence):
+    assert told == {str(place): ms(e.start, e.end) for place, e in wording.number_evidence(prediction.evidence)}
+    for place, e in wording.number_evidence(prediction.evidence):
         (text,) = (text for *_, text in evidence if text.startswith(f"{place}. "))
-        assert text == words.line(place, e)
+        assert text == wording.format_evidence_line(place, e)
         assert e.subject in text
-    pairs = {" – ".join(words.pair(t.subject, t.object)) for t in prediction.tracks}
+    pairs = {" – ".join(wording.list_pair(t.subject, t.object)) for t in prediction.tracks}
     assert pairs <= set(found)
     for track in prediction.tracks:
-        rows = found[" – ".join(words.pair(track.subject, track.object))]
+        rows = found[" – ".join(wording.list_pair(track.subject, track.object))]
         for point in track.points[:-1]:
             at = round(1000 * point.time)
             (text,) = {text for start, end, text in rows if start <= at <= end} or {""}
-            assert text == words.spoken(point.label)
+            assert text == wording.format_label(point.label)
 
 
 def test_overlaps_and_odd_letters_survive(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 import sample_prediction as sample
 from parsed_page import Page
 
+from whyact import wording
 from whyact.prediction import Curve, LabelScore, Prediction
-from whyact.report import render, words
+from whyact.report import render
 from whyact.report.charts import chart
 from whyact.report.timeline import Axis, timeline
 
@@ -38,9 +39,9 @@ def reading(prediction: Prediction) -> str:
 
 def test_the_sentence_is_about_the_answer_and_not_about_another_action() -> None:
     prediction = other_first()
-    chosen = words.deciding(prediction)
+    chosen = wording.find_deciding(prediction)
     assert chosen is prediction.evidence[1]
-    assert "the score of HighJump falls from 0.88 to 0.78" in words.plain(words.because(prediction))
+    assert "the score of HighJump falls from 0.88 to 0.78" in wording.join_parts(wording.explain_answer(prediction))
     lanes = timeline(prediction)
     assert lanes is not None
     assert [m.rank for m in lanes.loose if m.deciding] == [2]
@@ -52,7 +53,7 @@ def test_the_sentence_is_about_the_answer_and_not_about_another_action() -> None
 def test_where_all_evidence_is_about_others_the_sentence_names_theirs() -> None:
     prediction = other_first()
     prediction.evidence = prediction.evidence[:1]
-    assert "the score of LongJump falls from 0.64 to 0.44" in words.plain(words.because(prediction))
+    assert "the score of LongJump falls from 0.64 to 0.44" in wording.join_parts(wording.explain_answer(prediction))
 
 
 def test_a_row_says_which_other_action_it_is_about() -> None:
@@ -74,7 +75,9 @@ def test_things_that_are_only_in_view_together_read_as_such() -> None:
     prediction = sample.pick(8)
     held = prediction.evidence[0]
     held.kind, held.label = "state", "in_view"
-    assert words.plain(words.because(prediction)).startswith("Because hand_1 was in view with cup_1 from 1.2 s")
+    assert wording.join_parts(wording.explain_answer(prediction)).startswith(
+        "Because hand_1 was in view with cup_1 from 1.2 s"
+    )
 
 
 def test_only_what_is_on_the_page_is_explained() -> None:
@@ -112,8 +115,8 @@ def test_the_label_for_nothing_is_explained() -> None:
 def test_several_annotated_actions_are_judged_together(target: str, verdict: str, told: str) -> None:
     prediction = sample.pick(8)
     prediction.target = target
-    assert words.verdict(prediction)[0] == verdict
-    assert told in words.verdict(prediction)[1]
+    assert wording.judge_answer(prediction)[0] == verdict
+    assert told in wording.judge_answer(prediction)[1]
     known = [label for label in target.split("; ") if label in sample.ACTIONS]
     rows = [text for _, text in Page(render([prediction])).all("li") if "annotated" in text]
     assert sorted(row.split()[0] for row in rows) == sorted(known)
@@ -126,10 +129,10 @@ def test_any_label_and_any_thing_is_only_text(name: str) -> None:
     prediction.tracks[0].object = prediction.evidence[0].object = name
     page = Page(render([prediction, msgspec.structs.replace(sample.snippets(), id=name)]))
     assert len(page.all("script")) == 1
-    assert page.all("h2")[0][1] == words.spoken(name)
+    assert page.all("h2")[0][1] == wording.format_label(name)
     isolated = [text for _, text in page.all("bdi")]
-    assert words.spoken(name) in isolated  # else a right-to-left name would turn the words around it
-    assert sum(text == words.spoken(name) for text in isolated) >= 3
+    assert wording.format_label(name) in isolated  # else a right-to-left name would turn the words around it
+    assert sum(text == wording.format_label(name) for text in isolated) >= 3
 
 
 def test_a_very_long_label_is_whole_in_headline_and_list_and_cut_in_sentences() -> None:

@@ -10,7 +10,7 @@ from parsed_page import Page
 
 from whyact.prediction import Evidence, LabelScore
 from whyact.report import render
-from whyact.report.words import because, moment, plain, span, what_happened
+from whyact.wording import describe_evidence, explain_answer, format_span, format_time, join_parts
 
 
 def test_doubt_and_damage_are_said_in_words() -> None:
@@ -111,7 +111,7 @@ def test_each_kind_of_evidence_has_its_sentence(told: str) -> None:
 def test_what_was_seen_at_one_moment_is_at_and_not_from_to(kind: str) -> None:
     seen = {"subject": "hand_1", "object": "cup_1", "label": "holding", "from_state": "apart", "to_state": "holding"}
     evidence = Evidence(kind=kind, text="", start=0.93, end=0.93, contribution=0.1, **seen)  # type: ignore[arg-type]
-    told = plain(what_happened(evidence))
+    told = join_parts(describe_evidence(evidence))
     assert told.endswith(" at 0.93 s")
     assert " from 0.93" not in told
     assert "between" not in told
@@ -120,10 +120,10 @@ def test_what_was_seen_at_one_moment_is_at_and_not_from_to(kind: str) -> None:
 def test_where_nothing_was_seen_or_kept_the_reason_is_given() -> None:
     prediction = sample.pick(1)
     prediction.evidence, prediction.tokens_valid, prediction.tokens_kept = [], 0, 0
-    assert "nothing was seen whose relations the model knows" in plain(because(prediction))
+    assert "nothing was seen whose relations the model knows" in join_parts(explain_answer(prediction))
     prediction.tokens_valid = 7
     told = "There is no evidence: the model kept none of the 7 tokens that it saw."
-    assert plain(because(prediction)) == told
+    assert join_parts(explain_answer(prediction)) == told
     page = Page(render([prediction]))
     assert page.text("p", class_="because") == told
     assert "No evidence is recorded" not in page.text("main")
@@ -144,13 +144,13 @@ def test_an_answer_of_nothing_is_said_in_words_in_the_headline() -> None:
      (36000.0, "10:00:00"), (-0.001, "0 s"), (-1.5, "−1.5 s"), (math.nan, "n/a")],
 )  # fmt: skip
 def test_a_time_is_written_as_people_read_it(seconds: float, told: str) -> None:
-    assert moment(seconds) == told
+    assert format_time(seconds) == told
 
 
 def test_the_ends_of_a_span_are_written_alike() -> None:
-    assert span(1.2, 1.8) == "1.2 – 1.8 s"
-    assert span(590.0, 610.5) == "9:50 – 10:10.5"
-    assert span(3.0, 3.001) == "3 s"
+    assert format_span(1.2, 1.8) == "1.2 – 1.8 s"
+    assert format_span(590.0, 610.5) == "9:50 – 10:10.5"
+    assert format_span(3.0, 3.001) == "3 s"
 
 
 def test_an_answer_without_a_finite_score_has_no_consequence() -> None:

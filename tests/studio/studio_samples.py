@@ -1,4 +1,4 @@
-"""A studio with desks that answer at once, behind a test client."""
+"""A studio with workers that answer at once, behind a test client."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs whyact[web]")
 pytest.importorskip("httpx", reason="needs httpx, of whyact[dev]")
-import stub_desks
+import stub_tasks
 from fastapi.testclient import TestClient
 
 from whyact.homeworld.vocabulary import VOCABULARY
@@ -30,7 +30,7 @@ class Studio:
     jobs: Jobs
     corrections: Path
 
-    def send(self, body: bytes = stub_desks.GOOD, name: str = "kitchen.mp4", **options: str) -> str:
+    def send(self, body: bytes = stub_tasks.GOOD, name: str = "kitchen.mp4", **options: str) -> str:
         """Send a video and wait until its job has ended; return the job's id."""
         reply = self.client.post("/api/jobs", params={"name": name, **options}, content=body)
         assert reply.status_code == 202, reply.text
@@ -69,7 +69,7 @@ def open_studio(stub_run: Path, tmp_path: Path) -> Iterator[Callable[..., Studio
 
     def opened(limits: Limits = LIMITS, base_url: str = "http://127.0.0.1:8000", **options: Any) -> Studio:
         models = dict.fromkeys(options.pop("models", ["tiny"]), stub_run)
-        jobs = Jobs(models, limits, answering=stub_desks.answers, asking=stub_desks.questions)
+        jobs = Jobs(models, limits, answering=stub_tasks.answer_tasks, asking=stub_tasks.ablation_tasks)
         options.setdefault("corrections", tmp_path / "corrections")
         client = TestClient(create_app(jobs, **options), base_url=base_url)
         client.__enter__()

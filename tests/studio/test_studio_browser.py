@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import method_desks
+import method_tasks
 import pytest
 
 from made_videos import write_clip
+from whyact import wording
 from whyact.files import SHIPPED
-from whyact.report import words
 
 pytestmark = [
     pytest.mark.browser,
@@ -255,7 +255,7 @@ def methods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "snippets": method_runs.pvlr_run(folder / "pvlr", iterations=60),
             "names": method_runs.locate_run(folder / "locate"),
         }
-    jobs = Jobs(models, answering=method_desks.answers, asking=method_desks.questions)
+    jobs = Jobs(models, answering=method_tasks.answer_tasks, asking=method_tasks.ablation_tasks)
     server = uvicorn.Server(uvicorn.Config(create_app(jobs), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -308,7 +308,7 @@ def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, me
         }
         said = page.request.post(f"{methods}api/jobs/{job}/without", data={"removals": [removal]}).json()
         row = next(one for one in said["scores"] if one["label"] == label)
-        assert words.signed(row["before"] - row["score"]) == stated, "the fall that the evidence states"
+        assert wording.format_contribution(row["before"] - row["score"]) == stated, "the fall that the evidence states"
         assert said["milliseconds"] < 300
         page.fill("#from", "0")
         page.fill("#to", page.get_attribute("#to", "max"))

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import pytest
-import stub_desks
+import stub_tasks
 from sample_prediction import answered as made
 from studio_samples import LIMITS, Studio
 
-from whyact.ablation.compare import compare, read_run
+from whyact.ablation.compare import compare_runs, read_runs
 from whyact.errors import UserError
 from whyact.prediction import to_json
 
@@ -25,7 +25,7 @@ B = made(["pick", "pick", "pick", "place", "open", "pick"], TARGETS)
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"a": []}', b'{"a": [], "b": [{"x": 1}]}', b"[" * 5000, b"\xff"])
 def test_other_json_is_refused_in_words(body: bytes, studio: Studio) -> None:
     with pytest.raises(UserError):
-        read_run(body)
+        read_runs(body)
     reply = studio.client.post("/api/compare", content=body)
     assert reply.status_code == 422
     assert "whyact predict --json" in reply.json()["detail"]
@@ -34,7 +34,7 @@ def test_other_json_is_refused_in_words(body: bytes, studio: Studio) -> None:
 def test_the_route(studio: Studio) -> None:
     body = f'{{"a": {to_json(A)}, "b": {to_json(B)}}}'
     found = studio.client.post("/api/compare", content=body).json()
-    assert found == json.loads(json.dumps(asdict(compare(A, B))))
+    assert found == json.loads(json.dumps(asdict(compare_runs(A, B))))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_one_video_is_sent_once_and_asked_of_two_models(two: Studio) -> None:
 
 
 def test_the_same_video_sent_again_is_found_by_its_bytes(two: Studio) -> None:
-    a, other = two.send(), two.send(stub_desks.GOOD + b"another")
+    a, other = two.send(), two.send(stub_tasks.GOOD + b"another")
     b = two.send(model="second", name="renamed.mp4")
     assert f"/jobs/{b}/against/{a}" in two.client.get(f"/jobs/{b}").text
     assert two.client.get(f"/api/jobs/{a}/against/{b}").status_code == 200
@@ -89,7 +89,7 @@ def test_a_demo_clip_is_asked_of_two_models(two: Studio) -> None:
 
 
 def test_a_second_model_that_fails_is_told_beside_the_answer_of_the_first(two: Studio) -> None:
-    a = two.send(stub_desks.BROKEN, against="second")
+    a = two.send(stub_tasks.BROKEN, against="second")
     b = two.jobs.get(a).against
     ended(two, b)
     page = two.client.get(f"/jobs/{a}/against/{b}").text
@@ -100,7 +100,7 @@ def test_a_second_model_that_fails_is_told_beside_the_answer_of_the_first(two: S
 @pytest.mark.parametrize(("against", "status"), [("third", 404), ("first", 422)])
 def test_a_second_model_must_be_another_one(two: Studio, against: str, status: int) -> None:
     for reply in (
-        two.client.post("/api/jobs", params={"against": against}, content=stub_desks.GOOD),
+        two.client.post("/api/jobs", params={"against": against}, content=stub_tasks.GOOD),
         two.client.post("/api/demo", json={"action": "pick", "against": against}),
     ):
         assert reply.status_code == status
@@ -110,7 +110,7 @@ def test_a_second_model_must_be_another_one(two: Studio, against: str, status: i
 
 def test_without_room_for_both_neither_is_taken(open_studio: Callable[..., Studio]) -> None:
     studio = open_studio(replace(LIMITS, waiting=1, work=3.0), models=["first", "second"])
-    first = studio.client.post("/api/jobs", content=stub_desks.HANG).json()["id"]
-    reply = studio.client.post("/api/jobs", params={"against": "second"}, content=stub_desks.GOOD)
+    first = studio.client.post("/api/jobs", content=stub_tasks.HANG).json()["id"]
+    reply = studio.client.post("/api/jobs", params={"against": "second"}, content=stub_tasks.GOOD)
     assert reply.status_code == 503
     assert list(studio.jobs.jobs) == [first]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stub_desks import pick
+from stub_tasks import pick
 from studio_samples import Studio
 
 from whyact.cli import main

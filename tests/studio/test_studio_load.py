@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("uvicorn", reason="needs whyact[web]")
 
-import stub_desks
+import stub_tasks
 import uvicorn
 from studio_samples import LIMITS
 
@@ -30,7 +30,7 @@ REQUESTS, AT_ONCE = 200, 8
 
 @pytest.fixture
 def served(stub_run: Path) -> Iterator[tuple[int, Jobs]]:
-    jobs = Jobs({"tiny": stub_run}, LIMITS, answering=stub_desks.answers, asking=stub_desks.questions)
+    jobs = Jobs({"tiny": stub_run}, LIMITS, answering=stub_tasks.answer_tasks, asking=stub_tasks.ablation_tasks)
     server = uvicorn.Server(uvicorn.Config(create_app(jobs), port=0, log_level="critical", timeout_graceful_shutdown=2))
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
@@ -55,11 +55,11 @@ def ask(port: int, kind: str) -> int:
             connection.putheader("content-length", "90000")
             connection.endheaders(bytes(500))
             return 0
-        body = {"good": stub_desks.GOOD, "broken": stub_desks.BROKEN, "empty": b"", "crash": stub_desks.CRASH}
+        body = {"good": stub_tasks.GOOD, "broken": stub_tasks.BROKEN, "empty": b"", "crash": stub_tasks.CRASH}
         path = "/api/predict?name=a.mp4"
         if kind == "kept":
             path = "/api/jobs?name=kept.mp4"
-        sent = body.get(kind, bytes(LIMITS.size + 1) if kind == "oversize" else stub_desks.GOOD)
+        sent = body.get(kind, bytes(LIMITS.size + 1) if kind == "oversize" else stub_tasks.GOOD)
         with suppress(BrokenPipeError, ConnectionResetError):  # refused early: the answer may still be read
             connection.request("POST", path, sent)
         try:

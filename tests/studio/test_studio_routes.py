@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import stub_desks
+import stub_tasks
 from studio_samples import LIMITS, Studio
 
 from whyact.prediction import from_json, json_schema
@@ -38,7 +38,7 @@ def test_a_video_becomes_an_answer_and_the_upload_is_gone(studio: Studio) -> Non
 
 
 def test_predict_answers_at_once_and_keeps_nothing(studio: Studio) -> None:
-    reply = studio.client.post("/api/predict", params={"name": "a.mp4"}, content=stub_desks.GOOD)
+    reply = studio.client.post("/api/predict", params={"name": "a.mp4"}, content=stub_tasks.GOOD)
     assert reply.status_code == 200
     (prediction,) = from_json(reply.content)
     assert prediction.id == "a.mp4"
@@ -61,10 +61,10 @@ def test_a_demo_clip_is_answered_without_an_upload(studio: Studio) -> None:
     ("body", "status", "said"),
     [
         (b"", 422, "an empty file"),
-        (stub_desks.BROKEN, 422, "no moov atom"),
-        (stub_desks.CRASH, 422, "nothing else was harmed"),
-        (stub_desks.GREEDY, 422, "more memory than one job may use"),
-        (stub_desks.WRONG, 422, "the model failed on this video"),
+        (stub_tasks.BROKEN, 422, "no moov atom"),
+        (stub_tasks.CRASH, 422, "nothing else was harmed"),
+        (stub_tasks.GREEDY, 422, "more memory than one job may use"),
+        (stub_tasks.WRONG, 422, "the model failed on this video"),
         (bytes(100_001), 413, "larger than"),
     ],
     ids=["empty", "broken", "crash", "greedy", "wrong", "oversize"],
@@ -77,7 +77,7 @@ def test_a_bad_file_is_refused_in_words_and_costs_nothing_else(
     assert said in reply.json()["detail"]
     assert str(studio.jobs.root) not in reply.text
     assert list(studio.jobs.root.iterdir()) == []
-    assert studio.client.post("/api/predict", content=stub_desks.GOOD).status_code == 200
+    assert studio.client.post("/api/predict", content=stub_tasks.GOOD).status_code == 200
 
 
 def test_a_stream_without_a_length_is_cut_off_at_the_limit(studio: Studio) -> None:
@@ -97,7 +97,7 @@ def test_a_stream_without_a_length_is_cut_off_at_the_limit(studio: Studio) -> No
 def test_a_job_that_hangs_is_stopped_and_the_next_one_runs(open_studio: Callable[..., Studio]) -> None:
     studio = open_studio(replace(LIMITS, work=2.0))
     started = time.monotonic()
-    hung = studio.send(stub_desks.HANG)
+    hung = studio.send(stub_tasks.HANG)
     assert time.monotonic() - started < 15
     assert "longer than 2 seconds" in studio.client.get(f"/api/jobs/{hung}").json()["error"]
     assert "There is no answer" in studio.client.get(f"/jobs/{hung}").text
@@ -106,7 +106,7 @@ def test_a_job_that_hangs_is_stopped_and_the_next_one_runs(open_studio: Callable
 
 def test_too_many_waiting_videos_are_refused_for_now(open_studio: Callable[..., Studio]) -> None:
     studio = open_studio(replace(LIMITS, waiting=2, work=3.0))
-    replies = [studio.client.post("/api/jobs", content=stub_desks.HANG) for _ in range(5)]
+    replies = [studio.client.post("/api/jobs", content=stub_tasks.HANG) for _ in range(5)]
     assert [r.status_code for r in replies] == [202, 202, 202, 503, 503]
     assert replies[-1].headers["retry-after"] == "10"
 
@@ -126,7 +126,7 @@ def test_unknown_jobs_cannot_be_asked(studio: Studio, task: str) -> None:
 
 
 def test_an_unknown_model_and_an_unknown_format_are_named(studio: Studio) -> None:
-    reply = studio.client.post("/api/jobs", params={"model": "huge"}, content=stub_desks.GOOD)
+    reply = studio.client.post("/api/jobs", params={"model": "huge"}, content=stub_tasks.GOOD)
     assert reply.status_code == 404
     assert "no model 'huge'; there are tiny" in reply.json()["detail"]
     id_ = studio.send()
@@ -165,7 +165,7 @@ def test_questions_reach_the_worker(studio: Studio) -> None:
     id_ = studio.send()
     removals = [{"kind": "thing", "object": "cup_1"}, {"kind": "span", "start": 0, "end": 1}]
     found = studio.client.post(f"/api/jobs/{id_}/without", json={"removals": removals}).json()
-    assert (found["label"], found["gone"]) == ("pick", [{"what": "token", "count": 6, "of": 30}])
+    assert (found["label"], found["removed"]) == ("pick", [{"what": "token", "count": 6, "of": 30}])
     assert found["scores"][0] == {"label": "pick", "score": pytest.approx(0.7), "before": 0.9}
     assert found["milliseconds"] >= 0
     flipped = studio.client.post(f"/api/jobs/{id_}/flip", json={}).json()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-import stub_desks
+import stub_tasks
 from studio_samples import Studio
 
 pytest_plugins = ("studio_samples",)
@@ -39,11 +39,11 @@ def test_a_named_host_is_let_in_only_when_allowed(open_studio: Callable[..., Stu
     ids=["origin", "null-origin", "fetch-site"],
 )
 def test_another_site_cannot_send_anything(studio: Studio, headers: dict[str, str]) -> None:
-    reply = studio.client.post("/api/jobs", content=stub_desks.GOOD, headers=headers)
+    reply = studio.client.post("/api/jobs", content=stub_tasks.GOOD, headers=headers)
     assert reply.status_code == 403
     assert studio.jobs.jobs == {}
     own = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
-    assert studio.client.post("/api/jobs", content=stub_desks.GOOD, headers=own).status_code == 202
+    assert studio.client.post("/api/jobs", content=stub_tasks.GOOD, headers=own).status_code == 202
 
 
 class TestToken:

@@ -13,7 +13,7 @@ sys.path.append(str(Path(__file__).parents[1] / "report"))
 
 from sample_prediction import answered
 
-from whyact.ablation.compare import compare
+from whyact.ablation.compare import compare_runs
 from whyact.cli import main
 from whyact.prediction import to_json
 
@@ -44,7 +44,7 @@ def test_two_runs_are_told_class_by_class_and_clip_by_clip(
 
 def test_as_json_it_is_what_the_studio_answers(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", *files, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(compare(A, B))))
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(asdict(compare_runs(A, B))))
 
 
 @pytest.mark.parametrize("more", [["--out", "x.html"], ["--export", "csv"]])

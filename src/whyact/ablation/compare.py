@@ -8,17 +8,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from whyact import wording
 from whyact.errors import UserError
 from whyact.metrics.intervals import bootstrap_difference
 from whyact.prediction import SCHEMA_VERSION, Prediction
-from whyact.report import words
 
 SEED = 0  # of the bootstrap: the same two files give the same intervals
-MOST = 200  # changed clips that are listed
+MAX_CHANGED = 200  # changed clips that are listed
 
 
 @dataclass(frozen=True)
-class Difference:
+class ClassDifference:
     """A class in both runs: the share of its clips answered right (or the answer's share, without targets)."""
 
     label: str
@@ -31,7 +31,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Side:
+class AnswerSummary:
     """One run's answer about a clip, and why, in words."""
 
     label: str
@@ -42,17 +42,17 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Changed:
+class ChangedClip:
     """A clip that the two runs answer differently."""
 
     id: str
     target: str
-    a: Side
-    b: Side
+    a: AnswerSummary
+    b: AnswerSummary
 
 
 @dataclass(frozen=True)
-class Compared:
+class RunComparison:
     """Two runs beside each other: ``b`` minus ``a``, bootstrapped over clips at the stated level.
 
     ``measure`` says what is compared: ``recall`` where the clips have targets, else ``share`` of answers.
@@ -63,9 +63,9 @@ class Compared:
     only_b: int
     measure: str
     level: float
-    overall: Difference | None
-    classes: list[Difference]
-    changed: list[Changed]
+    overall: ClassDifference | None
+    classes: list[ClassDifference]
+    changed: list[ChangedClip]
     changed_count: int
     gained: int
     lost: int
@@ -85,25 +85,25 @@ class PairComparison:
     """Two answers about one video: what each says and why, and the best labels of either."""
 
     agree: bool
-    a: Side
-    b: Side
+    a: AnswerSummary
+    b: AnswerSummary
     labels: list[LabelPair]
     shared: int
 
 
-class _Two(msgspec.Struct, forbid_unknown_fields=True):
+class _RunPair(msgspec.Struct, forbid_unknown_fields=True):
     a: list[Prediction]
     b: list[Prediction]
 
 
-def read_run(body: bytes) -> tuple[list[Prediction], list[Prediction]]:
+def read_runs(body: bytes) -> tuple[list[Prediction], list[Prediction]]:
     """Decode ``{"a": [...], "b": [...]}``, two lists as ``whyact predict --json`` prints them.
 
     Raises:
         UserError: When they are not that.
     """
     try:
-        two = msgspec.json.decode(body, type=_Two)
+        two = msgspec.json.decode(body, type=_RunPair)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             "the two files", str(error), "lists of predictions as `whyact predict --json` prints"
@@ -114,7 +114,9 @@ def read_run(body: bytes) -> tuple[list[Prediction], list[Prediction]]:
     return two.a, two.b
 
 
-def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, resamples: int = 2000) -> Compared:
+def compare_runs(
+    a: list[Prediction], b: list[Prediction], *, level: float = 0.95, resamples: int = 2000
+) -> RunComparison:
     """Compare two runs on the clips that both answered, matched by id.
 
     Args:
@@ -135,11 +137,11 @@ def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, re
     judged = [i for i, target in enumerate(targets) if target]
     rng = np.random.default_rng(SEED)
 
-    def difference(label: str, rows: list[int], hit: Any) -> Difference:
+    def difference(label: str, rows: list[int], hit: Any) -> ClassDifference:
         ours = np.array([float(hit(pairs[i][1], i)) for i in rows])
         theirs = np.array([float(hit(pairs[i][0], i)) for i in rows])
         found = bootstrap_difference(ours, theirs, rng, level, resamples)
-        return Difference(
+        return ClassDifference(
             label=label,
             clips=len(rows),
             a=float(theirs.mean()),
@@ -162,7 +164,7 @@ def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, re
         overall = None
     changed = [i for i, (x, y) in enumerate(pairs) if x.label != y.label]
     verdicts = [(_right(pairs[i][0], targets[i]), _right(pairs[i][1], targets[i])) for i in changed if targets[i]]
-    return Compared(
+    return RunComparison(
         clips=len(ids),
         only_a=len(first) - len(ids),
         only_b=len(second) - len(ids),
@@ -171,13 +173,13 @@ def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, re
         overall=overall,
         classes=sorted(classes, key=lambda d: -abs(d.difference)),
         changed=[
-            Changed(
+            ChangedClip(
                 id=ids[i],
-                target=words.spoken(targets[i]),
-                a=_side(pairs[i][0], targets[i]),
-                b=_side(pairs[i][1], targets[i]),
+                target=wording.format_label(targets[i]),
+                a=_summarize(pairs[i][0], targets[i]),
+                b=_summarize(pairs[i][1], targets[i]),
             )
-            for i in changed[:MOST]
+            for i in changed[:MAX_CHANGED]
         ],
         changed_count=len(changed),
         gained=sum(not x and y for x, y in verdicts),
@@ -185,15 +187,15 @@ def compare(a: list[Prediction], b: list[Prediction], *, level: float = 0.95, re
     )
 
 
-def beside(a: Prediction, b: Prediction, *, most: int = 10) -> PairComparison:
-    """Put two answers about one video beside each other; ``shared`` counts the labels that both models know."""
+def compare_pair(a: Prediction, b: Prediction, *, max_labels: int = 10) -> PairComparison:
+    """Compare two answers about one video; ``shared`` counts the labels that both models know."""
     ours, theirs = ({s.label: s.score for s in p.labels} for p in (a, b))
     names = sorted({**ours, **theirs}, key=lambda name: -max(ours.get(name, 0.0), theirs.get(name, 0.0)))
     return PairComparison(
         agree=bool(a.label) and a.label == b.label,
-        a=_side(a, a.target),
-        b=_side(b, b.target),
-        labels=[LabelPair(words.spoken(name), ours.get(name), theirs.get(name)) for name in names[:most]],
+        a=_summarize(a, a.target),
+        b=_summarize(b, b.target),
+        labels=[LabelPair(wording.format_label(name), ours.get(name), theirs.get(name)) for name in names[:max_labels]],
         shared=len(ours.keys() & theirs.keys()),
     )
 
@@ -212,15 +214,15 @@ def _right(p: Prediction, target: str) -> bool:
     return bool(p.label) and p.label in target.split("; ")
 
 
-def _side(p: Prediction, target: str) -> Side:
+def _summarize(p: Prediction, target: str) -> AnswerSummary:
     listed = []
-    for place, e in words.places(p.evidence)[:5]:
-        what, when = words.short(e)
-        listed.append(f"{place}. {what}{f', {when}' if when else ''} ({words.signed(e.contribution)})")
-    return Side(
-        label=words.spoken(p.label) or "no answer",
+    for place, e in wording.number_evidence(p.evidence)[:5]:
+        what, when = wording.summarize_evidence(e)
+        listed.append(f"{place}. {what}{f', {when}' if when else ''} ({wording.format_contribution(e.contribution)})")
+    return AnswerSummary(
+        label=wording.format_label(p.label) or "no answer",
         score=p.score,
         right=_right(p, target) if target else None,
-        because=words.plain(words.because(p)),
+        because=wording.join_parts(wording.explain_answer(p)),
         evidence=listed,
     )

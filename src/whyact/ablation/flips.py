@@ -35,15 +35,15 @@ class Flip:
 
 
 def smallest_flip(
-    questions: Ablation, target: int | None = None, *, candidates: int = CANDIDATES, exact: int = EXACT
+    ablation: Ablation, target: int | None = None, *, candidates: int = CANDIDATES, exact: int = EXACT
 ) -> Flip:
-    """Look for the fewest of an answer's pieces without which ``target`` is the answer.
+    """Search for the fewest removals after which ``target`` is the answer.
 
-    All sets of one, two, ... ``exact`` of the candidates are asked, smallest first; then the one that does most for
-    the target is added again and again, which finds a set but does not prove that it is the smallest.
+    All sets of one, two, ... ``exact`` candidates are evaluated, smallest first. After that the removal that helps the
+    target most is added again and again, which finds a set but does not prove that it is the smallest.
 
     Args:
-        questions: The answered video.
+        ablation: The answered video.
         target: The label that is to win; the second best by default.
         candidates: How many pieces to search, those that alone do most for the target.
         exact: The largest size that is searched through.
@@ -51,19 +51,19 @@ def smallest_flip(
     Raises:
         UserError: When the target is the answer already.
     """
-    scores, answer = questions.scores([()])
+    scores, answer = ablation.scores([()])
     if target is None:
         order = np.argsort(-scores[0], kind="stable")
         target = int(next((c for c in order if c != answer[0]), answer[0]))
     if target == answer[0]:
-        raise UserError("target", questions.labels[target], "a label that is not the answer already")
-    everything = list(questions.pieces())[: questions.most]
+        raise UserError("target", ablation.labels[target], "a label that is not the answer already")
+    everything = list(ablation.list_removals())[: ablation.max_evaluations]
     asked = 0
 
     def gains(sets: Sequence[tuple[Removal, ...]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         nonlocal asked
         asked += len(sets)
-        found, answers = questions.scores(sets)
+        found, answers = ablation.scores(sets)
         rest = np.delete(found, target, axis=1)
         return found, answers == target, found[:, target] - rest.max(1)
 
@@ -76,7 +76,7 @@ def smallest_flip(
         _, _, gain = gains(alone)
         pool = [everything[i] for i in np.argsort(-gain, kind="stable")[:candidates]]
     for size in range(1, min(exact, len(pool)) + 1):
-        if asked + comb(len(pool), size) > questions.most:
+        if asked + comb(len(pool), size) > ablation.max_evaluations:
             break
         sets = list(combinations(pool, size))
         found, won, gain = gains(sets)
@@ -86,7 +86,7 @@ def smallest_flip(
     chosen: tuple[Removal, ...] = ()
     left = list(everything)
     while left:
-        if asked + len(left) > questions.most:
+        if asked + len(left) > ablation.max_evaluations:
             return Flip((), target, tuple(map(float, scores[0])), False, len(pool), asked, True)
         sets = [(*chosen, r) for r in left]
         found, won, gain = gains(sets)

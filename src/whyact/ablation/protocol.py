@@ -1,4 +1,4 @@
-"""What a method offers so that its answers can be questioned; whoever asks needs to know no more of it.
+"""What a method offers so that parts of its input can be removed; callers need to know no more about it.
 
 A removal is exact: it is taken out of the model's input and the model answers again. Which inputs a method has, and
 therefore which removals it knows, is its own affair; each knows a span of time and the evidence that it lists.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from whyact.prediction import Evidence, Prediction
 
 Kind = Literal["transition", "pair", "thing", "span", "frame", "snippet", "neighbour"]
-Tell = Callable[[str, float], None]  # stage and the share of it that is done
-SAME = 1e-6  # seconds: times that JSON carried to and fro
+OnProgress = Callable[[str, float], None]  # stage and the share of it that is done
+TIME_TOLERANCE = 1e-6  # seconds: JSON may change the last digit of a time
+FOREVER = 1e9  # seconds; a number that JSON can hold, longer than any video
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,16 @@ class Removal:
 
     ``span``: everything within a span of seconds. ``transition`` (a held state too), ``frame``, ``snippet`` and
     ``neighbour``: a piece of evidence, by its own names and times; a neighbour by its ``label``. ``pair``: a pair's
-    relations within a span; ``thing``: every pair that a thing is in. Spans reach everywhere by default.
+    relations within a span; ``thing``: every pair that a thing is in. By default a span is the whole video.
+    It is the same type in Python, in the studio's HTTP interface and in what its workers receive.
     """
 
     kind: Kind
     subject: str = ""
     object: str = ""
     label: str = ""
-    start: float = -inf
-    end: float = inf
+    start: float = 0.0
+    end: float = FOREVER
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ class RemovalCount:
 
 
 class Ablation(Protocol):
-    """An answered video, kept ready to be asked again; a search asks about ``most`` sets, not to take minutes."""
+    """An answered video that can be evaluated again; a search evaluates at most ``max_evaluations`` sets."""
 
     labels: tuple[str, ...]
-    most: int
+    max_evaluations: int
 
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Answer once for each set of removals: scores (M,C) and the label (M,) that is the answer then.
@@ -61,28 +62,28 @@ class Ablation(Protocol):
             UserError: For a removal that is not of this answer.
         """
 
-    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
+    def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count what these removals take away together."""
 
-    def pieces(self) -> dict[Removal, str]:
-        """Return what may be searched for the fewest removals, each with a few words for a reader."""
+    def list_removals(self) -> dict[Removal, str]:
+        """Return the removals that a search may combine, each with a few words for a reader."""
 
 
 class Session(Protocol):
-    """A run that is loaded once and answers one video after the other, so that each answer can be questioned."""
+    """A run that is loaded once, answers one video after another, and can be evaluated again without parts of each."""
 
-    def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
-        """Answer a video file, and write to ``keep`` what :meth:`questions` needs: no pixels, no weights.
+    def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
+        """Answer a video file, and write to ``kept`` what :meth:`load_ablation` needs: no pixels, no weights.
 
         Raises:
             UserError: When the video cannot be read or answered.
         """
 
-    def questions(self, kept: Path) -> Ablation:
-        """Read what :meth:`answer` kept.
+    def load_ablation(self, kept: Path) -> Ablation:
+        """Read what :meth:`answer` wrote.
 
         Raises:
-            FileNotFoundError: When it is there no longer.
+            FileNotFoundError: When it no longer exists.
         """
 
 

@@ -12,6 +12,7 @@ from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
 from whyact.files import sha256
 from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.clips import measured_labels
 from whyact.laiar.evidence import (
     Change,
     chances,
@@ -107,6 +108,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             clip, k = clips[number], int(packed.slots[number])
             keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k].numpy()
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
+            if run.vocabulary.measured:  # measured from the boxes, at answer time as in training: true of them
+                named = measured_labels(clip.at(positions[i]))
             changes = list_changes(named)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
@@ -144,11 +147,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             )
 
 
-def _calibrated_chances(
-    run: Run, changes: Sequence[Change], chance: np.ndarray, decisive: np.ndarray
-) -> np.ndarray:
+def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray, decisive: np.ndarray) -> np.ndarray:
     """Return what the chances of changes are worth by the clips held out of a second training."""
-    if run.vocabulary.has_no_relations:  # "in view" is true where both boxes are
+    if run.vocabulary.has_no_relations or run.vocabulary.measured:  # true of the boxes by definition
         return np.ones(len(changes))
     if not run.naming_calibration:
         return chance

@@ -21,10 +21,12 @@ class DataConfig:
     filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
     relations: Literal["label", "prediction"] = "label"  # what the language model learns from: truth, or a network's
     boxes: Literal["oracle", "detected"] = "oracle"  # annotated boxes and classes, or a detector's
+    clean: bool = False  # merge duplicate tracks of detected boxes, and drop short and doubtful ones
     pixels: bool = False  # look into the boxes, in the videos of the data set
     looks: int = 16  # frames of a clip that are looked into, evenly spaced; training samples among them
     detector: str = "shipped"  # what finds boxes: a name, a small detector's folder, or a file
-    encoder: str = "detector"  # what looks into them: the detector's own backbone, resnet50:WEIGHTS, resnet101:WEIGHTS
+    encoder: str = "detector"  # of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W
+    names: str = ""  # a file with the detector's class names, one a line, where it does not know them
     class_map: str = ""  # a JSON or YAML file, detector class -> class of the data; by default the same words
     frames_dir: str = ""  # the frames of CAD-120, which travels without pixels; stands for `pixels` too
     features: str = ""  # the folder in which features and tracks are kept; by default `features` beside the run
@@ -162,6 +164,7 @@ def _small() -> Config:
             position="temporal",
             position_std=0.2,
         ),
+        select=SelectConfig(temporal=False, spatial=False),
         loss=LossConfig(sim=1.0, xm=1.0, sim_max=512),
         optim=OptimConfig(lr=2e-3, batch=16, epochs=24, weight_decay=0.05),
     )
@@ -183,9 +186,24 @@ def _paper_literal() -> Config:
             attention="joint",
             gate="multiply",
         ),
-        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0),
+        select=replace(base.select, temporal=True, spatial=True, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0),
         loss=replace(base.loss, sim=0.1, xm=0.1, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
     )
 
 
-PRESETS: dict[str, Config] = {"default": _small(), "large": Config(), "paper-literal": _paper_literal()}
+def _clips() -> Config:
+    """Sizes for some tens or hundreds of own clips with a label each: detected boxes, cleaned; measured relations."""
+    base = _small()
+    return replace(
+        base,
+        data=replace(base.data, slots=12, boxes="detected", clean=True, pixels=True, detector="auto", encoder="auto"),
+        optim=replace(base.optim, lr=1e-3, epochs=100),
+    )
+
+
+PRESETS: dict[str, Config] = {
+    "default": _small(),
+    "clips": _clips(),
+    "large": Config(),
+    "paper-literal": _paper_literal(),
+}

@@ -180,9 +180,9 @@ def name_slots(model: LaIAR, bank: LabelBank, path: BranchOutput, batch: Relatio
     names = name_tokens(bank, path.codes, batch.classes, relations)
     b, t, k, _ = names.likely.shape
     there = names.likely > -torch.inf
-    scores = (model.naming.scale * names.likely.masked_fill(~there, 0.0)) * batch.valid[..., None]
+    scale, switch = model.naming.scale.cpu(), model.naming.switch.cpu()
+    scores = (scale * names.likely.masked_fill(~there, 0.0)) * batch.valid[..., None]
     scores = scores.masked_fill(~there, NEVER).transpose(1, 2).flatten(0, 1)  # (B*K,T,R)
-    switch = model.naming.switch
     found, label = posterior(scores, switch), decode(scores, switch)
     token = found.token.gather(-1, label[..., None])[..., 0].unflatten(0, (b, k)).transpose(1, 2)
     label = label.unflatten(0, (b, k)).transpose(1, 2)

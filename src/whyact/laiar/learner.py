@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -21,7 +19,9 @@ from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.chain import NEVER
 from whyact.laiar.config import Config
 from whyact.laiar.model import BranchOutput, LaIAR
-from whyact.training.fit import FitResult, fit, seed_everything
+from whyact.training.fit import FitResult, fit
+from whyact.training.numerics import seed_everything
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
 def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
@@ -79,14 +79,16 @@ def triple_labels(batch: RelationBatch) -> Tensor:
     return (classes[:, 0] * 1024 + classes[:, 1]) * 2**labels + code[batch.valid]
 
 
-class Learner(LightningModule):
+class Learner(Trainable):
     """The total loss L = L_cls + delta L_sim + zeta L_tss + eta L_xm (Eq. 11) under AdamW and one cycle."""
 
     def __init__(
         self, model: LaIAR, config: Config, class_weight: Tensor, steps: int, nameable: Tensor | None = None
     ) -> None:
         super().__init__()
-        self.register_buffer("nameable", nameable, persistent=False)  # (O,O,R) labels that name a token of these classes
+        self.register_buffer(
+            "nameable", nameable, persistent=False
+        )  # (O,O,R) labels that name a token of these classes
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
         self.averaged = None
@@ -94,18 +96,18 @@ class Learner(LightningModule):
             average = get_ema_multi_avg_fn(config.optim.average)
             self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
 
-    def training_step(self, batch: RelationBatch, index: int) -> Tensor:
+    def training_step(self, batch: RelationBatch, step: int) -> StepOutput:
         """Return the loss of one batch; every term is logged unweighted."""
         self.update_average()  # before the step: what is saved between two steps is complete
-        progress = self.global_step / self.steps
-        terms, path = self.terms(batch, progress)
+        terms, path = self.terms(batch, step / self.steps)
         c = self.config.loss
-        weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio, "naming": c.naming}
-        for name, value in terms.items():
-            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
+        weight["naming"] = c.naming
+        loss = sum(
+            (weight[name] * value for name, value in terms.items()), torch.zeros((), device=self.class_weight.device)
+        )
         kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
-        self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
-        return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
+        return StepOutput(loss, {**terms, "keep": kept}, len(batch))
 
     def update_average(self) -> None:
         """Take the weights as they are now into their exponential average."""
@@ -172,7 +174,7 @@ class Learner(LightningModule):
             terms["ratio"] = torch.stack(ratios).mean()
         return terms, video
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Optimization:
         """Return AdamW (selectors with their own rate) under one cycle over all steps."""
         c = self.config.optim
         groups: dict[bool, list[Tensor]] = {False: [], True: []}
@@ -183,11 +185,7 @@ class Learner(LightningModule):
         optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay, fused=True)
         top = [rates[k] for k in rates if groups[k]]
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=self.steps + 1, pct_start=0.15)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def transfer_batch_to_device(self, batch: RelationBatch, device: torch.device, index: int) -> RelationBatch:
-        """Move a batch."""
-        return batch.to(device)
+        return Optimization(optimizer, schedule)
 
 
 def learn(

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whyact.data.relations.packed import RelationBatch
+from whyact.devices import on_own_device
 from whyact.laiar.attention import Block, Blocks
 from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
@@ -288,6 +289,7 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
+    @on_own_device
     def video(
         self,
         batch: RelationBatch,
@@ -317,6 +319,7 @@ class LaIAR(nn.Module):
         codes = self.naming(former.over_time(tokens, batch.valid)) if names and self.naming is not None else None
         return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside), codes)
 
+    @on_own_device
     def language(
         self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None
     ) -> BranchOutput:
@@ -325,6 +328,7 @@ class LaIAR(nn.Module):
         z, tokens, selection, used = self._encode(x, batch.valid, self.f_s, former, progress, gated, keep, False)
         return BranchOutput(z, self.head_s(z), tokens, selection, used)
 
+    @on_own_device
     def label_codes(self, classes: Tensor) -> Tensor:
         """Return the codes (M,R,D/2) of every relation between these subject and object classes (M,2).
 

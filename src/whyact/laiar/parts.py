@@ -16,7 +16,7 @@ from whyact.laiar.runs import Run
 from whyact.laiar.scoring import faithfulness_curves, faithfulness_of, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.training.evaluation import Record
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 APART = {"clip", "changes", "multi_label"}  # fields of an answer that are no arrays
 ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)

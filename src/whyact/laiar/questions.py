@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.ablation.protocol import SAME, Removal, RemovalCount
+from whyact import wording
+from whyact.ablation.protocol import TIME_TOLERANCE, Removal, RemovalCount
 from whyact.data.relations.packed import PackedClips, RelationBatch, RoiBatch
 from whyact.errors import UserError
 from whyact.files import write_atomic
@@ -24,7 +25,7 @@ from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
-from whyact.report import words
+from whyact.laiar.windows import merge_scores
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Window:
     def tokens(self, removal: Removal) -> NDArray[np.bool_]:
         """Return which tokens (T,K) of this window a removal takes away."""
         gone = np.zeros(tuple(self.keep.shape), dtype=bool)
-        inside = (self.times >= removal.start - SAME) & (self.times <= removal.end + SAME)
+        inside = (self.times >= removal.start - TIME_TOLERANCE) & (self.times <= removal.end + TIME_TOLERANCE)
         for k, pair in enumerate(self.slots):
             if (
                 removal.kind == "span"
@@ -55,7 +56,7 @@ class Window:
         for change in self.changes:
             ends = (self.times[change.t_before], self.times[change.t_after])
             if self.slots[change.slot] == (removal.subject, removal.object) and np.allclose(
-                ends, (removal.start, removal.end), rtol=0, atol=SAME
+                ends, (removal.start, removal.end), rtol=0, atol=TIME_TOLERANCE
             ):
                 return change
         return None
@@ -73,7 +74,7 @@ class Ablation:
     def __init__(self, run: Run, windows: Sequence[Window], null: str = "") -> None:
         self.run, self.windows = run, list(windows)
         self.labels = tuple(run.vocabulary.actions)
-        self.most = 2000
+        self.max_evaluations = 2000
         self.null = self.labels.index(null) if null in self.labels else -1
         nothing = [torch.zeros(1, *w.keep.shape, dtype=torch.bool) for w in self.windows]
         self._as_it_was = [self._ask(w, mask) for w, mask in zip(self.windows, nothing, strict=True)]
@@ -109,7 +110,7 @@ class Ablation:
                 mask |= gone
         return out
 
-    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
+    def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the tokens that these removals take away; one in two windows counts twice."""
         valid = [w.batch.valid[0].numpy() for w in self.windows]
         taken = sum(int((m & v).sum()) for m, v in zip(self.masks(removals), valid, strict=True))
@@ -148,17 +149,10 @@ class Ablation:
         Returns:
             Scores (M,C): each action's best, and the worst of the null action; and the answer (M,).
         """
-        scores = found.max(1)
-        best = found.argmax(-1)  # (M,W)
-        top = found.max(-1)
-        if self.null >= 0:
-            scores[:, self.null] = found[..., self.null].min(1)
-            top = np.where(best == self.null, -1.0, top)
-        first = top.argmax(1)
-        answer = np.where(top.max(1) >= 0, best[np.arange(len(best)), first], self.null)
+        scores, answer, _ = merge_scores(found, self.null)
         return scores, answer
 
-    def pieces(self) -> dict[Removal, str]:
+    def list_removals(self) -> dict[Removal, str]:
         """Return every change of every window once, with the pair and the names of its states."""
         found: dict[Removal, str] = {}
         names = self.run.vocabulary.relations
@@ -166,8 +160,8 @@ class Ablation:
             for c in w.changes:
                 subject, thing = w.slots[c.slot]
                 ends = float(w.times[c.t_before]), float(w.times[c.t_after])
-                states = dict.fromkeys(words.spoken(names[state]) for state in (c.before, c.after))
-                told = f"{' – '.join(words.pair(subject, thing))}: {' → '.join(states)}"
+                states = dict.fromkeys(wording.format_label(names[state]) for state in (c.before, c.after))
+                told = f"{' – '.join(wording.list_pair(subject, thing))}: {' → '.join(states)}"
                 found[Removal("transition", subject, thing, start=ends[0], end=ends[1])] = told
         return found
 

@@ -28,6 +28,8 @@ class _Words(msgspec.Struct):
     rules: list[tuple[str, str, str, str, list[str]]]
     groups: list[tuple[str, list[str], bool]] = []
     multi_label: bool = False
+    at_most: dict[str, int] = {}
+    measured: bool = False
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Run:
     @property
     def can_state(self) -> bool:
         """Return whether the model knows how often its names come true; without that it states no reason."""
-        return bool(self.naming_calibration) or self.vocabulary.has_no_relations
+        return bool(self.naming_calibration) or self.vocabulary.has_no_relations or self.vocabulary.measured
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +87,8 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
         [(g.name, list(g.relations), g.exclusive) for g in v.groups],
         v.multi_label,
+        dict(v.at_most),
+        v.measured,
     )
     extra = {
         **card.pop("extra", {}),
@@ -128,6 +132,8 @@ def load_run(folder: Path) -> Run:
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
             tuple(RelationGroup(name, tuple(names), alone) for name, names, alone in words.groups),
             words.multi_label,
+            dict(words.at_most),
+            words.measured,
         )
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)

@@ -4,7 +4,7 @@ holds answers against the truth."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from whyact.files import sha256
 from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
+from whyact.laiar.reasons import claims_of, reason_scores, transition_scores_of
 from whyact.laiar.runs import Run
 from whyact.laiar.two_stage import predicted_relations
 from whyact.metrics.calibration import expected_calibration_error, top_label
@@ -25,15 +26,11 @@ from whyact.metrics.selective import at_threshold, aurc, risk_coverage
 from whyact.metrics.transitions import (
     RuleTransition,
     Transition,
-    confirms_state,
-    confirms_transition,
     defining_transitions,
-    label_changes,
     rule_transitions,
     transition_accuracy,
 )
 
-CURVE = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)  # levels of the curve of precision against coverage
 STEPS = (0.0, *SHARES, 1.0)  # shares of a clip's tokens that are removed or inserted
 
 
@@ -87,7 +84,9 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
             "naming": naming.micro,
             "naming_macro": naming.macro,
             "naming_kept": _naming(answers, true, keep=True).micro,
-            **reason_scores(run, answers),
+            **transition_scores_of(run, answers),
+            **reason_scores(claims_of(run, answers), run.config.evidence.level if run.can_state else 2.0),
+            "naming_ece": _naming_ece(answers, true),
         }
     )
 
@@ -113,108 +112,6 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
         "transition_clips": top.clips,
         "transition_unseen": unseen,  # right answers of which no tracked pair makes the change: nothing true to name
     }
-
-
-def confirmed(run: Run, answer: Answer) -> np.ndarray:
-    """Return (M,) whether the annotation confirms each change of an answer: pair, direction, time (states: throughout).
-
-    All frames of the clip count, not the sampled ones alone.
-    """
-    clip, sampled = answer.clip, answer.clip.times[answer.positions]
-    if run.vocabulary.has_no_relations:
-        return np.ones(len(answer.changes), dtype=bool)
-    labels = whole_labels(run, answer)
-    out = np.zeros(len(answer.changes), dtype=bool)
-    for i, change in enumerate(answer.changes):
-        own, span = labels[:, change.slot], (float(sampled[change.t_before]), float(sampled[change.t_after]))
-        if change.before == change.after:
-            out[i] = confirms_state(own, clip.times, change.after, span)
-        else:
-            out[i] = confirms_transition(label_changes(own), clip.times, (change.before, change.after), span)
-    return out
-
-
-def whole_labels(run: Run, answer: Answer) -> np.ndarray:
-    """Return the annotated naming label of every frame and pair of an answer's clip (T,K), -1 where not exactly one."""
-    clip, naming, k = answer.clip, list(run.vocabulary.naming), answer.valid.shape[1]
-    if clip.relations is None:
-        raise ValueError(f"clip {clip.id} has no relations to be scored against")
-    named = clip.relations[:, :k][..., naming]
-    single = clip.valid[:, :k] & (named.sum(-1) == 1)
-    return np.where(single, np.array(naming)[named.argmax(-1)], -1)
-
-
-class Claims(NamedTuple):
-    """Named changes of one kind (N,): their ``chance``, whether the answer needs them, whether they are ``true``."""
-
-    chance: np.ndarray
-    decisive: np.ndarray
-    true: np.ndarray
-
-
-def named_changes(run: Run, answers: Sequence[Answer]) -> dict[str, Claims]:
-    """Return every named "transition" and "state" of pairs that the annotation says something of."""
-    rows: dict[str, list[tuple[float, bool, bool]]] = {"transition": [], "state": []}
-    for answer in answers:
-        known, true = (whole_labels(run, answer) >= 0).any(0), confirmed(run, answer)
-        decisive = answer.contribution > answer.control
-        for i, change in enumerate(answer.changes):
-            if known[change.slot]:
-                kind = "state" if change.before == change.after else "transition"
-                rows[kind].append((float(answer.chance[i]), bool(decisive[i]), bool(true[i])))
-    return {kind: Claims(*np.array(found, dtype=np.float64).reshape(-1, 3).T) for kind, found in rows.items()}
-
-
-def reason_scores(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
-    """Score what is stated, and every named transition.
-
-    ``reason_precision`` is the share of stated reasons that the annotation confirms, ``reason_coverage`` that of right
-    answers with a stated reason; ``reason_curve`` holds (level, precision, coverage) at other levels.
-    ``transition_precision`` and ``transition_recall`` are over all slots, stated or not; ``naming_ece`` and
-    ``reason_ece`` say how far the probabilities of tokens' names and of changes are from what comes true.
-    """
-    true = [confirmed(run, a) for a in answers]
-    right = [a.predicted in _targets(a) for a in answers]
-    precision, coverage = _reasons([a.stated for a in answers], true, right)
-    curve = []
-    for level in CURVE:
-        stated = [(a.chance >= level) & (a.contribution > a.control) & run.can_state for a in answers]
-        curve.append((level, *_reasons(stated, true, right)))
-    named, confirmed_ones, annotated, hits = 0, 0, 0, 0
-    for answer, truth in zip(answers, true, strict=True):
-        changes, labels = answer.changes, whole_labels(run, answer)
-        moving = np.array([c.before != c.after for c in changes], dtype=bool)
-        named, confirmed_ones = named + int(moving.sum()), confirmed_ones + int((moving & truth).sum())
-        times, sampled = answer.clip.times, answer.clip.times[answer.positions]
-        for k in range(labels.shape[1]):
-            ours = [(c.before, c.after, c.t_before, c.t_after) for c in changes if c.slot == k and c.before != c.after]
-            for before, after, first, last in label_changes(labels[:, k]):
-                annotated += 1
-                hits += confirms_transition(ours, sampled, (before, after), (float(times[first]), float(times[last])))
-    tokens = [_true_labels(a, run.vocabulary.naming) for a in answers]
-    p = np.concatenate([a.name_probability[t >= 0] for a, t in zip(answers, tokens, strict=True)])
-    ok = np.concatenate([(a.named == t)[t >= 0] for a, t in zip(answers, tokens, strict=True)])
-    chance, _, came_true = (np.concatenate(x) for x in zip(*named_changes(run, answers).values(), strict=True))
-    there = ~np.isnan(chance)
-    return {
-        "reason_precision": precision,
-        "reason_coverage": coverage,
-        "reasons": int(sum(a.stated.sum() for a in answers)),
-        "reason_curve": curve,
-        "transition_precision": confirmed_ones / named if named else float("nan"),
-        "transition_recall": hits / annotated if annotated else float("nan"),
-        "naming_ece": expected_calibration_error(p[~np.isnan(p)], ok[~np.isnan(p)]),
-        "reason_ece": expected_calibration_error(chance[there], came_true[there] > 0),
-    }
-
-
-def _reasons(
-    stated: Sequence[np.ndarray], true: Sequence[np.ndarray], right: Sequence[bool]
-) -> tuple[float, float]:
-    """Return the share of stated reasons that are true, and of right answers with a stated reason."""
-    every = np.concatenate([t[s] for s, t in zip(stated, true, strict=True)])
-    some = [bool(s.any()) for s, r in zip(stated, right, strict=True) if r]
-    return (float(every.mean()) if len(every) else float("nan")), (float(np.mean(some)) if some else float("nan"))
 
 
 def stated_transition(run: Run, answer: Answer, i: int) -> Transition:
@@ -331,10 +228,6 @@ def language_recall(run: Run, clips: Sequence[RelationClip], prior: torch.Tensor
     return mean_recall(np.concatenate(target), np.concatenate(predicted), len(run.vocabulary.actions)).with_null
 
 
-def _targets(answer: Answer) -> tuple[int, ...]:
-    return answer.clip.targets or (() if answer.clip.target is None else (answer.clip.target,))
-
-
 def _target(answer: Answer) -> int:
     if answer.clip.target is None:
         raise ValueError(f"clip {answer.clip.id} has no target to be scored against")
@@ -356,6 +249,13 @@ def _naming(answers: Sequence[Answer], true: Sequence[np.ndarray], *, keep: bool
     pairs = [(t[m], a.named[m]) for a, t in zip(answers, true, strict=True) for m in [(t >= 0) & (a.keep | (not keep))]]
     labels = 1 + max((int(t.max(initial=0)) for t, _ in pairs), default=0)
     return naming_accuracy(np.concatenate([t for t, _ in pairs]), np.concatenate([n for _, n in pairs]), labels)
+
+
+def _naming_ece(answers: Sequence[Answer], true: Sequence[np.ndarray]) -> float:
+    """Return how far the probabilities of tokens' names are from what comes true."""
+    rows = [(a.name_probability[m], (a.named == t)[m]) for a, t in zip(answers, true, strict=True) for m in [t >= 0]]
+    p, ok = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return expected_calibration_error(p[~np.isnan(p)].clip(0, 1), ok[~np.isnan(p)])
 
 
 def _curve(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[float, float]]:

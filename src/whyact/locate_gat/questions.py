@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whyact.ablation.protocol import SAME, Removal, RemovalCount, Tell
+from whyact import wording
+from whyact.ablation.protocol import TIME_TOLERANCE, OnProgress, Removal, RemovalCount
 from whyact.data.types import Int
 from whyact.data.zero_shot.types import at_rate
 from whyact.errors import UserError
@@ -24,7 +25,6 @@ from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat
 from whyact.locate_gat.runs import load_run
 from whyact.prediction import Prediction
-from whyact.report import words
 
 AT_ONCE = 32  # videos embedded together
 
@@ -56,7 +56,7 @@ class Ablation:
         self.source, self.times, self.near = source, times, tuple(near)
         self.node = {name: row for row, name in enumerate(known)}
         self.labels = candidates.names
-        self.most = 2000
+        self.max_evaluations = 2000
         self._videos: dict[bytes, Tensor] = {}
         self._classifiers: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
@@ -86,9 +86,9 @@ class Ablation:
         gone = np.zeros(len(self.source), dtype=bool)
         for r in removals:
             if r.kind == "span":
-                gone |= (self.times >= r.start - SAME) & (self.times <= r.end + SAME)
+                gone |= (self.times >= r.start - TIME_TOLERANCE) & (self.times <= r.end + TIME_TOLERANCE)
             elif r.kind == "frame":
-                own = np.abs(self.times - r.start) <= SAME
+                own = np.abs(self.times - r.start) <= TIME_TOLERANCE
                 if not own.any():
                     raise UserError("frame", f"at {r.start:g} s", "a frame that the model looked at")
                 gone |= own
@@ -106,20 +106,22 @@ class Ablation:
             )
         return tuple(sorted({self.node[name] for name in names}))
 
-    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
+    def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the frames that are left out, and the known classes that are cut off, where there are any."""
         rows = np.unique(self.source)
         frames = RemovalCount("frame", len(np.unique(self.source[self.mask(removals)])), len(rows))
         nodes = self.nodes(removals)
         return [frames, RemovalCount("known action", len(nodes), len(self.node))] if nodes else [frames]
 
-    def pieces(self) -> dict[Removal, str]:
+    def list_removals(self) -> dict[Removal, str]:
         """Return every frame that the model looked at, and the known classes that the answer lists."""
-        frames = {Removal("frame", start=float(t)): f"the frame at {words.moment(t)}" for t in np.unique(self.times)}
+        frames = {
+            Removal("frame", start=float(t)): f"the frame at {wording.format_time(t)}" for t in np.unique(self.times)
+        }
         if len(frames) < 2:
             frames = {}  # a video of one frame has nothing to leave out
         return frames | {
-            Removal("neighbour", label=name): f"the known action {words.spoken(name)}" for name in self.near
+            Removal("neighbour", label=name): f"the known action {wording.format_label(name)}" for name in self.near
         }
 
     def _classifier(self, nodes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -151,13 +153,13 @@ class Session:
         self.provenance = answers.provenance_of(self.known, folder, card, digest, self.candidates)
         self._read = answers.reader(self.known, {}, False)
 
-    def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
+    def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the vectors of its frames."""
         from safetensors.torch import save
 
-        tell("Looking at frames", 0.0)
+        on_progress("Looking at frames", 0.0)
         sequence, facts, target = self._read(str(video))
-        tell("Asking the model", 0.0)
+        on_progress("Asking the model", 0.0)
         prediction = answers.answer(
             sequence, facts, target, self.known, self.model, self.candidates, self.provenance, answers.SHOWN
         )
@@ -168,10 +170,10 @@ class Session:
             "times": torch.from_numpy(np.asarray(sequence.times, np.float64)[source]),
         }
         near = [e.label for e in prediction.evidence if e.kind == "neighbour"]
-        write_atomic(keep, save(tensors, metadata={"near": json.dumps(near)}))
+        write_atomic(kept, save(tensors, metadata={"near": json.dumps(near)}))
         return prediction
 
-    def questions(self, kept: Path) -> Ablation:
+    def load_ablation(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         from safetensors import safe_open
 

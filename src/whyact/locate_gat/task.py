@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import msgspec
 import numpy as np
 import torch
 
-from whyact.data.zero_shot import sets as zero_shot_sets
+from whyact.data.datasets import load_zero_shot
+from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
+from whyact.devices import device_of
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.answers import SHOWN
@@ -157,17 +160,17 @@ def predict(
     top = _count(options.get("evidence", str(SHOWN)))
     candidates = answers.candidates_of(known, model, others, options.get("labels"))
     provenance = answers.provenance_of(known, run, card, digest, candidates, str(options.get("data", "")))
-    read = answers.reader(known, options, progress)
+    read = answers.reader(known, options, progress, device_of(model))
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
 def _load(data: str, root: Path | None, fold: int, config: Config, progress: bool) -> tuple[ZeroShotData, ClassSplit]:
-    return zero_shot_sets.load(data, root, fold, config.reading, config.class_order, progress)
+    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress))
 
 
 def _backbone(pixels: str) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
-    frozen = zero_shot_sets.backbone_parameters(pixels)
+    frozen = backbone_parameters(pixels)
     return {} if frozen is None else {"frozen_backbone": frozen}
 
 

@@ -15,14 +15,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.ablation.protocol import SAME, Removal, RemovalCount, Tell, removal_of
+from whyact import wording
+from whyact.ablation.protocol import TIME_TOLERANCE, OnProgress, Removal, RemovalCount, removal_of
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction
 from whyact.pvlr.evidence import scores_of
 from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.task import Run, load, predict_sequence
-from whyact.report import words
 
 SEARCHED = 20_000  # snippets that a search for the fewest reruns: some ten seconds on a core, published widths
 REMEMBERED = 4096  # sets of snippets whose scores are kept: the search for the fewest asks about many twice
@@ -41,7 +41,7 @@ class Ablation:
     def __init__(self, run: Run, features: NDArray[np.floating], rate: float, listed: dict[Removal, str]) -> None:
         self.run, self.features, self.rate, self.listed = run, features, rate, listed
         self.labels = run.classes
-        self.most = max(20, SEARCHED // max(1, len(features)))
+        self.max_evaluations = max(20, SEARCHED // max(1, len(features)))
         self._known: dict[bytes, NDArray[np.float32]] = {}
 
     @classmethod
@@ -50,7 +50,7 @@ class Ablation:
         listed: dict[Removal, str] = {}
         for e in prediction.evidence:
             what = "all of" if e.end - e.start > 1.5 / rate else "one snippet of"
-            listed.setdefault(removal_of(e), f"{what} {words.spoken(e.label)}")
+            listed.setdefault(removal_of(e), f"{what} {wording.format_label(e.label)}")
         return cls(run, features, rate, listed)
 
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
@@ -68,17 +68,17 @@ class Ablation:
         for r in removals:
             if r.kind not in ("span", "snippet"):
                 raise UserError("removal", r.kind, "a span or a snippet: this is an answer of pvlr")
-            low = floor(max(r.start, 0.0) * self.rate + SAME)
-            high = ceil(min(r.end * self.rate, len(gone)) - SAME)
+            low = floor(max(r.start, 0.0) * self.rate + TIME_TOLERANCE)
+            high = ceil(min(r.end * self.rate, len(gone)) - TIME_TOLERANCE)
             gone[low : max(high, low + 1)] = True
         return gone
 
-    def gone(self, removals: Sequence[Removal]) -> list[RemovalCount]:
+    def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
         """Count the snippets that these removals take away."""
         mask = self.mask(removals)
         return [RemovalCount("snippet", int(mask.sum()), len(mask))]
 
-    def pieces(self) -> dict[Removal, str]:
+    def list_removals(self) -> dict[Removal, str]:
         """Return the listed evidence: segments as a whole and their strongest snippets."""
         return self.listed
 
@@ -104,22 +104,22 @@ class Session:
         self.run = load(folder)
         self._inputs = Inputs(self.run.card, {})
 
-    def answer(self, video: Path, keep: Path, tell: Tell) -> Prediction:
+    def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the features of its snippets."""
         from safetensors.numpy import save
 
-        tell("Reading snippet after snippet", 0.0)
-        with TemporaryDirectory(dir=keep.parent, ignore_cleanup_errors=True) as scratch:
+        on_progress("Reading snippet after snippet", 0.0)
+        with TemporaryDirectory(dir=kept.parent, ignore_cleanup_errors=True) as scratch:
             sequence, facts = self._inputs.read(str(video), Path(scratch))
-            tell("Asking the model", 0.0)
+            on_progress("Asking the model", 0.0)
             prediction = predict_sequence(self.run, sequence, facts)
             listed = Ablation.of(self.run, sequence.features, sequence.rate, prediction).listed
             about = {"rate": sequence.rate, "listed": [[r.kind, r.start, r.end, told] for r, told in listed.items()]}
             rows = np.ascontiguousarray(sequence.features)
-            write_atomic(keep, save({"features": rows}, metadata={"about": json.dumps(about)}))
+            write_atomic(kept, save({"features": rows}, metadata={"about": json.dumps(about)}))
         return prediction
 
-    def questions(self, kept: Path) -> Ablation:
+    def load_ablation(self, kept: Path) -> Ablation:
         """Read what :meth:`answer` kept."""
         from safetensors import safe_open
 

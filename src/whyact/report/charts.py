@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from whyact import wording
 from whyact.prediction import Curve, Prediction
-from whyact.report import words
 from whyact.report.timeline import Axis
 
 _WIDE, _HIGH = 1000.0, 100.0  # the chart's own units; the page stretches them
@@ -59,8 +59,9 @@ def chart(curve: Curve, axis: Axis) -> Chart:
         lower, upper, bounded = curve.lower, curve.upper, True
     rows = [(curve.times[i], curve.values[i], lower[i], upper[i]) for i in range(n)]
     finite = [row for row in rows if all(map(math.isfinite, row))]
+    name = wording.format_label(curve.name)
     if not finite:
-        return Chart(words.spoken(curve.name), "", "", "n/a", "n/a", f"{words.spoken(curve.name)}: no values")
+        return Chart(name, "", "", "n/a", "n/a", f"{name}: no values")
     bottom = min(0.0, min(min(row[1:]) for row in finite))
     top = max(max(row[1:]) for row in finite)
     top = max(top, bottom + _LEAST_RANGE) if top > bottom else bottom + 1.0
@@ -79,9 +80,9 @@ def chart(curve: Curve, axis: Axis) -> Chart:
             back = [place(t, low) for t, _, low, _ in reversed(points)]
             band += "M" + "L".join(there + back) + "Z"
     peak = max(finite, key=lambda row: row[1])
-    told = f"{words.spoken(curve.name)} over time, highest {words.number(peak[1])} at {words.moment(peak[0])}"
+    told = f"{name} over time, highest {wording.format_score(peak[1])} at {wording.format_time(peak[0])}"
     zero = round(_HIGH * top / (top - bottom), 1) if top > 0 else 0.0
-    return Chart(words.spoken(curve.name), line, band, words.number(bottom), words.number(top), told, zero)
+    return Chart(name, line, band, wording.format_score(bottom), wording.format_score(top), told, zero)
 
 
 def _pieces(rows: list[tuple[float, float, float, float]]) -> list[list[tuple[float, float, float, float]]]:
@@ -109,15 +110,23 @@ def _thin(rows: list[tuple[float, float, float, float]]) -> list[tuple[float, fl
 def score_bars(prediction: Prediction) -> list[ScoreBar]:
     """Return the ten best labels, and the annotated ones after them when they are lower."""
     bars = []
-    annotated = words.targets(prediction)
+    annotated = wording.list_targets(prediction)
     for i, label in enumerate(prediction.labels):
         target = label.label in annotated
         if i < _TOP or target:
             score = label.score if math.isfinite(label.score) else 0.0
-            long = len(words.spoken(label.label)) > words.LONG_LABEL
+            long = len(wording.format_label(label.label)) > wording.LONG_LABEL
             width = round(100 * min(1.0, max(0.0, score)), 2)
             bars.append(
-                ScoreBar(words.spoken(label.label), words.number(label.score), width, i + 1, i == 0, target, long)
+                ScoreBar(
+                    wording.format_label(label.label),
+                    wording.format_score(label.score),
+                    width,
+                    i + 1,
+                    i == 0,
+                    target,
+                    long,
+                )
             )
     return bars
 

@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import PurePath
 from xml.etree import ElementTree as Xml
 
+from whyact import wording
 from whyact.prediction import Prediction
-from whyact.report import words
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -74,11 +74,15 @@ def to_elan(prediction: Prediction) -> str:
 
 def _tiers(prediction: Prediction) -> list[tuple[str, Spans]]:
     p = prediction
-    answer = [(s.start, s.end, f"{words.spoken(s.label)} {words.number(s.score)}") for s in p.segments]
+    answer = [(s.start, s.end, f"{wording.format_label(s.label)} {wording.format_score(s.score)}") for s in p.segments]
     if not answer and p.labels:
-        answer = [(0.0, max(p.video.duration, 0.001), f"{words.spoken(p.label)} {words.number(p.score)}")]
+        answer = [
+            (0.0, max(p.video.duration, 0.001), f"{wording.format_label(p.label)} {wording.format_score(p.score)}")
+        ]
     evidence = [
-        (e.start, e.end, words.line(place, e)) for place, e in words.places(p.evidence) if e.kind != "neighbour"
+        (e.start, e.end, wording.format_evidence_line(place, e))
+        for place, e in wording.number_evidence(p.evidence)
+        if e.kind != "neighbour"
     ]
     tiers = [("answer", answer), ("evidence", evidence)]
     for track in p.tracks:
@@ -87,9 +91,9 @@ def _tiers(prediction: Prediction) -> list[tuple[str, Spans]]:
         for label, run in groupby(points, key=lambda q: q.label):
             own = list(run)
             if label:
-                spans.append((own[0].time, own[-1].time, words.spoken(label)))
+                spans.append((own[0].time, own[-1].time, wording.format_label(label)))
         if spans:
-            tiers.append((" – ".join(words.pair(track.subject, track.object)), spans))
+            tiers.append((" – ".join(wording.list_pair(track.subject, track.object)), spans))
     return tiers
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from whyact import wording
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction
-from whyact.report import words
 from whyact.report.elan import to_elan
 from whyact.report.webvtt import to_webvtt
 
@@ -48,7 +48,7 @@ def to_csv(predictions: Sequence[Prediction]) -> str:
             _row(table, id=p.id, row="action", rank=place, label=label.label, score=label.score)
         for s in sorted(p.segments, key=lambda s: (s.start, s.end)):
             _row(table, id=p.id, row="segment", label=s.label, start=s.start, end=s.end, score=s.score)
-        for place, e in words.places(p.evidence):
+        for place, e in wording.number_evidence(p.evidence):
             _row(
                 table,
                 id=p.id,
@@ -97,7 +97,7 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
             found.append(
                 {"label": label, "timestamps": [start, end], "confidence": score, "attributes": {"kind": "answer"}}
             )
-        for place, e in words.places(p.evidence):
+        for place, e in wording.number_evidence(p.evidence):
             attributes = {
                 "kind": e.kind,
                 "rank": place,

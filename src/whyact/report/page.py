@@ -11,9 +11,9 @@ from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+from whyact import wording
 from whyact.errors import UserError
 from whyact.prediction import Evidence, Prediction
-from whyact.report import words
 from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars
 from whyact.report.reading import Reading, how_to_read
 from whyact.report.scene import Scene, scenes
@@ -55,7 +55,7 @@ class View:
     prediction: Prediction
     title: str
     headline: str
-    because: list[words.Part]
+    because: list[wording.Part]
     in_short: tuple[str, str]
     verdict: tuple[str, str]
     runner_up: tuple[str, str] | None
@@ -93,7 +93,11 @@ def environment(*packages: str) -> Environment:
         lstrip_blocks=True,
     )
     made.globals.update(
-        number=words.number, signed=words.signed, moment=words.moment, span=words.span, spoken=words.spoken
+        number=wording.format_score,
+        signed=wording.format_contribution,
+        moment=wording.format_time,
+        span=wording.format_span,
+        spoken=wording.format_label,
     )
     return made
 
@@ -125,19 +129,21 @@ def write_report(
 
 def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int], bytes] | None = None) -> View:
     """Return one prediction as a template shows it, the ``place``-th of its page."""
-    ranked = words.places(prediction.evidence)
+    ranked = wording.number_evidence(prediction.evidence)
     lanes = timeline(prediction)
     bars = diverging([e.contribution for _, e in ranked], _LEAST_SCALE)
-    deciding = words.deciding(prediction)
+    deciding = wording.find_deciding(prediction)
     return View(
         anchor=f"p{place}",
         prediction=prediction,
-        title=words.spoken(prediction.label) or "No answer",
-        headline=words.headline(prediction.label) or "No answer",
-        because=words.because(prediction),
-        in_short=words.short(deciding) if deciding else ("no evidence recorded", ""),
-        verdict=words.verdict(prediction),
-        runner_up=next(((words.brief(s.label), words.number(s.score)) for s in prediction.labels[1:2]), None),
+        title=wording.format_label(prediction.label) or "No answer",
+        headline=wording.format_headline(prediction.label) or "No answer",
+        because=wording.explain_answer(prediction),
+        in_short=wording.summarize_evidence(deciding) if deciding else ("no evidence recorded", ""),
+        verdict=wording.judge_answer(prediction),
+        runner_up=next(
+            ((wording.shorten_label(s.label), wording.format_score(s.score)) for s in prediction.labels[1:2]), None
+        ),
         scenes=scenes(prediction, deciding, stills),
         timeline=lanes,
         charts=[chart(curve, lanes.axis) for curve in prediction.curves] if lanes else [],
@@ -150,8 +156,8 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
 
 
 def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Prediction) -> Reason:
-    names = words.pair(evidence.subject, evidence.object)
-    what = words.change(evidence) or words.spoken(evidence.label)
+    names = wording.list_pair(evidence.subject, evidence.object)
+    what = wording.format_change(evidence) or wording.format_label(evidence.label)
     if evidence.kind in ("frame", "snippet") and evidence.label == prediction.label:
         what = ""  # the answer's own name says nothing new
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
@@ -160,9 +166,9 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         for s in prediction.segments
     ):
         tag = "whole segment"
-    when = "" if evidence.kind == "neighbour" else words.span(evidence.start, evidence.end)
+    when = "" if evidence.kind == "neighbour" else wording.format_span(evidence.start, evidence.end)
     shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
-    told = {*_WORD.findall(words.spoken(" ".join(shown))), *_JOINING}
+    told = {*_WORD.findall(wording.format_label(" ".join(shown))), *_JOINING}
     return Reason(
         place=place,
         evidence=evidence,
@@ -170,12 +176,16 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         what=what,
         tag=tag,
         # the method's own text is shown where it says more than the columns do
-        extra=evidence.text if set(_WORD.findall(_DECIMAL.sub(" ", words.spoken(evidence.text)))) - told else "",
-        about=words.spoken(evidence.action) if evidence.action not in ("", prediction.label, evidence.label) else "",
-        deciding=evidence is words.deciding(prediction),
+        extra=evidence.text
+        if set(_WORD.findall(_DECIMAL.sub(" ", wording.format_label(evidence.text)))) - told
+        else "",
+        about=wording.format_label(evidence.action)
+        if evidence.action not in ("", prediction.label, evidence.label)
+        else "",
+        deciding=evidence is wording.find_deciding(prediction),
         naming=_naming(evidence),
         when=when,
-        contribution=words.signed(evidence.contribution),
+        contribution=wording.format_contribution(evidence.contribution),
         bar=bar,
     )
 
@@ -185,9 +195,9 @@ def _naming(evidence: Evidence) -> str:
     if evidence.similarity is None:
         return ""
     if evidence.kind == "neighbour":
-        return f"likeness of the two names {words.number(evidence.similarity)}"
-    margin = "" if evidence.margin is None else f", margin {words.number(evidence.margin)}"
-    return f"similarity {words.number(evidence.similarity)}{margin}"
+        return f"likeness of the two names {wording.format_score(evidence.similarity)}"
+    margin = "" if evidence.margin is None else f", margin {wording.format_score(evidence.margin)}"
+    return f"similarity {wording.format_score(evidence.similarity)}{margin}"
 
 
 def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
@@ -215,7 +225,7 @@ def _provenance(prediction: Prediction) -> list[tuple[str, str]]:
     rows = [
         ("Video", video.path),
         ("Video SHA-256", video.sha256),
-        ("Length", words.moment(video.duration) if video.duration > 0 else ""),
+        ("Length", wording.format_time(video.duration) if video.duration > 0 else ""),
         ("Frame rate", f"{round(video.fps, 3):g} frames a second" if video.fps > 0 else ""),
         ("Picture", size),
         ("Frames", frames),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from whyact import wording
 from whyact.prediction import Prediction
-from whyact.report import words
 from whyact.report.timeline import Timeline
 
 _ALMOST_ONE = 0.01  # scores are printed with two decimals
@@ -67,20 +67,20 @@ def _scores(prediction: Prediction) -> list[str]:
     said.append("A score says how sure the model is, from 0 (not at all) to 1 (wholly).")
     scores = [s.score for s in prediction.labels]
     if several > 1 and all(map(math.isfinite, scores)) and abs(sum(scores) - 1) < _ALMOST_ONE:
-        share = words.number(1 / several)
+        share = wording.format_score(1 / several)
         said.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
     elif sum(filter(math.isfinite, scores)) > 1 + _ALMOST_ONE:
         said.append("They need not add up to 1: several of these actions may happen.")
-    if nothing := next((s.label for s in prediction.labels if s.label.lower() in words.NOTHING), ""):
+    if nothing := next((s.label for s in prediction.labels if s.label.lower() in wording.NOTHING), ""):
         said.append(f"The label {nothing} stands for none of the other actions.")
     if prediction.threshold is not None:
-        least = words.number(prediction.threshold)
+        least = wording.format_score(prediction.threshold)
         said.append(f"The upright line is the threshold, {least}; an answer under it counts as unsure.")
     return said
 
 
 def _evidence(prediction: Prediction) -> list[str]:
-    evidence, answer = prediction.evidence, words.brief(prediction.label) or "the answer"
+    evidence, answer = prediction.evidence, wording.shorten_label(prediction.label) or "the answer"
     other = any(e.action not in ("", prediction.label) for e in evidence)
     whose = f"{answer}, or of the other action that a row names," if other else answer
     said = [

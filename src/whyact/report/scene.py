@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
+from whyact import wording
 from whyact.errors import UserError
 from whyact.prediction import Box, Evidence, Prediction, Track, TrackPoint
-from whyact.report import words
 
 _SHOWN = (340.0, 420.0)  # CSS pixels that a drawing has on a phone: text is sized to be read there
 _TEXT_PX = 13.0
@@ -70,7 +70,7 @@ def scenes(
         if first is last:
             return [_draw(prediction, track, first, "The frame", pixels)]
         return [_draw(prediction, track, point, head, pixels) for point, head in zip((first, last), heads, strict=True)]
-    chosen = [e for e in words.by_rank(prediction.evidence) if e.kind in ("frame", "snippet")]
+    chosen = [e for e in wording.sort_evidence(prediction.evidence) if e.kind in ("frame", "snippet")]
     shown = [_plain_still(prediction, e, place, pixels) for place, e in enumerate(chosen[:_MAX_SCENES], 1)]
     return [scene for scene in shown if scene is not None]
 
@@ -86,7 +86,7 @@ def track_of(prediction: Prediction, evidence: Evidence) -> Track | None:
 
 
 def _nearest(points: list[TrackPoint], time: float, state: str) -> TrackPoint:
-    named = [p for p in points if state and words.spoken(p.label) == words.spoken(state)]
+    named = [p for p in points if state and wording.format_label(p.label) == wording.format_label(state)]
     return min(named or points, key=lambda p: abs(p.time - time))
 
 
@@ -108,9 +108,9 @@ def _draw(
     unseen = [name for _, name, box in focus if not _visible(box)]
     width, height = _canvas(prediction, [box for *_, box in boxes])
     font = _TEXT_PX / min(_SHOWN[0] / width, _SHOWN[1] / height)
-    state, when = words.spoken(point.label), words.moment(point.time)
-    names = words.pair(track.subject, track.object)
-    told = words.relation(state, names[1]) if len(names) == 2 else state
+    state, when = wording.format_label(point.label), wording.format_time(point.time)
+    names = wording.list_pair(track.subject, track.object)
+    told = wording.format_relation(state, names[1]) if len(names) == 2 else state
     told = f"{names[0]} {told}" if told and names else f"{' – '.join(names)}: {state}"
     told += "".join(f"; {name} has no box here" for name in unseen)
     still = stills.get((prediction.id, point.frame))
@@ -140,7 +140,10 @@ def _plain_still(
     frame = min(frames, key=lambda number: abs(number - wanted))
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
-    when, told = words.span(evidence.start, evidence.end), f"contribution {words.signed(evidence.contribution)}"
+    when, told = (
+        wording.format_span(evidence.start, evidence.end),
+        f"contribution {wording.format_contribution(evidence.contribution)}",
+    )
     return Scene(
         head=f"Rank {evidence.rank or place}",
         when=when,

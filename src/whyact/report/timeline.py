@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
+from whyact import wording
 from whyact.prediction import Evidence, Prediction, Segment, Track, TrackPoint
-from whyact.report import words
 from whyact.report.scene import track_of
 
 _TICKS = 6
@@ -42,12 +42,12 @@ class Axis:
         first = math.ceil(round(self.start / step, 6))
         last = math.floor(round(self.end / step, 6))
         times = [round(i * step, 9) for i in range(first, last + 1)]
-        return [(self.at(t), words.moment(t, unit=False, clock=self.clock)) for t in times or [self.start]]
+        return [(self.at(t), wording.format_time(t, unit=False, clock=self.clock)) for t in times or [self.start]]
 
     @property
     def clock(self) -> bool:
         """Tell whether times are written as ``h:mm:ss``."""
-        return words.needs_clock(self.start, self.end)
+        return wording.needs_clock(self.start, self.end)
 
     @property
     def unit(self) -> str:
@@ -134,7 +134,7 @@ class Timeline:
 
 def timeline(prediction: Prediction) -> Timeline | None:
     """Lay a prediction out over time; ``None`` when it has nothing that lies in time."""
-    ranked = words.places(prediction.evidence)
+    ranked = wording.number_evidence(prediction.evidence)
     timed = [(place, e) for place, e in ranked if e.kind != "neighbour" and _finite(e.start, e.end)]
     times = [p.time for t in prediction.tracks for p in t.points] + [x for c in prediction.curves for x in c.times]
     times += [x for s in prediction.segments for x in (s.start, s.end)] + [
@@ -147,7 +147,7 @@ def timeline(prediction: Prediction) -> Timeline | None:
     edges = _edges(samples)
     duration = prediction.video.duration if math.isfinite(prediction.video.duration) else 0.0
     axis, whole = _axis(times, [*edges[:1], *edges[-1:]], duration)
-    first = words.deciding(prediction)
+    first = wording.find_deciding(prediction)
     deciding = next((e for _, e in timed if e is first), None)
     marks = [(track_of(prediction, e), e, _mark(place, e, axis, deciding)) for place, e in timed]
     lanes = []
@@ -159,7 +159,7 @@ def timeline(prediction: Prediction) -> Timeline | None:
         axis=axis,
         whole=whole,
         band=axis.box(deciding.start, deciding.end) if deciding else None,
-        band_text=words.span(deciding.start, deciding.end) if deciding else "",
+        band_text=wording.format_span(deciding.start, deciding.end) if deciding else "",
         segments=_segments(prediction.segments, axis),
         loose=_numbered([mark for owner, _, mark in marks if owner is None]),
         shown=[lane for lane in lanes if lane.kept or lane.deciding],
@@ -178,7 +178,7 @@ def _axis(times: list[float], edges: list[float], duration: float) -> tuple[Axis
     low, high = min([*times, *edges]), max([*times, *edges])
     if low < 0 or high - low >= duration / 2:
         return Axis(min(low, 0.0) if duration > 0 else low, max(high, duration)), ""
-    return Axis(low, high), f"Shown: {words.span(low, high)} of a video of {words.moment(duration)}."
+    return Axis(low, high), f"Shown: {wording.format_span(low, high)} of a video of {wording.format_time(duration)}."
 
 
 def _step(rough: float) -> float:
@@ -206,16 +206,16 @@ def _lane(
 ) -> Lane:
     points = sorted((p for p in track.points if math.isfinite(p.time)), key=lambda p: p.time)
     runs = []
-    for label, group in groupby(points, key=lambda p: words.spoken(p.label)):
+    for label, group in groupby(points, key=lambda p: wording.format_label(p.label)):
         own = list(group)
         begin, finish = _cell(own[0], samples, edges)[0], _cell(own[-1], samples, edges)[1]
         left, width = axis.box(begin, finish)
-        when = words.span(own[0].time, own[-1].time)
+        when = wording.format_span(own[0].time, own[-1].time)
         runs.append(Run(left, width, label, sum(p.kept for p in own), len(own), when))
     drops = [e.contribution for e, _ in evidence if math.isfinite(e.contribution)]
     return Lane(
         slot=track.slot,
-        names=words.pair(track.subject, track.object),
+        names=wording.list_pair(track.subject, track.object),
         runs=runs,
         cells=[(*axis.box(*_cell(p, samples, edges)), p.kept) for p in points],
         points=points,
@@ -233,9 +233,9 @@ def _cell(point: TrackPoint, samples: list[float], edges: list[float]) -> tuple[
 
 def _mark(place: int, evidence: Evidence, axis: Axis, deciding: Evidence | None) -> Mark:
     left, width = axis.box(evidence.start, evidence.end)
-    text = words.change(evidence) or words.spoken(evidence.label) or evidence.text or evidence.kind
-    when = words.span(evidence.start, evidence.end)
-    name = " – ".join(words.pair(evidence.subject, evidence.object))
+    text = wording.format_change(evidence) or wording.format_label(evidence.label) or evidence.text or evidence.kind
+    when = wording.format_span(evidence.start, evidence.end)
+    name = " – ".join(wording.list_pair(evidence.subject, evidence.object))
     return Mark(left, width, place, evidence is deciding, text, when, name)
 
 
@@ -265,12 +265,14 @@ def _segments(segments: Iterable[Segment], axis: Axis) -> list[SegmentLane]:
             row = next((i for i, end in enumerate(ends) if end <= s.start - early), len(ends))
             ends[row : row + 1] = [s.end + late]
             whiskers = [axis.box(s.start - early, s.start + early), axis.box(s.end - late, s.end + late)]
-            doubt = f", give or take {words.moment(early)} and {words.moment(late)}" if early or late else ""
-            when = words.span(s.start, s.end) + doubt
+            doubt = (
+                f", give or take {wording.format_time(early)} and {wording.format_time(late)}" if early or late else ""
+            )
+            when = wording.format_span(s.start, s.end) + doubt
             strength = min(1.0, max(0.0, s.score))
             kept = [w for w in whiskers if w[1] > 0]
-            bars.append(SegmentBar(*axis.box(s.start, s.end), words.number(s.score), when, row, strength, kept))
-        lanes.append(SegmentLane(words.spoken(label), bars, len(ends)))
+            bars.append(SegmentBar(*axis.box(s.start, s.end), wording.format_score(s.score), when, row, strength, kept))
+        lanes.append(SegmentLane(wording.format_label(label), bars, len(ends)))
     return lanes
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact import wording
 from whyact.files import write_atomic
 from whyact.prediction import Prediction
-from whyact.report import words
 
 LEAST = 0.02  # contribution of what is worth a line over the picture
 
@@ -21,16 +21,16 @@ def to_webvtt(prediction: Prediction, *, evidence: bool = False) -> str:
     """
     cues = ["WEBVTT"]
     if evidence and not prediction.segments and prediction.labels:
-        text = f"{_escaped(words.spoken(prediction.label))} {words.number(prediction.score)}"
+        text = f"{_escaped(wording.format_label(prediction.label))} {wording.format_score(prediction.score)}"
         cues.append(f"{_clock(0)} --> {_clock(max(prediction.video.duration, 0.001))}\n{text}")
     for segment in sorted(prediction.segments, key=lambda s: (s.start, s.end, s.label)):
-        text = f"{_escaped(words.spoken(segment.label))} {words.number(segment.score)}"
+        text = f"{_escaped(wording.format_label(segment.label))} {wording.format_score(segment.score)}"
         if segment.interval is not None:
             text += f" (start ±{segment.interval[0]:.1f} s, end ±{segment.interval[1]:.1f} s)"
         cues.append(f"{_clock(segment.start)} --> {_clock(segment.end)}\n{text}")
-    for place, e in words.places(prediction.evidence) if evidence else ():
+    for place, e in wording.number_evidence(prediction.evidence) if evidence else ():
         if e.kind != "neighbour" and abs(e.contribution) >= LEAST:
-            text = _escaped(words.line(place, e))
+            text = _escaped(wording.format_evidence_line(place, e))
             cues.append(f"{_clock(e.start)} --> {_clock(max(e.end, e.start + 0.001))}\n{text}")
     return "\n\n".join(cues) + "\n"
 

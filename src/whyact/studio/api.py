@@ -9,17 +9,17 @@ from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from whyact.ablation.compare import Compared, PairComparison, beside, compare, read_run
+from whyact.ablation.compare import PairComparison, RunComparison, compare_pair, compare_runs, read_runs
 from whyact.errors import UserError
 from whyact.prediction import to_json
 from whyact.report.exports import EXPORTS, export
-from whyact.studio import desk
+from whyact.studio import worker_tasks
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import (
     AblationRequest,
     Correction,
     Demo,
-    Flipped,
+    FlipResult,
     JobInfo,
     ModelInfo,
     Problem,
@@ -32,6 +32,7 @@ from whyact.studio.limits import MB
 from whyact.studio.models import model_info
 from whyact.studio.safety import REPORT_POLICY
 from whyact.studio.uploads import BODY, check_models, open_job, receive, submit
+from whyact.wording import replace_path
 
 COMPARED = 200 * MB  # bytes of two files of predictions
 router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
@@ -90,10 +91,11 @@ async def post_job(
 @router.post("/demo", status_code=202, responses=_REFUSED)
 def post_demo(request: Request, demo: Demo) -> JobInfo:
     """Film a household clip of an action and answer it."""
-    from whyact.homeworld.vocabulary import VOCABULARY
+    from whyact.verbs.demo import demo_actions
 
-    if demo.action not in VOCABULARY.actions:
-        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(VOCABULARY.actions)}")
+    if demo.action not in (*demo_actions(), "null"):
+        expected = ", ".join(("null", *demo_actions()))
+        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {expected}")
     check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})
@@ -142,7 +144,7 @@ def get_video(request: Request, id_: str) -> FileResponse:
     job = jobs_of(request).done(id_)
     if not job.playable:
         raise HTTPException(404, "there is no copy to play")
-    return FileResponse(job.folder / desk.PREVIEW, media_type="video/mp4")
+    return FileResponse(job.folder / worker_tasks.PREVIEW, media_type="video/mp4")
 
 
 @router.get("/jobs/{id_}/export/{kind}", responses=_FILE)
@@ -154,7 +156,7 @@ def get_export(request: Request, id_: str, kind: str) -> Response:
     prediction = jobs.prediction(job)
     headers = {}
     if kind == "html":
-        text, ending, media = (job.folder / desk.REPORT).read_text(encoding="utf-8"), "html", "text/html"
+        text, ending, media = (job.folder / worker_tasks.REPORT).read_text(encoding="utf-8"), "html", "text/html"
         headers["content-security-policy"] = REPORT_POLICY
     elif kind == "json":
         text, ending, media = to_json([prediction]), "json", "application/json"
@@ -168,19 +170,18 @@ def get_export(request: Request, id_: str, kind: str) -> Response:
 
 
 @router.post("/jobs/{id_}/without")
-def post_without(request: Request, id_: str, asked: AblationRequest) -> Scores:
+def post_without(request: Request, id_: str, request_body: AblationRequest) -> Scores:
     """Answer again without some transitions, pairs, things or spans: exact removal from the model's input."""
     jobs, started = jobs_of(request), time.monotonic()
-    removals = [take.model_dump(exclude_none=True) for take in asked.removals]
-    found = jobs.ask(jobs.done(id_), "without", removals=removals)
-    return Scores(**found, milliseconds=round(1000 * (time.monotonic() - started), 1))
+    scores = jobs.ask(jobs.done(id_), "without", removals=request_body.removals)
+    return Scores(**scores, milliseconds=round(1000 * (time.monotonic() - started), 1))
 
 
 @router.post("/jobs/{id_}/flip")
-def post_flip(request: Request, id_: str, wanted: Target) -> Flipped:
+def post_flip(request: Request, id_: str, target: Target) -> FlipResult:
     """Say what would have to differ for another action, by default the second best, to be the answer."""
     jobs = jobs_of(request)
-    return Flipped(**jobs.ask(jobs.done(id_), "flip", target=wanted.target))
+    return FlipResult(**jobs.ask(jobs.done(id_), "flip", target=target.target))
 
 
 @router.get("/jobs/{id_}/against/{other}")
@@ -188,7 +189,7 @@ def get_against(request: Request, id_: str, other: str) -> PairComparison:
     """Put the answers of two jobs about the same video beside each other."""
     jobs = jobs_of(request)
     a, b = two_jobs(jobs, id_, other)
-    return beside(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
+    return compare_pair(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
 
 
 @router.post("/jobs/{id_}/corrections", responses={403: {"model": Problem}})
@@ -201,11 +202,11 @@ def post_correction(request: Request, id_: str, correction: Correction) -> Saved
     try:
         return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction)
     except UserError as error:
-        raise HTTPException(422, str(error).replace(str(folder), "the folder of corrections")) from error
+        raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
 
 
 @router.post("/compare", openapi_extra=BODY)
-async def post_compare(request: Request) -> Compared:
+async def post_compare(request: Request) -> RunComparison:
     """Compare two runs: the body is ``{"a": [predictions], "b": [predictions]}``."""
     body = bytearray()
     async for chunk in request.stream():
@@ -213,6 +214,6 @@ async def post_compare(request: Request) -> Compared:
         if len(body) > COMPARED:
             raise HTTPException(413, f"The two files are larger than {COMPARED / MB:g} MB together.")
     try:
-        return await run_in_threadpool(lambda: compare(*read_run(bytes(body))))
+        return await run_in_threadpool(lambda: compare_runs(*read_runs(bytes(body))))
     except UserError as error:
         raise HTTPException(422, str(error)) from error

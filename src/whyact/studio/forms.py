@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-Name = Annotated[str, Field(max_length=200)]
+from whyact.ablation.protocol import FOREVER, Removal, RemovalCount
+
+_LONGEST_NAME = 200
+Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 
 
@@ -51,25 +54,24 @@ class Demo(_Form):
     against: Name = ""
 
 
-class Take(_Form):
-    """Something to take away: a piece of evidence, a pair, a thing, or all within a span of seconds, ends included.
+class AblationRequest(_Form):
+    """Everything that is taken away at once.
 
-    Which kinds there are depends on the method: ``span`` always, and the kinds of the answer's own evidence (of a
-    held state: ``transition``). A ``neighbour`` is named by its ``label``.
+    Which kinds of removal there are depends on the method: ``span`` always, and the kinds of the answer's own evidence
+    (of a held state: ``transition``). A ``neighbour`` is named by its ``label``.
     """
 
-    kind: Literal["transition", "pair", "thing", "span", "frame", "snippet", "neighbour"]
-    subject: Name = ""
-    object: Name = ""
-    label: Name = ""
-    start: Seconds | None = None
-    end: Seconds | None = None
+    removals: Annotated[list[Removal], Field(max_length=200)]
 
-
-class AblationRequest(_Form):
-    """Everything that is taken away at once."""
-
-    removals: Annotated[list[Take], Field(max_length=200)]
+    @field_validator("removals")
+    @classmethod
+    def _check(cls, removals: list[Removal]) -> list[Removal]:
+        for removal in removals:
+            if not 0 <= removal.start <= FOREVER or not 0 <= removal.end <= FOREVER:
+                raise ValueError(f"start and end are seconds from 0 to {FOREVER:g}")
+            if max(map(len, (removal.subject, removal.object, removal.label))) > _LONGEST_NAME:
+                raise ValueError(f"a name has at most {_LONGEST_NAME} letters")
+        return removals
 
 
 class Score(_Form):
@@ -80,20 +82,12 @@ class Score(_Form):
     before: float
 
 
-class RemovalCount(_Form):
-    """How many units of the model's input (``what``: token, snippet, frame, known action) were taken away."""
-
-    what: str
-    count: int
-    of: int
-
-
 class Scores(_Form):
     """The model's answer without what was taken away, and how much that was."""
 
     label: str
     scores: list[Score]
-    gone: list[RemovalCount]
+    removed: list[RemovalCount]
     milliseconds: float
 
 
@@ -103,21 +97,16 @@ class Target(_Form):
     target: Name | None = None
 
 
-class FlipStep(Take):
-    """Something that has to go, with ``text`` that says what it is."""
-
-    text: str
-
-
-class Flipped(_Form):
+class FlipResult(_Form):
     """The smallest set of removals after which ``target`` is the answer; none: there is no such set.
 
-    ``proven``: no smaller set of the ``candidates`` flips the answer; ``asked`` counts the sets that were tried.
-    ``stopped``: the search was ended before all were, for the video is long.
+    ``texts`` says what each removal is. ``proven``: no smaller set of the ``candidates`` flips the answer; ``asked``
+    counts the sets that were tried. ``stopped``: the search ended early because the video is long.
     """
 
     target: str
-    removals: list[FlipStep]
+    removals: list[Removal]
+    texts: list[str]
     score: float
     proven: bool
     candidates: int

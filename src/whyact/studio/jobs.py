@@ -1,4 +1,4 @@
-"""Jobs: a video each, from its arrival to its removal. One is answered at a time, questions beside it."""
+"""Jobs: one for each video, from upload to deletion. Videos are answered one at a time, in a process of their own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, Literal
 
 from whyact.prediction import Prediction, from_json
-from whyact.studio import desk
+from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
-from whyact.verbs.predict import VIDEO_SUFFIXES
+from whyact.video import VIDEO_SUFFIXES
 
 State = Literal["arriving", "waiting", "running", "done", "failed"]
 
@@ -77,8 +77,8 @@ class Jobs:
     Args:
         models: Name -> run folder, ``None`` for the model that travels with whyact; the first is the default.
         limits: What is let in.
-        answering: The desk of the process that reads videos.
-        asking: The desk of the process that asks answers again.
+        answering: Returns the tasks of the process that reads videos.
+        asking: Returns the tasks of the process that evaluates answers again.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class Jobs:
         models: dict[str, Path | None],
         limits: Limits | None = None,
         *,
-        answering: Callable[[Limits], dict[str, Task]] = desk.answers,
-        asking: Callable[[Limits], dict[str, Task]] = desk.questions,
+        answering: Callable[[Limits], dict[str, Task]] = worker_tasks.answer_tasks,
+        asking: Callable[[Limits], dict[str, Task]] = worker_tasks.ablation_tasks,
     ) -> None:
         self.models, self.limits = models, limits or Limits()
         self.root = Path(tempfile.mkdtemp(prefix="whyact-studio-"))
@@ -138,7 +138,7 @@ class Jobs:
         job.state = "waiting"
         self._queue.put(job)
 
-    def beside(self, job: Job, model: str) -> Job:
+    def add_second(self, job: Job, model: str) -> Job:
         """Make a second job about the same video for another model, before the first is submitted.
 
         Raises:
@@ -184,7 +184,7 @@ class Jobs:
     def prediction(self, job: Job) -> Prediction:
         """Return a job's answer."""
         try:
-            return from_json((job.folder / desk.PREDICTION).read_bytes())[0]
+            return from_json((job.folder / worker_tasks.PREDICTION).read_bytes())[0]
         except OSError as error:
             raise Unknown("no such job; answers are kept for a while only") from error
 
@@ -233,13 +233,13 @@ class Jobs:
             self._settle(job)
 
     def _answer(self, job: Job) -> None:
-        def tell(stage: str, share: float) -> None:
+        def on_progress(stage: str, share: float) -> None:
             job.stage, job.share = stage, share
 
         found = self._answering.call(
             "answer",
             self.limits.work,
-            tell,
+            on_progress,
             folder=str(job.folder),
             file=job.file,
             name=job.name,

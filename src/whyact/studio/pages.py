@@ -9,14 +9,14 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from whyact.ablation.compare import beside
-from whyact.homeworld.vocabulary import VOCABULARY
+from whyact.ablation.compare import compare_pair
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
 from whyact.studio.api import info, jobs_of, two_jobs
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
+from whyact.verbs.demo import demo_actions
 
 router = APIRouter(include_in_schema=False)
 _STATIC = {
@@ -55,7 +55,7 @@ def start(request: Request) -> HTMLResponse:
     return _page(
         "start.html.j2",
         models=[model_info(name, path) for name, path in jobs.models.items()],
-        actions=[action for action in VOCABULARY.actions if action != "null"],
+        actions=list(demo_actions()),
         jobs=[job for job in reversed(jobs.jobs.values()) if job.state != "arriving"],
         limits=jobs.limits,
     )
@@ -104,7 +104,7 @@ def against(request: Request, id_: str, other: str) -> Response:
     return _page(
         "beside.html.j2",
         jobs=[info(one) for one in two],
-        found=beside(*both),
+        found=compare_pair(*both),
         video=both[0].video,
         models=[model_info(one.model, jobs.models[one.model]) for one in two],
     )

@@ -54,7 +54,7 @@ def submit(jobs: Jobs, job: Job, against: str) -> None:
     second = None
     if against:
         try:
-            second = jobs.beside(job, against)
+            second = jobs.add_second(job, against)
         except Busy as error:
             jobs.remove(job)
             raise _full() from error

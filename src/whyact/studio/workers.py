@@ -16,10 +16,10 @@ from typing import Any
 
 import msgspec
 
+from whyact.ablation.protocol import OnProgress
 from whyact.errors import UserError
 from whyact.studio.limits import Limits
 
-Tell = Callable[[str, float], None]  # stage and the share of it that is done
 Task = Callable[..., Any]
 _POLL = 0.1
 
@@ -36,13 +36,13 @@ class Worker:
     """One process that does one task after the other; started when needed, started anew after a crash.
 
     Args:
-        desk: Called once in the process with the limits; returns name -> function ``(tell, **arguments)``.
+        make_tasks: Called once in the process with the limits; returns name -> function ``(on_progress, **arguments)``.
         limits: Memory that the process may use.
         name: For the process list.
     """
 
-    def __init__(self, desk: Callable[[Limits], dict[str, Task]], limits: Limits, name: str) -> None:
-        self._desk, self._limits, self._name = desk, limits, name
+    def __init__(self, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits, name: str) -> None:
+        self._make_tasks, self._limits, self._name = make_tasks, limits, name
         self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
@@ -58,13 +58,13 @@ class Worker:
         with self._lock:
             self._ready()
 
-    def call(self, task: str, seconds: float, tell: Tell | None = None, **arguments: Any) -> Any:
+    def call(self, task: str, seconds: float, on_progress: OnProgress | None = None, **arguments: Any) -> Any:
         """Do a task in the process and return what it returns (anything that JSON can hold).
 
         Args:
-            task: A name of the desk.
+            task: The name of a task.
             seconds: After which the process is stopped.
-            tell: Called with the progress.
+            on_progress: Called with the progress.
             arguments: The task's own.
 
         Raises:
@@ -85,8 +85,8 @@ class Worker:
                             raise Refused(rest[0])
                         if kind == "failed":
                             raise WorkerLost(rest[0])
-                        if tell is not None:
-                            tell(*rest)
+                        if on_progress is not None:
+                            on_progress(*rest)
                     elif not self._process.is_alive():
                         raise EOFError
                     if time.monotonic() > deadline:
@@ -113,7 +113,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(
-                target=_work, args=(theirs, self._desk, self._limits), name=self._name, daemon=True
+                target=_work, args=(theirs, self._make_tasks, self._limits), name=self._name, daemon=True
             )
             self._process.start()
             theirs.close()
@@ -129,12 +129,12 @@ class Worker:
             self._pipe = None
 
 
-def _work(pipe: Connection, desk: Callable[[Limits], dict[str, Task]], limits: Limits) -> None:
+def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits) -> None:
     """Be the worker: wait for tasks until the parent goes away."""
-    tasks = desk(limits)
+    tasks = make_tasks(limits)
     _bound(limits)
 
-    def tell(stage: str, share: float) -> None:
+    def on_progress(stage: str, share: float) -> None:
         pipe.send_bytes(msgspec.json.encode(("progress", stage, min(max(share, 0.0), 1.0))))
 
     while True:
@@ -143,7 +143,7 @@ def _work(pipe: Connection, desk: Callable[[Limits], dict[str, Task]], limits: L
         except (EOFError, OSError):
             return
         try:
-            answer = ("done", tasks[name](tell, **arguments))
+            answer = ("done", tasks[name](on_progress, **arguments))
         except UserError as error:
             answer = ("refused", str(error))
         except MemoryError:

@@ -26,9 +26,9 @@ METHODS: dict[str, str] = {
     "locate-gat": "whyact.locate_gat.task",
 }
 OPENED: dict[str, str] = {
-    "laiar": "whyact.laiar.opened:Opened",
-    "pvlr": "whyact.pvlr.questions:Opened",
-    "locate-gat": "whyact.locate_gat.questions:Opened",
+    "laiar": "whyact.laiar.predict:Session",
+    "pvlr": "whyact.pvlr.questions:Session",
+    "locate-gat": "whyact.locate_gat.questions:Session",
 }
 ABOUT: dict[str, str] = {  # for somebody who knows none of the names
     "laiar": "names an action by what people and things do to each other (LaIAR)",

@@ -11,8 +11,10 @@ from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
 from whyact.training.checkpoint import read_card
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
+from whyact.video import VIDEO_SUFFIXES
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
@@ -20,7 +22,6 @@ _EXAMPLES = (
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"))
 
 
 def run(argv: list[str]) -> int:
@@ -35,14 +36,15 @@ def run(argv: list[str]) -> int:
     report = writable_file("--report", args.report) if args.report else None
     options = {name: getattr(args, name.replace("-", "_")) for name in ("data", *own)}
     options = {name: value for name, value in options.items() if value is not None}
-    if root is not None:
-        options["root"] = str(root)
     inputs = args.inputs if "data" in options else expand(args.inputs)
     if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
         raise UserError("--report", str(report), "another file than the input", "--report why.html")
     failed: list[UserError] = []
     try:
-        predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
+        with generated_root(options.get("data"), root) as folder:
+            if folder is not None:
+                options["root"] = str(folder)
+            predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
     except PartialFailure as some:
         predictions, failed = some.done, some.failed
     if not predictions:
@@ -93,13 +95,13 @@ def expand(inputs: list[str]) -> list[str]:
 
 def said(prediction: Prediction) -> str:
     """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
-    from whyact.report import words
+    from whyact import wording
 
     name = prediction.id or prediction.video.path
-    label, score = words.headline(prediction.label), words.number(prediction.score)
+    label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
     answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
     lines = [f"{name}: {answer if label else 'no answer'}"]
-    lines.append(f"  {words.plain(words.because(prediction))}")
+    lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")
     lines += [f"  note: {note}" for note in prediction.notes]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from whyact import wording
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.prediction import Prediction
-from whyact.report import words
 from whyact.report.answers_file import read_predictions
 from whyact.verbs.parser import Parser, print_json
 
@@ -81,9 +81,9 @@ def run(argv: list[str]) -> int:
 
 def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
     """Print what two runs differ in: class by class with intervals over clips, then the clips that changed."""
-    from whyact.ablation.compare import compare
+    from whyact.ablation.compare import compare_runs
 
-    found = compare(a, b)
+    found = compare_runs(a, b)
     if as_json:
         print_json(asdict(found))
         return
@@ -92,11 +92,11 @@ def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
     what = "answered right" if found.measure == "recall" else "with this answer"
     print(f"Share of clips {what}; the interval is {100 * found.level:.0f} % over clips.\n")
     rows = [*([found.overall] if found.overall else []), *found.classes]
-    wide = max(len(words.spoken(row.label)) for row in rows)
+    wide = max(len(wording.format_label(row.label)) for row in rows)
     print(f"{'':{wide}}  clips     A     B    B-A   from    to")
     for row in rows:
         numbers = f"{row.clips:5d}  {row.a:.2f}  {row.b:.2f}  {row.difference:+.2f}  {row.low:+.2f} {row.high:+.2f}"
-        print(f"{words.spoken(row.label):{wide}}  {numbers}")
+        print(f"{wording.format_label(row.label):{wide}}  {numbers}")
     for clip in found.changed:
         target = f" (annotated: {clip.target})" if clip.target else ""
         print(f"\n{clip.id}{target}\n  A {clip.a.label} {clip.a.score:.2f}. {clip.a.because}")

@@ -8,8 +8,18 @@ from typing import Any
 
 import msgspec
 
-from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet, annotations_from_arrays, read_arrays
+from whyact.data.io.tables import refuse_alike
+from whyact.data.types import Dataset
+from whyact.data.untrimmed.feature_files import FeatureFolder, check_features, open_folder, split_of
+from whyact.data.untrimmed.sets import (
+    SUBSETS,
+    Annotation,
+    FeatureSplit,
+    UntrimmedSet,
+    annotations_from_arrays,
+    read_arrays,
+    summary,
+)
 from whyact.errors import UserError
 from whyact.files import write_atomic
 
@@ -20,7 +30,10 @@ Scored = tuple[float, float, str, float]  # start s, end s, label, score
 class _Segment(msgspec.Struct):
     segment: tuple[float, float]
     label: str
-    score: float = 1.0
+
+
+class _Scored(_Segment):
+    score: float
 
 
 class _Video(msgspec.Struct):
@@ -34,7 +47,7 @@ class _Truth(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    results: dict[str, list[_Segment]]
+    results: dict[str, list[_Scored]]
 
 
 def load(root: Path | str, version: str = "1.3") -> UntrimmedSet:
@@ -98,7 +111,9 @@ def read_json(path: Path | str, classes: Sequence[str] | None = None) -> Untrimm
     path = Path(path)
     database = _decode(path, _Truth, "ActivityNet's ground truth").database
     kept = {name: video for name, video in database.items() if video.subset != "testing"}
-    found = {segment.label for video in kept.values() for segment in video.annotations}
+    named = [(f"{path}, {name}", one.label) for name, video in kept.items() for one in video.annotations]
+    refuse_alike(named)
+    found = {label for _, label in named}
     known = tuple(classes) if classes is not None else tuple(sorted(found))
     index = {label: i for i, label in enumerate(known)}
     videos = []
@@ -137,9 +152,13 @@ def read_predictions(path: Path | str) -> dict[str, list[Scored]]:
     """Read what :func:`write_predictions`, or anybody else for that benchmark, wrote.
 
     Raises:
-        UserError: On malformed JSON.
+        UserError: On malformed JSON, a segment without a score, or one that ends before it starts.
     """
-    found = _decode(Path(path), _Found, "ActivityNet's predictions").results
+    found = _decode(Path(path), _Found, "ActivityNet's predictions, each segment with a label and a score").results
+    for name, rows in found.items():
+        for number, row in enumerate(rows):
+            if not row.segment[0] <= row.segment[1]:
+                raise UserError(f"{path}, {name}[{number}]", list(row.segment), "a segment [start, end] in seconds")
     return {name: [(*row.segment, row.label, row.score) for row in rows] for name, rows in found.items()}
 
 
@@ -148,3 +167,33 @@ def _decode(path: Path, kind: Any, what: str) -> Any:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
         raise UserError(path, str(error), f"{what} as JSON") from error
+
+
+def _dataset(version: str) -> Dataset:
+    def read(root: Path, fold: int) -> FeatureSplit:
+        found = load(root, version)
+        prompts = tuple(prompt_name(name) for name in found.classes)
+        return split_of(found, feature_folder(root, version), prompts, "published", root / "Anet_CLIP")
+
+    def check(root: Path) -> dict[str, Any]:
+        found = load(root, version)
+        return {**summary(found), **check_features(found, feature_folder(root, version))}
+
+    return Dataset(
+        f"activitynet-{version}",
+        f"""\
+ActivityNet{version}-Annotations/    or the root itself
+└── videoname.npy, classlist.npy, subset.npy, segments.npy, labels.npy, labels_all.npy, duration.npy
+    or activity_net.v{version.replace(".", "-")}.min.json in the root
+ActivityNet{version}/
+├── train/VIDEO.npy             or features/VIDEO.npy in the root
+└── test/VIDEO.npy
+Anet_CLIP/VIDEO.npy             image-language features; without them: --clip none
+""",
+        check=check,
+        features=read,
+        annotations=lambda root: load(root, version),
+    )
+
+
+DATASETS = tuple(_dataset(version) for version in VERSIONS)

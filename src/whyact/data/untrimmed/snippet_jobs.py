@@ -15,7 +15,9 @@ from whyact.data.untrimmed.snippet_files import (
     finish,
     load_streams,
 )
-from whyact.engines.work import Engine, Failure, Job, run
+from whyact.devices import resolve_device
+from whyact.engines.run import run
+from whyact.engines.work import Engine, Failure, Job
 
 TRIES = 3  # workers that may die over one video before it is listed as broken
 
@@ -28,10 +30,11 @@ class Sources:
     weights: tuple[str, ...]
     target: tuple[str, str] | None
     seconds: float
+    device: str = "cpu"
 
     def load(self) -> Streams:
         """Load the encoders."""
-        return load_streams(self.names, self.weights, self.target, self.seconds)
+        return load_streams(self.names, self.weights, self.target, self.seconds, resolve_device(self.device))
 
 
 def extract_on(
@@ -70,7 +73,7 @@ def extract_on(
         if isinstance(outcome, Failure):
             if outcome.mistake is not None:
                 raise outcome.mistake
-            outcome = Outcome("broken", outcome.said)
+            outcome = Outcome("broken", outcome.message)
         result.take(name, outcome)
     return finish(result, videos, out)
 

@@ -3,7 +3,8 @@ const at = (id) => document.getElementById(id);
 const spoken = (label) => label.replaceAll("_", " ");
 const number = (x) => (Math.abs(x) >= 0.995 && Math.abs(x) < 1 ? x.toFixed(3) : x.toFixed(2)).replace("-", "−");
 const seconds = (t) => Number(t.toFixed(2));
-const key = (taken) => JSON.stringify([taken.kind, taken.subject ?? "", taken.object ?? "", taken.label ?? "", taken.start, taken.end]);
+const FOREVER = 1e9; // the same number as in ablation/protocol.py
+const key = (taken) => JSON.stringify([taken.kind, taken.subject ?? "", taken.object ?? "", taken.label ?? "", taken.start ?? 0, taken.end ?? FOREVER]);
 
 export const questions = (job, answer, film) => {
   const taken = new Map(); // key -> { removal, told, about }
@@ -33,7 +34,7 @@ export const questions = (job, answer, film) => {
     return `${spoken(label)} ${score < before ? "falls" : "rises"} from ${number(before)} to ${number(score)}`;
   };
   const amount = ({ what, count, of }) => `${count} of ${of} ${what}s`;
-  const show = ({ label, scores, gone, milliseconds }) => {
+  const show = ({ label, scores, removed, milliseconds }) => {
     const first = answer.labels[0].label;
     const about = new Set([first, label, ...[...taken.values()].map((one) => one.about).filter(Boolean)]);
     const shown = new Set([...at("scores").children].map((row) => row.dataset.label));
@@ -53,8 +54,8 @@ export const questions = (job, answer, film) => {
       at("now").textContent = taken.size ? `${spoken(first)} ${number(old.before)} → ${number(old.score)}${label === first ? "" : `, now ${spoken(label)}`}` : `${spoken(first)} ${number(old.score)}`;
       at("now").classList.toggle("changed", label !== first);
     }
-    const counted = gone.filter((one) => one.count);
-    const nothingLeft = counted.some((one) => one === gone[0] && one.count === one.of);
+    const counted = removed.filter((one) => one.count);
+    const nothingLeft = counted.some((one) => one === removed[0] && one.count === one.of);
     verdict.classList.toggle("changed", label !== first);
     if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
     else if (!counted.length) verdict.textContent = "Nothing was taken away: the model saw nothing in there.";
@@ -222,8 +223,8 @@ export const questions = (job, answer, film) => {
     lead.textContent = count === 1 ? `Without this one, the answer is ${name} (${number(found.score)}):` : `Without these ${count}, the answer is ${name} (${number(found.score)}):`;
     const list = document.createElement("ol");
     list.className = "steps";
-    const named = found.removals.map(({ text, ...removal }) => {
-      const { kind, start, end } = removal;
+    const named = found.removals.map((removal, i) => {
+      const [{ kind, start, end }, text] = [removal, found.texts[i]];
       return { removal, told: kind === "transition" || kind === "snippet" ? `${text}, ${seconds(start)} – ${seconds(end)} s` : text };
     });
     for (const { told } of named) {

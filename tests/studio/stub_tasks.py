@@ -1,0 +1,86 @@
+"""Worker tasks that take no time and misbehave on request: what a file begins with says what happens to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).parents[1] / "report"))
+
+from sample_prediction import pick
+
+from whyact.ablation.protocol import OnProgress
+from whyact.errors import UserError
+from whyact.prediction import to_json
+from whyact.studio import worker_tasks
+from whyact.studio.limits import Limits
+from whyact.studio.workers import Task
+
+GOOD = b"\x00GOOD"
+BROKEN = b"\x00BROKEN"
+CRASH = b"\x00CRASH"
+HANG = b"\x00HANG"
+GREEDY = b"\x00GREEDY"
+WRONG = b"\x00WRONG"
+
+
+def answer_tasks(limits: Limits) -> dict[str, Task]:
+    """Stand for the process that reads videos."""
+
+    def answer(
+        on_progress: OnProgress, *, folder: str, file: str, name: str, model: str | None, demo: Any
+    ) -> dict[str, Any]:
+        path = Path(folder) / file
+        head = b"" if demo else path.read_bytes()[:16]
+        on_progress("Finding and following things", 0.5)
+        if head.startswith(BROKEN):
+            raise UserError(name, "no moov atom", "a video file")
+        if head.startswith(CRASH):
+            os._exit(11)
+        if head.startswith(HANG):
+            time.sleep(60)
+        if head.startswith(GREEDY):
+            bytearray(64 * 2**30)
+        if head.startswith(WRONG):
+            raise RuntimeError(f"secret {folder}")
+        prediction = worker_tasks.with_user_name(pick(3), path, name)
+        (Path(folder) / worker_tasks.PREDICTION).write_text(to_json([prediction]), encoding="utf-8")
+        (Path(folder) / worker_tasks.PREVIEW).write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
+        (Path(folder) / worker_tasks.REPORT).write_text("<!doctype html><title>a report</title>", encoding="utf-8")
+        return {"label": prediction.label, "score": prediction.score, "playable": True}
+
+    return {"answer": answer}
+
+
+def ablation_tasks(limits: Limits) -> dict[str, Task]:
+    """Stand for the process that asks again: each removal costs the answer a tenth."""
+
+    def without(
+        on_progress: OnProgress, *, folder: str, model: str | None, removals: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        if any(r["kind"] == "transition" and r.get("start") == 99.0 for r in removals):
+            raise UserError("transition", "at 99 s", "a transition of this answer")
+        if any(r.get("object") == "crash" for r in removals):
+            os._exit(12)
+        now = 0.9 - 0.1 * len(removals)
+        scores = [{"label": "pick", "score": now, "before": 0.9}, {"label": "place", "score": 1 - now, "before": 0.1}]
+        removed = {"what": "token", "count": 3 * len(removals), "of": 30}
+        return {"label": "pick" if now > 0.5 else "place", "scores": scores, "removed": [removed]}
+
+    def flip(on_progress: OnProgress, *, folder: str, model: str | None, target: str | None) -> dict[str, Any]:
+        step = {"kind": "transition", "subject": "hand_1", "object": "cup_1", "start": 1.2, "end": 1.8}
+        return {
+            "target": target or "place",
+            "removals": [step],
+            "texts": ["hand_1 – cup_1: not holding → holding"],
+            "score": 0.6,
+            "proven": True,
+            "candidates": 5,
+            "asked": 6,
+            "stopped": False,
+        }
+
+    return {"warm": lambda on_progress, **_: True, "without": without, "flip": flip}
