@@ -34,7 +34,7 @@ YES = 0.5  # where a clip may show several actions: the probability from which a
 class Answer:
     """What the video model says about one clip at its T sampled frames; arrays are (T,K) unless said otherwise.
 
-    ``positions`` (T,) are the sampled frames within the clip; ``named`` the relation of every valid token, -1 elsewhere,
+    ``positions`` (T,) are the sampled frames within the clip; ``named`` the relation of each valid token, -1 elsewhere,
     with its ``name_probability`` (NaN for a model that names token by token) and the ``nearest_row`` of the bank.
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
@@ -122,7 +122,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             decisive = contribution > control
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
-            stated = (chance >= run.config.evidence.level) & decisive & run.can_state
+            likely = chance >= run.config.evidence.level
+            stated = decisive & likely if run.knows_chances else decisive
             order = rank_changes(stated, contribution, chance)
             yield Answer(
                 clip=clip,

@@ -60,7 +60,7 @@ def chain_loss(scores: Tensor, switch: Tensor, possible: Tensor, weight: Tensor)
 
 def decode(scores: Tensor, switch: Tensor) -> Tensor:
     """Return the likeliest labels (N,T), the first of equals."""
-    n, length, labels = scores.shape
+    length, labels = scores.shape[1:]
     moves, best, back = _moves(labels, switch), scores[:, 0], []
     for t in range(1, length):
         value, origin = (best[:, :, None] + moves).max(1)

@@ -71,7 +71,7 @@ def build_bank(
             such combination of the classes that occur, whether a training clip shows it or not.
 
     For other models a label's direction is half-way between the centroid of its semantic tokens and that of the video
-    tokens of the same pairs: Eq. 8 pulls the two together but leaves an offset, which would bend every name the same way.
+    tokens of the same pairs: Eq. 8 pulls the two together but leaves an offset, which would bend all names alike.
     """
     if model.naming is not None:
         return _coded_bank(model, batches, nameable)
@@ -178,7 +178,7 @@ def name_slots(model: LaIAR, bank: LabelBank, path: BranchOutput, batch: Relatio
     if model.naming is None or path.codes is None:
         return name_tokens(bank, path.tokens, batch.classes, relations)
     names = name_tokens(bank, path.codes, batch.classes, relations)
-    b, t, k, _ = names.likely.shape
+    b, k = len(names.likely), names.likely.shape[2]
     there = names.likely > -torch.inf
     scale, switch = model.naming.scale.cpu(), model.naming.switch.cpu()
     scores = (scale * names.likely.masked_fill(~there, 0.0)) * batch.valid[..., None]

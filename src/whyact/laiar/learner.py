@@ -140,7 +140,9 @@ class Learner(Trainable):
                 v, s = video.tokens[related][pick], language.tokens[related][pick]
                 terms["sim"] = losses.similarity(v, s, label[pick], self.model.log_t, strict=c.sim_mode == "strict")
             if video.codes is not None:
-                assert batch.relations is not None and self.nameable is not None and self.model.naming is not None
+                assert batch.relations is not None
+                assert self.nameable is not None
+                assert self.model.naming is not None
                 nameable = self.nameable[batch.classes[..., 0], batch.classes[..., 1]]  # (B,K,R)
                 codes = self.model.label_codes(batch.classes.flatten(0, 1)).unflatten(0, nameable.shape[:2])
                 scores = self.model.naming.scale * torch.einsum("btkd,bkrd->btkr", video.codes, codes)

@@ -332,8 +332,8 @@ class LaIAR(nn.Module):
     def label_codes(self, classes: Tensor) -> Tensor:
         """Return the codes (M,R,D/2) of every relation between these subject and object classes (M,2).
 
-        A code is the local half of f_s: the joint space of Eq. 8 without the clip's pooled half. It is put together from
-        words, so that a combination that no training clip shows has one too.
+        A code is the local half of f_s: the joint space of Eq. 8 without the clip's pooled half. It is put together
+        from words, so that a combination that no training clip shows has one too.
         """
         r = self.s.pooled(torch.eye(self.s.relation.shape[0], device=classes.device))  # (R,d)
         shape = (len(classes), *r.shape)

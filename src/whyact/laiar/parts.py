@@ -10,6 +10,7 @@ import numpy as np
 
 from whyact.data.types import RelationClip
 from whyact.laiar.answers import Answer, answer_clips
+from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.evidence import Change
 from whyact.laiar.label_scores import language_map, objects_only_map, score_labels
 from whyact.laiar.runs import Run
@@ -60,11 +61,14 @@ class Parts:
             scores["language_mAP"] = language_map(run, self.test) if run.config.loss.guidance else None
             scores["objects_only_mAP"] = objects_only_map(self.train, self.test, len(words.actions), len(words.objects))
             scores |= {"boxes": run.config.data.boxes, "relations": run.config.data.relations} | self.facts
-        elif run.config.loss.guidance:
+            return scores
+        rivals = measure_rivals(self.train, self.test, words)
+        if run.config.loss.guidance:
             scores["language_mAR"] = language_recall(run, self.test)
             if run.config.model.app_width:
-                scores["two_stage_mAR"] = language_recall(run, self.test, relation_prior(self.train, words))
-        return scores
+                rivals["two-stage"] = language_recall(run, self.test, relation_prior(self.train, words))
+                scores["two_stage_mAR"] = rivals["two-stage"]
+        return scores | {"rivals": rivals, "comparison": compare_rivals(scores["mAR"], rivals)}
 
 
 def record_of(answer: Answer) -> Record:

@@ -1,4 +1,4 @@
-"""What a model claims about clips, held against the annotation: calibration, and how true and how frequent reasons are."""
+"""What a model claims about clips, held against the annotation: calibration, and how often reasons are true."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ def reason_scores(claims: Claims, level: float) -> dict[str, Any]:
     """Score what is stated as a reason at a level.
 
     Returns:
-        ``reason_precision``: the share of stated reasons that the annotation confirms; ``reason_coverage``: the share of
-        right answers with a stated reason; ``reason_curve``: (level, precision, coverage) at other levels;
+        ``reason_precision``: the share of stated reasons that the annotation confirms; ``reason_coverage``: the share
+        of right answers with a stated reason; ``reason_curve``: (level, precision, coverage) at other levels;
         ``reason_ece``: how far chances are from what comes true, over all claims.
     """
     known = claims.known & ~np.isnan(claims.chance)
@@ -101,7 +101,7 @@ def reason_scores(claims: Claims, level: float) -> dict[str, Any]:
 
 
 def _reasons(claims: Claims, level: float) -> tuple[float, float, int]:
-    stated = (claims.chance >= level) & claims.decisive
+    stated = ((claims.chance >= level) | np.isnan(claims.chance)) & claims.decisive
     judged = claims.true[stated & claims.known]
     told = np.isin(np.flatnonzero(claims.right), claims.clip[stated])
     return (

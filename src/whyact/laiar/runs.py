@@ -37,11 +37,11 @@ class Run:
     """A trained model with everything that answering needs.
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
-    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1; ``naming_calibration`` holds
-    what a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too. ``history`` holds every
-    epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
-    ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
-    model was trained with pixels.
+    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``naming_calibration`` holds what
+    a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too.
+    ``history`` holds every epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the
+    training clips. ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like,
+    where the model was trained with pixels.
     """
 
     model: LaIAR
@@ -61,8 +61,11 @@ class Run:
     sha256: str = ""
 
     @property
-    def can_state(self) -> bool:
-        """Return whether the model knows how often its names come true; without that it states no reason."""
+    def knows_chances(self) -> bool:
+        """Return whether it is known how often the model's names are true.
+
+        A run without that (an older one, or one that names token by token) states what passes the random control alone.
+        """
         return bool(self.naming_calibration) or self.vocabulary.has_no_relations or self.vocabulary.measured
 
 

@@ -85,7 +85,7 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
             "naming_macro": naming.macro,
             "naming_kept": _naming(answers, true, keep=True).micro,
             **transition_scores_of(run, answers),
-            **reason_scores(claims_of(run, answers), run.config.evidence.level if run.can_state else 2.0),
+            **reason_scores(claims_of(run, answers), run.config.evidence.level if run.knows_chances else 0.0),
             "naming_ece": _naming_ece(answers, true),
         }
     )

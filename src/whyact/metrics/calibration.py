@@ -159,7 +159,7 @@ def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float, NDArray[n
 def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayLike) -> tuple[float, float, float]:
     """Fit P(correct) = sigmoid(slope * logit(p) + offset + bonus * decisive) on held-out claims (Platt 1999).
 
-    A prior worth about one claim holds slope 1 and the others 0, so that few claims leave a probability near what it was.
+    A prior worth about one claim holds slope 1 and the others 0: few claims leave a probability near what it was.
 
     Args:
         probability: Uncalibrated probabilities (N,).

@@ -18,18 +18,20 @@ from whyact.laiar.reasons import claims_of
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.task import train_run
 from whyact.laiar.two_stage import relation_prior
+from whyact.metrics.recall import mean_recall
 
 RGB = "video-boxes+rgb-relations"
 LITERAL = f"{RGB}-paper-literal"
 
 
-def settings(row: str, epochs: int | None) -> Config:
+def settings(row: str, epochs: int | None, *, selectors: bool | None = None) -> Config:
     """Return the settings of a row; a row's name says what it switches.
 
-    ``language`` trains the language model alone; ``-no-scheme`` trains the video model alone. Rows with RGB scores have
-    both selectors, with ``-keep-all`` none, with ``-temporal-only`` and ``-spatial-only`` one; other rows have none.
-    ``-only-sim``, ``-only-tss``, ``-only-xm`` and ``-only-sim-xm`` switch on only those losses of the guidance (without
-    L_tss the selectors learn from their own model's attention); ``-paper-literal`` is that preset.
+    ``language`` trains the language model alone; ``-no-scheme`` trains the video model alone. Rows with RGB scores (or
+    all rows, with ``selectors``) have both selectors, with ``-keep-all`` none, with ``-temporal-only`` and
+    ``-spatial-only`` one; other rows have none. ``-only-sim``, ``-only-tss``, ``-only-xm`` and ``-only-sim-xm`` switch on
+    only those losses of the guidance (without L_tss the selectors learn from their own model's attention);
+    ``-paper-literal`` is that preset.
     """
     config = PRESETS["paper-literal" if row == LITERAL else "default"]
     if epochs is not None:
@@ -39,7 +41,8 @@ def settings(row: str, epochs: int | None) -> Config:
         return config
     loss = config.loss
     everything = replace(config.select, temporal=False, spatial=False)
-    select = replace(config.select, temporal=True, spatial=True) if row.startswith(RGB) else everything
+    has_selectors = row.startswith(RGB) if selectors is None else selectors
+    select = replace(config.select, temporal=True, spatial=True) if has_selectors else everything
     suffix = row.removeprefix(RGB).removeprefix("video-boxes")
     if row == "language":
         select, loss = everything, replace(loss, video=False)
@@ -84,7 +87,9 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     train, test = found.fold(fold)
     if row in BASELINES:
         predicted = BASELINES[row].predict(train, test, found.vocabulary, seed)
-        return {"target": [c.target for c in test], "predicted": [int(p) for p in predicted]}
+        truth = [c.target for c in test]
+        mean = mean_recall(np.array(truth), predicted, len(found.vocabulary.actions)).with_null
+        return {"target": truth, "predicted": [int(p) for p in predicted], "mAR": mean}
     config = settings(row, params["epochs"])
     if not config.data.rgb_relations:
         train, test = [replace(c, appearance=None) for c in train], [replace(c, appearance=None) for c in test]
