@@ -44,7 +44,7 @@ def run() -> Run:
 def keeping(answer: Answer) -> Answer:
     """Return an answer that kept every token, under names that change: a small model keeps too little to ask about."""
     named = np.where(answer.valid, np.arange(6)[:, None] // 3 + np.arange(answer.valid.shape[1]), -1)
-    return replace(answer, keep=answer.valid.copy(), labels=named, changes=list_changes(named))
+    return replace(answer, keep=answer.valid.copy(), named=named, changes=list_changes(named))
 
 
 def asked(run: Run, *numbers: int, null: str = "null") -> Ablation:

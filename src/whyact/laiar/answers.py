@@ -118,7 +118,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             if explain and changes:
                 chosen = _chosen(probabilities.numpy(), several)
                 single = select_clip(batch, i).slots(k)
-                contribution, control = _worth(run, single, path.selection.keep[i, :, :k], changes, chosen, clip.id)
+                whole = float(probabilities[chosen].mean())
+                keeping = path.selection.keep[i, :, :k]
+                contribution, control = _worth(run, single, keeping, changes, chosen, whole, clip.id)
             decisive = contribution > control
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
@@ -162,7 +164,13 @@ def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray,
 
 
 def _worth(
-    run: Run, single: RelationBatch, keep: torch.Tensor, changes: Sequence[Change], chosen: list[int], name: str
+    run: Run,
+    single: RelationBatch,
+    keep: torch.Tensor,
+    changes: Sequence[Change],
+    chosen: list[int],
+    whole: float,
+    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what removing each change's pair costs the answer (M,), and the most that a random removal costs (M,).
 
@@ -177,11 +185,8 @@ def _worth(
     first = [int(np.flatnonzero(where == i)[0]) for i in range(len(slots))]
     removed = torch.cat([removal_masks([changes[i] for i in first], valid.shape), *drawn.values()])
     several = run.vocabulary.multi_label
-    nothing = torch.zeros(1, *valid.shape, dtype=torch.bool)
-    scores = scores_without(
-        run.model, single, keep, torch.cat([nothing, removed]), run.temperature, multi_label=several
-    )[:, chosen].mean(-1)
-    drop = (scores[0] - scores[1:]).numpy()
+    scores = scores_without(run.model, single, keep, removed, run.temperature, multi_label=several)
+    drop = whole - scores[:, chosen].mean(-1).numpy()
     most = drop[len(slots) :].reshape(len(drawn), -1).max(1)
     control = dict(zip(drawn, most, strict=True)) | {int(valid.sum()): 0.0}
     return drop[: len(slots)][where], np.array([control[int(n)] for n in counts])

@@ -29,8 +29,8 @@ def settings(row: str, epochs: int | None, *, selectors: bool | None = None) -> 
 
     ``language`` trains the language model alone; ``-no-scheme`` trains the video model alone. Rows with RGB scores (or
     all rows, with ``selectors``) have both selectors, with ``-keep-all`` none, with ``-temporal-only`` and
-    ``-spatial-only`` one; other rows have none. ``-only-sim``, ``-only-tss``, ``-only-xm`` and ``-only-sim-xm`` switch on
-    only those losses of the guidance (without L_tss the selectors learn from their own model's attention);
+    ``-spatial-only`` one; other rows have none. ``-only-sim``, ``-only-tss``, ``-only-xm`` and ``-only-sim-xm`` switch
+    on only those losses of the guidance (without L_tss the selectors learn from their own model's attention);
     ``-paper-literal`` is that preset.
     """
     config = PRESETS["paper-literal" if row == LITERAL else "default"]
