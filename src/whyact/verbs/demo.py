@@ -6,12 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact import api
+from whyact.errors import UserError, nearest
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
-from whyact.verbs.lazy import nearest
 from whyact.verbs.parser import Parser, whole_number
-from whyact.verbs.predict import said
+from whyact.verbs.predict import format_answer
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
 SIZE = (640, 480)
@@ -47,7 +47,6 @@ def run(argv: list[str]) -> int:
     say = _Teller()
 
     from whyact.homeworld.vocabulary import VOCABULARY
-    from whyact.laiar import task
     from whyact.report import write_report
     from whyact.verbs.stills import stills
 
@@ -60,14 +59,14 @@ def run(argv: list[str]) -> int:
     scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
-    predictions = task.predict([str(video)], None, options={"draw": str(answer)}, progress=not args.json)
+    predictions = api.load().predict(video, draw=answer, progress=not args.json)
     write_report(predictions, report, stills(predictions))
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")
     if args.json:
         print(to_json(predictions))
         return 0
-    print(said(predictions[0]))
+    print(format_answer(predictions[0]))
     print(f"video:  {answer}")
     print(f"report: {report}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import UserError, choose
 from whyact.verbs import lazy
 from whyact.verbs.parser import Parser, existing_folder, whole_number
 
@@ -47,7 +47,7 @@ def run(argv: list[str]) -> int:
         "--stored", action="store_true", help="compute nothing: write the tables of what an earlier run finished"
     )
     args = parser.parse_args(argv)
-    study = lazy.choose(args.name, names, "NAME", "whyact reproduce --help")
+    study = choose(args.name, names, "NAME", "whyact reproduce --help")
     for option in ("seeds", "jobs"):
         if getattr(args, option) == 0:
             raise UserError(f"--{option}", 0, "at least 1")

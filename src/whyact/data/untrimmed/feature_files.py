@@ -27,6 +27,7 @@ from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import Dataset, FeatureSequence
 from whyact.data.untrimmed.sets import SUBSETS, Annotation, FeatureSplit, UntrimmedSet, summary
 from whyact.errors import UserError
+from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
 LAYOUTS = (("features",), ("rgb", "flow"))
@@ -203,6 +204,8 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     """
     path = Path(path)
     rows = read_table(path, ("name", "labels"), ("subset",))
+    if not rows:
+        raise UserError(path, "no rows below the header", "at least one video")
     refuse_repeats(path, rows, "name", "video")
     labels = [[part.strip() for part in row["labels"].split(";") if part.strip()] for row in rows]
     for row, found in zip(rows, labels, strict=True):
@@ -235,7 +238,7 @@ def read_recipe(path: Path) -> Recipe:
     if not path.is_file():
         return Recipe()
     try:
-        recipe = msgspec.json.decode(path.read_bytes(), type=Recipe)
+        recipe = msgspec.json.decode(without_mark(path.read_bytes()), type=Recipe)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(path, str(error), 'such as {"snippet_seconds": 0.64}') from error
     if not recipe.snippet_seconds > 0:
