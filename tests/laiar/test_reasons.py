@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -30,6 +33,13 @@ HAND = claims(
     ],
     right=[True, True, False, True, True],
 )
+
+
+def test_claims_of_unknown_chance_survive_json() -> None:
+    back = Claims.from_lists(json.loads(json.dumps(replace(HAND, chance=np.full(6, np.nan)).to_lists())))
+    assert np.isnan(back.chance).all()
+    assert back.decisive.tolist() == HAND.decisive.tolist()
+    assert reason_scores(back, 0.0)["reasons"] == 5  # a run that knows no chances states what passes the control
 
 
 def test_precision_and_coverage_by_hand() -> None:

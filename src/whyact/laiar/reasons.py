@@ -37,10 +37,11 @@ class Claims:
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Return plain lists, for JSON."""
-        return {name: np.round(values.astype(float), 6).tolist() for name, values in asdict(self).items()}
+        lists = {name: np.round(values.astype(float), 6).tolist() for name, values in asdict(self).items()}
+        return {name: [None if x != x else x for x in values] for name, values in lists.items()}  # JSON has no NaN
 
     @classmethod
-    def from_lists(cls, lists: Mapping[str, Sequence[float]]) -> Claims:
+    def from_lists(cls, lists: Mapping[str, Sequence[float | None]]) -> Claims:
         """Return the claims that :meth:`to_lists` was given."""
         arrays = {name: np.asarray(values, dtype=np.float64) for name, values in lists.items()}
         flags = {name: arrays[name] > 0 for name in ("state", "decisive", "known", "true", "right")}
