@@ -20,6 +20,7 @@ from whyact.laiar.evidence import (
     Change,
     LabelBank,
     build_bank,
+    have_boxes,
     list_changes,
     name_tokens,
     random_masks,
@@ -134,6 +135,22 @@ class TestChanges:
     def test_of_several_in_a_slot_each_removes_the_whole_pair(self) -> None:
         labels = np.array([[2], [5], [-1], [2]])
         assert list_changes(labels) == [Change(0, 2, 5, 0, 1, (0, 1, 3)), Change(0, 5, 2, 1, 3, (0, 1, 3))]
+
+    def test_a_pair_is_removed_in_the_frames_that_have_no_name_too(self) -> None:
+        labels, valid = np.array([[2], [-1], [5], [-1]]), np.array([[True], [True], [True], [False]])
+        assert list_changes(labels, valid) == [Change(0, 2, 5, 0, 2, (0, 1, 2))]
+
+    def test_a_thing_without_a_box_at_that_time_is_no_reason(self) -> None:
+        changes = [
+            Change(0, 2, 5, 1, 2, (0, 1, 2, 3)),
+            Change(0, 5, 2, 2, 3, (0, 1, 2, 3)),
+            Change(1, 0, 0, 0, 3, (0, 3)),
+        ]
+        seen = np.ones((4, 2, 2), bool)
+        assert have_boxes(changes, seen).all()
+        seen[3, 0, 1] = seen[1, 1] = False  # the first pair's object at the end; the second pair where it has no token
+        assert have_boxes(changes, seen).tolist() == [True, False, True]
+        assert have_boxes([], seen).shape == (0,)
 
     def test_masks_hold_the_tokens_of_each_change(self) -> None:
         changes = [Change(0, 2, 5, 2, 3, (0, 2)), Change(2, 0, 0, 0, 3, (1,))]

@@ -140,7 +140,7 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     still = np.where(answers[1].valid, 0, -1)
     keep = answers[1].keep.copy()
     keep[4:] = False
-    other = replace(answers[1], keep=keep, labels=np.where(keep, still, -1), changes=list_changes(still))
+    other = replace(answers[1], keep=keep, named=np.where(keep, still, -1), changes=list_changes(still))
     questions = Ablation.of(run, [answers[0], other])
     first, second = questions.masks([Removal("transition", "s0", "o0", start=2 / 30, end=3 / 30)])
     assert first[:, 0].all()

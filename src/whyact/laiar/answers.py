@@ -17,6 +17,7 @@ from whyact.laiar.evidence import (
     Change,
     chances,
     class_probabilities,
+    have_boxes,
     list_changes,
     name_slots,
     random_masks,
@@ -38,7 +39,8 @@ class Answer:
     with its ``name_probability`` (NaN for a model that names token by token) and the ``nearest_row`` of the bank.
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
-    most that one of several random removals of as many tokens costs) and whether it is ``stated`` as a reason.
+    most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
+    above its control, and both of its things have boxes there) and whether it is ``stated`` as a reason.
     """
 
     clip: RelationClip
@@ -58,6 +60,7 @@ class Answer:
     chance: np.ndarray
     contribution: np.ndarray
     control: np.ndarray
+    decisive: np.ndarray
     stated: np.ndarray
     multi_label: bool = False
 
@@ -110,7 +113,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
             if run.vocabulary.measured:  # measured from the boxes, at answer time as in training: true of them
                 named = measured_labels(clip.at(positions[i]))
-            changes = list_changes(named)
+            changes = list_changes(named, valid)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
@@ -121,7 +124,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 whole = float(probabilities[chosen].mean())
                 keeping = path.selection.keep[i, :, :k]
                 contribution, control = _worth(run, single, keeping, changes, chosen, whole, clip.id)
-            decisive = contribution > control
+            boxed = have_boxes(changes, batch.seen[i, :, :k].numpy())
+            decisive = boxed & (contribution > control)
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
             likely = chance >= run.config.evidence.level
@@ -145,6 +149,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 chance=chance[order],
                 contribution=contribution[order],
                 control=control[order],
+                decisive=decisive[order],
                 stated=stated[order],
                 multi_label=several,
             )

@@ -41,7 +41,7 @@ class LabelBank:
 class Change(NamedTuple):
     """A slot's tokens change their name: the last frame of the old run and the first of the new one.
 
-    ``tokens`` are the sampled frames in which the pair is named at all: what is removed is the whole pair. With
+    ``tokens`` are the sampled frames in which the pair is there: what is removed is the whole pair. With
     ``before == after`` it is a state that held throughout.
     """
 
@@ -218,19 +218,25 @@ def chances(changes: Sequence[Change], names: Names, clip: int, times: np.ndarra
     return out.clip(0.0, 1.0)
 
 
-def list_changes(labels: np.ndarray) -> list[Change]:
-    """List the changes of named tokens (T,K), -1 = not there; a slot with a single run gives one state."""
+def list_changes(labels: np.ndarray, valid: np.ndarray | None = None) -> list[Change]:
+    """List the changes of named tokens (T,K), -1 = not there; a slot with a single run gives one state.
+
+    Args:
+        labels: The names.
+        valid: (T,K) the tokens that a pair has, named or not; those with a name by default.
+    """
     changes = []
     for slot in range(labels.shape[1]):
         frames = np.flatnonzero(labels[:, slot] >= 0)
         if not len(frames):
             continue
         values = labels[frames, slot]
+        tokens = tuple((frames if valid is None else np.flatnonzero(valid[:, slot])).tolist())
         starts = [0, *(np.flatnonzero(np.diff(values)) + 1), len(frames)]
         runs = [frames[a:b] for a, b in pairwise(starts)]
         if len(runs) == 1:
             label = int(values[0])
-            changes.append(Change(slot, label, label, int(frames[0]), int(frames[-1]), tuple(frames.tolist())))
+            changes.append(Change(slot, label, label, int(frames[0]), int(frames[-1]), tokens))
         for old, new in pairwise(runs):
             changes.append(
                 Change(
@@ -239,10 +245,22 @@ def list_changes(labels: np.ndarray) -> list[Change]:
                     int(labels[new[0], slot]),
                     int(old[-1]),
                     int(new[0]),
-                    tuple(frames.tolist()),
+                    tokens,
                 )
             )
     return changes
+
+
+def have_boxes(changes: Sequence[Change], seen: np.ndarray) -> np.ndarray:
+    """Return (M,) whether both boxes of each change's pair are visible, seen (T,K,2), from its start to its end.
+
+    A hidden thing has tokens too, for what happens to it may be known; but it is no reason that a reader could check.
+    """
+    out = np.zeros(len(changes), dtype=bool)
+    for i, c in enumerate(changes):
+        frames = [t for t in c.tokens if c.t_before <= t <= c.t_after]
+        out[i] = bool(seen[frames, c.slot].all())
+    return out
 
 
 @torch.no_grad()

@@ -23,8 +23,8 @@ class Claims:
     """Every named change of some answers (N,), and what the annotation says of it.
 
     ``clip`` the position of its answer, ``state`` whether it is a state, its ``chance`` of being true, ``decisive``
-    whether removing its pair costs more than each random removal, ``known`` whether the annotation says anything of the
-    pair, ``true`` whether it confirms the claim; ``right`` (answers,) whether the answer is right.
+    whether it has boxes and removing its pair costs more than each random removal, ``known`` whether the annotation
+    says anything of the pair, ``true`` whether it confirms the claim; ``right`` (answers,) whether the answer is right.
     """
 
     clip: np.ndarray
@@ -53,11 +53,10 @@ def claims_of(run: Run, answers: Sequence[Answer]) -> Claims:
     rows: list[tuple[int, bool, float, bool, bool, bool]] = []
     for number, answer in enumerate(answers):
         known, true = (whole_labels(run, answer) >= 0).any(0), confirmed(run, answer)
-        decisive = answer.contribution > answer.control
         for i, change in enumerate(answer.changes):
             state = change.before == change.after
             chance = float(answer.chance[i])
-            rows.append((number, state, chance, bool(decisive[i]), bool(known[change.slot]), bool(true[i])))
+            rows.append((number, state, chance, bool(answer.decisive[i]), bool(known[change.slot]), bool(true[i])))
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
     flags = table[:, [1, 3, 4, 5]] > 0
     right = np.array([a.predicted in (a.clip.targets or (a.clip.target,)) for a in answers], dtype=bool)
