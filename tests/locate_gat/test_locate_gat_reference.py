@@ -11,7 +11,7 @@ from scipy.spatial.distance import cosine
 
 from whyact.data.zero_shot.synthetic import SyntheticSpec, generate
 from whyact.locate_gat.config import PRESETS, Config
-from whyact.locate_gat.model import GAT, GraphAttention, LoCATe, LocateGat, class_graph, scale_nodes
+from whyact.locate_gat.model import GAT, GraphAttention, LoCATe, LoCATeGAT, class_graph, scale_nodes
 from whyact.locate_gat.stages import choose_start, fit_split, rehearse, starts
 
 SPEC = SyntheticSpec(seen=6, unseen=4, auxiliary=2, train_videos=5, held_out_videos=2, unseen_videos=3)
@@ -34,7 +34,7 @@ def test_the_reference_graph_is_the_authors_and_another_than_ours() -> None:
     nodes = torch.from_numpy(text)
     assert np.array_equal(class_graph(scale_nodes(nodes, "sum"), 5).numpy(), authors_graph(text))
     assert (class_graph(scale_nodes(nodes, "l2"), 5).numpy() != authors_graph(text)).sum() > 60
-    model = LocateGat(replace(PRESETS["reference"], width=16, heads=1, grid=(1, 4, 4), mixer="none", gat_hidden=4,
+    model = LoCATeGAT(replace(PRESETS["reference"], width=16, heads=1, grid=(1, 4, 4), mixer="none", gat_hidden=4,
                               gat_heads=(1, 1, 1)), 16, nodes.float()[:50], nodes.float()[50:])  # fmt: skip
     seen: list[torch.Tensor] = []
     model.gat.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from whyact.data.types import Int
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.metrics.zero_shot import mean_per_class
 
 
@@ -38,7 +38,7 @@ class Tensors:
 
 
 @torch.no_grad()
-def embed(model: LocateGat, frames: Tensor) -> Tensor:
+def embed(model: LoCATeGAT, frames: Tensor) -> Tensor:
     """Return unit video vectors (N,D) of frames (N,T,Dv), a chunk at a time."""
     return torch.cat([model.embed(part) for part in frames.split(model.config.eval_batch)])
 
@@ -73,7 +73,7 @@ class ScoreParts:
 
 
 @torch.no_grad()
-def score_parts(model: LocateGat, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
+def score_parts(model: LoCATeGAT, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
     """Score ``videos`` against seen and unseen classes, text and graph apart."""
     classes = np.concatenate([seen, unseen])
     position = np.full(len(tensors.text), -1)

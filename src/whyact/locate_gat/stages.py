@@ -23,7 +23,7 @@ from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.learner import Batches, Stage1, Stage2
 from whyact.locate_gat.losses import prototypes
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.scores import ScoreParts, Tensors, embed, score_parts
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
 from whyact.training.experiment import DEFAULTS, TrainOptions
@@ -47,7 +47,7 @@ def train_stages(
     held_out: Int | None = None,
     eval_every: int = 0,
     **options: Unpack[FitOptions],
-) -> tuple[LocateGat, list[Row], tuple[LocateGat, Best] | None]:
+) -> tuple[LoCATeGAT, list[Row], tuple[LoCATeGAT, Best] | None]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
     With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped resumes from it. With
@@ -62,7 +62,7 @@ def train_stages(
     local[torch.from_numpy(seen)] = torch.arange(len(seen))
     index = torch.from_numpy(train)
     frames, target = tensors.frames[index], local[tensors.target[index]]
-    model = LocateGat(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
+    model = LoCATeGAT(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
     if isinstance(model.encoder.project, torch.nn.Linear):
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
@@ -80,7 +80,7 @@ def train_stages(
             learner, batches, epochs=epochs, seed=seed, fingerprint=fingerprint, stage=stage, validation=check, **own
         )
 
-    def finish(model: LocateGat, stage: str) -> list[Row]:
+    def finish(model: LoCATeGAT, stage: str) -> list[Row]:
         """Train the graph and standardise both parts of the score."""
         model.eval()
         video, history = embed(model, frames), []
@@ -115,7 +115,7 @@ def train_stages(
     return model, history, best
 
 
-def _accuracy(model: LocateGat, tensors: Tensors, videos: Int) -> float:
+def _accuracy(model: LoCATeGAT, tensors: Tensors, videos: Int) -> float:
     """Return the mean accuracy over classes, in 0..100, of naming videos among their own classes by their texts."""
     classes, target = np.unique(tensors.target.numpy()[videos], return_inverse=True)
     text = F.normalize(tensors.text[torch.from_numpy(classes)], dim=1)
@@ -273,7 +273,7 @@ def choose_start(
 class Fitted:
     """A trained model with what was chosen for it and where its videos went."""
 
-    model: LocateGat
+    model: LoCATeGAT
     choice: Choice
     seen: Int
     unseen: Int
@@ -281,7 +281,7 @@ class Fitted:
     names: tuple[str, ...]
     seed: int
     history: list[Row]
-    best: tuple[LocateGat, Best] | None = None
+    best: tuple[LoCATeGAT, Best] | None = None
 
     def scores(self, tensors: Tensors) -> ScoreParts:
         """Score every test video, seen and unseen, against every class."""
