@@ -18,6 +18,7 @@ from whyact.files import SHIPPED, folder_lock
 from whyact.methods import LoadedRun, Method, find_method, method_of
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.training.options import TrainOptions
 from whyact.video.frame_folder import prepared_inputs
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Model:
         from whyact.training.evaluation import score_all
 
         settings = (self.path, data or self.card["data"], None if root is None else Path(root), fold)
-        return score_all(self._method.open_evaluation(settings, progress=progress))
+        return score_all(self._method.open_evaluation(settings, progress=progress, device=self.device))
 
     @property
     def _method(self) -> Method[Any, Any, Any]:
@@ -174,6 +175,11 @@ def train(
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    eval_every: int = 0,
+    watch_test: bool = False,
+    logger: str = "",
 ) -> Model:
     """Train a method on a data set or on own clips, and save the run as a folder.
 
@@ -194,6 +200,12 @@ def train(
         seed: Of everything random.
         overwrite: Replace a finished run, which stays until training completes.
         progress: Show progress on stderr.
+        device: Where to compute: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: ``fp32``, or ``bf16`` or ``fp16`` for faster steps on a GPU.
+        eval_every: Measure the model after so many epochs (PVLR: of 50 iterations) on training groups that are then
+            held out, and keep the best epoch as ``RUN/best``.
+        watch_test: Measure it on the test part in their place; the run's card says so.
+        logger: ``tensorboard``, ``wandb`` or ``mlflow``, or several with commas.
 
     Returns:
         The run, opened.
@@ -202,6 +214,7 @@ def train(
         UserError: For unknown names, bad settings, bad data, or a folder that holds something else.
     """
     chosen, folder = find_method(method), Path("runs/mine" if out is None else out)
+    options = TrainOptions(device, precision, eval_every, watch_test, logger)
     if (data is None) == (videos is None):
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:
@@ -226,8 +239,8 @@ def train(
                 print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
             data, place, settings = "own", prepared.root, prepared.config
         assert data is not None
-        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress)
-    return load(folder)
+        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=options)
+    return load(folder, device=device)
 
 
 @contextmanager

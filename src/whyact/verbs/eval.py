@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.methods import Method, find_method
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_engine, read_engine
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import (
     Kind,
     Parser,
@@ -55,6 +56,7 @@ def run(argv: list[str]) -> int:
         help="only compute the I-th of N shares of --parts",
     )
     add_engine(parser, "video")
+    add_device(parser)
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if args.shard is not None and args.parts is None:
@@ -70,7 +72,7 @@ def run(argv: list[str]) -> int:
             raise UserError(str(args.run), "a file", "--data NAME --root DIR of the annotations to score it against")
         metrics = evaluate_predictions(args.run, args.data, root)
     else:
-        model = api.load(args.run)
+        model = api.load(args.run, device=args.device)
         data = args.data or model.card["data"]
         with generated_root(data, root) as folder:
             if engine is None and args.parts is None:
@@ -94,7 +96,9 @@ def _in_parts(
 
     with TemporaryDirectory(prefix="whyact-") as scratch:
         folder = args.parts or Path(scratch)
-        evaluation = answer_parts(method.open_evaluation, settings, folder, args.shard or Shard(), engine)
+        evaluation = answer_parts(
+            partial(method.open_evaluation, device=args.device), settings, folder, args.shard or Shard(), engine
+        )
         if args.shard is None:
             return score_parts(evaluation, folder)
         count = len(chunks(evaluation))
