@@ -198,7 +198,7 @@ class Pvlr(Method):
                 yield one.contribution, float(whole[label] - scores(left)[label])
 
 
-class LocateGat(Method):
+class LoCATeGAT(Method):
     def train(self, folder: Path, seed: int) -> list[float]:
         from whyact.locate_gat import task
 
@@ -267,7 +267,7 @@ class LocateGat(Method):
             yield one.contribution, prediction.score - float(left[best])
 
 
-METHODS: dict[str, Method] = {"laiar": Laiar(), "pvlr": Pvlr(), "locate-gat": LocateGat()}
+METHODS: dict[str, Method] = {"laiar": Laiar(), "pvlr": Pvlr(), "locate-gat": LoCATeGAT()}
 
 
 @pytest.fixture(scope="module", params=METHODS)

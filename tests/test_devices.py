@@ -158,11 +158,11 @@ def locate() -> tuple[Trainable, list[Any]]:
 
 def locate_gat() -> Any:
     from whyact.locate_gat.config import PRESETS
-    from whyact.locate_gat.model import LocateGat
+    from whyact.locate_gat.model import LoCATeGAT
 
     torch.manual_seed(0)
     config = replace(PRESETS["synthetic"], gat_hidden=8)
-    return LocateGat(config, 20, torch.randn(6, config.width), torch.randn(2, config.width))
+    return LoCATeGAT(config, 20, torch.randn(6, config.width), torch.randn(2, config.width))
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ class Model:
         from whyact.training.evaluation import score_all
 
         settings = (self.path, data or self.card["data"], None if root is None else Path(root), fold)
-        return score_all(self._method.open_evaluation(settings, progress=progress, device=self.device))
+        return score_all(self._method.open_evaluation(settings, progress=progress))
 
     @property
     def _method(self) -> Method[Any, Any, Any]:
@@ -200,12 +200,11 @@ def train(
         seed: Of everything random.
         overwrite: Replace a finished run, which stays until training completes.
         progress: Show progress on stderr.
-        device: Where to compute: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
-        precision: ``fp32``, or ``bf16`` or ``fp16`` for faster steps on a GPU.
-        eval_every: Measure the model after so many epochs (PVLR: of 50 iterations) on training groups that are then
-            held out, and keep the best epoch as ``RUN/best``.
-        watch_test: Measure it on the test part in their place; the run's card says so.
-        logger: ``tensorboard``, ``wandb`` or ``mlflow``, or several with commas.
+        device: Where to compute, as in :func:`load`.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        eval_every: Measure held-out training groups after so many epochs, and keep the best weights too; 0: never.
+        watch_test: Measure the test part instead, which the card then says.
+        logger: Experiment loggers, with commas between them: ``tensorboard``, ``wandb``, ``mlflow``.
 
     Returns:
         The run, opened.
@@ -214,7 +213,6 @@ def train(
         UserError: For unknown names, bad settings, bad data, or a folder that holds something else.
     """
     chosen, folder = find_method(method), Path("runs/mine" if out is None else out)
-    options = TrainOptions(device, precision, eval_every, watch_test, logger)
     if (data is None) == (videos is None):
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:
@@ -223,6 +221,7 @@ def train(
     if videos is not None and prepare is None:
         step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
         raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
+    how = TrainOptions(device, precision, eval_every, watch_test, logger)
     settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
@@ -239,7 +238,7 @@ def train(
                 print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
             data, place, settings = "own", prepared.root, prepared.config
         assert data is not None
-        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=options)
+        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
     return load(folder, device=device)
 
 

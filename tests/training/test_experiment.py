@@ -155,7 +155,7 @@ def test_the_test_part_is_watched_only_when_that_is_asked_for() -> None:
     [
         ({"device": "gpu"}, "device"),
         ({"eval_every": -1}, "eval_every"),
-        ({"watch_test": True}, "watch_test.*eval-every"),
+        ({"watch_test": True}, "watch_test.*eval_every"),
         ({"logger": "tensorboard,neptune"}, "'neptune'.*tensorboard, wandb, mlflow"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How a training runs and is watched: options that every method has, checked before anything slow is imported."""
+"""How a training runs and is watched: the options that all methods share. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from whyact.devices import PRECISIONS, check_device
+from whyact.devices import DEVICES, PRECISIONS, check_device
 from whyact.errors import UserError
 from whyact.files import sha256
+from whyact.settings import setting
 
 if TYPE_CHECKING:
     from whyact.training.state import Best
@@ -26,23 +27,25 @@ class TrainOptions:
     loggers, comma-separated, that receive what ``history.csv`` does.
     """
 
-    device: str = "auto"
-    precision: str = "fp32"
-    eval_every: int = 0
-    watch_test: bool = False
-    logger: str = ""
+    device: str = setting("auto", f"{DEVICES} (default: auto, the first GPU or else the CPU)", metavar="DEVICE")
+    precision: str = setting("fp32", f"{', '.join(PRECISIONS)} (default: fp32)", metavar="PRECISION")
+    eval_every: int = setting(
+        0, "measure held-out training groups after so many epochs, and keep the best weights too", metavar="EPOCHS"
+    )
+    watch_test: bool = setting(False, "with --eval-every: measure the test part instead, which the card then says")
+    logger: str = setting("", f"also log to {', '.join(LOGGERS)}; several with commas", metavar="NAME")
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        check_device(self.device, "--device")
         if self.precision not in PRECISIONS:
-            raise UserError("precision", self.precision, f"one of {', '.join(PRECISIONS)}")
+            raise UserError("--precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         if self.eval_every < 0:
-            raise UserError("eval_every", self.eval_every, "a number of epochs, or 0 for no validation")
+            raise UserError("--eval-every", self.eval_every, "a number of epochs, or 0 for no validation")
         if self.watch_test and not self.eval_every:
-            raise UserError("watch_test", True, "eval_every beside it", "--eval-every 5 --watch-test")
+            raise UserError("--watch-test", None, "--eval-every beside it", "--eval-every 5 --watch-test")
         for name in self.loggers:
             if name not in LOGGERS:
-                raise UserError("logger", name, f"one of {', '.join(LOGGERS)}, or several with commas")
+                raise UserError("--logger", name, f"one of {', '.join(LOGGERS)}, or several with commas")
 
     def hold_out(self, items: Sequence[T], group_of: Callable[[T], str], test: Sequence[T]) -> tuple[list[T], list[T]]:
         """Return what to train on, and what to measure the model on while it trains.
@@ -62,7 +65,7 @@ class TrainOptions:
         groups = sorted({group_of(item) for item in items}, key=sha256)
         if len(groups) < 2:
             expected = "training data of two groups or more, some of which are held out"
-            raise UserError("eval_every", self.eval_every, expected, "--eval-every 0")
+            raise UserError("--eval-every", self.eval_every, expected, "--eval-every 0")
         held = set(groups[: max(1, round(len(groups) / 5))])
         return [x for x in items if group_of(x) not in held], [x for x in items if group_of(x) in held]
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from whyact import api
-from whyact.devices import PRECISIONS
-from whyact.errors import UserError, choose
+from whyact.errors import UserError
 from whyact.methods import METHODS, find_method
 from whyact.settings import read_settings
-from whyact.training.options import LOGGERS
+from whyact.training.options import TrainOptions
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_device
-from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
+from whyact.verbs.parser import (
+    Parser,
+    existing_folder,
+    print_json,
+    print_numbers,
+    read_options,
+    run_folder,
+    whole_number,
+)
 
 _EXAMPLES = (
     "whyact train laiar --data cad120 --root data/cad120 --out runs/kitchen",
@@ -36,12 +43,11 @@ def run(argv: list[str]) -> int:
         parser.add_settings(method.PRESETS["default"])
     args = parser.parse_args(argv[1:] if name else argv)
     assert method is not None  # or the help was shown
-    if args.watch_test and not args.eval_every:
-        raise UserError("--watch-test", None, "--eval-every N beside it", "--eval-every 5 --watch-test")
 
     preset = args.preset or ("default" if args.videos is None else "clips")
     config = read_settings(method.PRESETS, preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
+    options = read_options(TrainOptions, args)
     with generated_root(args.data, root) as folder:
         trained = api.train(
             name,
@@ -55,11 +61,7 @@ def run(argv: list[str]) -> int:
             seed=args.seed,
             overwrite=args.overwrite,
             progress=not args.json,
-            device=args.device,
-            precision=args.precision,
-            eval_every=args.eval_every,
-            watch_test=args.watch_test,
-            logger=args.logger,
+            **asdict(options),
         )
     from whyact.training.processes import this_process
 
@@ -105,35 +107,5 @@ def _parser(method: str, names: str, presets: Iterable[str]) -> Parser:
     parser.add_argument(
         "--seed", metavar="N", type=whole_number, default=0, help="seed of everything random (default: 0)"
     )
-    add_device(parser)
-    parser.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="fp32",
-        help="bf16 and fp16 are faster on a GPU (default: fp32)",
-    )
-    parser.add_argument(
-        "--eval-every",
-        metavar="N",
-        type=whole_number,
-        default=0,
-        help="measure the model after every N epochs (pvlr: of 50 iterations) on training groups that are then held "
-        "out, and keep the best epoch as RUN/best (default: 0, never)",
-    )
-    parser.add_argument(
-        "--watch-test", action="store_true", help="measure it on the test part instead; the run's card says so"
-    )
-    parser.add_argument(
-        "--logger",
-        metavar="NAME[,NAME]",
-        type=_loggers,
-        default="",
-        help="also log to tensorboard, wandb or mlflow; history.csv is always written",
-    )
+    parser.add_settings(TrainOptions(), grouped=False)
     return parser
-
-
-def _loggers(names: str) -> str:
-    for name in filter(None, names.split(",")):
-        choose(name, LOGGERS, "--logger", "whyact train METHOD --help")
-    return names
