@@ -29,6 +29,7 @@ from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
+from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
@@ -246,11 +247,14 @@ def predict(
         split = load_features(data, root, int(run.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
+    files = [name for name in inputs if name not in known]
+    identity = dict(zip(files, unique_names(files), strict=True))  # base names repeat from folder to folder
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
         reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(run, *reader.read(name, Path(scratch)))
+            video, facts = reader.read(name, Path(scratch))
+            prediction, rows = _predict(run, replace(video, id=identity.get(name, video.id)), facts)
             scored[prediction.id] = rows
             return [prediction]
 

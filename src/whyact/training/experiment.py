@@ -65,7 +65,7 @@ def open_loggers(names: Sequence[str], out: Path) -> list[MetricLogger]:
         for package in ("lightning", LOGGERS[name]):
             if find_spec(package) is None:
                 expected = f"the packages lightning and {LOGGERS[name]}"
-                raise UserError("--logger", name, expected, f"pip install lightning {LOGGERS[name]}")
+                raise UserError("logger", name, expected, f"pip install 'whyact[logs]' {LOGGERS[name]}")
     place = Path(out).absolute()
     loggers: list[MetricLogger] = []
     for name in names:

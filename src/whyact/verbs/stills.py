@@ -25,18 +25,18 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
     out: dict[tuple[str, int], bytes] = {}
     for prediction in predictions:
-        wanted = _moments(prediction)
-        if not wanted or not prediction.video.fps or not Path(prediction.video.path).is_file():
+        numbers = _moments(prediction)
+        if not numbers or not prediction.video.fps or not Path(prediction.video.path).is_file():
             continue
         try:
             with VideoReader(prediction.video.path) as reader:
-                for shown in reader.frames_at(sorted(wanted)):
+                for shown in reader.frames_at(sorted(numbers)):
                     image = Image.fromarray(shown.image)
                     if image.width > WIDTH:
                         image = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
                     buffer = io.BytesIO()
                     image.save(buffer, "JPEG", quality=QUALITY)
-                    out[prediction.id, wanted[shown.moment]] = buffer.getvalue()
+                    out[prediction.id, numbers[shown.moment]] = buffer.getvalue()
         except UserError:
             continue
     return out
