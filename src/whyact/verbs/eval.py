@@ -10,6 +10,7 @@ from whyact import api
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.methods import Method, find_method
+from whyact.progress import announce
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import (
@@ -74,6 +75,7 @@ def run(argv: list[str]) -> int:
     else:
         model = api.load(args.run, device=args.device)
         data = args.data or model.card["data"]
+        announce(f"evaluating {args.run} on {data}", wanted=not args.json, in_logs=False)
         with generated_root(data, root) as folder:
             if engine is None and args.parts is None:
                 metrics = model.evaluate(data, folder, fold=args.fold, progress=not args.json)

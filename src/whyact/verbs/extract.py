@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
-from whyact.progress import progress
+from whyact.progress import announce, progress
 from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 from whyact.video.inputs import Inputs
@@ -65,6 +65,7 @@ def run(argv: list[str]) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError("--out", str(args.out), "a folder, or a name that is free")
 
+    announce(f"extracting features into {args.out}", wanted=not args.json, in_logs=False)
     from whyact.data.untrimmed.snippet_files import extract, find_videos, read_recipe
     from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 
