@@ -17,7 +17,7 @@ QUALITY = 82
 def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
     """Return JPEG bytes by (prediction id, frame number) for the moments that the reports of these answers show.
 
-    Predictions about anything but a video file have none. A video that has gone or broken costs its pictures only.
+    Predictions about anything but a video file have none. A video that is missing or broken has no pictures.
     """
     from PIL import Image
 
