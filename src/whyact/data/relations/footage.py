@@ -120,7 +120,13 @@ class FolderFootage:
     @cached_property
     def _images(self) -> dict[int, Path]:
         matches = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
-        return {int(match[1]): path for match, path in matches if match}
+        images: dict[int, Path] = {}
+        for number, path in ((int(match[1]), path) for match, path in matches if match):
+            if number in images:
+                value = f"the number of {images[number].name}"
+                raise UserError(path, value, "one image for each number", "remove one of them")
+            images[number] = path
+        return images
 
     @cached_property
     def key(self) -> str:
