@@ -14,8 +14,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from whyact.cli import main
-from whyact.data import DATASETS, FeatureSequence, RelationClip, load_dataset
-from whyact.data.datasets import find_dataset, load_features, names_for
+from whyact.data import FeatureSequence, RelationClip, load_dataset
+from whyact.data.datasets import DATASETS, find_dataset, load_features, names_for
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.pvlr.config import PRESETS

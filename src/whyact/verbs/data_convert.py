@@ -10,7 +10,7 @@ from whyact.errors import UserError, choose
 from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
-Said = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
+Report = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
 
 _EXAMPLES = (
     "whyact data convert cad120 own --root data/cad120 --out my-data",
@@ -39,15 +39,15 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     root = existing_folder("--root", args.root)
     assert root is not None
-    line, said = CONVERTERS[args.to](args.source, root, args.out)
+    line, summary = CONVERTERS[args.to](args.source, root, args.out)
     if args.json:
-        print_json(said)
+        print_json(summary)
     else:
         print(line)
     return 0
 
 
-def _own(source: str, root: Path, out: Path) -> Said:
+def _own(source: str, root: Path, out: Path) -> Report:
     """Write a data set in the format of one's own data."""
     from whyact.data.relations.own_write import from_cad120, write_own
 
@@ -55,12 +55,12 @@ def _own(source: str, root: Path, out: Path) -> Said:
     file = from_cad120(root)
     path = write_own(out, file, root)
     clips = sum(len(video.actions) for video in file.videos)
-    said = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
+    summary = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
     folds = f"{len(file.folds)} folds with clips to train and test on" if file.folds else "each group a fold"
-    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", said
+    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", summary
 
 
-def _features(source: str, root: Path, out: Path) -> Said:
+def _features(source: str, root: Path, out: Path) -> Report:
     """Split THUMOS'14's joint feature array."""
     from whyact.data.untrimmed import thumos14
 
@@ -69,10 +69,10 @@ def _features(source: str, root: Path, out: Path) -> Said:
     return f"{out / 'features'}: {count} videos", {"out": str(out / "features"), "videos": count}
 
 
-def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str, Path, Path], Said]:
+def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str, Path, Path], Report]:
     """Import one of the authors' checkpoints."""
 
-    def convert(source: str, root: Path, out: Path) -> Said:
+    def convert(source: str, root: Path, out: Path) -> Report:
         from whyact.pvlr.published import import_published
 
         if not Path(source).is_file():
@@ -84,7 +84,7 @@ def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str,
     return convert
 
 
-CONVERTERS: dict[str, Callable[[str, Path, Path], Said]] = {
+CONVERTERS: dict[str, Callable[[str, Path, Path], Report]] = {
     "own": _own,
     "features": _features,
     "pvlr-thumos14": _run_of("thumos14"),

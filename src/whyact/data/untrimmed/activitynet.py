@@ -98,7 +98,7 @@ def prompt_name(name: str) -> str:
 def read_json(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read ActivityNet's ground-truth JSON: ``{"database": {NAME: {"subset", "duration", "annotations"}}}``.
 
-    Videos of the subset ``testing`` carry no annotations and are left out. What is tested on are the videos of
+    Videos of the subset ``testing`` carry no annotations and are skipped. What is tested on are the videos of
     ``test`` if there are any, else those of ``validation``.
 
     Args:
