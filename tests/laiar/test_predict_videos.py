@@ -183,7 +183,7 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": "soon"}, "window.*expected SECONDS"),
+        ({"window": "soon"}, "window.*expected seconds"),
         ({"window": "0.19"}, "window.*seconds, at least 0.2"),
         ({"stride": "0.09"}, "stride.*seconds, at least 0.1"),
         ({"window": "-1"}, "window"),
