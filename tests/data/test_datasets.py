@@ -227,3 +227,12 @@ def test_check_reads_every_row_of_a_joint_array(
     err = capsys.readouterr().err
     assert "row 2 (video_2)" in err
     assert said in err
+
+
+def test_annotations_alone_are_summarised_but_not_usable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = thumos(tmp_path, [ROW, ROW])
+    (root / "Thumos14reduced-I3D-JOINTFeatures.npy").unlink()
+    assert main(["data", "check", "thumos14", "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "warning: no features to train on" in out
+    assert "split_sha256" in out
