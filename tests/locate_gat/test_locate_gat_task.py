@@ -85,7 +85,7 @@ def test_a_killed_training_leaves_its_state_and_a_finished_one_does_not(
         patched.setattr(task, "measures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             task.train("synthetic", None, out, config=TINY, progress=False)
-    assert sorted(path.name for path in (out / "state").iterdir()) == ["stage1", "stage2"]
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["history.csv", "stage1", "stage2"]
     task.train("synthetic", None, out, config=TINY, progress=False)
     assert not (out / "state").exists()
     first, second = task.load(run), task.load(out)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from copy import deepcopy
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -17,11 +18,12 @@ from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
-from whyact.laiar.evidence import build_bank
+from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.model import LaIAR
 from whyact.laiar.own_clips import FILE, data_folder
 from whyact.laiar.parts import Parts
 from whyact.laiar.perceive import (
@@ -39,8 +41,10 @@ from whyact.laiar.scoring import score_answers
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import check_run_folder, versions
+from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
@@ -56,10 +60,11 @@ def train_run(
     config: Config,
     *,
     seed: int,
-    progress: bool = False,
-    resume_dir: Path | None = None,
+    held_out: Sequence[RelationClip] = (),
+    eval_every: int = 0,
+    **options: Unpack[FitOptions],
 ) -> Run:
-    """Train a model and build its label bank.
+    """Train a model and build its label bank; ``held_out`` and ``eval_every`` as :func:`learn` takes them.
 
     Raises:
         UserError: When a clip has no relations or no target, or every class but one is missing.
@@ -77,11 +82,18 @@ def train_run(
         config = replace(config, loss=replace(config.loss, guidance=False))
     elif config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
-    model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
+    model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
-    batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
-    bank = build_bank(model, batches, vocabulary.naming)
-    run = Run(model, vocabulary, sized_for(config, clips), bank, prior, history=result.history)
+
+    def bank_of(model: LaIAR) -> LabelBank:
+        batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
+        return build_bank(model, batches, vocabulary.naming)
+
+    run = Run(model, vocabulary, sized_for(config, clips), bank_of(model), prior, history=result.history)
+    if result.best is not None:
+        best = deepcopy(model)
+        best.load_state_dict(result.best.weights)
+        run.best, run.best_bank = result.best, bank_of(best)
     run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
     if several:
         run.threshold, run.calibrated = YES, "not calibrated: a clip shows any number of actions"
@@ -137,6 +149,7 @@ def train(
     fold: int = 1,
     seed: int = 0,
     progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train on the training side of a fold, measure on its test side, and save the run.
 
@@ -155,7 +168,18 @@ def train(
         train_clips, domain = extracted.clips, extracted.domain()
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
-    run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
+    train_clips, held_out = options.hold_out(train_clips, lambda clip: clip.group, test_clips)
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        run = train_run(
+            train_clips,
+            found.vocabulary,
+            config,
+            seed=seed,
+            held_out=held_out,
+            eval_every=options.eval_every,
+            **fit_options,
+        )
+        log = fit_options["history"]
     run.domain = domain
     if config.optim.calibrate and not found.vocabulary.multi_label:
         run.temperature, run.threshold, run.calibrated = calibrate(
@@ -168,13 +192,16 @@ def train(
         "licence": "Apache-2.0",
         "seed": seed,
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
-        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}"},
+        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}", **options.about},
     }
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)
-    save_run(run, out, dict(card))
+    best = None if run.best is None else options.best_card(card, run.best)
+    save_run(run, out, card, history=log.text() if log else "", best=best)
     if perception is not None:
         keep_detector(perception, config.data, out)
+        if best is not None:
+            keep_detector(perception, config.data, out / BEST)
     return card
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from whyact.locate_gat.runs import Loaded, Run, load, parameters
 from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -32,7 +33,15 @@ DEFAULT_OPTIONS = PredictOptions()
 
 
 def train(
-    data: str, root: Path | None, out: Path, *, config: Config, fold: int = 1, seed: int = 0, progress: bool = True
+    data: str,
+    root: Path | None,
+    out: Path,
+    *,
+    config: Config,
+    fold: int = 1,
+    seed: int = 0,
+    progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train both stages on one split, save the run, and return its card.
 
@@ -47,7 +56,9 @@ def train(
         fitting = [name for name, preset in PRESETS.items() if preset.width == found.text.shape[1]]
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
         raise UserError("width", config.width, f"the text width of {data}, {found.text.shape[1]}", step)
-    fitted, tensors = fit_split(found, split, config, seed=seed, progress=progress, resume_dir=out / "state")
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        fitted, tensors = fit_split(found, split, config, seed=seed, watch=options, **fit_options)
+        log = fit_options["history"]
     metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
         settings=config,
@@ -76,11 +87,21 @@ def train(
             "parameters": parameters(fitted.model) | _backbone(found.pixels),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
-            "history": fitted.history,
+            **options.about,
         },
     }
-    others = tensors.text[torch.from_numpy(fitted.unseen)]
-    save_checkpoint(out, {**fitted.model.state_dict(), "others": others}, msgspec.to_builtins(run), card)
+    others, best = tensors.text[torch.from_numpy(fitted.unseen)], None
+    if fitted.best is not None:
+        model, epoch = fitted.best
+        best = BestWeights({**model.state_dict(), "others": others}, options.best_card(card, epoch))
+    save_checkpoint(
+        out,
+        {**fitted.model.state_dict(), "others": others},
+        msgspec.to_builtins(run),
+        card,
+        history=log.text() if log else "",
+        best=best,
+    )
     return load_checkpoint(out).card
 
 

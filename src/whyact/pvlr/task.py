@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,17 @@ from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
-from whyact.pvlr.inference import Curves, Detections, curves, localise, softmax
+from whyact.pvlr.inference import Curves, Detections, class_scores, curves, localise, scores_map, softmax
 from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
 from whyact.report.webvtt import write_webvtt
-from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
@@ -64,6 +67,7 @@ def train(
     fold: int = 1,
     seed: int = 0,
     progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train on video-level labels, save the run, and return its card.
 
@@ -75,6 +79,7 @@ def train(
         fold: Number of the generated world or composition.
         seed: Of everything random.
         progress: Show a bar.
+        options: Where to compute, and what to measure on the way.
 
     Raises:
         UserError: On bad data, settings or folders.
@@ -87,8 +92,13 @@ def train(
     if config.start:
         start_from(model, Path(config.start))
     config = replace(config, model=model.cfg)
-    resume = Path(out) / "state"
-    result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
+    videos, held_out = options.hold_out(split.train, lambda video: video.id, split.test)
+    validation = None
+    if options.eval_every:
+        validation = Validation(options.eval_every, lambda: measure(model, held_out, config), "classification_mAP")
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        result = learn(model, videos, len(split.classes), config, seed=seed, validation=validation, **fit_options)
+        log = fit_options["history"]
     with torch.no_grad():
         text = model.text().cpu()
     metrics: dict[str, Any] = {}
@@ -107,14 +117,37 @@ def train(
             "prompts": list(split.prompts),
             "fold": fold,
             "note": split.note,
-            "train_videos": len(split.train),
+            "train_videos": len(videos),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
             "recipe": msgspec.to_builtins(split.recipe) if split.recipe else None,
+            **options.about,
         },
     }
-    save_checkpoint(Path(out), {**model.state_dict(), TEXTS: text}, msgspec.to_builtins(config), card)
+    best = None
+    if result.best is not None:
+        chosen = deepcopy(model)
+        chosen.load_state_dict(result.best.weights)
+        with torch.no_grad():
+            tensors = {**chosen.state_dict(), TEXTS: chosen.text()}
+        best = BestWeights(tensors, options.best_card(card, result.best))
+    save_checkpoint(
+        Path(out),
+        {**model.state_dict(), TEXTS: text},
+        msgspec.to_builtins(config),
+        card,
+        history=log.text() if log else "",
+        best=best,
+    )
     return card
+
+
+@torch.no_grad()
+def measure(model: PVLR, videos: Sequence[FeatureSequence], config: Config) -> dict[str, float]:
+    """Return the classification mAP of videos: all that their video-level labels can tell."""
+    text = model.text()
+    scores = [class_scores(curves(model, video.features, text, config.inference.chunk)) for video in videos]
+    return {"classification_mAP": scores_map(scores, videos)}
 
 
 def start_from(model: PVLR, folder: Path) -> None:

@@ -82,7 +82,14 @@ def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], li
 
 
 def windows(
-    path: Path | str, window: float, stride: float, count: int, limit: float = LONG_LIMIT, *, ends: bool = True
+    path: Path | str,
+    window: float,
+    stride: float,
+    count: int,
+    limit: float = LONG_LIMIT,
+    *,
+    ends: bool = True,
+    origin: float | None = None,
 ) -> Iterator[Window]:
     """Read a video window by window, forwards and once; no more than the frames of overlapping windows are kept.
 
@@ -93,6 +100,7 @@ def windows(
         count: Frames a window, evenly spaced.
         limit: Wall-clock seconds spent in decoding, for the file; what is behind it is left out and said.
         ends: As for :func:`decode`, of the window.
+        origin: Where the first window starts on the player's clock; by default with the first frame.
 
     Yields:
         The windows in order; one without any frame is left out. ``times`` are those of the player's clock. The
@@ -102,8 +110,8 @@ def windows(
         UserError: As :func:`decode`, and when the options make no sense.
     """
     with VideoReader(path, limit) as reader:
-        spans = sampling.spans(reader.length - reader.start, window, stride)
-        parts = [(reader.start + a, reader.start + b) for a, b in spans]
+        first = reader.start if origin is None else origin
+        parts = [(first + a, first + b) for a, b in sampling.spans(reader.length - first, window, stride)]
         moments = [sampling.uniform(a, b, count, step=reader.step, ends=ends) for a, b in parts]
         source = ((shown.moment, shown) for shown in reader.frames_at(np.unique(np.concatenate(moments))))
         waiting: Window | None = None  # one behind, so that the last one knows how the reading ended

@@ -93,12 +93,12 @@ def test_what_a_spreadsheet_writes_is_read_back(tmp_path_factory: pytest.TempPat
 def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.csv"
     path.write_bytes(b"name,labels\n" + data)
+    refused = ""
     try:
         rows = read_table(path, ("name", "labels"))
     except UserError as error:
-        assert "noise.csv" in str(error)
-    else:
-        assert all(set(row.values) == {"name", "labels"} for row in rows)
+        refused = str(error)
+    assert "noise.csv" in refused if refused else all(set(row.values) == {"name", "labels"} for row in rows)
 
 
 @pytest.mark.parametrize("other", ["pour", "POUR", " Pour", "po ur", "po_ur"])

@@ -248,7 +248,9 @@ class _Reader:
         if len(wrong):
             i, more = int(wrong[0]), f" (and {len(wrong) - 1} more frames)" if len(wrong) > 1 else ""
             expected = f"{_CORNERS} with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}{more}"
-            step = f'"clip_boxes": true in {FILE} cuts off what lies outside' if ordered[wrong].all() else ""
+            step = (
+                f'"clip_boxes": true in {FILE} cuts off what lies outside' if np.asarray(ordered)[wrong].all() else ""
+            )
             raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].round(3).tolist(), expected, step)
         return boxes
 
