@@ -11,6 +11,8 @@ from whyact.verbs.parser import Parser, existing_folder, whole_number
 STUDIES: dict[str, str] = {
     "laiar-cad120": "whyact.reproduce.laiar_cad120:run",
     "laiar-homeworld": "whyact.reproduce.laiar_homeworld:run",
+    "laiar-ut": "whyact.reproduce.laiar_ut:run",
+    "measured-relations": "whyact.reproduce.measured_relations:run",
     "shipped-model": "whyact.reproduce.shipped_model:run",
     "pvlr": "whyact.reproduce.pvlr:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",
