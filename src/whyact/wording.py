@@ -124,8 +124,8 @@ def sort_evidence(evidence: list[Evidence]) -> list[Evidence]:
 
 
 def find_deciding(prediction: Prediction) -> Evidence | None:
-    """Return the first evidence in order that is about the answer itself, else the first of all."""
-    ranked = sort_evidence(prediction.evidence)
+    """Return the first stated evidence in order that is about the answer itself, else the first stated of all."""
+    ranked = [e for e in sort_evidence(prediction.evidence) if e.stated]
     return next((e for e in ranked if e.action in ("", prediction.label)), ranked[0] if ranked else None)
 
 
@@ -202,11 +202,15 @@ def describe_effect(prediction: Prediction, evidence: Evidence) -> list[Part]:
     if not math.isfinite(score) or not math.isfinite(evidence.contribution):
         return []
     now, then = format_score(score), format_score(min(1.0, max(0.0, score - evidence.contribution)))
-    parts: list[Part] = [("", "without it the score of "), ("label", shorten_label(about))]
+    parts: list[Part] = [("", f"without {evidence.removed or 'it'} the score of "), ("label", shorten_label(about))]
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if evidence.contribution > 0 else " rises from "
-    return [*parts, ("", verb), ("score", now), ("", " to "), ("score", then)]
+    parts += [("", verb), ("score", now), ("", " to "), ("score", then)]
+    if evidence.control is None or not math.isfinite(evidence.control):
+        return parts
+    least = format_score(min(1.0, max(0.0, score - evidence.control)))
+    return [*parts, ("", " (as much removed at random leaves at least "), ("score", least), ("", ")")]
 
 
 def explain_answer(prediction: Prediction) -> list[Part]:
@@ -227,6 +231,14 @@ def explain_answer(prediction: Prediction) -> list[Part]:
 
 
 def _why_nothing(prediction: Prediction) -> str:
+    if prediction.evidence:
+        count = len(prediction.evidence)
+        return (
+            "No single moment decides this: "
+            + ("what is listed is not" if count == 1 else f"of the {count} things listed, none is both")
+            + (" both" if count == 1 else "")
+            + " likely enough to be true and needed for this answer."
+        )
     if prediction.tokens_valid and not prediction.tokens_kept:
         return f"There is no evidence: the model kept none of the {prediction.tokens_valid} tokens that it saw."
     if prediction.provenance.method == "laiar" and prediction.labels and not prediction.tokens_valid:
@@ -237,7 +249,7 @@ def _why_nothing(prediction: Prediction) -> str:
 def format_evidence_line(place: int, evidence: Evidence) -> str:
     """Write one piece of evidence in one line, with its number and what it is worth, for other tools."""
     what = summarize_evidence(evidence)[0] if evidence.subject else evidence.text or evidence.kind
-    return f"{place}. {what} ({format_contribution(evidence.contribution)})"
+    return f"{place}. {what} ({format_contribution(evidence.contribution)}{'' if evidence.stated else ', not stated'})"
 
 
 def summarize_evidence(evidence: Evidence) -> tuple[str, str]:
