@@ -20,7 +20,8 @@ from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
 from whyact.locate_gat.runs import Loaded, Run, load, parameters
-from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
+from whyact.locate_gat.scores import ScoreParts, Tensors
+from whyact.locate_gat.stages import fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
@@ -62,7 +63,7 @@ def train(
         log = fit_options["history"]
     metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
-        settings=config,
+        settings=fitted.model.config,
         video_width=found.width,
         data=data,
         fold=fold,
@@ -85,7 +86,8 @@ def train(
             "mix": fitted.choice.mix,
             "calibration": fitted.choice.calibration,
             "rehearsed_accuracy_by_mix": {str(mix): value for mix, value in fitted.choice.rehearsed.items()},
-            "parameters": parameters(fitted.model) | _backbone(found.pixels),
+            **({"rehearsed_accuracy_by_start": fitted.choice.starts} if fitted.choice.starts else {}),
+            "parameters": parameters(fitted.model) | _backbone(found.pixels, run.weight_places(out)),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
             **options.about,
@@ -149,7 +151,10 @@ def open_evaluation(
     loaded = load(run)
     loaded.model.to(resolve_device(device))
     known, model, card = loaded.known, loaded.model, loaded.card
-    config = known.settings
+    config, places = known.settings, known.weight_places(run)
+    if known.pixels.startswith("CLIP "):
+        weights = answers.WeightFile(places).find(known.pixels.split(" ", 2)[2])
+        config = replace(config, backbone_weights=weights)
     fold = known.fold if fold is None else fold
     found, split = _load(data, root, fold, config, progress, device)
     if found.width != known.video_width:
@@ -159,7 +164,7 @@ def open_evaluation(
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
-    facts = {"parameters": parameters(model) | _backbone(found.pixels), "missing_videos": len(found.missing)}
+    facts = {"parameters": parameters(model) | _backbone(found.pixels, places), "missing_videos": len(found.missing)}
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
@@ -182,9 +187,10 @@ def predict(
         PartialFailure: When only some of several inputs are at fault.
     """
     known, model = run.known, run.model
-    candidates = answers.candidates_of(known, model, run.others, options.labels)
+    weights = answers.WeightFile(known.weight_places(Path(run.folder)), options.clip_weights)
+    candidates = answers.candidates_of(known, model, run.others, options.labels, weights)
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
-    read = answers.reader(known, data, root, progress, device_of(model))
+    read = answers.reader(known, data, root, progress, device_of(model), weights)
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
@@ -195,7 +201,7 @@ def _load(
     return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress, device=device))
 
 
-def _backbone(pixels: str) -> dict[str, int]:
+def _backbone(pixels: str, places: tuple[Path, ...]) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
-    frozen = backbone_parameters(pixels)
+    frozen = backbone_parameters(pixels, places)
     return {} if frozen is None else {"frozen_backbone": frozen}
