@@ -42,6 +42,7 @@ class DataConfig:
     )
     names: str = setting("", "a file with the detector's class names, one a line, where it does not know them")
     class_map: str = setting("", "a JSON or YAML file, detector class -> class of the data; by default the same words")
+    clip_boxes: bool = setting(False, "cut off what boxes of own data have outside the image")
     frames_dir: str = setting("", "the frames of CAD-120, which travels without pixels; stands for `pixels` too")
     features: str = setting(
         "", "the folder in which features and tracks are kept; by default `features` beside the run"
@@ -173,6 +174,7 @@ class PredictOptions:
     class_map: Path | None = setting(None, "a JSON or YAML file, detector class -> model class", metavar="FILE")
     names: Path | None = setting(None, "class names of the ONNX detector, one a line", metavar="FILE")
     tracks: Path | None = setting(None, "read the boxes from this file instead of detecting them", metavar="FILE")
+    clip_boxes: bool = setting(False, "cut off what boxes of --tracks have outside the image")
     save_tracks: Path | None = setting(None, "write the boxes to this file", metavar="FILE")
     window: float | None = setting(
         None, "length of video answered at a time (default: that of the training clips)", metavar="SECONDS"

@@ -289,6 +289,10 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
+    def forward(self, batch: RelationBatch) -> Tensor:
+        """Return the logits (B,C) of clips, as :meth:`video` computes them for an answer."""
+        return self.video(batch).logits
+
     @on_own_device
     def video(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
+from whyact.devices import resolve_device
 from whyact.errors import UserError, for_each
 from whyact.files import sha256
 from whyact.laiar.answers import YES, Answer, answer_clips
@@ -208,6 +209,7 @@ def train(
     perception = open_perception(config.data, found.vocabulary)
     domain = None
     if perception is not None:
+        perception.to(resolve_device(options.device))
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
@@ -327,7 +329,7 @@ def predict(
         return predict_videos(run, inputs, options, progress=progress)
     for item in fields(options):
         value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
-        if value is not None:
+        if value not in (None, False):
             expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
             raise UserError(option, value, expected, f"leave {option} out")
     name = data or str((run.card or {}).get("data"))

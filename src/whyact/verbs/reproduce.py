@@ -30,14 +30,14 @@ def run(argv: list[str]) -> int:
     names = list(lazy.present(STUDIES))
     parser = Parser(
         "reproduce",
-        f"Measure a published table again, over folds and seeds. A rerun goes on where it stopped.\n"
+        f"Measure a published table again, over folds and seeds. A rerun resumes where it stopped.\n"
         f"NAME is one of: {', '.join(names)}.",
         _EXAMPLES,
         "the results document",
     )
     parser.add_argument("name", metavar="NAME", help="the study")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds the data, where it needs any")
-    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; only prints")
+    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; writes nothing")
     parser.add_argument("--seeds", metavar="N", type=whole_number, help="how many seeds (default: the study's own)")
     parser.add_argument(
         "--jobs", metavar="N", type=whole_number, default=1, help="workers, one thread each (default: 1)"
