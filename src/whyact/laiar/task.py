@@ -161,7 +161,10 @@ def calibrate(
     held, inner = ([c for c, own in zip(clips, apart, strict=True) if own is side] for side in (True, False))
     if not held or not inner or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
         return None
-    run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+    try:
+        run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+    except UserError:  # such as no pair with a relation: too little is left over
+        return None
     groups = f"{len(out)} held-out training group{'s' if len(out) > 1 else ''}"
     return calibration_of(run, list(answer_clips(run, held)), f"on {groups if out else 'held-out training clips'}")
 
