@@ -26,10 +26,10 @@ from whyact.locate_gat.losses import prototypes
 from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.scores import ScoreParts, Tensors, embed, score_parts
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
-from whyact.training.experiment import DEFAULTS, TrainOptions
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.log import Row
 from whyact.training.numerics import seed_everything
+from whyact.training.options import DEFAULTS, TrainOptions
 from whyact.training.state import Best
 from whyact.training.trainable import Trainable
 

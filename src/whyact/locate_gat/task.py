@@ -14,7 +14,7 @@ import torch
 from whyact.data.datasets import load_zero_shot
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
-from whyact.devices import device_of
+from whyact.devices import device_of, resolve_device
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
@@ -26,7 +26,8 @@ from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -52,7 +53,7 @@ def train(
         UserError: For an unknown data set, a fold that it lacks, or settings that do not fit its features.
     """
     check_run_folder(out)
-    found, split = _load(data, root, fold, config, progress)
+    found, split = _load(data, root, fold, config, progress, options.device)
     if found.text.shape[1] != config.width:
         fitting = [name for name, preset in PRESETS.items() if preset.width == found.text.shape[1]]
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
@@ -138,7 +139,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on its own split, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -146,13 +149,14 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load(run)
+    loaded.model.to(resolve_device(device))
     known, model, card = loaded.known, loaded.model, loaded.card
     config, places = known.settings, known.weight_places(run)
     if known.pixels.startswith("CLIP "):
         weights = answers.WeightFile(places).find(known.pixels.split(" ", 2)[2])
         config = replace(config, backbone_weights=weights)
     fold = known.fold if fold is None else fold
-    found, split = _load(data, root, fold, config, progress)
+    found, split = _load(data, root, fold, config, progress, device)
     if found.width != known.video_width:
         raise UserError(f"data {found.name}", f"features of width {found.width}", f"width {known.video_width}")
     if split.sha256 != card["split_sha256"]:
@@ -191,8 +195,10 @@ def predict(
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
-def _load(data: str, root: Path | None, fold: int, config: Config, progress: bool) -> tuple[ZeroShotData, ClassSplit]:
-    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress))
+def _load(
+    data: str, root: Path | None, fold: int, config: Config, progress: bool, device: str
+) -> tuple[ZeroShotData, ClassSplit]:
+    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress, device=device))
 
 
 def _backbone(pixels: str, places: tuple[Path, ...]) -> dict[str, int]:

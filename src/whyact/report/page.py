@@ -139,7 +139,7 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
         title=wording.format_label(prediction.label) or "No answer",
         headline=wording.format_headline(prediction.label) or "No answer",
         because=wording.explain_answer(prediction),
-        in_short=wording.summarize_evidence(deciding) if deciding else ("no evidence recorded", ""),
+        in_short=wording.summarize_answer(prediction),
         verdict=wording.judge_answer(prediction),
         runner_up=next(
             ((wording.shorten_label(s.label), wording.format_score(s.score)) for s in prediction.labels[1:2]), None
@@ -197,7 +197,16 @@ def _naming(evidence: Evidence) -> str:
     if evidence.kind == "neighbour":
         return f"likeness of the two names {wording.format_score(evidence.similarity)}"
     margin = "" if evidence.margin is None else f", margin {wording.format_score(evidence.margin)}"
-    return f"similarity {wording.format_score(evidence.similarity)}{margin}"
+    return f"{_stating(evidence)}similarity {wording.format_score(evidence.similarity)}{margin}"
+
+
+def _stating(evidence: Evidence) -> str:
+    """Say whether evidence is stated, with the numbers that decided; nothing for methods that do not ask."""
+    if evidence.control is None:
+        return ""
+    chance = "" if evidence.probability is None else f"probability {wording.format_score(evidence.probability)}, "
+    control = f"control {wording.format_score(evidence.control)}"
+    return f"{'stated' if evidence.stated else 'not stated'}: {chance}{control}; "
 
 
 def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:

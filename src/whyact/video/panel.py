@@ -32,7 +32,9 @@ def reasons(prediction: Prediction, time: float) -> list[Evidence]:
     if prediction.segments and segment is None:
         return []
     best: dict[int, Evidence] = {}
-    for item in sorted(prediction.evidence, key=lambda e: (e.kind != "transition", -e.contribution)):
+    for item in sorted(
+        (e for e in prediction.evidence if e.stated), key=lambda e: (e.kind != "transition", -e.contribution)
+    ):
         inside = segment is None or (segment.start <= item.start and item.end <= segment.end + 1e-6)
         if item.track is not None and inside:
             best.setdefault(item.track, item)
