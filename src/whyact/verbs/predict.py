@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,15 @@ from whyact import api
 from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.methods import METHODS
-from whyact.prediction import Prediction, to_json
+from whyact.prediction import Prediction, Segment, to_json
 from whyact.progress import announce, print_error
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, existing_folder, open_page, peek, read_options, run_folder
 from whyact.video.frame_folder import Prepared, prepared_inputs
 from whyact.video.inputs import Inputs
+
+LINES = 20  # segments that a terminal shows at most
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
@@ -97,11 +100,27 @@ def format_answer(prediction: Prediction) -> str:
     label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
     answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
     lines = [f"{name}: {answer if label else 'no answer'}"]
+    if prediction.segments:  # when comes first, the whole video after it
+        lines = [f"{name}:", *format_timeline(prediction.segments), f"  whole video: {answer}"]
     lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
     if prediction.video.degraded:
         lines.append(f"  note: {prediction.video.degraded}")
     lines += [f"  note: {note}" for note in prediction.notes]
     return "\n".join(lines)
+
+
+def format_timeline(segments: Sequence[Segment]) -> list[str]:
+    """Write segments in the order of time, a line each; the best :data:`LINES` where there are more."""
+    from whyact import wording
+
+    best = sorted(segments, key=lambda s: -s.score)[:LINES]
+    lines = []
+    for s in sorted(best, key=lambda s: (s.start, s.end)):
+        span, label = wording.format_span(s.start, s.end), wording.format_headline(s.label)
+        ends = f" (± {s.interval[0]:.1f} s, ± {s.interval[1]:.1f} s)" if s.interval else ""
+        lines.append(f"  {span}  {label} {wording.format_score(s.score)}{ends}")
+    more = len(segments) - len(best)
+    return lines + ([f"  and {more} that score less"] if more else [])
 
 
 def _parser() -> Parser:
