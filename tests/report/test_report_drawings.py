@@ -6,6 +6,7 @@ import base64
 import math
 import re
 
+import msgspec
 import pytest
 import sample_prediction as sample
 from hypothesis import given, settings
@@ -18,6 +19,12 @@ from whyact.report.charts import chart, diverging
 from whyact.report.timeline import Axis
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(40))
+
+
+def cells(page: Page, kind: str, lane: int) -> list[tuple[float, float]]:
+    """Return left and width of the bars of a lane's tokens, in thousandths of the axis."""
+    found = [attrs["d"] for tag, attrs, _, _ in page.elements if tag == "path" and attrs.get("class") == kind]
+    return [(float(left), float(width)) for left, width in re.findall(r"M([\d.]+) [\d.]+h([\d.]+)", found[lane])]
 
 
 def test_every_lane_is_there_and_lanes_without_kept_tokens_are_folded() -> None:
@@ -34,9 +41,25 @@ def test_every_lane_is_there_and_lanes_without_kept_tokens_are_folded() -> None:
 def test_kept_and_dropped_tokens_are_counted_as_the_prediction_counts_them(lanes: int) -> None:
     prediction = sample.pick(lanes)
     page = Page(render([prediction]))
-    cells = [attrs["class"] for tag, attrs, _, around in page.elements if tag == "i" and around[-2:-1] == ("div",)]
-    assert cells.count("k") == prediction.tokens_kept
-    assert cells.count("d") == prediction.tokens_valid - prediction.tokens_kept
+    assert sum(len(cells(page, "k", lane)) for lane in range(lanes)) == prediction.tokens_kept
+    dropped = prediction.tokens_valid - prediction.tokens_kept
+    assert sum(len(cells(page, "d", lane)) for lane in range(lanes)) == dropped
+
+
+@given(st.lists(st.booleans(), min_size=61, max_size=400))
+@settings(max_examples=10, deadline=None)
+def test_many_tokens_are_drawn_as_few_bars_that_cover_as_much_time(kept: list[bool]) -> None:
+    """Beyond sixty tokens, neighbours of one kind are one bar: the share of the axis stays that of the tokens."""
+    prediction = sample.pick(1)
+    point = prediction.tracks[0].points[0]
+    prediction.tracks[0].points = [
+        msgspec.structs.replace(point, time=i + 0.5, kept=keep) for i, keep in enumerate(kept)
+    ]
+    prediction.evidence, prediction.video.duration = [], float(len(kept))
+    page = Page(render([prediction]))
+    drawn = [width for _, width in cells(page, "k", 0)]
+    assert len(drawn) == sum(a and not b for a, b in zip(kept, [False, *kept], strict=False))
+    assert sum(drawn) == pytest.approx(1000 * sum(kept) / len(kept), rel=0.02, abs=3)
 
 
 def test_runs_name_relations_and_join_equal_neighbours() -> None:
@@ -48,11 +71,9 @@ def test_runs_name_relations_and_join_equal_neighbours() -> None:
 def test_a_sampled_time_without_a_token_stays_blank() -> None:
     prediction = sample.pick(2)
     del prediction.tracks[1].points[4]
-    cells = [
-        a["style"] for a, _ in Page(render([prediction])).all("i") if "style" in a and a.get("class") in ("k", "d")
-    ]
-    places = [tuple(map(float, re.findall(r"[\d.]+", style))) for style in cells]
-    first, second = places[:10], places[10:]
+    page = Page(render([prediction]))
+    first, second = (sorted(cells(page, "k", lane) + cells(page, "d", lane)) for lane in (0, 1))
+    assert len(first) == 10
     assert len(second) == 9
     assert set(second) < set(first)
     assert first[4] not in second
@@ -126,9 +147,7 @@ def test_one_token_makes_one_lane_with_one_cell() -> None:
     for duration in (0.0, 3.0, 7200.0):
         prediction.video.duration = duration
         page = Page(render([prediction]))
-        assert (
-            len([1 for a, _ in page.all("i") if a.get("style", "").startswith("left") and a.get("class") == "k"]) == 1
-        )
+        assert len(cells(page, "k", 0)) == 1
 
 
 def test_frame_evidence_shows_the_nearest_still_and_no_far_one() -> None:

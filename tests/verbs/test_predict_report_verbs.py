@@ -12,7 +12,7 @@ from made_videos import write_clip
 from whyact.cli import main
 from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
-from whyact.verbs.predict import said
+from whyact.sentences import format_answer
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_predict_says_action_score_and_reason(fake: Any, run: Path, capsys: pyte
 def test_an_answer_in_text_says_how_it_is_to_be_taken(label: str, unsure: bool, told: str) -> None:
     labels = [LabelScore(label=label, score=0.99)] if label else []
     answer = Prediction(video=VideoFacts(path="a.mp4"), labels=labels, provenance=Provenance(method="x"), unsure=unsure)
-    assert said(answer).splitlines()[0] == told
+    assert format_answer(answer).splitlines()[0] == told
 
 
 def test_predict_json_is_always_a_list(fake: Any, run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -182,7 +182,7 @@ def answer_video(
         said.append(f"The model was trained on {_training(run)}. It cannot tell whether this video is like that.")
     elif strange > looked / 2:
         said.insert(0, _outside(run, strange, looked))
-        prediction.unsure = True
+        prediction.unsure = prediction.unfamiliar = True
     else:
         said.append(f"The model was trained on {_training(run)}; {looked - strange} of {looked} frames look like that.")
     if len(spans) > 1:

@@ -13,9 +13,9 @@ import msgspec
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction, to_json
+from whyact.report.private import replace_path
 from whyact.studio.limits import Limits
 from whyact.studio.workers import OnProgress, Task
-from whyact.wording import replace_path
 
 if TYPE_CHECKING:
     from whyact.ablation.protocol import Session

@@ -9,9 +9,9 @@ from pathlib import Path
 from whyact.errors import UserError
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
+from whyact.sentences import format_answer
 from whyact.verbs.lazy import nearest
 from whyact.verbs.parser import Parser, whole_number
-from whyact.verbs.predict import said
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
 SIZE = (640, 480)
@@ -54,7 +54,7 @@ def run(argv: list[str]) -> int:
     if args.json:
         print(to_json(predictions))
         return 0
-    print(said(predictions[0]))
+    print(format_answer(predictions[0]))
     print(f"video:  {answer}")
     print(f"report: {report}")
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
+from whyact.sentences import format_answer
 from whyact.training.checkpoint import read_card
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
@@ -56,7 +57,7 @@ def run(argv: list[str]) -> int:
         print(to_json(predictions), flush=True)
     else:
         for prediction in predictions:
-            print(said(prediction), flush=True)
+            print(format_answer(prediction), flush=True)
         for name in ("draw", "save-tracks"):
             if name in options and predictions:
                 print(f"{name}: {options[name]}")
@@ -89,21 +90,6 @@ def expand(inputs: list[str]) -> list[str]:
             raise UserError("INPUT", name, what)
         out += [f for f in found if f not in out]
     return out
-
-
-def said(prediction: Prediction) -> str:
-    """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
-    from whyact import wording
-
-    name = prediction.id or prediction.video.path
-    label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
-    answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
-    lines = [f"{name}: {answer if label else 'no answer'}"]
-    lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
-    if prediction.video.degraded:
-        lines.append(f"  note: {prediction.video.degraded}")
-    lines += [f"  note: {note}" for note in prediction.notes]
-    return "\n".join(lines)
 
 
 def _parser(own: dict[str, str]) -> Parser:
