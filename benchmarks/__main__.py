@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from benchmarks import run as bench
 from benchmarks.compare import ALLOWED
-from benchmarks.run import BENCHES, run_benches
 from whyact.errors import UserError
 from whyact.verbs.lazy import choose
 from whyact.verbs.parser import Parser
@@ -22,7 +22,7 @@ def run(argv: list[str]) -> int:
         "bench",
         "Measure speed as a ratio of two things in the same run, so that the machine matters less.\n"
         f"A ratio more than {ALLOWED:g} times below the stored one ({STORED}) fails: exit code 1, nothing is written.\n"
-        f"NAME is one of: {', '.join(BENCHES)}.",
+        f"NAME is one of: {', '.join(bench.BENCHES)}.",
         _EXAMPLES,
         "the results document",
         prog="python -m benchmarks",
@@ -32,11 +32,12 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--accept", action="store_true", help="write the ratios even where some fell")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where the results go (default: {RESULTS})")
     args = parser.parse_args(argv)
-    names = [choose(name, BENCHES, "NAME", "python -m benchmarks --help") for name in args.names] or list(BENCHES)
+    known = list(bench.BENCHES)
+    names = [choose(name, known, "NAME", "python -m benchmarks --help") for name in args.names] or known
     # A run of some benchmarks would leave a document without the rows of the others.
     out = args.out or (None if args.quick or args.names else RESULTS)
     stored = args.out / STORED.name if args.out else STORED
-    worse = run_benches(names, quick=args.quick, out=out, stored=stored, accept=args.accept, as_json=args.json)
+    worse = bench.run_benches(names, quick=args.quick, out=out, stored=stored, accept=args.accept, as_json=args.json)
     for regression in worse:
         print(f"benchmarks: {regression}", file=sys.stderr, flush=True)
     if worse:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.run import ratio
 from whyact.reproduce import results
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from benchmarks.compare import Regression, read_stored, regressions
 from benchmarks.memory import can_measure, peak_mib, start_peak
@@ -108,29 +107,27 @@ def one_thread() -> Iterator[None]:
 def training(repeats: int) -> list[results.Row]:
     """Compare a step of :func:`whyact.training.fit.fit` with one of a plain loop, on a small model."""
     import torch
-    from lightning.pytorch import LightningModule
     from torch import Tensor, nn
 
     from whyact.training.fit import fit
+    from whyact.training.trainable import Optimization, StepOutput, Trainable
 
-    class Small(LightningModule):
+    class Small(Trainable):
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
 
-        def training_step(self, batch: Tensor, index: int) -> Tensor:
-            loss = self.net(batch).square().mean()
-            self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
-            return loss
+        def training_step(self, batch: Tensor, step: int) -> StepOutput:
+            return StepOutput(self.net(batch).square().mean(), rows=len(batch))
 
-        def configure_optimizers(self) -> Any:
-            return torch.optim.AdamW(self.parameters())
+        def configure_optimizers(self) -> Optimization:
+            return Optimization(torch.optim.AdamW(self.parameters()))
 
     batches = [torch.randn(32, 64) for _ in range(200)]
 
     def plain() -> None:
         module = Small()
-        optimizer = module.configure_optimizers()
+        optimizer = module.configure_optimizers().optimizer
         for batch in batches:
             loss = module.net(batch).square().mean()
             optimizer.zero_grad()

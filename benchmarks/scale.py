@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.run import REPEATS
-from whyact.engines.work import Engine, Job, open_pool, run_in
+from whyact.engines.run import open_pool, run_in
+from whyact.engines.work import Engine, Job
 from whyact.files import sha256
 from whyact.reproduce import results
 

@@ -105,12 +105,13 @@ def train_laiar(material: Path, out: Path) -> None:
 
 def train_locate(material: Path, out: Path) -> None:
     """Train both stages of a small LoCATe-GAT."""
-    from whyact.data.zero_shot import sets as zero_shot_sets
+    from whyact.data.datasets import load_zero_shot
+    from whyact.data.types import ZeroShotOptions
     from whyact.locate_gat.config import PRESETS
     from whyact.locate_gat.stages import Tensors, train_stages
 
     config = replace(PRESETS["synthetic"], epochs=2, gat_steps=20, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
-    found, split = zero_shot_sets.load("synthetic", None, 1, progress=False)
+    found, split = load_zero_shot("synthetic", None, 1, ZeroShotOptions(progress=False))
     seen = found.index(split.seen)
     train = np.flatnonzero(np.isin(found.targets, seen))[:120]
     model, _ = train_stages(Tensors.of(found, config.frames), seen, train, config, resume_dir=out / "state")
@@ -119,12 +120,13 @@ def train_locate(material: Path, out: Path) -> None:
 
 def train_pvlr(material: Path, out: Path) -> None:
     """Train a small PVLR."""
+    from whyact.data.datasets import load_features
     from whyact.pvlr.config import PRESETS, TrainConfig
     from whyact.pvlr.learner import learn
-    from whyact.pvlr.sets import build_model, load_split, resolve
-    from whyact.training.fit import seed_everything
+    from whyact.pvlr.sets import build_model, resolve
+    from whyact.training.numerics import seed_everything
 
-    split = load_split("synthetic", None, 1)
+    split = load_features("synthetic", None, 1)
     config = resolve(replace(PRESETS["default"], train=TrainConfig(iterations=100, snippets=16)), split)
     seed_everything(0)
     model = build_model(config, split.prompts)

@@ -95,17 +95,16 @@ def study(
 def preload() -> None:
     """Import what the children need, once: they are forked, and a kill within an import would try nothing."""
     for name in (
-        "lightning.pytorch",
         "safetensors.torch",
         "whyact.features.extract",
         "whyact.features.store",
         "whyact.data.untrimmed.snippet_files",
-        "whyact.data.zero_shot.sets",
+        "whyact.data.datasets",
         "whyact.laiar.learner",
         "whyact.locate_gat.stages",
         "whyact.pvlr.learner",
         "whyact.training.checkpoint",
-        "whyact.training.keeper",
+        "whyact.training.fit",
     ):
         import_module(name)
 

@@ -1,4 +1,4 @@
-"""The house stands: imports point down, methods do not know each other, nothing is a pickle, no file is too long."""
+"""The house stands: imports point down, no circles, methods do not know each other, no pickle, no file too long."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "files", "progress"},
+    {"prediction", "errors", "files", "progress", "devices"},
     {"wording", "sentences"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
@@ -66,6 +66,24 @@ def wrong_arrows(source: str, path: str) -> set[str]:
     return wrong
 
 
+def circle_of_files(sources: dict[str, str]) -> list[str]:
+    """Return files that import each other in a circle; imports in functions and for type checkers count too."""
+    modules = {("whyact/" + path).removesuffix(".py").replace("/", "."): path for path in sources}
+    modules |= {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph: dict[str, set[str]] = {path: set() for path in sources}
+    for path, source in sources.items():
+        for name in imported(source, path):
+            while name and name not in modules:
+                name = name.rpartition(".")[0]
+            if name and modules[name] != path:
+                graph[path].add(modules[name])
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def pickles_used(source: str) -> set[str]:
     """Return the ways in which a file could read or write a pickle."""
     found = {name for name in imported(source, "x.py") if name.split(".")[0] in PICKLES}
@@ -84,6 +102,16 @@ def test_imports_point_down(path: str) -> None:
     assert wrong_arrows((SOURCE / path).read_text(encoding="utf-8"), path) == set()
 
 
+MAKES_A_WORLD = {"verbs/demo.py", "verbs/data_make.py"}
+
+
+@pytest.mark.parametrize("path", [name for name in NAMES if room_of(name) not in ("homeworld", "reproduce")])
+def test_only_what_makes_a_world_imports_homeworld(path: str) -> None:
+    """Nothing that answers a video knows the generated world."""
+    if path not in MAKES_A_WORLD:
+        assert "homeworld" not in rooms_imported((SOURCE / path).read_text(encoding="utf-8"), path)
+
+
 def test_the_front_door_opens_only_the_lowest_floor_and_the_verbs() -> None:
     rooms = rooms_imported((SOURCE / "__init__.py").read_text(encoding="utf-8"), "__init__.py")
     assert rooms <= FLOORS[0] | {"api"}
@@ -100,6 +128,17 @@ def test_rooms_form_no_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"rooms in a circle: {' -> '.join(error.args[1])}")
+
+
+def test_files_form_no_circle() -> None:
+    assert circle_of_files({path: (SOURCE / path).read_text(encoding="utf-8") for path in NAMES}) == []
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_private_names_of_other_libraries_are_not_imported(path: str) -> None:
+    names = imported((SOURCE / path).read_text(encoding="utf-8"), path)
+    private = {name for name in names if not name.startswith("whyact") and "._" in name and "__" not in name}
+    assert private == set()
 
 
 @pytest.mark.parametrize("path", [name for name in NAMES if name != "data/io/pickles.py"])
@@ -128,6 +167,26 @@ def test_no_file_is_too_long(path: str) -> None:
 )
 def test_the_check_itself_finds_wrong_arrows(path: str, source: str, wrong: set[str]) -> None:
     assert wrong_arrows(source, path) == wrong
+
+
+@pytest.mark.parametrize(
+    ("sources", "circle"),
+    [
+        ({"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from . import x"}, {"a/x.py", "a/y.py"}),
+        (
+            {"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from whyact.a import x"},
+            {"a/x.py", "a/y.py"},
+        ),
+        ({"a/x.py": "if TYPE_CHECKING:\n    from .y import Y", "a/y.py": "import whyact.a.x"}, {"a/x.py", "a/y.py"}),
+        (
+            {"a/x.py": "from whyact import b", "b/__init__.py": "from .y import f", "b/y.py": "from ..a.x import g"},
+            {"a/x.py", "b/__init__.py", "b/y.py"},
+        ),
+        ({"a/__init__.py": "", "a/x.py": "from whyact.a import y", "a/y.py": "import torch"}, set()),
+    ],
+)
+def test_the_check_itself_finds_circles(sources: dict[str, str], circle: set[str]) -> None:
+    assert set(circle_of_files(sources)) == circle
 
 
 @pytest.mark.parametrize(

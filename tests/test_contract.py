@@ -161,9 +161,9 @@ class Pvlr(Method):
         return task.load(folder)
 
     def item(self, length: int, seed: int = 0) -> FeatureSequence:
-        from whyact.pvlr.sets import load_split
+        from whyact.data.datasets import load_features
 
-        width = load_split("synthetic", None, 7).train[0].features.shape[1]
+        width = load_features("synthetic", None, 7).train[0].features.shape[1]
         return sequence(length, width, seed)
 
     def scores(self, run: Any, items: Sequence[FeatureSequence]) -> list[np.ndarray]:

@@ -94,11 +94,13 @@ def one_session(found: Iterable[Step]) -> list[Step]:
 def run(words: str | list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run a shell command, or a program with arguments, with this environment's ``whyact`` and ``python`` first."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    checkout = str(Path(__file__).parents[1])  # `python -m benchmarks` runs from a checkout
+    python_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), checkout]))
     command = ["bash", "-eo", "pipefail", "-c", words] if isinstance(words, str) else words
     return subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": python_path},
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -10,6 +10,7 @@ from whyact.errors import UserError
 from whyact.files import SHIPPED
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import read_card
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import load_method
 from whyact.verbs.predict import expand
 
@@ -57,9 +58,9 @@ class Model:
     ) -> dict[str, Any]:
         """Measure the run on the test side of a data set: the metrics of ``whyact eval``."""
         task = load_method(self.method, "eval")
-        found: dict[str, Any] = task.evaluate(
-            self.path, data or self.card["data"], None if root is None else Path(root), fold=fold, progress=False
-        )
+        data = data or self.card["data"]
+        with generated_root(data, None if root is None else Path(root)) as folder:
+            found: dict[str, Any] = task.evaluate(self.path, data, folder, fold=fold, progress=False)
         return found
 
 

@@ -5,6 +5,7 @@ On the lowest floor beside ``prediction`` and ``errors``.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import glob
 import hashlib
@@ -43,6 +44,40 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
             raise
         sync_folder(path.parent)
     return path
+
+
+def read_text(path: Path, expected: str) -> str:
+    """Return the text of a file in UTF-8 or UTF-16, without a byte order mark.
+
+    Args:
+        path: The file.
+        expected: What the file should be, for the error.
+
+    Raises:
+        UserError: When it cannot be read or is in another encoding.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(path, error.strerror, expected) from error
+    half = len(data) // 2
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif half and data[1::2].count(0) > 0.7 * half:  # Latin text without a mark: every other byte is 0
+        encoding = "utf-16-le"
+    elif half and data[0::2].count(0) > 0.7 * half:
+        encoding = "utf-16-be"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        found = f"bytes that are no {encoding.removesuffix('-sig').upper()} text"
+        raise UserError(f"{path}:{line}", found, f"{expected}, in UTF-8", "save it as UTF-8") from error
+    if "\0" in text:
+        raise UserError(path, "a NUL character", expected, "save it as UTF-8 text")
+    return text
 
 
 def writable_file(option: str, path: Path) -> Path:

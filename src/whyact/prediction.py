@@ -27,6 +27,11 @@ class VideoFacts(_Record):
 
     ``path`` is what the user typed; ``frames_declared`` comes from the container and
     ``frames_decoded`` from decoding. ``degraded`` gives the reason when something was missing or broken.
+
+    Times are those of a player's clock, which starts with the first sound or picture: the first frame is shown at
+    ``start`` and the last one leaves at ``duration``. ``width`` and ``height`` are those of the upright image with
+    square pixels; ``pixel_aspect`` is how much wider than high the stored pixels are, ``mirrored`` whether the file
+    asks for a mirror image. ``stream`` of ``streams`` video streams was read, counted from 1.
     """
 
     path: str
@@ -38,6 +43,11 @@ class VideoFacts(_Record):
     frames_decoded: int = 0
     frames_declared: int = 0
     degraded: str = ""
+    start: float = 0.0
+    pixel_aspect: float = 1.0
+    mirrored: bool = False
+    stream: int = 1
+    streams: int = 1
 
 
 class LabelScore(_Record):

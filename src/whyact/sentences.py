@@ -77,16 +77,22 @@ def describe_answer(prediction: Prediction) -> AnswerText:
     return AnswerText(state, label, score, "", doubt, sentence)
 
 
-def format_answer(prediction: Prediction) -> str:
-    """Write an answer as lines for a terminal: what, how sure, why, and what a reader must know beside it."""
+def summarize_answer(prediction: Prediction) -> str:
+    """Write an answer in a few words that say how it is to be taken."""
     text = describe_answer(prediction)
-    answer = {
+    return {
         "none": "no answer",
         "unfamiliar": f"{text.headline}. {text.guess}",
         "unsure": f"unsure, perhaps {text.headline}, score {text.score}",
         "sure": f"{text.headline} {text.score}",
     }[text.state]
-    lines = [f"{prediction.id or prediction.video.path}: {answer}", f"  {join_parts(text.sentence)}"]
+
+
+def format_answer(prediction: Prediction) -> str:
+    """Write an answer as lines for a terminal: what, how sure, why, and what a reader must know beside it."""
+    text = describe_answer(prediction)
+    name = prediction.id or prediction.video.path
+    lines = [f"{name}: {summarize_answer(prediction)}", f"  {join_parts(text.sentence)}"]
     lines += [f"  note: {note}" for note in (text.doubt, prediction.video.degraded, *prediction.notes) if note]
     return "\n".join(lines)
 

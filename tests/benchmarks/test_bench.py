@@ -13,9 +13,9 @@ from benchmarks import laiar as bench_laiar
 from benchmarks import long as bench_long
 from benchmarks import memory
 from benchmarks import run as bench
+from benchmarks.__main__ import main
 from benchmarks.compare import regressions
 from benchmarks.video import write_video
-from whyact.cli import main
 from whyact.reproduce import results
 from whyact.video.decode import decode
 
@@ -43,21 +43,21 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[float]:
 def test_all_of_them_write_and_some_only_print(
     toy: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "toy", "--quick", "--json"]) == 0
+    assert main(["toy", "--quick", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["rows"][0]["mean"] == 2.0
     assert document["rows"][0]["n"] == bench.QUICK
     assert document["header"]["command"] == "python -m benchmarks --quick"
-    assert main(["bench", "toy"]) == 0
+    assert main(["toy"]) == 0
     assert list(tmp_path.iterdir()) == []
-    assert main(["bench"]) == 0
+    assert main([]) == 0
     assert "| a / b | 2.000" in capsys.readouterr().out
     assert sorted(p.name for p in (tmp_path / "docs/results").iterdir()) == ["bench.json", "bench.md"]
-    assert main(["bench", "--out", "here"]) == 0
+    assert main(["--out", "here"]) == 0
     stored = results.from_json((tmp_path / "here/bench.json").read_bytes())
     assert stored.rows[0].n == bench.REPEATS
     assert stored.header.machine
-    assert main(["bench", "tooy"]) == 2
+    assert main(["tooy"]) == 2
     assert "did you mean 'toy'" in capsys.readouterr().err
 
 
@@ -65,23 +65,23 @@ def test_all_of_them_write_and_some_only_print(
 def test_a_ratio_one_and_a_half_times_below_the_stored_one_fails(
     toy: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str], now: float, code: int
 ) -> None:
-    assert main(["bench"]) == 0
+    assert main([]) == 0
     page = tmp_path / "docs/results/bench.json"
     before = page.read_bytes()
     toy[:] = [now]
     capsys.readouterr()
-    assert main(["bench"]) == code
+    assert main([]) == code
     err = capsys.readouterr().err
     assert ("toy, a / b: speed_ratio 1.32, stored 2: 1.5 times worse" in err) == bool(code)
     assert (page.read_bytes() == before) == bool(code)
-    assert main(["bench", "--accept"]) == 0
+    assert main(["--accept"]) == 0
     assert results.from_json(page.read_bytes()).rows[0].mean == now
 
 
 def test_one_bad_run_is_given_a_second(toy: list[float], tmp_path: Path) -> None:
-    assert main(["bench"]) == 0
+    assert main([]) == 0
     toy[:] = [0.5, 1.9]
-    assert main(["bench"]) == 0
+    assert main([]) == 0
     assert results.from_json((tmp_path / "docs/results/bench.json").read_bytes()).rows[0].mean == 1.9
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_stored_document_is_named(
 ) -> None:
     (tmp_path / "docs/results").mkdir(parents=True)
     (tmp_path / "docs/results/bench.json").write_text("[]")
-    assert main(["bench"]) == 2
+    assert main([]) == 2
     assert "bench.json" in capsys.readouterr().err
 
 
@@ -114,7 +114,7 @@ def test_each_benchmark_has_its_own_memory_peak(monkeypatch: pytest.MonkeyPatch,
         bench, "BENCHES", {"large": large, "small": lambda repeats: [results.row("t", "small", "one", [1.0])]}
     )
     monkeypatch.chdir(tmp_path)
-    assert main(["bench", "--out", "."]) == 0
+    assert main(["--out", "."]) == 0
     rows = results.from_json((tmp_path / "bench.json").read_bytes()).rows
     peaks = {row.row: row.mean for row in rows if row.table == "memory"}
     assert 100 < peaks["large"] - peaks["small"] < 200  # 128 MiB of ones

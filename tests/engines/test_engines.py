@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from whyact.engines.work import Engine, Failure, Job, open_pool, run, run_in
+from whyact.engines.run import open_pool, run, run_in
+from whyact.engines.work import Engine, Failure, Job
 from whyact.errors import DiskFullError, PartialFailure, UserError
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
@@ -38,7 +39,7 @@ def test_results_come_in_the_items_order_and_nothing_is_lost(engine: Engine, tmp
     assert {found[i]["threads"] for i in done} == {"1"}
     assert os.getpid() not in {found[i]["pid"] for i in done}
     died = "the worker process died" if engine.name == "local" else "ValueError: no luck"  # deaths on Ray take seconds
-    assert [found[i].said for i in (5, 6)] == [died, "ValueError: no luck"]
+    assert [found[i].message for i in (5, 6)] == [died, "ValueError: no luck"]
     mistake = found[3].mistake
     assert (mistake.where, mistake.value, mistake.next_step) == ("item 3", "mistake", "leave it out")
     assert sorted(told) == list(range(len(whats)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from whyact.laiar.domain import QUANTILE, Domain, fit_domain, frame_looks
+from whyact.laiar.domain import QUANTILE, Domain, fit_domain, frame_stats
 
 
 def looks(groups: int = 4, each: int = 60, width: int = 5) -> tuple[torch.Tensor, list[str]]:
@@ -21,7 +21,7 @@ def test_distance_is_the_root_mean_square_of_z_scores() -> None:
     domain = Domain(torch.tensor([1.0, 2.0]), torch.tensor([2.0, 0.5]), limit=2.0)
     x = torch.tensor([[1.0, 2.0], [3.0, 2.0], [1.0, 4.0]])
     np.testing.assert_allclose(domain.distance(x), [0, np.sqrt(1 / 2), np.sqrt(16 / 2)])
-    assert domain.strange(x).tolist() == [False, False, True]
+    assert domain.is_out_of_distribution(x).tolist() == [False, False, True]
 
 
 def test_the_limit_is_met_by_frames_that_the_fit_did_not_see() -> None:
@@ -34,8 +34,8 @@ def test_the_limit_is_met_by_frames_that_the_fit_did_not_see() -> None:
         held += (z**2).mean(1).sqrt().tolist()
     assert domain.limit == pytest.approx(np.quantile(held, QUANTILE), rel=1e-5)
     torch.testing.assert_close(domain.mean, x.mean(0))
-    assert domain.strange(x).mean() < 0.03
-    assert domain.strange(x + 6).all()
+    assert domain.is_out_of_distribution(x).mean() < 0.03
+    assert domain.is_out_of_distribution(x + 6).all()
 
 
 def test_scaling_a_feature_changes_nothing() -> None:
@@ -51,9 +51,9 @@ def test_one_group_sets_no_limit() -> None:
         fit_domain(torch.randn(5, 2), ["a"] * 5)
 
 
-def test_a_frame_looks_like_the_mean_and_spread_of_its_channels() -> None:
+def test_a_frame_stats_like_the_mean_and_spread_of_its_channels() -> None:
     maps = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(1))
-    found = frame_looks(maps)
+    found = frame_stats(maps)
     for n in range(2):
         for c in range(3):
             values = maps[n, c].flatten().numpy()

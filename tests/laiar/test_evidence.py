@@ -169,7 +169,7 @@ class TestExactRemoval:
         close(found, (path.logits / 3).softmax(-1), 1e-6)
 
     @pytest.mark.parametrize(
-        "options", [{}, {"leak_free": True}, {"attention": "joint"}, {"app_width": 3, "course": True}]
+        "options", [{}, {"leak_free": True}, {"attention": "joint"}, {"app_width": 3, "endpoint_delta": True}]
     )
     def test_is_the_clip_in_which_the_tokens_never_were(self, options: dict[str, Any]) -> None:
         model, clip = small_model(**options), alone(appearance=3)
@@ -199,7 +199,7 @@ class TestExactRemoval:
         close(scores_without(model, clip, keep[0], gone), expected)
 
     def test_leaves_no_trace_of_what_was_there(self) -> None:
-        model, clip = small_model(app_width=3, course=True), alone(appearance=3)
+        model, clip = small_model(app_width=3, endpoint_delta=True), alone(appearance=3)
         keep, removed = model.video(clip).selection.keep, random_removals(clip, 1)
         expected = scores_without(model, clip, keep[0], removed)
         assert clip.appearance is not None

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laiar_samples import close, random_batch
-from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course, steps
+from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, steps
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=15)
@@ -152,7 +152,7 @@ class TestBoxGeometry:
     def test_by_definition(self, seed: int) -> None:
         batch = random_batch(2, 4, 3, seed=seed, gaps=0.4)
         found, short = (box_geometry(batch.boxes, batch.seen, long) for long in (True, False))
-        assert found.shape[-1] == LAYOUT_WIDTH + COURSE_WIDTH
+        assert found.shape[-1] == LAYOUT_WIDTH + DELTA_WIDTH
         assert torch.equal(short, found[..., :LAYOUT_WIDTH])
         for b in range(2):
             for k in range(3):
@@ -182,9 +182,9 @@ class TestBoxGeometry:
         for seen in (torch.ones(1, 3, 1, 2, dtype=torch.bool), torch.zeros(1, 3, 1, 2, dtype=torch.bool)):
             assert torch.isfinite(box_geometry(boxes, seen, True)).all()
 
-    def test_steps_and_course_by_hand(self) -> None:
+    def test_steps_and_endpoint_delta_by_hand(self) -> None:
         x = torch.tensor([1.0, 4.0, 9.0, 2.0]).view(1, 4, 1, 1)
         known = torch.tensor([0.0, 1.0, 1.0, 1.0]).view(1, 4, 1, 1)
         assert steps(x, known).flatten(2).tolist() == [[[0, 0], [0, 5], [5, -7], [-7, 0]]]
-        assert course(x, known).flatten(2).tolist() == [[[0, 0], [0, -2], [5, -7], [-2, 0]]]
-        assert not course(x, known * 0).any()
+        assert endpoint_delta(x, known).flatten(2).tolist() == [[[0, 0], [0, -2], [5, -7], [-2, 0]]]
+        assert not endpoint_delta(x, known * 0).any()

@@ -159,7 +159,7 @@ class TestTerms:
     @pytest.mark.parametrize(
         ("options", "names"),
         [
-            ({"scheme": False}, {"cls_v"}),
+            ({"guidance": False}, {"cls_v"}),
             ({"video": False}, {"cls_s"}),
             ({"sim": 0.0}, {"cls_v", "cls_s", "xm"}),
             ({"xm": 0.0}, {"cls_v", "cls_s", "sim"}),
@@ -168,8 +168,8 @@ class TestTerms:
     def test_switches(self, options: dict[str, Any], names: set[str]) -> None:
         assert set(made(with_("loss", **options)).terms(random_batch(), 0.0)[0]) == names
 
-    def test_without_the_scheme_the_language_modules_stay_as_they_are(self) -> None:
-        learner = made(with_("loss", scheme=False))
+    def test_without_guidance_the_language_modules_stay_as_they_are(self) -> None:
+        learner = made(with_("loss", guidance=False))
         sum(learner.terms(random_batch(), 0.9)[0].values()).backward()  # type: ignore[union-attr]
         language = ("s.", "f_s.", "head_s.", "head_v2s.", "log_t")
         assert all(p.grad is None for n, p in learner.model.named_parameters() if n.startswith(language))
@@ -200,22 +200,16 @@ class TestTerms:
 
 
 class TestTotal:
-    def test_is_the_weighted_sum(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        learner, batch = made(), random_batch()
-        logged: dict[str, float] = {}
-        monkeypatch.setattr(learner, "log", lambda name, value, **_: logged.update({name: float(value)}))
-        total = learner.training_step(batch, 0)
+    def test_is_the_weighted_sum(self) -> None:
+        loss, terms, rows = made().training_step(random_batch(), 0)
+        logged = {name: float(torch.as_tensor(value).detach()) for name, value in terms.items()}
         expected = logged["cls_v"] + logged["cls_s"] + 0.3 * logged["sim"] + 0.2 * logged["xm"]
-        assert total.item() == pytest.approx(expected, rel=1e-5)
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+        assert rows == len(random_batch())
 
-    def test_logs_unweighted_terms(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        logged: list[dict[str, float]] = []
-        for weight in (0.1, 5.0):
-            learner, values = made(with_("loss", xm=weight)), dict[str, float]()
-            monkeypatch.setattr(learner, "log", lambda name, value, into=values, **_: into.update({name: float(value)}))
-            learner.training_step(random_batch(), 0)
-            logged.append(values)
-        assert logged[0]["xm"] == pytest.approx(logged[1]["xm"])
+    def test_logs_unweighted_terms(self) -> None:
+        low, high = (made(with_("loss", xm=weight)).training_step(random_batch(), 0) for weight in (0.1, 5.0))
+        close(torch.as_tensor(low.terms["xm"]), torch.as_tensor(high.terms["xm"]))
 
     def test_several_labels_train_too(self) -> None:
         batch = replace(random_batch(), target=(torch.rand(3, CLASSES) < 0.5).float())
@@ -227,7 +221,7 @@ class TestTotal:
 class TestOptimiser:
     def test_selectors_have_their_own_rate_and_nothing_is_left_out(self) -> None:
         learner = made(with_("optim", lr=0.01, selector_lr=0.1))
-        optimizer = learner.configure_optimizers()["optimizer"]  # type: ignore[index, call-overload]
+        optimizer = learner.configure_optimizers().optimizer
         rest, selectors = optimizer.param_groups
         assert selectors["lr"] == pytest.approx(rest["lr"] * 0.1)
         assert {id(p) for p in selectors["params"]} == {id(p) for p in learner.model.dt_former.selectors.parameters()}
@@ -237,7 +231,8 @@ class TestOptimiser:
     def test_one_cycle_rises_and_falls_over_all_steps(self) -> None:
         learner = made(steps=20)
         found = learner.configure_optimizers()
-        optimizer, schedule = found["optimizer"], found["lr_scheduler"]["scheduler"]  # type: ignore[index, call-overload]
+        optimizer, schedule = found.optimizer, found.schedule
+        assert schedule is not None
         rates = []
         for _ in range(20):
             rates.append(optimizer.param_groups[0]["lr"])
@@ -249,12 +244,12 @@ class TestOptimiser:
 
     def test_works_without_selectors(self) -> None:
         learner = made(with_("select", temporal=False, spatial=False))
-        assert len(learner.configure_optimizers()["optimizer"].param_groups) == 1  # type: ignore[index, call-overload]
+        assert len(learner.configure_optimizers().optimizer.param_groups) == 1
 
     def test_steps_bring_the_loss_down(self) -> None:
         learner, batch = made(steps=60), random_batch(4)
         found = learner.configure_optimizers()
-        optimizer = found["optimizer"]  # type: ignore[index, call-overload]
+        optimizer = found.optimizer
         history = []
         for step in range(60):
             terms, _ = learner.terms(batch, step / 60)
@@ -262,7 +257,7 @@ class TestOptimiser:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            found["lr_scheduler"]["scheduler"].step()  # type: ignore[index, call-overload]
+            found.schedule.step()  # type: ignore[union-attr]
             history.append(loss.item())
         assert np.mean(history[-5:]) < 0.5 * np.mean(history[:3])
 

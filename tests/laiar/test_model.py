@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multiply": {"gate": "multiply", "attention": "joint"},
     "leak free": {"leak_free": True},
     "knots": {"gpo_knots": 4},
-    "course": {"course": True},
+    "endpoint_delta": {"endpoint_delta": True},
     "literal f_v": {"post_proj": False, "geometry": False, "category": False},
 }
 PAIRS = [(variant, "budget") for variant in VARIANTS] + [("default", select) for select in list(SELECTS)[1:]]

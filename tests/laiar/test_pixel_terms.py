@@ -37,9 +37,9 @@ def test_visual_feature_by_definition() -> None:
         close(v[b, t, k], torch.cat([a, o, c, f.subject.weight[subject], f.object.weight[thing]]))
 
 
-@pytest.mark.parametrize("course", [False, True])
-def test_answers_are_the_same_alone_padded_and_gathered(course: bool) -> None:
-    model, batch = small_model(roi=ROI, context_width=6, course=course), with_pixels(random_batch())
+@pytest.mark.parametrize("endpoint_delta", [False, True])
+def test_answers_are_the_same_alone_padded_and_gathered(endpoint_delta: bool) -> None:
+    model, batch = small_model(roi=ROI, context_width=6, endpoint_delta=endpoint_delta), with_pixels(random_batch())
     whole = model.video(batch)
     for i in range(len(batch)):
         close(model.video(pick(batch, [i])).logits, whole.logits[i : i + 1])

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import SMALL
@@ -24,8 +22,6 @@ from whyact.laiar.explain import explain
 from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
-from whyact.laiar.videos import _Merger
-from whyact.prediction import LabelScore, Prediction, Provenance, VideoFacts
 
 CLIPS = [
     clip("fffhhh", "aaaaaa", action="pick"),
@@ -152,25 +148,6 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     assert not second[4:].any()
     assert not first[:, 1].any()
     assert not second[:, 1].any()
-
-
-@settings(max_examples=25)
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_windows_are_merged_as_the_answer_about_the_video_does(run: Run, seed: int, null: bool) -> None:
-    random = np.random.default_rng(seed)
-    p = random.dirichlet(np.full(len(VOCABULARY.actions), 0.3), (1, 4)).astype(np.float32)
-    questions = Ablation(run, [], "null" if null else "")
-    scores, answer = questions.merged(p)
-    merger = _Merger("null" if null else "")
-    for w in range(4):
-        order = np.argsort(-p[0, w], kind="stable")
-        labels = [LabelScore(label=VOCABULARY.actions[c], score=float(p[0, w, c])) for c in order]
-        window = Prediction(video=VideoFacts(path="x"), labels=labels, provenance=Provenance(method="laiar"))
-        merger.add((float(w), w + 1.5), window)
-    wanted = merger.result()
-    assert VOCABULARY.actions[answer[0]] == wanted.label
-    for label in wanted.labels:
-        assert scores[0, VOCABULARY.actions.index(label.label)] == pytest.approx(label.score, abs=1e-6)
 
 
 def test_saved_questions_are_answered_the_same_to_the_bit(run: Run, tmp_path: Path) -> None:

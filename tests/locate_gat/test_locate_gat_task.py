@@ -106,7 +106,7 @@ def test_labels_restrict_the_answer_whatever_their_order(run: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"labels": "temporal action 0.31, Temporal Action 0.31"}, "every label once"),
+        ({"labels": "temporal action 0.31, Temporal Action 0.31"}, "one spelling"),
         ({"labels": " , "}, "at least one"),
         ({"labels": "juggling knives"}, "juggling knives"),
         ({"evidence": "many"}, "--evidence"),

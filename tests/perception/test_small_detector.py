@@ -18,7 +18,7 @@ from whyact.homeworld.train_detector import augmented, measure, train_detector
 from whyact.perception.centre import STRIDE, CentreNet, Targets, box_loss, boxes_from, centre_loss, peaks, targets_of
 from whyact.perception.small import SmallDetector, load_detector, prepare
 from whyact.training.checkpoint import save_checkpoint
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 BOXES = torch.tensor([[10.0, 10, 30, 26], [12, 10, 28, 26], [40, 4, 60, 44]])
 SHAPE = (2, 3, 6, 8)

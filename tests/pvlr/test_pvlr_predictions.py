@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from whyact.cli import main
+from whyact.data.datasets import load_features
 from whyact.data.untrimmed import activitynet, thumos14
 from whyact.data.untrimmed.sets import UntrimmedSet
 from whyact.errors import UserError
 from whyact.pvlr import task
 from whyact.pvlr.predictions import evaluate_predictions
-from whyact.pvlr.sets import load_split
 
 REAL = Path(os.environ.get("WHYACT_DATA", "/nonexistent")) / "thumos14"
 
@@ -27,7 +27,7 @@ def truth_as_predictions(found: UntrimmedSet) -> dict[str, list[activitynet.Scor
 
 def own(root: Path) -> Path:
     """Write part of a generated world as one's own data with ActivityNet's JSON."""
-    split = load_split("synthetic", None, 3)
+    split = load_features("synthetic", None, 3)
     database = {}
     (root / "features").mkdir(parents=True)
     for subset, videos in (("training", split.train[:12]), ("validation", split.test[:6])):
@@ -44,10 +44,10 @@ def own(root: Path) -> Path:
 def test_a_run_and_its_file_of_segments_score_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = own(tmp_path / "own")
     config = task.PRESETS["default"]
-    config = replace(config, text="stand-in", train=replace(config.train, iterations=20))
+    config = replace(config, text="stand-in", clip="none", train=replace(config.train, iterations=20))
     task.train("folder", root, tmp_path / "run", config=config, progress=False)
     measured = task.evaluate(tmp_path / "run", "folder", root)
-    names = [video.id for video in load_split("folder", root).test]
+    names = [video.id for video in load_features("folder", root).test]
     options = {"data": "folder", "root": str(root), "activitynet": str(tmp_path / "found.json")}
     task.predict(names, tmp_path / "run", options=options)
     words = ["eval", str(tmp_path / "found.json"), "--data", "folder", "--root", str(root), "--json"]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from method_runs import Waves, pvlr_run
 from whyact.ablation.flips import smallest_flip
 from whyact.ablation.protocol import Removal, RemovalCount, removal_of
+from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed import snippet_files
 from whyact.errors import UserError
@@ -22,7 +23,6 @@ from whyact.prediction import Prediction
 from whyact.pvlr import task
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.pvlr.questions import Ablation, Session
-from whyact.pvlr.sets import load_split
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -42,7 +42,7 @@ def run(folder: Path) -> task.Run:
 
 @pytest.fixture(scope="module")
 def video() -> FeatureSequence:
-    return next(v for v in load_split("synthetic", None, 7).test if v.id == "test_0001")
+    return next(v for v in load_features("synthetic", None, 7).test if v.id == "test_0001")
 
 
 @pytest.fixture(scope="module")

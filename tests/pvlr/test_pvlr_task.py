@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from whyact.data.datasets import load_features, names_for
 from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
-from whyact.pvlr.sets import DATA, load_split
 from whyact.report.webvtt import to_webvtt
 from whyact.wording import sort_evidence
 
@@ -41,7 +41,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
     folder, _ = run
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
     assert from_json(to_json([prediction])) == [prediction]
-    assert prediction.label in load_split("synthetic", None, 7).classes
+    assert prediction.label in load_features("synthetic", None, 7).classes
     assert sum(label.score for label in prediction.labels) < 1
     assert prediction.segments
     for segment in prediction.segments:
@@ -67,7 +67,7 @@ def test_a_contribution_is_what_removing_the_snippets_costs(run):
     folder, _ = run
     prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
     loaded = task.load(folder)
-    video = next(v for v in load_split("synthetic", None, 7).test if v.id == "test_0001")
+    video = next(v for v in load_features("synthetic", None, 7).test if v.id == "test_0001")
     scores = {label.label: label.score for label in prediction.labels}
     cfg = loaded.config.inference
     for evidence in prediction.evidence[:6]:
@@ -136,7 +136,7 @@ def test_mistakes_are_named(run, tmp_path):
             task.predict([name], folder, progress=False)
     with pytest.raises(UserError, match="--model"):
         task.predict([wide], None, progress=False)
-    with pytest.raises(UserError, match="one of synthetic"):
+    with pytest.raises(UserError, match=r"one of thumos14.*synthetic"):
         task.train("nonsense", None, tmp_path / "x", config=CONFIG, progress=False)
     with pytest.raises(UserError, match="--root"):
         task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)
@@ -186,7 +186,7 @@ def own_data(tmp_path, labels="a,run\nb,jump\nc,run\nd,jump;run\n", widths=(6,))
 @pytest.mark.parametrize("widths", [(6,), (6, 4)])
 def test_own_features_train_and_predict(tmp_path, widths):
     root = own_data(tmp_path / "data", widths=widths)
-    config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=2))
+    config = replace(CONFIG, text="stand-in", clip="none", train=replace(CONFIG.train, iterations=2))
     card = task.train("folder", root, tmp_path / "run", config=config, progress=False)
     assert card["extra"]["classes"] == ["jump", "run"]
     assert card["metrics"] == {}
@@ -197,7 +197,7 @@ def test_own_features_train_and_predict(tmp_path, widths):
 
 
 def test_another_class_list_is_refused(tmp_path):
-    config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=1))
+    config = replace(CONFIG, text="stand-in", clip="none", train=replace(CONFIG.train, iterations=1))
     task.train("folder", own_data(tmp_path / "one"), tmp_path / "run", config=config, progress=False)
     other = own_data(tmp_path / "two", labels="a,run\nb,swim\n")
     with pytest.raises(UserError, match="swim"):
@@ -205,7 +205,7 @@ def test_another_class_list_is_refused(tmp_path):
 
 
 def test_every_data_name_has_a_reader():
-    assert set(DATA) == {"synthetic", "gym", "thumos14", "activitynet-1.2", "activitynet-1.3", "folder"}
+    assert set(names_for("pvlr")) == {"synthetic", "gym", "thumos14", "activitynet-1.2", "activitynet-1.3", "folder"}
 
 
 def test_presets_differ_in_every_repair():
@@ -216,3 +216,20 @@ def test_presets_differ_in_every_repair():
     assert (official.loss.distillation, official.loss.intra_action, official.model.noise) == (200, 0.005, 0.005)
     assert default.loss.valid_rings
     assert task.PRESETS["official-activitynet"].loss.inter == 0
+
+
+def test_missing_clip_features_never_switch_the_distillation_off_silently(tmp_path):
+    root = own_data(tmp_path / "data")
+    config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=1))
+    with pytest.raises(UserError, match=r"clip: found 'no CLIP features for 4 of 4 training.*--clip none"):
+        task.train("folder", root, tmp_path / "run", config=config, progress=False)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(UserError, match="--text clip reads the class names"):
+        task.train("folder", root, tmp_path / "run", config=replace(config, text="clip", clip="none"), progress=False)
+    task.train("folder", root, tmp_path / "run", config=replace(config, clip="none"), progress=False)
+    assert task.load(tmp_path / "run").config.loss.distillation == 0
+    (root / "clip").mkdir()
+    for name in "abc":  # the fourth is missing
+        np.save(root / "clip" / f"{name}.npy", np.ones((40, 64), np.float32))
+    with pytest.raises(UserError, match=r"clip/d\.npy"):
+        task.train("folder", root, tmp_path / "other", config=config, progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-VOID = {"meta", "br", "image", "link", "img", "input", "hr", "source"}
+VOID = {"meta", "br", "image", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):

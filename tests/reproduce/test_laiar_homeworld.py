@@ -110,5 +110,5 @@ def test_settings_are_those_chosen_elsewhere_but_for_what_a_row_is_about() -> No
     assert settings("strict-sim", 3).optim == full.optim
     assert settings("predicted-relations", 3).data.relations == "prediction"
     assert settings("no-pixels", 3) == full
-    assert settings("no-scheme", None).loss.scheme is False
+    assert settings("no-scheme", None).loss.guidance is False
     assert settings("keep-all", None).select.temporal is False

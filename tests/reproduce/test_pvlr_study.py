@@ -26,7 +26,7 @@ def test_an_untrained_network_finds_next_to_nothing():
 
 
 def test_snippets_are_labelled_by_their_centre():
-    split = pvlr.load_split("synthetic", None, 0)
+    split = pvlr.load_features("synthetic", None, 0)
     video = split.test[0]
     labels = snippet_labels(video, 8)
     for start, end, c in video.segments:

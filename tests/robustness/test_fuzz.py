@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from robustness import fuzz
+from robustness.__main__ import main
 from robustness.fuzz_inputs import damaged
-from whyact.cli import main
 from whyact.errors import UserError
 
 
@@ -58,7 +58,7 @@ def test_the_study_counts_writes_and_fails_on_a_finding(
     bad = fuzz.Attack(10, ["toy input 3, a.x: KeyError: 1 (a.py:1)"], [], 0.5)
     good = fuzz.Attack(20, [], [], 0.25)
     monkeypatch.setattr(fuzz, "attack_all", lambda total, jobs: {"one": good, "two": good})
-    arguments = ["reproduce", "fuzz", "--seeds", "1", "--out", str(tmp_path)]
+    arguments = ["fuzz", "--seeds", "1", "--out", str(tmp_path)]
     assert main(arguments) == 0
     page = (tmp_path / "fuzz.md").read_text()
     assert "| all readers | 40.0 (1) | 0.000 (1) | 0.000 (1) | 0.250 (1) |" in page

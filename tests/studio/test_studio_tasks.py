@@ -19,9 +19,9 @@ import method_runs
 from made_videos import write_clip
 from whyact.ablation.protocol import RemovalCount, removal_of
 from whyact.errors import UserError
-from whyact.laiar.watch import Eyes
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import OWN
+from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
 from whyact.prediction import from_json
 from whyact.report.private import replace_path
@@ -52,8 +52,8 @@ def told(stages: list[str]) -> Any:
 def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sees: bool) -> None:
     """With a detector that knows what is in each frame, and with the untrained one, which finds nothing."""
     if sees:
-        eyes = Eyes(Knowing(), {"hand": "hand", "mug": "mug"}, None, [])
-        monkeypatch.setattr("whyact.laiar.opened.open_eyes", lambda *_: eyes)
+        knowing = Perception(Knowing(), {"hand": "hand", "mug": "mug"})
+        monkeypatch.setattr("whyact.laiar.predict.answer_perception", lambda *_: knowing)
     film(tmp_path / "upload.mp4")
     stages: list[str] = []
     place = {"folder": str(tmp_path), "model": str(run)}
@@ -144,7 +144,7 @@ def test_an_answer_that_goes_while_it_is_read(
         path.unlink(missing_ok=True)
         raise error
 
-    monkeypatch.setattr("whyact.laiar.opened.load_questions", load)
+    monkeypatch.setattr("whyact.laiar.predict.load_questions", load)
     asked, place = worker_tasks.ablation_tasks(Limits()), {"folder": str(tmp_path), "model": str(run)}
     with pytest.raises(UserError, match="still kept"):
         asked["warm"](told([]), **place)

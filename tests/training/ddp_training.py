@@ -5,18 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from whyact.training.checkpoint import save_checkpoint
 from whyact.training.fit import fit
 from whyact.training.processes import this_process
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
-class Plain(LightningModule):
+class Plain(Trainable):
     """A regression without noise: in several processes it must do what it does in one."""
 
     def __init__(self) -> None:
@@ -26,15 +25,13 @@ class Plain(LightningModule):
         self.unused = nn.Linear(2, 2)
         self.rows: list[int] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        torch.rand(1 + self.global_step + this_process().rank)  # noise that differs must not change the batches
+    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
+        torch.rand(1 + step + this_process().rank)  # noise that differs must not change the batches
         self.rows += batch[0][:, 0].tolist()
-        loss = (self.net(batch[0]) - batch[1]).square().mean()
-        self.log("loss", loss, on_step=False, on_epoch=True)
-        return loss
+        return StepOutput((self.net(batch[0]) - batch[1]).square().mean())
 
-    def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+    def configure_optimizers(self) -> Optimization:
+        return Optimization(torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9))
 
 
 class Shuffled:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from whyact.errors import UserError
-from whyact.training.fit import fit, numerics, seed_everything
+from whyact.training.fit import fit
+from whyact.training.numerics import numerics, seed_everything
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
-class Tiny(LightningModule):
+class Tiny(Trainable):
     """A model that uses every kind of state a training has."""
 
     def __init__(self, schedule: str = "epoch", stop_at: int | None = None) -> None:
@@ -25,25 +26,21 @@ class Tiny(LightningModule):
         torch.manual_seed(0)
         self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 1))
         self.schedule, self.stop_at = schedule, stop_at
-        self.seen: list[tuple[int, int]] = []
+        self.seen: list[int] = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        if self.stop_at == self.global_step:
+    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
+        if self.stop_at == step:
             raise RuntimeError("the power went")
-        self.seen.append((self.current_epoch, self.global_step))
+        self.seen.append(step)
         x, y = batch
         noise = float(np.random.rand()) + random.random()
-        loss = (self.net(x + 0.01 * noise) - y).square().mean()
-        self.log("loss", loss, on_step=False, on_epoch=True)
-        return loss
+        return StepOutput((self.net(x + 0.01 * noise) - y).square().mean(), {"noise": noise}, len(x))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> Optimization:
         optimizer = torch.optim.AdamW(self.parameters(), lr=0.05, amsgrad=True)
         if self.schedule == "step":
-            scheduler: Any = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20)
-        else:
-            scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.7**epoch)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": self.schedule}}
+            return Optimization(optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20))
+        return Optimization(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda e: 0.7**e), "epoch")
 
 
 class Shuffled:
@@ -72,24 +69,49 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("schedule", ["epoch", "step"])
-@pytest.mark.parametrize(("stop_at", "every"), [(5, 1), (12, 1), (19, 1), (12, 2), (3, 1)])
+@pytest.mark.parametrize("stop_at", [3, 5, 12, 19])
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_an_interrupted_training_ends_with_the_same_bits(
-    tmp_path: Path, schedule: str, stop_at: int, every: int
+    tmp_path: Path, schedule: str, stop_at: int, seconds: float
 ) -> None:
     whole = Tiny(schedule)
     expected = fit(whole, Shuffled(), **options())
 
     broken = Tiny(schedule, stop_at)
     with pytest.raises(RuntimeError, match="power"):
-        fit(broken, Shuffled(), **options(resume_dir=tmp_path, save_every=every))
+        fit(broken, Shuffled(), **options(resume_dir=tmp_path, save_seconds=seconds))
     resumed = Tiny(schedule)
-    got = fit(resumed, Shuffled(), **options(resume_dir=tmp_path, save_every=every))
+    got = fit(resumed, Shuffled(), **options(resume_dir=tmp_path, save_seconds=seconds))
 
-    start = stop_at // (5 * every) * every  # epochs that the state holds
-    assert resumed.seen == [(step // 5, step) for step in range(5 * start, 20)]
+    written_after_each_step = seconds == 0
+    start = stop_at if written_after_each_step else min(5, stop_at // 5 * 5)  # the first epoch is always written
+    assert resumed.seen == list(range(start, 20))
     assert same(whole, resumed)
     assert got.history == expected.history
     assert len(got.history) == 4
+
+
+def test_the_state_is_written_as_rarely_as_its_size_demands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from whyact.training import fit as module
+
+    clock, writes = [0.0], []
+
+    def slow_write(*_: Any) -> int:
+        writes.append(clock[0])
+        clock[0] += 3.0  # seconds that a large state takes
+        return 0
+
+    class Slow(Tiny):
+        def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
+            clock[0] += 1.0
+            return super().training_step(batch, step)
+
+    monkeypatch.setattr(module, "save_state", slow_write)
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    fit(Slow(), Shuffled(), **options(epochs=40, resume_dir=tmp_path))
+    assert writes[:3] == [2.0, 5.0 + 60, 68.0 + 60]  # within the first epoch; then 20 times what a write took
+    assert writes[-1] == clock[0] - 3.0, "the end is always written"
+    assert len(writes) == 5
 
 
 def test_a_finished_training_is_not_run_again_and_can_be_prolonged(tmp_path: Path) -> None:
@@ -123,8 +145,8 @@ def test_it_equals_a_plain_loop_from_the_definition() -> None:
 
     plain = Tiny()
     plain.train()
-    setup = plain.configure_optimizers()
-    optimizer, scheduler = setup["optimizer"], setup["lr_scheduler"]["scheduler"]
+    optimizer, scheduler, _ = plain.configure_optimizers()
+    assert scheduler is not None
     torch.manual_seed(5)
     np.random.seed(5)
     random.seed(5)
@@ -143,12 +165,23 @@ def test_it_equals_a_plain_loop_from_the_definition() -> None:
 
 def test_history_is_the_mean_over_the_epoch() -> None:
     class Counts(Tiny):
-        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-            self.log("index", float(index), on_step=False, on_epoch=True, batch_size=1)
-            return super().training_step(batch, index)
+        def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
+            loss, _, _ = super().training_step(batch, step)
+            self.losses.append(loss.item())
+            terms = {"index": float(step % 5), **({"late": torch.tensor(4.0)} if step % 5 == 4 else {})}
+            return StepOutput(loss, terms, 1 + step % 5)
 
-    result = fit(Counts(), Shuffled(), **options(epochs=2))
-    assert [row["index"] for row in result.history] == [2.0, 2.0]
+    module = Counts()
+    module.losses = []
+    result = fit(module, Shuffled(), **options(epochs=2))
+    weights = np.arange(1, 6)
+    assert [row["index"] for row in result.history] == pytest.approx([np.average(np.arange(5), weights=weights)] * 2)
+    assert [row["late"] for row in result.history] == [4.0, 4.0]  # a mean over the steps that log it
+    assert [row["loss"] for row in result.history] == pytest.approx(
+        [np.average(module.losses[:5], weights=weights), np.average(module.losses[5:], weights=weights)]
+    )
+    assert [(row["epoch"], row["step"]) for row in result.history] == [(1, 5), (2, 10)]
+    assert [row["lr"] for row in result.history] == pytest.approx([0.05, 0.05 * 0.7])
     assert result.seconds > 0
 
 
@@ -170,9 +203,9 @@ def test_it_says_nothing_and_leaves_the_process_as_it_was(
 
 def test_denormals_are_zero_and_threads_are_set_while_fitting() -> None:
     class Looks(Tiny):
-        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
             self.found = (float(torch.tensor(1e-310, dtype=torch.float64) * 1.0), torch.get_num_threads())
-            return super().training_step(batch, index)
+            return super().training_step(batch, step)
 
     module = Looks()
     fit(module, Shuffled(), **options(epochs=1, threads=1))
@@ -181,10 +214,10 @@ def test_denormals_are_zero_and_threads_are_set_while_fitting() -> None:
 
 def test_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
     class Interrupted(Tiny):
-        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-            if self.global_step == 7:
+        def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
+            if step == 7:
                 raise KeyboardInterrupt
-            return super().training_step(batch, index)
+            return super().training_step(batch, step)
 
     with pytest.raises(KeyboardInterrupt):
         fit(Interrupted(), Shuffled(), **options(resume_dir=tmp_path))
@@ -192,7 +225,7 @@ def test_ctrl_c_stays_ctrl_c(tmp_path: Path) -> None:
     fit(whole, Shuffled(), **options())
     fit(resumed, Shuffled(), **options(resume_dir=tmp_path))
     assert same(whole, resumed)
-    assert resumed.seen[0] == (1, 5)
+    assert resumed.seen[0] == 5
 
 
 @pytest.mark.parametrize("change", [{"seed": 6}, {"fingerprint": "lr 2"}])

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from whyact.training.fit import fit
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
-class Line(LightningModule):
+class Line(Trainable):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.net = nn.Linear(4, 1)
 
-    def training_step(self, batch: Tensor, index: int) -> Tensor:
+    def training_step(self, batch: Tensor, step: int) -> StepOutput:
         loss = (self.net(batch) - batch.sum(1, keepdim=True)).square().mean()
-        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
-        return loss
+        return StepOutput(loss, rows=len(batch))
 
-    def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+    def configure_optimizers(self) -> Optimization:
+        return Optimization(torch.optim.SGD(self.parameters(), lr=0.1))
 
 
 @pytest.mark.gpu

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from whyact.training.checkpoint import load_checkpoint
 from whyact.training.fit import fit
-from whyact.training.processes import Process, part, parts, this_process
-from whyact.training.state import random_state, set_random_state
+from whyact.training.numerics import random_state, set_random_state
+from whyact.training.processes import Process, rows_of, rows_of_batches, this_process
 
 
 def torchrun(folder: Path, epochs: int, processes: int) -> None:
@@ -61,7 +61,7 @@ def test_two_processes_do_what_one_does_and_go_on_after_a_stop(tmp_path: Path) -
 @given(st.integers(1, 9), st.integers(1, 4))
 def test_the_parts_of_a_batch_are_the_batch(length: int, world: int) -> None:
     batch = (torch.arange(length), None, [torch.arange(length) * 2])
-    found = [part(batch, rank, world) for rank in range(world)]
+    found = [rows_of(batch, rank, world) for rank in range(world)]
     together = sorted(int(x) for first, _, _ in found for x in first)
     assert together == (list(range(length)) if length >= world else sorted(list(range(length)) * world))
     assert all(torch.equal(second[0], 2 * first) and none is None for first, none, second in found)
@@ -73,12 +73,12 @@ def test_every_process_draws_the_same_batches_whatever_its_model_draws(skip: int
     for rank in range(2):
         torch.manual_seed(rank)
         mine = []
-        for batch in parts(ddp_training.Shuffled(), Process(rank, 2, 2), 3, 1, skip):
+        for batch in rows_of_batches(ddp_training.Shuffled(), Process(rank, 2, 2), 3, 1, skip):
             torch.rand(5 + rank)
             mine.append(batch[0])
         seen.append(mine)
     before = random_state()
-    (whole, again) = (list(parts(ddp_training.Shuffled(), Process(0, 1, 1), 3, 1, 0)) for _ in range(2))
+    (whole, again) = (list(rows_of_batches(ddp_training.Shuffled(), Process(0, 1, 1), 3, 1, 0)) for _ in range(2))
     set_random_state(before)
     assert all(torch.equal(a[0], b[0]) for a, b in zip(whole, again, strict=True))
     for (x, _), a, b in zip(whole[skip:], *seen, strict=True):
@@ -92,4 +92,4 @@ def test_a_process_is_alone_unless_torchrun_started_it(monkeypatch: pytest.Monke
     assert this_process() == Process(0, 1, 1)
     for name, value in (("TORCHELASTIC_RUN_ID", "x"), ("WORLD_SIZE", "8"), ("LOCAL_WORLD_SIZE", "4")):
         monkeypatch.setenv(name, value)
-    assert (this_process(), this_process().machines, this_process().writes) == (Process(3, 8, 4), 2, False)
+    assert (this_process(), this_process().local_rank, this_process().is_rank_zero) == (Process(3, 8, 4), 3, False)

@@ -12,19 +12,20 @@ import msgspec
 import pytest
 
 from whyact.cli import main
+from whyact.data.datasets import DATASETS
 from whyact.data.relations.own_file import Fold
 from whyact.data.relations.own_write import from_cad120, write_own
+from whyact.data.types import Dataset
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
-from whyact.verbs import data, data_check, lazy, reproduce
+from whyact.verbs import data, lazy, reproduce
 
 
 def test_check_prints_what_it_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        data_check.CHECKS, "toy", lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name}
-    )
+    toy = Dataset("toy", check=lambda root: {"clips": 3, "actions": {"drink": 2}, "where": root.name})
+    monkeypatch.setitem(DATASETS, "toy", toy)
     assert main(["data", "check", "toy", "--root", str(tmp_path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"clips": 3, "actions": {"drink": 2}, "where": tmp_path.name}
     assert main(["data", "check", "toy", "--root", str(tmp_path)]) == 0
@@ -101,7 +102,7 @@ def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path:
     assert main(["reproduce", "toy", "--root", str(tmp_path), "--seeds", "4", "--jobs", "2", "--out", "x"]) == 0
     nothing = {"root": None, "quick": False, "seeds": None, "jobs": 1, "as_json": False}
     assert study == [
-        {**nothing, "out": Path("docs/results")},
+        {**nothing, "out": Path("reproduced")},
         {**nothing, "quick": True, "as_json": True, "out": None},  # quick writes nothing under docs
         {**nothing, "root": tmp_path, "seeds": 4, "jobs": 2, "out": Path("x")},
     ]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from whyact.cli import main
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 SMALL = {
     "pvlr": "--data synthetic --train.iterations 2",

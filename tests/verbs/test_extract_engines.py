@@ -35,7 +35,7 @@ def tree(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def alone(films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    from whyact.training.fit import numerics
+    from whyact.training.numerics import numerics
 
     out = tmp_path_factory.mktemp("alone") / "out"
     with numerics(1):  # as a worker has: the last bits depend on how many compute

@@ -88,7 +88,7 @@ def test_a_run_on_other_features_says_why_it_cannot_take_a_video(
         np.save(tmp_path / "own" / "features" / f"{name}.npy", np.ones((5, 4), np.float32))
     (tmp_path / "own" / "labels.csv").write_text("name,labels\na,run\nb,jump\n")
     train = ["train", "pvlr", "--data", "folder", "--root", str(tmp_path / "own"), "--out", str(tmp_path / "run")]
-    assert main([*train, "--text", "stand-in", "--train.iterations", "1"]) == 0
+    assert main([*train, "--text", "stand-in", "--clip", "none", "--train.iterations", "1"]) == 0
     capsys.readouterr()
     assert main(["predict", str(films / "a.mp4"), "--model", str(tmp_path / "run")]) == 2
     assert "whyact extract" in capsys.readouterr().err

@@ -32,8 +32,9 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class AnswerSummary:
-    """One run's answer about a clip, and why, in words."""
+    """One run's answer about a clip, and why, in words; ``text`` says how the answer is to be taken."""
 
+    text: str
     label: str
     score: float
     right: bool | None
@@ -220,6 +221,7 @@ def _summarize(p: Prediction, target: str) -> AnswerSummary:
         what, when = wording.summarize_evidence(e)
         listed.append(f"{place}. {what}{f', {when}' if when else ''} ({wording.format_contribution(e.contribution)})")
     return AnswerSummary(
+        text=sentences.summarize_answer(p),
         label=wording.format_label(p.label) or "no answer",
         score=p.score,
         right=_right(p, target) if target else None,

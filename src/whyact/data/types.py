@@ -1,22 +1,32 @@
-"""The two types that every data reader returns: :class:`RelationClip` and :class:`FeatureSequence`.
+"""The types that every data reader returns, :class:`RelationClip` and :class:`FeatureSequence`, and :class:`Dataset`.
 
 Axis letters: T frames or snippets, K slots, R relation labels, D width. Boxes are xyxy pixels, float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
 
+if TYPE_CHECKING:
+    from whyact.data.relations.relation_data import RelationData
+    from whyact.data.untrimmed.sets import FeatureSplit, UntrimmedSet
+    from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
+
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
 IN_VIEW = "in view"  # the one relation of data that name none
+MOTION = ("still", "approaching", "leaving", "moving_together")
+DISTANCE = ("apart", "near", "touching", "overlapping", "inside", "containing")
+MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; exactly one of each group holds
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ class Vocabulary:
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
     a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
     several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
-    Where :data:`IN_VIEW` is the only relation, ``(c, c)`` stands for two things of a class.
+    ``at_most`` limits how many there are of a class at once (one person, two hands). Where the relations are
+    ``measured`` from the boxes, or :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
     """
 
     objects: tuple[str, ...]
@@ -59,6 +70,13 @@ class Vocabulary:
     rules: tuple[Rule, ...] = ()
     groups: tuple[RelationGroup, ...] = ()
     multi_label: bool = False
+    at_most: dict[str, int] = field(default_factory=dict)
+    measured: bool = False
+
+    @property
+    def pairs_in_view(self) -> bool:
+        """Return whether a pair is a token where both of its things are in view, whatever is annotated."""
+        return self.measured or self.has_no_relations
 
     @property
     def has_no_relations(self) -> bool:
@@ -200,3 +218,62 @@ class FeatureSequence:
             raise UserError(f"sequence {self.id}", self.features.shape, f"features (T,D) with {len(self.times)} times")
         if self.second is not None and len(self.second) != len(self.features):
             raise UserError(f"sequence {self.id}, second stream", self.second.shape, f"{len(self.features)} rows")
+
+
+@dataclass(frozen=True)
+class RelationOptions:
+    """How to read relation clips: at most ``slots`` pairs a clip, and what else only some data sets offer.
+
+    ``only`` reads just the clip of that id. ``rgb_relations`` and ``frames_dir`` are CAD-120's (relation scores
+    predicted from RGB, and the user's own frames), ``contact_only`` and ``filter_small`` Action Genome's.
+    """
+
+    slots: int = 28
+    only: str | None = None
+    rgb_relations: bool = False
+    frames_dir: Path | None = None
+    contact_only: bool = False
+    filter_small: float = 0.0
+
+
+@dataclass(frozen=True)
+class ZeroShotOptions:
+    """How pixels and class names become vectors: a CLIP by name and weights, and where else names come from.
+
+    ``patches`` above 0 adds that many by that many patch vectors to every frame, see
+    :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
+    vectors of Label.mat, whose classes the split file counts in ``order``. ``progress`` shows a bar on a terminal.
+    """
+
+    backbone: str = "ViT-B-16"
+    weights: str = "openai"
+    patches: int = 0
+    names: Literal["clip", "words"] = "clip"
+    order: Literal["label", "ascii"] = "label"
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: its name, the layout it is published in, its check, and a reader for each method that can use it.
+
+    ``layout`` is a drawn tree of the root. ``check(root)`` reads what training reads and returns what is there.
+    ``relations`` reads clips for LaIAR, ``features`` a training and a test side for PVLR, ``zero_shot`` videos and a
+    class split for LoCATe-GAT; ``annotations`` reads who does what when, without features. Readers get the root
+    (an unused one where the set is ``generated``) and the number of a fold where there are several.
+    """
+
+    name: str
+    layout: str = ""
+    check: Callable[[Path], dict[str, Any]] | None = None
+    relations: Callable[[Path, RelationOptions], RelationData] | None = None
+    features: Callable[[Path, int], FeatureSplit] | None = None
+    annotations: Callable[[Path], UntrimmedSet] | None = None
+    zero_shot: Callable[[Path, int, ZeroShotOptions], tuple[ZeroShotData, ClassSplit]] | None = None
+    generated: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Return the names of the methods that can use the data set."""
+        readers = {"laiar": self.relations, "pvlr": self.features, "locate-gat": self.zero_shot}
+        return tuple(method for method, reader in readers.items() if reader is not None)

@@ -17,7 +17,7 @@ from whyact.engines.work import THREADS, Answer, Failure, Job, Worker
 
 @contextmanager
 def local_pool(job: Job, workers: int) -> Iterator[LocalPool]:
-    """Yield worker processes that end with the context, and also when this process is killed."""
+    """Yield worker processes that end with the context, and when this process is killed."""
     pool = LocalPool(job, workers)
     try:
         yield pool
@@ -26,7 +26,7 @@ def local_pool(job: Job, workers: int) -> Iterator[LocalPool]:
 
 
 class LocalPool:
-    """Processes behind pipes: a pipe that closes is a worker that died, and takes nobody with it."""
+    """Processes behind pipes: a closed pipe means that one worker died, and affects no other."""
 
     def __init__(self, job: Job, workers: int) -> None:
         self.job, self.workers = job, workers
@@ -34,46 +34,46 @@ class LocalPool:
         self.busy: set[int] = set()
 
     def send(self, worker: int, item: Any) -> None:
-        """Hand an item to an idle worker, started first where it is not running."""
+        """Send an item to an idle worker, and start the worker first if it is not running."""
         self.busy.add(worker)
         try:
             self._connection(worker).send(item)
         except (BrokenPipeError, ConnectionResetError):  # it died idle: the next one takes the item
-            self._bury(worker)
+            self._stop(worker)
             self._connection(worker).send(item)
 
     def wait(self) -> list[tuple[int, Answer]]:
-        """Wait for at least one busy worker, and return what came back."""
+        """Wait for at least one busy worker and return the answers."""
         by_pipe: dict[Any, int] = {self.running[worker][1]: worker for worker in self.busy}
-        back: list[tuple[int, Answer]] = []
+        answers: list[tuple[int, Answer]] = []
         for pipe in wait(list(by_pipe)):
             worker = by_pipe[pipe]
             try:
                 answer: Answer = self.running[worker][1].recv()
             except (EOFError, ConnectionResetError):
-                self._bury(worker)
+                self._stop(worker)
                 answer = ("lost", None)
             self.busy.discard(worker)
-            back.append((worker, answer))
-        return back
+            answers.append((worker, answer))
+        return answers
 
     def close(self) -> None:
         """End all workers."""
         for worker in list(self.running):
-            self._bury(worker)
+            self._stop(worker)
 
     def _connection(self, worker: int) -> Connection:
         if worker not in self.running:
             context = multiprocessing.get_context("spawn")
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(theirs, self.job, os.getpid()))
+            parent_end, child_end = context.Pipe()
+            process = context.Process(target=_serve, args=(child_end, self.job, os.getpid()))
             with one_thread():
                 process.start()
-            theirs.close()
-            self.running[worker] = (process, ours)
+            child_end.close()
+            self.running[worker] = (process, parent_end)
         return self.running[worker][1]
 
-    def _bury(self, worker: int) -> None:
+    def _stop(self, worker: int) -> None:
         process, pipe = self.running.pop(worker)
         pipe.close()
         process.kill()
@@ -95,12 +95,12 @@ def _serve(pipe: Connection, job: Job, parent: int) -> None:
             pipe.send(answer)
         except (BrokenPipeError, ConnectionResetError):
             return
-        except Exception as error:  # what cannot travel
+        except Exception as error:  # the result cannot be sent
             pipe.send(("failed", Failure.of(error)))
 
 
 def _follow(parent: int) -> None:
-    """End this worker when its parent is gone: a killed run must not go on eating the machine."""
+    """End this worker when its parent is gone: a killed run must not leave workers behind."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -111,13 +111,13 @@ def _follow(parent: int) -> None:
 
 
 def one_thread() -> AbstractContextManager[None]:
-    """Let processes started inside compute with one thread; they read it when they import torch."""
+    """Let processes started inside compute with one thread: they read the variables when they import torch."""
     return environment(dict.fromkeys(THREADS, "1"))
 
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the environment, for processes started inside."""
+    """Set environment variables for processes started inside."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

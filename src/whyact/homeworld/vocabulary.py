@@ -79,6 +79,7 @@ def _vocabulary() -> Vocabulary:
             Rule("open", shut, open_, "", openable),
             Rule("close", open_, shut, "", openable),
         ),
+        at_most=AT_MOST,
     )
 
 

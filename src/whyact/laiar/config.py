@@ -21,10 +21,12 @@ class DataConfig:
     filter_small: float = 0.0  # pixels: leave out objects with a shorter side (Action Genome)
     relations: Literal["label", "prediction"] = "label"  # what the language model learns from: truth, or a network's
     boxes: Literal["oracle", "detected"] = "oracle"  # annotated boxes and classes, or a detector's
+    clean: bool = False  # merge duplicate tracks of detected boxes, and drop short and doubtful ones
     pixels: bool = False  # look into the boxes, in the videos of the data set
     looks: int = 16  # frames of a clip that are looked into, evenly spaced; training samples among them
     detector: str = "shipped"  # what finds boxes: a name, a small detector's folder, or a file
-    encoder: str = "detector"  # what looks into them: the detector's own backbone, resnet50:WEIGHTS, resnet101:WEIGHTS
+    encoder: str = "detector"  # of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W
+    names: str = ""  # a file with the detector's class names, one a line, where it does not know them
     class_map: str = ""  # a JSON or YAML file, detector class -> class of the data; by default the same words
     frames_dir: str = ""  # the frames of CAD-120, which travels without pixels; stands for `pixels` too
     features: str = ""  # the folder in which features and tracks are kept; by default `features` beside the run
@@ -56,7 +58,8 @@ class ModelConfig:
     mask_size: int = 27  # side of the box masks, in cells
     mask_channels: tuple[int, int] = (128, 256)  # of the box-mask encoder
     geometry: bool = True  # box coordinates and their motion beside the mask; the paper has the mask alone
-    course: bool = False  # a token also knows how its pair differs from the slot's first and last known frame
+    endpoint_delta: bool = False  # a token also knows how its pair differs from the slot's first and last known frame
+    numbers: Literal["none", "periodic", "piecewise"] = "none"  # how each number of a token is embedded beside itself
     category: bool = True  # category embeddings in v: in the paper's text, not in its Eq. 1
     post_proj: bool = True  # mix local and global half; the paper concatenates only
     gpo_knots: int = 0  # evaluate GPO's rank weights at this many ranks and interpolate; 0: at every rank
@@ -89,7 +92,7 @@ class SelectConfig:
 class LossConfig:
     """Eq. 8-11 and their switches."""
 
-    scheme: bool = True  # off: the video model alone
+    guidance: bool = True  # off: the video model alone
     video: bool = True  # off: the language model alone
     sim: float = 0.1  # delta
     tss: float = 1.0  # zeta
@@ -115,6 +118,7 @@ class OptimConfig:
     epochs: int = 40  # passes through the training clips
     batch: int = 16  # clips of a step
     selector_lr: float = 1.0  # factor on lr
+    average: float = 0.0  # decay of the exponential average of the weights that a run keeps; 0: the last weights
     calibrate: bool = False  # also train on all training groups but one, in turn, to choose threshold and temperature
 
 
@@ -141,7 +145,8 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
-            course=True,
+            endpoint_delta=True,
+            numbers="periodic",
             gpo_knots=16,
             position="temporal",
             position_std=0.2,
@@ -158,7 +163,8 @@ def _paper_literal() -> Config:
         model=replace(
             base.model,
             geometry=False,
-            course=False,
+            endpoint_delta=False,
+            numbers="none",
             post_proj=False,
             gpo_knots=0,
             position="full",

@@ -1,26 +1,23 @@
-"""The data sets of relation clips by name."""
+"""What LaIAR's settings ask of a data set, and the generated world where no folder is given."""
 
 from __future__ import annotations
 
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from whyact.data.relations import action_genome_clips, cad120, own
+from whyact.data.datasets import load_relations
 from whyact.data.relations.relation_data import RelationData
+from whyact.data.types import RelationOptions
 from whyact.errors import UserError
+from whyact.laiar.clips import measure_clip
 from whyact.laiar.config import DataConfig
-
-NAMES = ("cad120", "homeworld", "action-genome", "action-genome-scenes", "own")
-HOMEWORLD_SEED = 7
 
 
 def read_relations(name: str, root: Path | None, config: DataConfig, *, only: str | None = None) -> RelationData:
-    """Read a data set of relation clips.
+    """Read a data set of relation clips as the settings say.
 
     Args:
-        name: ``cad120`` (any set in its layout); ``homeworld``, which is generated when ``root`` is ``None``;
-            ``action-genome``, with the official split, or ``action-genome-scenes``, with folds of unseen scenes;
-            ``own``, videos and one JSON of the reader's own.
+        name: A data set of :data:`whyact.data.datasets.DATASETS`.
         root: The folder that holds it.
         config: Which modalities and relations to read, and at most how many pairs a clip.
         only: Read just this clip.
@@ -28,42 +25,33 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
     Raises:
         UserError: For an unknown name, a missing root, damaged data, or a modality that the data do not have.
     """
-    if name not in NAMES:
-        raise UserError("--data", name, f"one of {', '.join(NAMES)}")
     if config.rgb_relations and name != "cad120":
         raise UserError("--data.rgb_relations", "true", f"false: {name} brings no relation scores from RGB")
     if config.frames_dir and name != "cad120":
         raise UserError("--data.frames_dir", config.frames_dir, "--data cad120: other sets have videos of their own")
-    if (asked := _asked(config)) and name in ("cad120", "homeworld") and not config.frames_dir:
-        found, step = asked
+    if (asked := _pixel_option(config)) and name in ("cad120", "homeworld") and not config.frames_dir:
+        option, value = asked
         frames = "the folder of its RGB frames" if name == "cad120" else "a data set with videos"
         next_step = "--data.frames_dir DIR" if name == "cad120" else "whyact data make homeworld --help, and --data own"
-        raise UserError(found, step, f"{frames}: {name} travels without pixels", next_step)
+        raise UserError(option, value, f"{frames}: {name} travels without pixels", next_step)
+    options = RelationOptions(
+        slots=config.slots,
+        only=only,
+        rgb_relations=config.rgb_relations,
+        frames_dir=Path(config.frames_dir) if config.frames_dir else None,
+        contact_only=config.contact_only,
+        filter_small=config.filter_small,
+    )
     if name == "homeworld" and root is None:
-        from whyact.homeworld.write import write_world
-
-        with tempfile.TemporaryDirectory() as folder:
-            world = Path(folder) / "world"
-            write_world(world, seed=HOMEWORLD_SEED)
-            return cad120.read(world, max_pairs=config.slots, only=only)
-    if root is None:
-        raise UserError("--root", None, f"the folder that holds {name}", "the same command with --root DIR")
-    if name.startswith("action-genome"):
-        return action_genome_clips.read(
-            root,
-            slots=config.slots,
-            contact_only=config.contact_only,
-            filter_small=config.filter_small,
-            scenes=name == "action-genome-scenes",
-            only=only,
-        )
-    if name == "own":
-        return own.read(root, slots=config.slots, only=only)
-    images = Path(config.frames_dir) if config.frames_dir else None
-    return cad120.read(root, rgb_relations=config.rgb_relations, max_pairs=config.slots, only=only, frames_dir=images)
+        step = "whyact data make homeworld --out DIR, then the same command with --root DIR"
+        raise UserError("--root", None, f"the folder that holds {name}", step)
+    data = load_relations(name, root, options)
+    if data.vocabulary.measured and config.boxes == "oracle":
+        return replace(data, clips=tuple(measure_clip(clip) for clip in data.clips))
+    return data
 
 
-def _asked(config: DataConfig) -> tuple[str, str] | None:
+def _pixel_option(config: DataConfig) -> tuple[str, str] | None:
     """Return the option that asks for pixels, and its value."""
     if config.pixels:
         return "--data.pixels", "true"

@@ -1,4 +1,4 @@
-"""Does a frame look like those a model was trained on? A plain distance in the encoder's own features says so."""
+"""Does a frame look like those a model was trained on? A plain distance in the encoder's own features tells."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class Domain:
     spread: Tensor
     limit: float
 
-    def distance(self, looks: Tensor) -> NDArray[np.float64]:
+    def distance(self, stats: Tensor) -> NDArray[np.float64]:
         """Return how far frames (N,D) lie from the training frames: the root mean square of their z-scores (N,)."""
-        z = (looks.double() - self.mean.double()) / self.spread.double()
+        z = (stats.double() - self.mean.double()) / self.spread.double()
         return z.square().mean(-1).sqrt().numpy()
 
-    def strange(self, looks: Tensor) -> NDArray[np.bool_]:
+    def is_out_of_distribution(self, stats: Tensor) -> NDArray[np.bool_]:
         """Return which frames (N,D) lie clearly farther out than :data:`QUANTILE` of familiar ones do."""
-        return self.distance(looks) > MARGIN * self.limit
+        return self.distance(stats) > MARGIN * self.limit
 
 
-def frame_looks(maps: Tensor) -> Tensor:
+def frame_stats(maps: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel of feature maps (N,C,h,w): (N,2C)."""
     flat = maps.flatten(2).float()
     return torch.cat([flat.mean(-1), flat.std(-1)], -1)
 
 
-def fit_domain(looks: Tensor, groups: Sequence[str]) -> Domain:
+def fit_domain(stats: Tensor, groups: Sequence[str]) -> Domain:
     """Fit on frames (N,D) of groups (N) such as scenes; every group in turn is held out to find the limit.
 
     Raises:
@@ -50,10 +50,10 @@ def fit_domain(looks: Tensor, groups: Sequence[str]) -> Domain:
     own = np.array(groups)
     held = []
     for name in names:
-        rest = looks[torch.from_numpy(own != name)]
-        held.append(_of(rest, np.inf).distance(looks[torch.from_numpy(own == name)]))
-    return _of(looks, float(np.quantile(np.concatenate(held), QUANTILE)))
+        rest = stats[torch.from_numpy(own != name)]
+        held.append(_of(rest, np.inf).distance(stats[torch.from_numpy(own == name)]))
+    return _of(stats, float(np.quantile(np.concatenate(held), QUANTILE)))
 
 
-def _of(looks: Tensor, limit: float) -> Domain:
-    return Domain(looks.mean(0), looks.std(0).clamp_min(1e-6), limit)
+def _of(stats: Tensor, limit: float) -> Domain:
+    return Domain(stats.mean(0), stats.std(0).clamp_min(1e-6), limit)

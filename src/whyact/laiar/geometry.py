@@ -13,7 +13,7 @@ from torch import Tensor
 
 PIXEL = 1.0 / 640  # the smallest box side, as a share of the image: guards a division by zero
 LAYOUT_WIDTH = 8 + 7 + 2 + 2 * (8 + 7)  # places, pair, visibility; steps of places and pair
-COURSE_WIDTH = 2 * (8 + 7)
+DELTA_WIDTH = 2 * (8 + 7)
 
 
 def mask_side(size: int) -> int:
@@ -43,16 +43,16 @@ def box_masks(boxes: Tensor, seen: Tensor, size: int) -> Tensor:
     return cover[:, :, 1, :, None] * cover[:, :, 0, None, :] - 0.5
 
 
-def box_geometry(boxes: Tensor, seen: Tensor, with_course: bool = False) -> Tensor:
-    """Describe a box pair, how it moves, and where in the clip's course it stands (the paper has the mask alone).
+def box_geometry(boxes: Tensor, seen: Tensor, with_delta: bool = False) -> Tensor:
+    """Describe a box pair, how it moves, and how it differs from the clip's two ends (the paper has the mask alone).
 
     Args:
         boxes: (B,T,K,2,4) xyxy as shares of the image.
         seen: (B,T,K,2).
-        with_course: Add :func:`course`.
+        with_delta: Add :func:`endpoint_delta`.
 
     Returns:
-        (B,T,K,LAYOUT_WIDTH [+ COURSE_WIDTH]): both centres and log sizes; the pair's offset, distance, size ratio, gap
+        (B,T,K,LAYOUT_WIDTH [+ DELTA_WIDTH]): both centres and log sizes; the pair's offset, distance, size ratio, gap
         and overlaps; visibility; then the :func:`steps` of places and pair. Zeros where hidden.
     """
     there = seen.to(boxes.dtype)
@@ -73,8 +73,8 @@ def box_geometry(boxes: Tensor, seen: Tensor, with_course: bool = False) -> Tens
     places, pair = places.flatten(-2), pair * both  # (B,T,K,8), (B,T,K,7)
     known = there.repeat_interleave(4, -1)
     parts = [places, pair, there, steps(places, known) * 4, steps(pair, both)]
-    if with_course:
-        parts += [course(places, known) * 3, course(pair, both)]
+    if with_delta:
+        parts += [endpoint_delta(places, known) * 3, endpoint_delta(pair, both)]
     return torch.cat(parts, -1)
 
 
@@ -85,7 +85,7 @@ def steps(x: Tensor, known: Tensor) -> Tensor:
     return torch.cat([F.pad(step, (*ends, 1, 0)), F.pad(step, (*ends, 0, 1))], -1)
 
 
-def course(x: Tensor, known: Tensor) -> Tensor:
+def endpoint_delta(x: Tensor, known: Tensor) -> Tensor:
     """Return the change of x (B,T,...,F) since it was first known and until it is last known, (B,T,...,2F).
 
     A relation changes once in most clips; a token that knows both ends of its slot knows on which side it stands.

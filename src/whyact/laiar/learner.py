@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whyact.data.relations.packed import RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
@@ -18,8 +17,10 @@ from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config
-from whyact.laiar.model import LaIAR, Path
-from whyact.training.fit import FitResult, fit, seed_everything
+from whyact.laiar.model import BranchOutput, LaIAR
+from whyact.training.fit import FitResult, fit
+from whyact.training.numerics import seed_everything
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
 def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
@@ -59,27 +60,36 @@ def triple_labels(batch: RelationBatch) -> Tensor:
     return (classes[:, 0] * 1024 + classes[:, 1]) * 2**labels + code[batch.valid]
 
 
-class Learner(LightningModule):
+class Learner(Trainable):
     """The total loss L = L_cls + delta L_sim + zeta L_tss + eta L_xm (Eq. 11) under AdamW and one cycle."""
 
     def __init__(self, model: LaIAR, config: Config, class_weight: Tensor, steps: int) -> None:
         super().__init__()
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
+        self.averaged = None
+        if config.optim.average:
+            average = get_ema_multi_avg_fn(config.optim.average)
+            self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True).requires_grad_(False)
 
-    def training_step(self, batch: RelationBatch, index: int) -> Tensor:
+    def training_step(self, batch: RelationBatch, step: int) -> StepOutput:
         """Return the loss of one batch; every term is logged unweighted."""
-        progress = self.global_step / self.steps
-        terms, path = self.terms(batch, progress)
+        self.update_average()  # before the step: what is saved between two steps is complete
+        terms, path = self.terms(batch, step / self.steps)
         c = self.config.loss
         weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
-        for name, value in terms.items():
-            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(batch))
+        loss = sum(
+            (weight[name] * value for name, value in terms.items()), torch.zeros((), device=self.class_weight.device)
+        )
         kept = path.selection.keep.detach().sum() / batch.valid.sum().clamp_min(1)
-        self.log("keep", kept, on_step=False, on_epoch=True, batch_size=len(batch))
-        return sum((weight[name] * value for name, value in terms.items()), torch.zeros(()))
+        return StepOutput(loss, {**terms, "keep": kept}, len(batch))
 
-    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], Path]:
+    def update_average(self) -> None:
+        """Take the weights as they are now into their exponential average."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+
+    def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], BranchOutput]:
         """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
         c, select, valid = self.config.loss, self.config.select, batch.valid
         weight = self.class_weight.to(batch.target.device) if batch.target.dim() == 1 else None
@@ -92,7 +102,7 @@ class Learner(LightningModule):
         video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
         terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
         paths = [video]
-        if c.scheme:
+        if c.guidance:
             language = self.model.language(batch, progress=progress, gated=gated)
             paths.append(language)
             terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
@@ -121,7 +131,7 @@ class Learner(LightningModule):
                 ]
                 if guided:
                     terms["tss"] = torch.stack(guided).sum()
-        elif c.tss and c.scheme and gated:
+        elif c.tss and c.guidance and gated:
             signal = [p.selection.keep for p in paths]
             terms["tss"] = losses.token_selection(signal[0], signal[1], valid, c.l1, detach=c.detach_tss)
         if select.rule == "threshold" and c.ratio and gated:
@@ -130,7 +140,7 @@ class Learner(LightningModule):
             terms["ratio"] = torch.stack(ratios).mean()
         return terms, video
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Optimization:
         """Return AdamW (selectors with their own rate) under one cycle over all steps."""
         c = self.config.optim
         groups: dict[bool, list[Tensor]] = {False: [], True: []}
@@ -141,11 +151,7 @@ class Learner(LightningModule):
         optimizer = torch.optim.AdamW(sets, weight_decay=c.weight_decay, fused=True)
         top = [rates[k] for k in rates if groups[k]]
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, top, total_steps=self.steps + 1, pct_start=0.15)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def transfer_batch_to_device(self, batch: RelationBatch, device: torch.device, index: int) -> RelationBatch:
-        """Move a batch."""
-        return batch.to(device)
+        return Optimization(optimizer, schedule)
 
 
 def learn(
@@ -155,7 +161,7 @@ def learn(
     *,
     seed: int,
     progress: bool = False,
-    resume_dir: FilePath | None = None,
+    resume_dir: Path | None = None,
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
     seed_everything(seed)
@@ -177,6 +183,9 @@ def learn(
         resume_dir=resume_dir,
         fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
     )
+    learner.update_average()
+    if learner.averaged is not None:
+        model.load_state_dict(learner.averaged.module.state_dict())
     return model.eval(), result
 
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from whyact.data.relations.packed import RelationBatch
 from whyact.laiar.config import ModelConfig, SelectConfig
-from whyact.laiar.geometry import COURSE_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, course, mask_side
+from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
+from whyact.laiar.number_embedding import number_encoder
 from whyact.laiar.pooling import GPO
 from whyact.laiar.selection import Selection, TokenSelectors
 
@@ -45,12 +46,13 @@ class VisualRelation(nn.Module):
         if app:
             if map_side != side:
                 raise ValueError(f"union maps of side {map_side} beside masks of side {side}")
-            times = 1 + 2 * c.course
+            times = 1 + 2 * c.endpoint_delta
             self.w_s, self.w_o = nn.Linear(times * app, c.box_width), nn.Linear(times * app, c.box_width)
             self.reduce = nn.Conv2d(channels, second, 1)
         self.w_u = nn.Linear(second * side * side, c.box_width)
-        self.w_app = nn.Linear((1 + 2 * c.course) * c.app_width, c.box_width) if c.app_width else None
-        self.w_geometry = nn.Linear(LAYOUT_WIDTH + COURSE_WIDTH * c.course, c.box_width) if c.geometry else None
+        scores, layout = (1 + 2 * c.endpoint_delta) * c.app_width, LAYOUT_WIDTH + DELTA_WIDTH * c.endpoint_delta
+        self.w_app = number_encoder(scores, c.box_width, c.numbers) if c.app_width else None
+        self.w_geometry = number_encoder(layout, c.box_width, c.numbers) if c.geometry else None
         self.subject = nn.Embedding(objects, c.class_width) if c.category else None
         self.object = nn.Embedding(objects, c.class_width) if c.category else None
         terms = 1 + 2 * bool(app) + bool(c.app_width) + c.geometry
@@ -66,26 +68,26 @@ class VisualRelation(nn.Module):
                 (self.w_s, batch.pixels.subject, batch.seen[..., :1]),
                 (self.w_o, batch.pixels.object, batch.seen[..., 1:]),
             ):
-                rows.append(weight(self._with_course(app, there)[valid]))
+                rows.append(weight(self._with_delta(app, there)[valid]))
             union = union + self.reduce(batch.pixels.union[valid])
         rows.append(self.w_u(union.flatten(1)))
         if self.w_geometry is not None:
-            rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen, self.config.course)[valid]))
+            rows.append(self.w_geometry(box_geometry(batch.boxes, batch.seen, self.config.endpoint_delta)[valid]))
         if self.w_app is not None:
             assert batch.appearance is not None
             known = batch.appearance.any(-1, keepdim=True) & valid[..., None]
-            rows.append(self.w_app(self._with_course(batch.appearance, known)[valid]))
+            rows.append(self.w_app(self._with_delta(batch.appearance, known)[valid]))
         if self.subject is not None and self.object is not None:
             classes = batch.classes[:, None].expand(*valid.shape, 2)[valid]
             rows += [self.subject(classes[:, 0]), self.object(classes[:, 1])]
         v = torch.cat(rows, -1)
         return v.new_zeros(*valid.shape, v.shape[-1]).masked_scatter(valid[..., None], v)
 
-    def _with_course(self, x: Tensor, known: Tensor) -> Tensor:
+    def _with_delta(self, x: Tensor, known: Tensor) -> Tensor:
         """Return x (B,T,K,A) where known (B,T,K,1), and beside it how it differs from its slot's two ends."""
         there = known.to(x.dtype)
         x = x * there
-        return torch.cat([x, course(x, there)], -1) if self.config.course else x
+        return torch.cat([x, endpoint_delta(x, there)], -1) if self.config.endpoint_delta else x
 
 
 class SemanticRelation(nn.Module):
@@ -179,7 +181,7 @@ class Block(nn.Module):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-2, -3)  # (..., H, N, d)
         return self.out(gated_attention(q[..., -queries:, :], k, v, keep, allowed).transpose(-2, -3).flatten(-2))
 
-    def asked(self, tokens: Tensor, keep: Tensor) -> Tensor:
+    def cls_attention(self, tokens: Tensor, keep: Tensor) -> Tensor:
         """Return how much the last position of tokens (B,N,D) attends to each other one, mean over heads (B,N-1)."""
         q, k, _ = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # (B,N,H,d)
         a = torch.einsum("bhd,bnhd->bhn", q[:, -1], k[:, :-1]) / math.sqrt(q.shape[-1])
@@ -265,12 +267,12 @@ class DTFormer(nn.Module):
         for block in first:
             tokens = block.joint(tokens, keep)
         with torch.no_grad():
-            used = last.asked(tokens, keep[:, :-1])
+            used = last.cls_attention(tokens, keep[:, :-1])
         return self.norm(last.joint(tokens, keep, queries=1)[:, 0]), used  # nobody reads the other tokens any more
 
 
 @dataclass
-class Path:
+class BranchOutput:
     """One modality's pass: z (B,D), logits (B,C), joint-space tokens (B,T,K,D), selection, second head.
 
     ``used`` (B,T,K) is the share of the class token's last attention on each token (``None`` when gathered).
@@ -320,7 +322,7 @@ class LaIAR(nn.Module):
         gated: bool = True,
         keep: Tensor | None = None,
         gather: bool = False,
-    ) -> Path:
+    ) -> BranchOutput:
         """Run the video model (Eq. 1, 3-7). It never reads ``batch.relations``.
 
         Args:
@@ -336,15 +338,15 @@ class LaIAR(nn.Module):
         if self.context is not None:
             context = z.new_zeros(len(z), self.config.context_width) if batch.context is None else batch.context
             beside = torch.cat([z, self.context(context)], -1)
-        return Path(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside))
+        return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside))
 
     def language(
         self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None
-    ) -> Path:
+    ) -> BranchOutput:
         """Run the language model over the scene graph (Eq. 2-7)."""
         x, former = self.s(batch), self.language_dt_former
         z, tokens, selection, used = self._encode(x, batch.valid, self.f_s, former, progress, gated, keep, False)
-        return Path(z, self.head_s(z), tokens, selection, used)
+        return BranchOutput(z, self.head_s(z), tokens, selection, used)
 
     def _encode(
         self,

@@ -16,7 +16,7 @@ from whyact.laiar.runs import Run
 from whyact.laiar.scoring import faithfulness_curves, faithfulness_of, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.training.evaluation import Record
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 APART = {"clip", "changes", "contribution", "multi_label"}  # fields of an answer that are no arrays
 ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)
@@ -57,10 +57,10 @@ class Parts:
         curves = [{k.removeprefix(named): v for k, v in r.items() if k.startswith(named)} for r in records]
         scores |= faithfulness_of(curves)
         if words.multi_label:
-            scores["language_mAP"] = language_map(run, self.test) if run.config.loss.scheme else None
+            scores["language_mAP"] = language_map(run, self.test) if run.config.loss.guidance else None
             scores["objects_only_mAP"] = objects_only_map(self.train, self.test, len(words.actions), len(words.objects))
             scores |= {"boxes": run.config.data.boxes, "relations": run.config.data.relations} | self.facts
-        elif run.config.loss.scheme:
+        elif run.config.loss.guidance:
             scores["language_mAR"] = language_recall(run, self.test)
             if run.config.model.app_width:
                 scores["two_stage_mAR"] = language_recall(run, self.test, relation_prior(self.train, words))

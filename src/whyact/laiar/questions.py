@@ -25,6 +25,7 @@ from whyact.laiar.answers import Answer, one
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
+from whyact.laiar.windows import merge_scores
 
 
 @dataclass(frozen=True)
@@ -148,14 +149,7 @@ class Ablation:
         Returns:
             Scores (M,C): each action's best, and the worst of the null action; and the answer (M,).
         """
-        scores = found.max(1)
-        best = found.argmax(-1)  # (M,W)
-        top = found.max(-1)
-        if self.null >= 0:
-            scores[:, self.null] = found[..., self.null].min(1)
-            top = np.where(best == self.null, -1.0, top)
-        first = top.argmax(1)
-        answer = np.where(top.max(1) >= 0, best[np.arange(len(best)), first], self.null)
+        scores, answer, _ = merge_scores(found, self.null)
         return scores, answer
 
     def list_removals(self) -> dict[Removal, str]:

@@ -21,7 +21,7 @@ from whyact.errors import UserError
 from whyact.laiar.config import Config, ModelConfig
 from whyact.laiar.learner import sized_for
 from whyact.laiar.model import VisualRelation
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 FOLDS, RATE, BATCH, HIDDEN = 5, 2e-3, 16, 128
 EPOCHS, STEPS = 6, 300  # few clips are shown more often: at least so many steps

@@ -28,6 +28,8 @@ class _Words(msgspec.Struct):
     rules: list[tuple[str, str, str, str, list[str]]]
     groups: list[tuple[str, list[str], bool]] = []
     multi_label: bool = False
+    at_most: dict[str, int] = {}
+    measured: bool = False
 
 
 @dataclass
@@ -57,6 +59,16 @@ class Run:
     sha256: str = ""
 
 
+def _current(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run of any age under today's names."""
+    renamed = {("model", "course"): "endpoint_delta", ("loss", "scheme"): "guidance"}
+    out = {section: dict(values) for section, values in config.items()}
+    for (section, old), new in renamed.items():
+        if old in out.get(section, {}):
+            out[section].setdefault(new, out[section].pop(old))
+    return out
+
+
 def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
     """Write a run folder; ``card`` brings data, split_sha256, seed, metrics and what else there is to say."""
     v = run.vocabulary
@@ -68,6 +80,8 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         [(r.action, r.before, r.after, r.subject, list(r.objects)) for r in v.rules],
         [(g.name, list(g.relations), g.exclusive) for g in v.groups],
         v.multi_label,
+        dict(v.at_most),
+        v.measured,
     )
     extra = {
         **card.pop("extra", {}),
@@ -99,7 +113,7 @@ def load_run(folder: Path) -> Run:
     if found.card["method"] != "laiar":
         raise UserError(folder, found.card["method"], "a run of laiar")
     try:
-        config = msgspec.convert(found.config, Config)
+        config = msgspec.convert(_current(found.config), Config)
         words = msgspec.convert(found.card["extra"]["words"], _Words)
         extra = found.card["extra"]
         vocabulary = Vocabulary(
@@ -110,6 +124,8 @@ def load_run(folder: Path) -> Run:
             tuple(Rule(action, b, a, s, tuple(objects)) for action, b, a, s, objects in words.rules),
             tuple(RelationGroup(name, tuple(names), alone) for name, names, alone in words.groups),
             words.multi_label,
+            dict(words.at_most),
+            words.measured,
         )
         model = build_model(config, vocabulary)
         tensors = dict(found.tensors)

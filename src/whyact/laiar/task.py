@@ -20,21 +20,28 @@ from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
+from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
-from whyact.laiar.look import see
 from whyact.laiar.parts import Parts
+from whyact.laiar.perceive import (
+    check_data_config,
+    clip_settings,
+    describe_perception,
+    keep_detector,
+    open_perception,
+    run_perception,
+)
+from whyact.laiar.predict import OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
-from whyact.laiar.sight import keep_detector, open_sight, said, sight_of, wanted
-from whyact.laiar.watch import OPTIONS, predict_videos
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import check_run_folder, versions
 from whyact.training.evaluation import score_all
-from whyact.training.fit import numerics
+from whyact.training.numerics import numerics
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
 
@@ -67,7 +74,7 @@ def train_run(
         if not clips:
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
-        config = replace(config, loss=replace(config.loss, scheme=False))
+        config = replace(config, loss=replace(config.loss, guidance=False))
     elif config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
@@ -137,16 +144,17 @@ def train(
         UserError: For bad data, an unknown fold or a folder that is not a run's.
     """
     check_run_folder(out)
-    config = replace(config, data=wanted(config.data))
+    config = replace(config, data=check_data_config(config.data))
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
-    sight = open_sight(config.data, data, found.vocabulary, config.model.mask_size, out.absolute().parent / "features")
+    perception = open_perception(config.data, found.vocabulary)
     domain = None
-    if sight is not None:
-        slots = config.data.slots
-        seen = see(sight, found, train_clips, slots=slots, labelled_only=True, progress=progress)
-        train_clips, domain = seen.clips, seen.domain()
-        test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
+    if perception is not None:
+        how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
+        extracted = extract_clips(perception, found, train_clips, how, progress=progress)
+        train_clips, domain = extracted.clips, extracted.domain()
+        how = replace(how, labelled_only=False)
+        test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
     run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
     run.domain = domain
     if config.optim.calibrate and not found.vocabulary.multi_label:
@@ -162,11 +170,11 @@ def train(
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
         "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}"},
     }
-    if sight is not None:
-        card["extra"]["sight"] = said(sight)
+    if perception is not None:
+        card["extra"]["perception"] = describe_perception(perception, config.data)
     save_run(run, out, dict(card))
-    if sight is not None:
-        keep_detector(sight, out)
+    if perception is not None:
+        keep_detector(perception, config.data, out)
     return card
 
 
@@ -194,13 +202,18 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     train_clips, test_clips = found.fold(fold)
     split = found.split_sha256(fold)
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split, "versions": versions()}
-    sight = sight_of(loaded, found.vocabulary)
-    if sight is not None:
-        slots, several = loaded.config.data.slots, found.vocabulary.multi_label
-        test_clips = see(sight, found, test_clips, slots=slots, labelled_only=False, progress=progress).clips
-        if several and sight.detects:  # what is measured beside the model learns from what it learned from
-            train_clips = see(sight, found, train_clips, slots=slots, labelled_only=True, progress=progress).clips
+    perception = run_perception(loaded, found.vocabulary)
+    if perception is not None:
+        how = _clip_settings(loaded)
+        test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
+        if found.vocabulary.multi_label and how.detect:  # baselines learn from what the model learned from
+            how = replace(how, labelled_only=True)
+            train_clips = extract_clips(perception, found, train_clips, how, progress=progress).clips
     return Parts(loaded, train_clips, test_clips, found.facts, identity)
+
+
+def _clip_settings(run: Run) -> ClipSettings:
+    return clip_settings(run.config.data, run.config.model.mask_size, Path(run.path).parent / "features")
 
 
 @numerics()
@@ -209,7 +222,7 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
 
     Args:
         inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the model that travels with the package, if one does.
+        run: A run folder; ``None`` for the bundled model, if one does.
         options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
         progress: Show a bar for each video.
 
@@ -232,10 +245,9 @@ def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], pro
 
     def answer(name: str) -> list[Prediction]:
         found = _read(loaded, data, root, only=name)
-        clips, sight = list(found.clips), sight_of(loaded, found.vocabulary)
-        if sight is not None:
-            slots = loaded.config.data.slots
-            clips = see(sight, found, clips, slots=slots, labelled_only=False, progress=progress).clips
+        clips, perception = list(found.clips), run_perception(loaded, found.vocabulary)
+        if perception is not None:
+            clips = extract_clips(perception, found, clips, _clip_settings(loaded), progress=progress).clips
         return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, clips)]
 
     return for_each(inputs, answer)

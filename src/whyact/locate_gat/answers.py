@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whyact.data.datasets import load_zero_shot
+from whyact.data.io.tables import read_label_names
 from whyact.data.types import FeatureSequence
-from whyact.data.zero_shot import sets as zero_shot_sets
+from whyact.data.zero_shot.sets import encode_names, encode_video
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
@@ -155,7 +158,7 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     Raises:
         UserError: When two labels stand for the same sentence, or a new one cannot be encoded.
     """
-    names = tuple(known.unseen) if labels is None else _labels(labels)
+    names = tuple(known.unseen) if labels is None else read_label_names("--labels", labels)
     first = len(model.seen)
     classes = [*known.seen, *known.unseen]
     by_words = {known.said.get(name, name).casefold(): i for i, name in enumerate(classes)}
@@ -163,7 +166,7 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     position = {name: by_name.get(name, by_words.get(name.casefold(), -1)) for name in names}
     new = [name for name in names if position[name] < 0]
     if new:
-        others = torch.cat([others, zero_shot_sets.encode_names(new, known.prompt, known.semantics)])
+        others = torch.cat([others, encode_names(new, known.prompt, known.semantics)])
         position |= {name: first + len(known.unseen) + i for i, name in enumerate(new)}
     asked: dict[int, str] = {}
     for name in names:
@@ -181,25 +184,6 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     return why.Candidates(names, rows, others[kept], sentences)
 
 
-def _labels(labels: str) -> tuple[str, ...]:
-    path = Path(labels)
-    try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else labels.replace(",", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), "a text file with one label a line") from error
-    if path.suffix in (".txt", ".csv") and "," not in labels and not path.is_file():
-        raise UserError("--labels", labels, "a file that exists, or names with commas between them")
-    names = tuple(name for name in (line.strip() for line in text.splitlines()) if name)
-    if not names:
-        raise UserError("--labels", labels, "at least one action name")
-    folded: set[str] = set()
-    for name in names:
-        if name.casefold() in folded:
-            raise UserError("--labels", name, "every label once")
-        folded.add(name.casefold())
-    return names
-
-
 def reader(
     known: Run, options: dict[str, Any], progress: bool
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
@@ -212,10 +196,8 @@ def reader(
     """
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
-        settings = known.settings
-        found, _ = zero_shot_sets.load(
-            options["data"], root, known.fold, settings.reading, settings.class_order, progress
-        )
+        settings = replace(known.settings.data_options, progress=progress)
+        found, _ = load_zero_shot(options["data"], root, known.fold, settings)
         by_id = {video.id: video for video in found.videos}
 
         def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
@@ -242,7 +224,7 @@ def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-    return zero_shot_sets.encode_video(path, known.pixels, known.settings.patch_side)
+    return encode_video(path, known.pixels, known.settings.patch_side)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:

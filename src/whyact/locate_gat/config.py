@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from whyact.data.zero_shot.video_folders import Reading
+from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
 
 Branch = tuple[int, int, int, int]
@@ -133,9 +133,9 @@ class Config:
                 raise UserError(name, getattr(self, name), "a number above 0")
 
     @property
-    def reading(self) -> Reading:
+    def data_options(self) -> ZeroShotOptions:
         """Return how pixels and names become vectors."""
-        return Reading(self.backbone, self.backbone_weights, self.patch_side, self.names)
+        return ZeroShotOptions(self.backbone, self.backbone_weights, self.patch_side, self.names, self.class_order)
 
 
 def for_width(width: int, **changes: object) -> Config:

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,7 +25,9 @@ from whyact.locate_gat.config import Config
 from whyact.locate_gat.losses import cosine_softmax, graph_regression, mse, prototypes
 from whyact.locate_gat.model import LocateGat
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
-from whyact.training.fit import fit, seed_everything
+from whyact.training.fit import fit
+from whyact.training.numerics import seed_everything
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 STEPS_AN_EPOCH = 100  # of the graph's training, whose state is kept after each such epoch
 MIXES = tuple(round(0.1 * i, 1) for i in range(10))
@@ -69,7 +69,7 @@ class Batches:
             yield self.frames[index], self.target[index]
 
 
-class Stage1(LightningModule):
+class Stage1(Trainable):
     """Fit LoCATe: video vectors towards the texts of their classes."""
 
     text: Tensor
@@ -80,7 +80,7 @@ class Stage1(LightningModule):
         self.config = model.config
         self.register_buffer("text", model.seen, persistent=False)
 
-    def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
         """Return the loss of one batch of frames (B,T,Dv) and seen-class indices (B,)."""
         frames, target = batch
         video = self.model(frames)
@@ -88,10 +88,9 @@ class Stage1(LightningModule):
             loss = mse(video, self.text, target)
         else:
             loss = cosine_softmax(video, self.text, target, self.config.temperature)
-        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(target))
-        return loss
+        return StepOutput(loss, rows=len(target))
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Optimization:
         """Return Adam with a linear warm-up."""
         optimizer = torch.optim.AdamW(
             [p for p in self.model.parameters() if p.requires_grad],
@@ -100,10 +99,10 @@ class Stage1(LightningModule):
         )
         warmup = max(self.warmup, 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / warmup, 1.0))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return Optimization(optimizer, schedule)
 
 
-class Stage2(LightningModule):
+class Stage2(Trainable):
     """Fit the graph: rows of seen classes towards ``targets`` (S,D), full batch, LoCATe frozen."""
 
     targets: Tensor
@@ -114,20 +113,18 @@ class Stage2(LightningModule):
         self.whole = [model]  # in a list: its weights are not this module's to move or train
         self.register_buffer("targets", targets, persistent=False)
 
-    def training_step(self, _: Tensor) -> Tensor:
+    def training_step(self, batch: Tensor, step: int) -> StepOutput:
         """Return the regression loss of the seen rows."""
         model = self.whole[0]
         rows, _reach = model.graph_rows(model.seen[:0])
-        loss = graph_regression(rows, self.targets, self.config.gat_loss)
-        self.log("graph_loss", loss, on_step=False, on_epoch=True, batch_size=1)
-        return loss
+        return StepOutput(graph_regression(rows, self.targets, self.config.gat_loss))
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
+    def configure_optimizers(self) -> Optimization:
         """Return Adam at the published rate and decay."""
         assert self.gat is not None
         optimizer = torch.optim.Adam(self.gat.parameters(), lr=self.config.gat_learning_rate)
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, 100, 0.999)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return Optimization(optimizer, schedule)
 
 
 def train_stages(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import msgspec
 import numpy as np
 import torch
 
-from whyact.data.zero_shot import sets as zero_shot_sets
+from whyact.data.datasets import load_zero_shot
+from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
@@ -162,12 +164,12 @@ def predict(
 
 
 def _load(data: str, root: Path | None, fold: int, config: Config, progress: bool) -> tuple[ZeroShotData, ClassSplit]:
-    return zero_shot_sets.load(data, root, fold, config.reading, config.class_order, progress)
+    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress))
 
 
 def _backbone(pixels: str) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
-    frozen = zero_shot_sets.backbone_parameters(pixels)
+    frozen = backbone_parameters(pixels)
     return {} if frozen is None else {"frozen_backbone": frozen}
 
 

@@ -22,6 +22,15 @@ def iou(a: ArrayLike, b: ArrayLike) -> Array:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def paired_iou(a: ArrayLike, b: ArrayLike) -> Array:
+    """Return intersection over union (N,) of boxes (N,4) and (N,4), row by row; 0 where both are empty."""
+    one, two = (np.asarray(x, dtype=np.float64).reshape(-1, 4) for x in (a, b))
+    side = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
+    shared = np.clip(side, 0, None).prod(axis=-1)
+    union = area(one) + area(two) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
 def area(boxes: ArrayLike) -> Array:
     """Return the area (N,) of boxes (N,4), 0 for those turned inside out."""
     box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)

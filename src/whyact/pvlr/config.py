@@ -125,7 +125,7 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"  # where class names get their vectors
     size: Literal["auto", "published", "small"] = "auto"  # of everything: published or small
-    clip: str = "auto"  # which CLIP reads the class names: auto is the one that made the features' clip/, else RN50
+    clip: str = "auto"  # reads the class names: auto is the one that made clip/, else RN50; none: no distillation
     clip_weights: str = "auto"  # auto as above, else OpenAI's; a tag of open_clip, a file, or random
     start: str = ""  # a run folder whose weights training starts from, such as the authors' converted one
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +19,7 @@ from whyact.pvlr.config import Config, TrainConfig
 from whyact.pvlr.model import PVLR
 from whyact.training.fit import FitResult, fit
 from whyact.training.processes import this_process
+from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 EPOCH = 50  # iterations; the published code evaluates at this spacing
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -101,27 +100,24 @@ class PairedBatches:
         return torch.from_numpy(features), torch.from_numpy(self.labels[rows]), target
 
 
-class Learner(LightningModule):
+class Learner(Trainable):
     """The sum of all terms under Adam."""
 
     def __init__(self, model: PVLR, config: Config, pairs: int) -> None:
         super().__init__()
         self.model, self.config, self.pairs = model, config, pairs
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Batch, step: int) -> StepOutput:
         """Return the loss of one batch; every weighted term is logged."""
         features, labels, target = batch
         terms = losses.total(self.model(features), labels, target, self.pairs // this_process().world, self.config.loss)
-        for name, value in terms.items():
-            self.log(name, value.detach(), on_step=False, on_epoch=True, batch_size=len(labels))
-        return torch.stack(list(terms.values())).sum()
+        return StepOutput(torch.stack(list(terms.values())).sum(), terms, len(labels))
 
-    def configure_optimizers(self) -> Any:
+    def configure_optimizers(self) -> Optimization:
         """Return Adam with L2 weight decay over everything that learns, as published."""
         learned = [p for p in self.parameters() if p.requires_grad]
-        return torch.optim.Adam(
-            learned, lr=self.config.train.learning_rate, weight_decay=self.config.train.weight_decay
-        )
+        cfg = self.config.train
+        return Optimization(torch.optim.Adam(learned, lr=cfg.learning_rate, weight_decay=cfg.weight_decay))
 
 
 def learn(
@@ -155,7 +151,7 @@ def learn(
         raise UserError(
             "distillation target", f"{found} channels", f"{model.cfg.width}, the joint width of the text tower"
         )
-    model.train()  # the Trainer leaves the mode as it finds it
+    model.train()
     result = fit(
         Learner(model, config, batches.pairs),
         batches,

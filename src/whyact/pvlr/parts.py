@@ -8,10 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from whyact.data.untrimmed.sets import FeatureSplit
 from whyact.pvlr.config import Config
 from whyact.pvlr.inference import Detections, class_scores, curves, detection_map, localise, scores_map
 from whyact.pvlr.model import PVLR
-from whyact.pvlr.sets import Split
 from whyact.training.evaluation import Record
 
 
@@ -21,7 +21,7 @@ class Parts:
 
     model: PVLR
     text: Tensor
-    split: Split
+    split: FeatureSplit
     config: Config
     identity: dict[str, Any]
     chunk: int = 1

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from whyact.data.datasets import load_annotations
 from whyact.data.untrimmed.activitynet import read_predictions
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS
 from whyact.errors import UserError
 from whyact.metrics.localisation import spans
 from whyact.pvlr.config import PRESETS
 from whyact.pvlr.inference import spans_map
-from whyact.pvlr.sets import read_annotations
 
 
 def evaluate_predictions(path: Path, data: str, root: Path) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def evaluate_predictions(path: Path, data: str, root: Path) -> dict[str, Any]:
     Raises:
         UserError: On a video or a class that the test part lacks, or a test part without segments.
     """
-    truth = read_annotations(data, root)
+    truth = load_annotations(data, root)
     videos = {video.id: i for i, video in enumerate(truth.test)}
     classes = {name: i for i, name in enumerate(truth.classes)}
     if not any(video.segments for video in truth.test):

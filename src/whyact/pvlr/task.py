@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.errors import PartialFailure, UserError, for_each
@@ -25,11 +26,11 @@ from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
-from whyact.pvlr.sets import build_model, load_split, resolve
+from whyact.pvlr.sets import build_model, resolve
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 __all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -70,7 +71,7 @@ def train(
     """Train on video-level labels, save the run, and return its card.
 
     Args:
-        data: A name out of :data:`whyact.pvlr.sets.DATA`.
+        data: A name out of :data:`whyact.data.datasets.DATASETS`.
         root: The folder that holds it.
         out: The run folder to write.
         config: Settings; what they leave to the data is filled in.
@@ -82,7 +83,7 @@ def train(
         UserError: On bad data, settings or folders.
     """
     check_run_folder(out)
-    split = load_split(data, root, fold)
+    split = load_features(data, root, fold)
     config = resolve(config, split)
     seed_everything(seed)
     model = build_model(config, split.prompts)
@@ -176,7 +177,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Part
     run, data, root, fold = settings
     loaded = load(run)
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
-    split = load_split(data, root, fold)
+    split = load_features(data, root, fold)
     if split.classes != loaded.classes:
         unseen = sorted(set(split.classes) - set(loaded.classes))
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
@@ -212,7 +213,7 @@ def predict(
     known: dict[str, FeatureSequence] = {}
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
-        split = load_split(options["data"], root, int(loaded.card["extra"]["fold"]))
+        split = load_features(options["data"], root, int(loaded.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from whyact.engines.work import Engine, Failure, Job, run
+from whyact.engines.run import run
+from whyact.engines.work import Engine, Failure, Job
 from whyact.files import canonical_json, sha256, write_atomic
 from whyact.progress import progress as show
 
@@ -89,7 +90,7 @@ def _compute(todo: dict[Path, dict[str, Any]], where: str, jobs: int, done: Call
 
     found = run(Engine("local", jobs), Job(_import, _work, where), items, told)
     return {
-        cell_name(cell): result.said
+        cell_name(cell): result.message
         for (cell, _), result in zip(items, found, strict=True)
         if isinstance(result, Failure)
     }

@@ -21,10 +21,9 @@ from whyact.homeworld.states import IMAGE_SIZE
 from whyact.homeworld.train_detector import train_homeworld_detector
 from whyact.homeworld.vocabulary import AT_MOST, VOCABULARY
 from whyact.homeworld.write import Recording, draw_world, record, write_annotations
+from whyact.laiar.clips import detected_clip, with_roi_features
 from whyact.laiar.config import PRESETS
-from whyact.laiar.detected import detected_clip
 from whyact.laiar.geometry import mask_side
-from whyact.laiar.pixels import looked_into
 from whyact.perception.link import LinkSettings, link
 from whyact.perception.open import DetectorEncoder
 from whyact.perception.small import SmallDetector, load_detector
@@ -107,7 +106,7 @@ def prepare(
                 if kind == "detected":
                     seen = _detected(clip, frames, detector, labelled_only=part == "train")
                 if seen.slots:
-                    seen = looked_into(seen, list(frames), encoder, SIDE)
+                    seen = with_roi_features(seen, list(frames), encoder, SIDE)
                 clips.append(replace(seen, group=scene))
         for kind, clips in made.items():
             write_clips(path(part, kind), clips)

@@ -42,7 +42,7 @@ def settings(row: str, epochs: int | None) -> Config:
     if row == "language":
         select, loss = everything, replace(loss, video=False)
     elif suffix.startswith("-no-scheme"):
-        loss = replace(loss, scheme=False)
+        loss = replace(loss, guidance=False)
         select = {
             "": select,
             "-keep-all": everything,

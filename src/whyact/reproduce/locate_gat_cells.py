@@ -41,7 +41,7 @@ def settings(table: str, row: str = "locate") -> Config:
 
 def cell(asked: dict[str, Any]) -> dict[str, Any]:
     """Train on one split and measure every row: ``{"rows": {row: {metric: value}}, "split_sha256": ...}``."""
-    from whyact.data.zero_shot import sets as zero_shot_sets
+    from whyact.data.datasets import load_zero_shot
     from whyact.locate_gat.config import Config
     from whyact.locate_gat.stages import fit_split
 
@@ -50,7 +50,7 @@ def cell(asked: dict[str, Any]) -> dict[str, Any]:
     root = Path(asked["root"]) if "root" in asked else None
     fold = asked.get("fold", seed + 1)
     name = table.removesuffix("-ablation")
-    data, split = zero_shot_sets.load(name, root, fold, config.reading, config.class_order, False)
+    data, split = load_zero_shot(name, root, fold, replace(config.data_options, progress=False))
     if asked.get("row") == "shuffled-names":
         data = _shuffled(data, split.seen, seed)
     fitted, tensors = fit_split(data, split, config, seed=seed)

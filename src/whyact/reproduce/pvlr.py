@@ -15,17 +15,19 @@ import msgspec
 import numpy as np
 import torch
 
+from whyact.data.datasets import load_features
+from whyact.data.untrimmed.sets import FeatureSplit
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256
 from whyact.pvlr.config import PRESETS, Config
 from whyact.pvlr.inference import Curves, classification_map, curves, detection_map, localise
 from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR
-from whyact.pvlr.sets import Split, build_model, load_split, resolve
+from whyact.pvlr.sets import build_model, resolve
 from whyact.reproduce import results
 from whyact.reproduce.grid import run_cells
 from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
-from whyact.training.fit import numerics, seed_everything
+from whyact.training.numerics import numerics, seed_everything
 
 CELLS = Path("runs/reproduce-pvlr")
 SEEDS = {"synthetic": 3, "gym": 5}
@@ -111,7 +113,7 @@ def run(
 def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Compute one row of one table for one seed, which fixes data, initialisation and training."""
     root = Path(params["root"]) if params["root"] else None
-    split = load_split(params["table"], root, params["seed"])
+    split = load_features(params["table"], root, params["seed"])
     config = msgspec.convert(params["config"], Config)
     found = _curves(params["row"], split, config, params["seed"])
     detections = [localise(c, config.inference) for c in found]
@@ -177,7 +179,7 @@ def _rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[resu
     return rows
 
 
-def _curves(row: str, split: Split, config: Config, seed: int) -> list[Curves]:
+def _curves(row: str, split: FeatureSplit, config: Config, seed: int) -> list[Curves]:
     if row == "oracle":
         return oracle_curves(split)
     if row == "per-snippet-labels":
@@ -188,7 +190,7 @@ def _curves(row: str, split: Split, config: Config, seed: int) -> list[Curves]:
     return [curves(model, video.features, text, config.inference.chunk) for video in split.test]
 
 
-def _model(row: str, split: Split, config: Config, seed: int) -> PVLR:
+def _model(row: str, split: FeatureSplit, config: Config, seed: int) -> PVLR:
     seed_everything(seed)
     model = build_model(config, split.prompts)
     if row == "untrained":

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.sets import FeatureSplit
 from whyact.pvlr.inference import Curves
-from whyact.pvlr.sets import Split
-from whyact.training.fit import seed_everything
+from whyact.training.numerics import seed_everything
 
 STEPS, BATCH, WIDTH = 100, 10, 128
 
@@ -24,12 +24,12 @@ def snippet_labels(video: FeatureSequence, classes: int) -> np.ndarray:
     return labels
 
 
-def oracle_curves(split: Split) -> list[Curves]:
+def oracle_curves(split: FeatureSplit) -> list[Curves]:
     """Return curves of the test videos that know the truth."""
     return [_certain(np.eye(len(split.classes) + 1)[snippet_labels(video, len(split.classes))]) for video in split.test]
 
 
-def snippet_curves(split: Split, seed: int) -> list[Curves]:
+def snippet_curves(split: FeatureSplit, seed: int) -> list[Curves]:
     """Return curves of the test videos from a classifier of snippets that was trained with all times.
 
     Two convolutions of five snippets see four neighbours to each side, as PVLR's network does.

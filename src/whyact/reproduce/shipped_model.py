@@ -14,11 +14,11 @@ from whyact.homeworld.film_set import film_fresh
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import PRESETS
-from whyact.laiar.domain import fit_domain, frame_looks
+from whyact.laiar.domain import fit_domain, frame_stats
+from whyact.laiar.predict import predict_videos
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
-from whyact.laiar.watch import predict_videos
 from whyact.perception.open import OWN, DetectorEncoder
 from whyact.perception.small import SmallDetector, load_detector
 from whyact.prediction import Prediction
@@ -125,7 +125,7 @@ def _looks(detector: SmallDetector) -> tuple[torch.Tensor, list[str]]:
     for i, (_, frames, scene) in enumerate(film_clips(WORLDS[0], FOLD, "train", 0.0)):
         if i == LOOKS:
             break
-        looks.append(frame_looks(encoder.maps(frames[[0, len(frames) // 2]]).values))
+        looks.append(frame_stats(encoder.maps(frames[[0, len(frames) // 2]]).values))
         scenes += [scene] * 2
     return torch.cat(looks), scenes
 

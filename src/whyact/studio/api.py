@@ -91,10 +91,10 @@ async def post_job(
 @router.post("/demo", status_code=202, responses=_REFUSED)
 def post_demo(request: Request, demo: Demo) -> JobInfo:
     """Film a household clip of an action and answer it."""
-    from whyact.homeworld.vocabulary import VOCABULARY
+    from whyact.verbs.demo import demo_actions
 
-    if demo.action not in VOCABULARY.actions:
-        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(VOCABULARY.actions)}")
+    if demo.action not in (*demo_actions(), "null"):
+        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(demo_actions())}")
     check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})

@@ -10,18 +10,22 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from whyact.ablation.compare import compare_pair
-from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
 from whyact.studio.api import info, jobs_of, two_jobs
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
+from whyact.studio.worker_tasks import preview_rate
+from whyact.verbs.demo import demo_actions
 
 router = APIRouter(include_in_schema=False)
 _STATIC = {
     "report.css": ("whyact.report", "templates/style.css", "text/css"),
     "studio.css": ("whyact.studio", "static/studio.css", "text/css"),
+    "format.js": ("whyact.report", "templates/format.js", "text/javascript"),
+    "zoom.js": ("whyact.report", "templates/zoom.js", "text/javascript"),
+    "tokens.js": ("whyact.report", "templates/tokens.js", "text/javascript"),
     "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
     "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
     "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
@@ -55,7 +59,7 @@ def start(request: Request) -> HTMLResponse:
     return _page(
         "start.html.j2",
         models=[model_info(name, path) for name, path in jobs.models.items()],
-        actions=[action for action in VOCABULARY.actions if action != "null"],
+        actions=list(demo_actions()),
         jobs=[job for job in reversed(jobs.jobs.values()) if job.state != "arriving"],
         limits=jobs.limits,
     )
@@ -82,6 +86,7 @@ def job(request: Request, id_: str) -> Response:
         things=_things(prediction),
         correctable=request.app.state.corrections is not None,
         others=[info(other) for other in jobs.others(found) if other.state != "failed"],
+        rate=preview_rate(prediction.video.duration, prediction.video.fps),
         second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
     )
 

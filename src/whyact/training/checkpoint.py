@@ -99,7 +99,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
     from whyact.training.processes import barrier, this_process
 
     folder = Path(folder)
-    if not this_process().writes:
+    if not this_process().is_rank_zero:
         barrier()
         return folder
     check_run_folder(folder)

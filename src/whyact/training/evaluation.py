@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.engines.work import Engine, Failure, Job, run
+from whyact.engines.run import run
+from whyact.engines.work import Engine, Failure, Job
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256, write_atomic
 
@@ -104,7 +105,7 @@ def answer_parts(
         return evaluation
     for result in run(engine, Job(_open, _work, (opened, settings, folder.absolute())), todo):
         if isinstance(result, Failure):
-            raise result.mistake or RuntimeError(f"a part of the evaluation failed: {result.said}")
+            raise result.mistake or RuntimeError(f"a part of the evaluation failed: {result.message}")
     return evaluation
 
 

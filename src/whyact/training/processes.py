@@ -1,11 +1,12 @@
-"""Training in several processes under torchrun: who this process is, and its part of every batch.
+"""Training in several processes under torchrun: which process this is, and its rows of every batch.
 
 Every process draws the same batches and takes its own rows, so that a run with n processes sees the batches of a run
-with one. Random numbers come from the seed, the epoch and the process, so that a state needs those of none.
+with one. Random numbers derive from the seed, the epoch and the process, so a state holds those of no process.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -14,74 +15,85 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
-from whyact.training.state import random_state, set_random_state
+from whyact.training.numerics import random_state, set_random_state
 
 
 @dataclass(frozen=True)
 class Process:
-    """This process among those of a training: its number, how many there are, and how many on this machine."""
+    """This process among those of a training: its rank, how many there are, and how many on this machine."""
 
     rank: int = 0
     world: int = 1
     local_world: int = 1
 
     @property
-    def writes(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Tell whether this is the process that writes files and prints."""
         return self.rank == 0
 
     @property
-    def machines(self) -> int:
-        """Return how many machines take part."""
-        return self.world // self.local_world
+    def local_rank(self) -> int:
+        """Return the rank among the processes of this machine."""
+        return self.rank % self.local_world
 
 
 def this_process() -> Process:
-    """Return who this process is as torchrun says; one alone where torchrun did not start it."""
+    """Return this process as torchrun describes it; a single one if torchrun did not start it."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return Process()
     rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     return Process(rank, world, local)
 
 
+def join_processes(process: Process, device: torch.device) -> None:
+    """Connect this process to the others, once; the connection lasts until the process ends."""
+    if process.world > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        atexit.register(distributed.destroy_process_group)
+
+
 def barrier() -> None:
-    """Wait until every process of the training is here; return at once in one alone."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.barrier()
+    """Wait until every process of the training is here; return at once in a single process."""
+    if _connected():
+        distributed.barrier()
 
 
-def any_rank(yes: bool) -> bool:
-    """Tell whether any process of the training says yes."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return yes
-    found = torch.tensor([int(yes)], device="cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
-    torch.distributed.all_reduce(found, op=torch.distributed.ReduceOp.MAX)
-    return bool(found.item())
+def any_rank(flag: bool) -> bool:
+    """Tell whether ``flag`` is true in any process of the training."""
+    if not _connected():
+        return flag
+    flags = torch.tensor([int(flag)], device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+    distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
+    return bool(flags.item())
 
 
-def part(batch: Any, rank: int, world: int) -> Any:
-    """Return every ``world``-th row of a batch from ``rank`` on; a batch with fewer rows is everybody's.
+def _connected() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
 
-    A batch is a tensor, a tuple or list of such, or has ``map`` over its tensors; ``None`` stays.
+
+def rows_of(batch: Any, rank: int, world: int) -> Any:
+    """Return every ``world``-th row of a batch from ``rank`` on; a batch with fewer rows goes to every process.
+
+    A batch is a tensor, a tuple or list of batches, or has ``map`` over its tensors; ``None`` stays.
     """
     if isinstance(batch, Tensor):
         return batch[rank::world] if len(batch) >= world else batch
     if batch is None:
         return None
     if isinstance(batch, tuple | list):
-        return type(batch)(part(one, rank, world) for one in batch)
-    return batch.map(lambda x: part(x, rank, world))
+        return type(batch)(rows_of(item, rank, world) for item in batch)
+    return batch.map(lambda x: rows_of(x, rank, world))
 
 
-def parts(batches: Iterable[Any], process: Process, seed: int, epoch: int, skip: int) -> Iterator[Any]:
-    """Yield this process's part of each batch of an epoch after the first ``skip``.
+def rows_of_batches(batches: Iterable[Any], process: Process, seed: int, epoch: int, skip: int) -> Iterator[Any]:
+    """Yield this process's rows of each batch of an epoch after the first ``skip``.
 
-    What draws the batches has random numbers of its own, the same in every process; between them the model draws from
-    those of this process.
+    The batches draw from random numbers that are the same in every process; between them the model draws from those
+    of this process.
     """
-    take = getattr(batches, "part", part)
+    take = getattr(batches, "part", rows_of)
     model = _seeded(seed, epoch, process.rank + 1, skip)
     set_random_state(_seeded(seed, epoch, 0, 0))
     iterator, number = iter(batches), 0
@@ -98,13 +110,13 @@ def parts(batches: Iterable[Any], process: Process, seed: int, epoch: int, skip:
         number += 1
 
 
-def _seeded(*words: int) -> dict[str, Any]:
-    """Return the state of all generators that these numbers stand for; the present one stays."""
+def _seeded(*entropy: int) -> dict[str, Any]:
+    """Return the state of all generators that these numbers stand for; the current state stays."""
     before = random_state()
-    number = int(np.random.SeedSequence(words).generate_state(1)[0])
+    number = int(np.random.SeedSequence(entropy).generate_state(1)[0])
     random.seed(number)
     np.random.seed(number)
     torch.manual_seed(number)
-    found = random_state()
+    seeded = random_state()
     set_random_state(before)
-    return found
+    return seeded

@@ -1,142 +1,122 @@
 """The state of a training in progress: one safetensors file whose header carries the rest as JSON.
 
-Weights, optimizers, schedulers, every global generator, counters and history: enough to go on to the bit.
-One file, so that one rename makes it whole.
+It holds weights, optimiser, schedule, every global generator, counters and history: enough to resume to the bit.
+It is one file, so that one rename replaces all of it.
 """
 
 from __future__ import annotations
 
 import json
-import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256, write_atomic
 from whyact.training.checkpoint import tensors_sha256
-
-if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+from whyact.training.numerics import random_state, set_random_state
 
 _AGAIN = "remove it to train from the start"
 
 
+class Stateful(Protocol):
+    """Anything that gives its state and takes it back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take a state back."""
+
+
+@dataclass
+class Best:
+    """The weights that scored highest on held-out data, after which epoch (from 1) and with which score."""
+
+    epoch: int
+    score: float
+    weights: dict[str, Tensor]
+
+
 @dataclass
 class Position:
-    """Where within an epoch a training is.
+    """How far a training is.
 
-    ``batch`` batches are done, the generators were ``drawn`` where the epoch began, and ``logged`` holds sum and weight
-    of each mean so far. ``started`` batches lightning has yet to be told of.
+    ``history`` has a row for each finished epoch, ``step`` counts the batches of all epochs and ``batch`` those of the
+    epoch in progress. ``epoch_start`` is the state of the generators when that epoch began, and ``sums`` holds the
+    weighted sum and the weight of each of its means.
     """
 
+    history: list[dict[str, Any]] = field(default_factory=list)
+    step: int = 0
     batch: int = 0
-    drawn: dict[str, Any] = field(default_factory=dict)
-    logged: dict[str, list[float]] = field(default_factory=dict)
-    started: int = 0
+    epoch_start: dict[str, Any] = field(default_factory=dict)
+    sums: Mapping[str, Any] = field(default_factory=dict)
+    best: Best | None = None
 
 
-def save_state(
-    path: Path,
-    trainer: Trainer,
-    identity: dict[str, Any],
-    history: list[dict[str, float]],
-    position: Position = Position(),  # noqa: B008 - never written to
-) -> None:
+def save_state(path: Path, parts: Mapping[str, Stateful], identity: dict[str, Any], position: Position) -> int:
     """Write the state between two batches to ``path``, atomically; a full disk leaves the previous one.
 
-    ``identity`` (plain values) says which training this is; :func:`load_state` compares it.
+    Args:
+        path: The file.
+        parts: ``model``, ``optimizer``, ``schedule`` and ``scaler``, as far as the training has them.
+        identity: Plain values that say which training this is; :func:`load_state` compares them.
+        position: How far it is.
+
+    Returns:
+        The size of the file in bytes.
 
     Raises:
-        NoRoom: When the disk is full.
+        DiskFullError: When the disk is full.
     """
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
-    state = {
-        "model": trainer.lightning_module.state_dict(),
-        "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
-        "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
-        "precision": trainer.precision_plugin.state_dict(),
+    best = position.best
+    state = {name: part.state_dict() for name, part in parts.items()} | {
         "random": random_state(),
-        "global_step": trainer.global_step,
-        "history": history,
-        "position": [position.batch, position.drawn, position.logged],
+        "history": position.history,
+        "position": [position.step, position.batch, position.epoch_start, dict(position.sums)],
+        "best": None if best is None else [best.epoch, best.score, best.weights],
     }
-    described = {"identity": identity, "state": _pack(state, tensors, "")}
-    text = json.dumps(described)
-    write_atomic(path, save(tensors, metadata={"training": text, "sha256": sha256(text + tensors_sha256(tensors))}))
+    header = json.dumps({"identity": identity, "state": _pack(state, tensors, "")})
+    data = save(tensors, metadata={"training": header, "sha256": sha256(header + tensors_sha256(tensors))})
+    write_atomic(path, data)
+    return len(data)
 
 
-def load_state(path: Path, trainer: Trainer, identity: dict[str, Any]) -> tuple[list[dict[str, float]], Position]:
-    """Put the state at ``path`` into a Trainer that is about to start its first epoch.
-
-    Returns:
-        The history, and where in the next epoch the training is.
+def load_state(path: Path, parts: Mapping[str, Stateful], identity: dict[str, Any]) -> Position:
+    """Put the state at ``path`` into the parts of a training and into the global generators.
 
     Raises:
-        UserError: When the file is damaged or belongs to another training.
+        UserError: When the file is damaged, of another version, or belongs to another training.
     """
-    described, tensors = read_state(path)
-    if canonical_json(described["identity"]) != canonical_json(identity):
-        differ = next(k for k in identity if described["identity"].get(k) != identity[k])
-        found, wanted = _difference(str(described["identity"].get(differ)), str(identity[differ]))
-        raise UserError(path, f"a training with {differ} {found}", f"one with {differ} {wanted}", _AGAIN)
-    state = _unpack(described["state"], tensors)
+    header, tensors = read_state(path)
+    if canonical_json(header["identity"]) != canonical_json(identity):
+        name = next(k for k in identity if header["identity"].get(k) != identity[k])
+        saved, expected = _difference(str(header["identity"].get(name)), str(identity[name]))
+        raise UserError(path, f"a training with {name} {saved}", f"one with {name} {expected}", _AGAIN)
+    state = _unpack(header["state"], tensors)
+    if missing := [name for name in parts if name not in state]:
+        raise UserError(path, f"a state without {missing[0]}", "a state that this version wrote", _AGAIN)
     try:
-        trainer.lightning_module.load_state_dict(state["model"])
-    except RuntimeError as error:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (RuntimeError, ValueError, KeyError) as error:
         raise UserError(path, str(error).splitlines()[-1].strip(), "weights of this model", _AGAIN) from error
-    for optimizer, saved in zip(trainer.optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
-    for config, saved in zip(trainer.lr_scheduler_configs, state["schedulers"], strict=True):
-        config.scheduler.load_state_dict(saved)
-    trainer.precision_plugin.load_state_dict(state["precision"])
-    position = Position(*state.get("position", ()))
-    _set_counters(trainer, len(state["history"]), state["global_step"])
     set_random_state(state["random"])
-    return state["history"], position
-
-
-def _set_counters(trainer: Trainer, epochs: int, steps: int) -> None:
-    """Make ``current_epoch`` and ``global_step`` go on. The Trainer's counters have no other way in."""
-    loop: Any = trainer.fit_loop
-    for epoch in (loop.epoch_progress.total, loop.epoch_progress.current):
-        epoch.ready = epoch.started = epoch.processed = epoch.completed = epochs
-    step = loop.epoch_loop.automatic_optimization.optim_progress.optimizer.step.total
-    step.ready = step.completed = steps
-    loop.epoch_loop.manual_optimization.optim_step_progress.total.completed = steps
-    batch = loop.epoch_loop.batch_progress.total
-    batch.ready = batch.started = batch.processed = batch.completed = epochs * int(trainer.num_training_batches)
-
-
-def random_state() -> dict[str, Any]:
-    """Return the state of every global generator."""
-    name, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": (name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss),
-        "python": random.getstate(),
-    }
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Put the generators back to what :func:`random_state` returned."""
-    torch.set_rng_state(state["torch"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    random.setstate(state["python"])
+    best = None if state["best"] is None else Best(*state["best"])
+    step, batch, epoch_start, sums = state["position"]
+    return Position(state["history"], step, batch, epoch_start, sums, best)
 
 
 def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what a state says and its tensors, after checking all of it.
+    """Return the header of a state and its tensors, after checking every byte.
 
     Raises:
         UserError: When it is damaged.
@@ -186,7 +166,7 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def _difference(one: str, other: str, around: int = 40) -> tuple[str, str]:
-    """Return both texts near the first place where they differ: a fingerprint can list a hundred settings."""
+    """Return both texts near the first difference: a fingerprint can list a hundred settings."""
     first = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
     start = max(0, first - around)
     return tuple(  # type: ignore[return-value]

@@ -18,8 +18,8 @@ _EXAMPLES = (
 
 def run(argv: list[str]) -> int:
     """Draw the clip that ``argv`` (what follows ``draw``) names, or the first one."""
-    from whyact.laiar.config import DataConfig
-    from whyact.laiar.datasets import read_relations
+    from whyact.data.datasets import load_relations
+    from whyact.data.types import RelationOptions
 
     parser = Parser("data draw", "Draw the annotation of a clip into its frames.", _EXAMPLES, "what was drawn")
     known = one_of(SETS, "NAME", "whyact data draw --help")
@@ -33,8 +33,7 @@ def run(argv: list[str]) -> int:
     root, frames = existing_folder("--root", args.root), existing_folder("--frames", args.frames)
     if args.name == "cad120" and frames is None:
         raise UserError("--frames", None, "the folder of its RGB frames: the annotation travels without pixels")
-    config = DataConfig(slots=10**6, pixels=True, frames_dir=str(frames) if frames else "")
-    data = read_relations(args.name, root, config, only=args.clip)
+    data = load_relations(args.name, root, RelationOptions(slots=10**6, frames_dir=frames, only=args.clip))
     if not data.clips or data.footage is None:
         raise UserError("--root", args.root, "a data set with clips and their videos")
     from whyact.data.relations.draw import draw_clip

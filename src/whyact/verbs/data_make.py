@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from whyact.errors import UserError
@@ -15,6 +18,20 @@ _EXAMPLES = (
     "whyact data make homeworld --root home-boxes --pixels none",
 )
 LAYOUTS = ("cad120", "action-genome")
+GENERATED = "homeworld"
+_SEED = 7  # of the world that is generated where no folder is given
+
+
+@contextmanager
+def generated_root(data: str | None, root: Path | None) -> Iterator[Path | None]:
+    """Yield the folder of a data set: ``root``, or that of a generated world, which is written for the time being."""
+    if data != GENERATED or root is not None:
+        yield root
+        return
+    from whyact.homeworld.write import write_world
+
+    with tempfile.TemporaryDirectory(prefix="whyact-") as folder:
+        yield write_world(Path(folder) / "world", seed=_SEED)
 
 
 def run(argv: list[str]) -> int:

@@ -17,12 +17,26 @@ _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo 
 SIZE = (640, 480)
 
 
+def demo_actions() -> tuple[str, ...]:
+    """Return the actions that can be filmed."""
+    from whyact.homeworld.vocabulary import NULL, VOCABULARY
+
+    return tuple(action for action in VOCABULARY.actions if action != NULL)
+
+
+def film_demo(path: Path, *, seed: int, action: str, size: tuple[int, int] = SIZE) -> str:
+    """Film a short household scene that no model has seen; return where it plays."""
+    from whyact.homeworld.film_set import film_fresh
+
+    return film_fresh(path, seed=seed, action=action, size=size).name
+
+
 def run(argv: list[str]) -> int:
-    """Film a video of a person nobody has seen, let the shipped model watch it, and show why it says what it says."""
+    """Film a video of a person nobody has seen, answer it with the bundled model, and show why it says what it says."""
     parser = Parser(
         "demo",
-        "Film a short household scene that no model has seen, answer it with the small model that travels with\n"
-        "whyact, from the video file alone, and show the evidence: a video and a page.",
+        "Film a short household scene that no model has seen, answer it with the small bundled model, from the video\n"
+        "file alone, and show the evidence: a video and a page.",
         _EXAMPLES,
         "the prediction",
     )
@@ -32,11 +46,9 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     say = _Teller()
 
-    from whyact.homeworld.film_set import film_fresh
     from whyact.homeworld.vocabulary import VOCABULARY
     from whyact.laiar import task
-    from whyact.report import write_report
-    from whyact.verbs.stills import stills
+    from whyact.verbs.stills import write_illustrated
 
     if args.action not in VOCABULARY.actions:
         near = nearest(args.action, VOCABULARY.actions)
@@ -44,11 +56,11 @@ def run(argv: list[str]) -> int:
         raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}", step)
     out = writable_folder("--out", args.out)
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
-    scene = film_fresh(video, seed=args.seed, action=args.action, size=SIZE)
-    say(f"Filmed a visitor with seed {args.seed} in the {scene.name.split(' (')[0].lower()}: {video}")
-    say("The shipped model watches it: it finds hands and things, follows them, and names what changes.")
+    scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
+    say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
+    say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
     predictions = task.predict([str(video)], None, options={"draw": str(answer)}, progress=not args.json)
-    write_report(predictions, report, stills(predictions))
+    write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")
     if args.json:

@@ -8,6 +8,7 @@ from typing import Any
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.training.checkpoint import read_card
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.methods import load_method
 from whyact.verbs.parser import (
@@ -71,10 +72,12 @@ def run(argv: list[str]) -> int:
         card = read_card(args.run)
         task = load_method(card["method"], "eval")
         data = args.data or card["data"]
-        if engine is None and args.parts is None:
-            metrics = task.evaluate(args.run, data, root, fold=args.fold, progress=not args.json)
-        else:
-            metrics = _in_parts(task, (args.run.absolute(), data, root and root.absolute(), args.fold), args, engine)
+        with generated_root(data, root) as folder:
+            if engine is None and args.parts is None:
+                metrics = task.evaluate(args.run, data, folder, fold=args.fold, progress=not args.json)
+            else:
+                settings = (args.run.absolute(), data, folder and folder.absolute(), args.fold)
+                metrics = _in_parts(task, settings, args, engine)
     print_json(metrics, out, to_stdout=args.json)
     if not args.json:
         print_numbers(metrics)

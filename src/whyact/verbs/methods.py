@@ -26,7 +26,7 @@ METHODS: dict[str, str] = {
     "locate-gat": "whyact.locate_gat.task",
 }
 OPENED: dict[str, str] = {
-    "laiar": "whyact.laiar.opened:Session",
+    "laiar": "whyact.laiar.predict:Session",
     "pvlr": "whyact.pvlr.questions:Session",
     "locate-gat": "whyact.locate_gat.questions:Session",
 }

@@ -12,6 +12,7 @@ from whyact.files import writable_file
 from whyact.prediction import Prediction, to_json
 from whyact.sentences import format_answer
 from whyact.training.checkpoint import read_card
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
 
@@ -36,23 +37,23 @@ def run(argv: list[str]) -> int:
     report = writable_file("--report", args.report) if args.report else None
     options = {name: getattr(args, name.replace("-", "_")) for name in ("data", *own)}
     options = {name: value for name, value in options.items() if value is not None}
-    if root is not None:
-        options["root"] = str(root)
     inputs = args.inputs if "data" in options else expand(args.inputs)
     if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
         raise UserError("--report", str(report), "another file than the input", "--report why.html")
     failed: list[UserError] = []
     try:
-        predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
+        with generated_root(options.get("data"), root) as folder:
+            if folder is not None:
+                options["root"] = str(folder)
+            predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
     except PartialFailure as some:
         predictions, failed = some.done, some.failed
     if not predictions:
         report = None  # a page about nothing
     if report is not None:
-        from whyact.report import write_report
-        from whyact.verbs.stills import stills
+        from whyact.verbs.stills import write_illustrated
 
-        write_report(predictions, report, stills(predictions))
+        write_illustrated(predictions, report)
     if args.json:
         print(to_json(predictions), flush=True)
     else:

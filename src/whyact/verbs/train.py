@@ -7,6 +7,7 @@ from pathlib import Path
 
 from whyact.errors import UserError
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import load_method, method_names
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
 from whyact.verbs.settings import add_settings, read_settings
@@ -39,10 +40,13 @@ def run(argv: list[str]) -> int:
         there = f"a finished run: {card['method']} on {card['data']}"
         raise UserError("--out", f"{args.out}, {there}", "a name that is free", "--overwrite replaces it")
     root = existing_folder("--root", args.root)
-    card = task.train(args.data, root, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json)
+    with generated_root(args.data, root) as folder:
+        card = task.train(
+            args.data, folder, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json
+        )
     from whyact.training.processes import this_process
 
-    if not this_process().writes:  # under torchrun one process speaks for all
+    if not this_process().is_rank_zero:  # under torchrun one process speaks for all
         return 0
     if args.json:
         print_json(card)

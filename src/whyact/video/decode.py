@@ -51,10 +51,10 @@ def decode(path: Path | str, count: int, limit: float = LIMIT, *, ends: bool = F
         UserError: When the file is missing, no video, or gives not a single frame.
     """
     with VideoReader(path, limit) as reader:
-        moments = sampling.uniform(0.0, reader.length, count, step=reader.step, ends=ends)
-        shown = list(reader.frames_at(moments if reader.length > 0 else [0.0]))
+        moments = sampling.uniform(reader.start, reader.length, count, step=reader.step, ends=ends)
+        shown = list(reader.frames_at(moments if reader.length > reader.start else [reader.start]))
         once = [s for i, s in enumerate(shown) if i == 0 or s.time > shown[i - 1].time]
-        return _decoded(reader, once, max(reader.length, once[-1].time + reader.step) if once else 0.0)
+        return _decoded(reader, once, max(reader.length, once[-1].time + reader.step) - reader.start if once else 0.0)
 
 
 def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], limit: float = LIMIT) -> DecodedVideo:
@@ -64,7 +64,7 @@ def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], li
 
     Args:
         path: The video file.
-        times: Seconds from the start, rising.
+        times: Seconds of the player's clock, rising.
         limit: Wall-clock seconds.
 
     Raises:
@@ -91,14 +91,15 @@ def windows(
         ends: As for :func:`decode`, of the window.
 
     Yields:
-        The windows in order; one without any frame is left out. ``times`` count from the start of the video. The
+        The windows in order; one without any frame is left out. ``times`` are those of the player's clock. The
         facts of the last one say all that was wrong with the file.
 
     Raises:
         UserError: As :func:`decode`, and when the options make no sense.
     """
     with VideoReader(path, limit) as reader:
-        parts = sampling.spans(reader.length, window, stride)
+        spans = sampling.spans(reader.length - reader.start, window, stride)
+        parts = [(reader.start + a, reader.start + b) for a, b in spans]
         moments = [sampling.uniform(a, b, count, step=reader.step, ends=ends) for a, b in parts]
         source = reader.frames_at(np.unique(np.concatenate(moments)))
         kept: dict[float, Shown] = {}

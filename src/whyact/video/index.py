@@ -1,89 +1,159 @@
-"""Where a video's keyframes are: read off the container when it says so, else by reading packets without decoding."""
+"""What a video's packets say, without decoding: where keyframes are, and when the last frame ends.
+
+It makes reading quicker and tells the length; which frame has which number and time is decided by decoding alone.
+"""
 
 from __future__ import annotations
 
 import time
 from array import array
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.video.clock import FASTEST, GAP, SLOWEST, Clock
+
 PLACEHOLDER = 8  # bytes: a smaller packet holds no picture (MPEG-4 in AVI marks delayed frames with such)
+_NONE = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
-class FrameIndex:
-    """The frames of a file by its own account, without having decoded one.
+class PacketIndex:
+    """The packets of a stream.
 
-    ``times`` (N,) when each frame is shown, in seconds from the start, sorted; ``keys`` (M,) the same for those that
-    decode without others. Containers tell the order of decoding, so times
-    may be off by the few frames that a codec reorders. ``absent`` declared frames are not in the file;
-    ``placeholders`` are packets too small to hold a picture.
+    ``stamps`` (N,) are seconds at which packets are due to be decoded, ``keys`` (M,) those at which keyframes are shown
+    (about then, where the container's index says so). Both rise where ``steady``; otherwise stamps lack or start over,
+    and nothing may be jumped to. ``end`` is when the last frame leaves the screen, 0 where that is unknown. There are
+    ``count`` packets; ``absent`` declared frames are not in the file; ``unshown`` packets hold no picture, or one that
+    an edit list cuts away.
     """
 
-    times: NDArray[np.float64]
+    stamps: NDArray[np.float64]
     keys: NDArray[np.float64]
+    steady: bool = False
+    end: float = 0.0
+    count: int = 0
     absent: int = 0
-    placeholders: int = 0
+    unshown: int = 0
 
     def key_before(self, moment: float) -> int:
         """Return which keyframe is the last at or before a moment, -1 when there is none."""
-        return int(np.searchsorted(self.keys, moment, side="right")) - 1
+        return int(np.searchsorted(self.keys, moment, side="right")) - 1 if self.steady else -1
 
     def frames_between(self, start: float, end: float) -> int:
-        """Return how many frames are shown in [start, end)."""
-        low, high = np.searchsorted(self.times, (start, end))
+        """Return about how many frames are shown in [start, end)."""
+        low, high = np.searchsorted(self.stamps, (start, end))
         return max(0, int(high - low))
 
 
-EMPTY = FrameIndex(np.zeros(0), np.zeros(0))
+EMPTY = PacketIndex(np.zeros(0), np.zeros(0))
 
 
-def from_container(stream: Any, start: float, size: int) -> FrameIndex | None:
-    """Return the index that the container carries (MP4, MOV, AVI), ``None`` when it has none for every frame.
+def declared_frames(known: PacketIndex, declared: int, clock: Clock) -> tuple[int, int]:
+    """Return how many of the frames that a file declares are not in it, and how many should decode."""
+    if not declared or not known.count:
+        return 0, declared
+    if clock.in_slots:  # an AVI declares its slots, of which some may be empty by intent
+        return max(0, declared - round(known.end / clock.step)), min(declared, known.count) - known.unshown
+    return known.absent or max(0, declared - known.count), declared - known.unshown
+
+
+def from_container(stream: Any, format_name: str, clock: Clock, size: int) -> PacketIndex | None:
+    """Return the index that an MP4 or MOV file carries, ``None`` unless it lists every declared frame.
+
+    Other containers list keyframes only, or as much as was read so far.
 
     Args:
         stream: PyAV's video stream.
-        start: When the stream starts, in seconds: what times are counted from.
+        format_name: PyAV's name of the container's format.
+        clock: Turns stamps into seconds.
         size: The file's size in bytes.
     """
     entries = getattr(stream, "index_entries", None) or ()
-    if len(entries) < 2 or len(entries) < (stream.frames or 1):
+    if "mov" not in format_name or not stream.frames or len(entries) != stream.frames:
         return None
     # One entry at a time: hours of them as Python objects would take gigabytes.
-    kind = np.dtype([("stamp", np.int64), ("key", bool), ("size", np.int32), ("pos", np.int64)])
-    listed = ((e.timestamp, e.is_keyframe, e.size, e.pos) for e in entries)
+    kind = np.dtype([("stamp", np.int64), ("key", bool), ("size", np.int32), ("pos", np.int64), ("discard", bool)])
+    listed = ((e.timestamp, e.is_keyframe, e.size, e.pos, e.is_discard) for e in entries)
     table = np.fromiter(listed, kind, len(entries))
-    stamps, key, bytes_ = table["stamp"], table["key"], table["size"]
-    ends = table["pos"] + bytes_
-    base = float(stream.time_base)
-    # Entries count in decoding order; the first frame decoded is the first one shown, which gives the shift.
-    times = (stamps - stamps[0]) * base + max(0.0, float(stamps[0] * base) - start)
-    return FrameIndex(np.sort(times), np.sort(times[key]), int((ends > size).sum()), int((bytes_ < PLACEHOLDER).sum()))
+    if (np.diff(table["stamp"]) < 0).any():
+        return None
+    stamps = table["stamp"] * clock.base - clock.zero
+    stamps += clock.start - stamps[0]  # the first frame decoded is, as a rule, the first one shown
+    absent = int((table["pos"] + table["size"] > size).sum())
+    unshown = int(((table["size"] < PLACEHOLDER) | table["discard"]).sum())
+    return PacketIndex(stamps, stamps[table["key"]], True, count=len(stamps), absent=absent, unshown=unshown)
 
 
-def from_packets(av: Any, path: Path, start: float, declared: int, deadline: float) -> FrameIndex:
-    """Return the index found by reading all packets once; empty when they carry no times or the clock runs out."""
-    times, keys = array("q"), array("q")  # eight bytes a frame, also over hours
-    small = 0
-    with av.open(str(path), metadata_errors="ignore") as container:
-        stream = container.streams.video[0]
-        base = float(stream.time_base)
-        try:
-            for packet in container.demux(stream):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None:
-                    continue
-                times.append(stamp)
-                small += packet.size < PLACEHOLDER
-                if packet.is_keyframe:
-                    keys.append(stamp)
-                if len(times) % 256 == 0 and time.monotonic() > deadline:
-                    return EMPTY
-        except (av.error.FFmpegError, ValueError, OSError):
-            pass  # a cut file is indexed as far as it goes
-    shown, key = (np.sort(np.frombuffer(stamps, np.int64) * base - start) for stamps in (times, keys))
-    return FrameIndex(shown, key, absent=max(0, declared - len(times)) if declared else 0, placeholders=small)
+def from_packets(av: Any, container: Any, stream: int, clock: Clock, deadline: float) -> PacketIndex:
+    """Return the index found by reading all packets of a container that nothing was read from; empty out of time.
+
+    A packet without a stamp is counted as one frame.
+    """
+    decoded, keys = array("q"), array("q")  # eight bytes a frame, also over hours
+    small, sections = 0, _Sections(clock)
+    try:
+        for packet in container.demux(container.streams[stream]):
+            if not packet.size:
+                continue
+            dts, pts = packet.dts, packet.dts if clock.in_slots else packet.pts
+            small += packet.size < PLACEHOLDER or packet.is_discard
+            if dts is not None:  # the first packets of reordered frames may have none
+                decoded.append(dts)
+            elif pts is None:
+                decoded.append(decoded[-1] if decoded else 0)
+            sections.add(pts, packet.is_keyframe, packet.duration or 0)
+            if packet.is_keyframe and pts is not None:
+                keys.append(pts)
+            if sections.count % 256 == 0 and time.monotonic() > deadline:
+                return EMPTY
+    except (av.error.FFmpegError, ValueError, OSError):
+        pass  # a cut file is indexed as far as it goes
+    if not sections.count:
+        return EMPTY
+    stamps = np.frombuffer(decoded, np.int64) * clock.base - clock.zero
+    shown = np.frombuffer(keys, np.int64) * clock.base - clock.zero
+    steady = sections.closed == 0 and sections.unstamped == 0 and bool((np.diff(stamps) >= 0).all())
+    steady &= bool((np.diff(shown) >= 0).all())
+    return PacketIndex(stamps, shown, steady, sections.end(), sections.count, unshown=small)
+
+
+class _Sections:
+    """Adds up how long a stream is shown whose stamps may start over, as its clock will count it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._gap = GAP / clock.base if clock.has_jumps else np.inf
+        self._least, self._most, self._total, self._hold = 0, _NONE, 0, 0
+        self.count = self.closed = self.unstamped = 0
+
+    def add(self, pts: int | None, key: bool, duration: int) -> None:
+        self.count += 1
+        if pts is None:
+            self.unstamped += 1
+            self._hold = duration or self._hold
+            return
+        if self._most == _NONE:
+            self._least = self._most = pts
+        # A keyframe is shown after all that was decoded before it, unless the stamps start over.
+        elif (key and pts <= self._most) or pts < self._least or pts - self._most > self._gap:
+            self._total += self._most - self._least + self._step
+            self.closed += 1
+            self._least = self._most = pts
+        if pts >= self._most:
+            self._most, self._hold = pts, duration or self._hold
+
+    @property
+    def _step(self) -> float:
+        step = self._hold * self._clock.base
+        return (step if 1 / FASTEST <= step <= 1 / SLOWEST else self._clock.step) / self._clock.base
+
+    def end(self) -> float:
+        """Return when the last frame leaves the screen, in seconds."""
+        last = 0 if self._most == _NONE else self._most - self._least + self._step
+        start = self._clock.start
+        if not self.closed and not self.unstamped and not self._clock.in_slots:
+            start = self._least * self._clock.base - self._clock.zero
+        return start + (self._total + last + self.unstamped * self._step) * self._clock.base

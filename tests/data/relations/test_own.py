@@ -19,7 +19,7 @@ from whyact.data.relations.own_file import FILE
 from whyact.data.relations.own_write import from_cad120, write_own
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
-from whyact.laiar.pixels import clip_from_tracks
+from whyact.laiar.clips import clip_from_tracks
 from whyact.perception.tracks import Tracks
 from whyact.video.write import write_video
 

@@ -8,10 +8,10 @@ import pytest
 
 from made_arrays import objects, write
 from whyact.cli import main
+from whyact.data.datasets import load_features
 from whyact.data.untrimmed import activitynet, thumos14
 from whyact.data.untrimmed.sets import summary
 from whyact.errors import UserError
-from whyact.pvlr.sets import load_split
 
 REAL = Path(os.environ.get("WHYACT_DATA", "/nonexistent")) / "thumos14"
 
@@ -119,10 +119,10 @@ def test_published_features_train_from_the_array_or_from_converted_files(tmp_pat
     for part, name, length in (("train", "v1", 5), ("test", "v2", 6)):
         (root / "Thumos14_CLIP" / part).mkdir(parents=True)
         np.save(root / "Thumos14_CLIP" / part / f"{name}.npy", np.ones((length, 1024), np.float32))
-    whole = [load_split("thumos14", folder) for folder in (root, tmp_path)]  # features/ itself, or what holds it
+    whole = [load_features("thumos14", folder) for folder in (root, tmp_path)]  # features/ itself, or what holds it
     assert main(["data", "convert", "thumos14", "features", "--root", str(root), "--out", str(root)]) == 0
     assert "2 videos" in capsys.readouterr().out
-    mapped = load_split("thumos14", root)
+    mapped = load_features("thumos14", root)
     assert isinstance(mapped.train[0].features, np.memmap)
     for split in (*whole, mapped):
         assert (split.widths, split.text, split.size) == ((1024, 1024), "clip", "published")

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whyact.data.types import FeatureSequence
+from whyact.data.datasets import load_zero_shot
+from whyact.data.types import FeatureSequence, ZeroShotOptions
 from whyact.data.zero_shot import gym as gym_zero_shot
-from whyact.data.zero_shot import sets as zero_shot_sets
 from whyact.data.zero_shot.gym import splits as gym_splits
 from whyact.data.zero_shot.synthetic import SyntheticSpec, generate
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, at_rate, partition, seeded_split
-from whyact.data.zero_shot.video_folders import Reading
 from whyact.errors import UserError
 
 GYM = Path(os.environ.get("WHYACT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "gym-i3d"
@@ -126,15 +125,15 @@ def test_seeded_splits_do_not_depend_on_the_order_given() -> None:
 
 def test_unknown_sets_and_folds_are_named() -> None:
     with pytest.raises(UserError, match="synthetic"):
-        zero_shot_sets.load("kinetics-9000", None, 1)
+        load_zero_shot("kinetics-9000", None, 1)
     with pytest.raises(UserError, match="--root"):
-        zero_shot_sets.load("gym", None, 1)
+        load_zero_shot("gym", None, 1)
     with pytest.raises(UserError, match="--fold"):
-        zero_shot_sets.load("synthetic", None, 0)
+        load_zero_shot("synthetic", None, 0)
     with pytest.raises(UserError, match="patch_side"):
-        zero_shot_sets.load("synthetic", None, 1, Reading(patches=7))
+        load_zero_shot("synthetic", None, 1, ZeroShotOptions(patches=7))
     with pytest.raises(UserError, match="no word vectors"):
-        zero_shot_sets.load("synthetic", None, 1, Reading(names="words"))
+        load_zero_shot("synthetic", None, 1, ZeroShotOptions(names="words"))
 
 
 @pytest.mark.skipif(not (GYM / "gym21_i3d.npz").is_file(), reason="set WHYACT_DATA to the folder of gym-i3d/")

@@ -12,16 +12,17 @@ import pytest
 
 import zero_shot_trees as trees
 from whyact.cli import main
+from whyact.data.datasets import load_zero_shot
+from whyact.data.types import ZeroShotOptions
 from whyact.data.zero_shot import layouts as zero_shot_layouts
-from whyact.data.zero_shot import sets as zero_shot_sets
 from whyact.data.zero_shot import split_files as zero_shot_files
 from whyact.data.zero_shot.types import ClassSplit, partition
-from whyact.data.zero_shot.video_folders import Reading, encode, source
+from whyact.data.zero_shot.video_folders import encode, source
 from whyact.errors import UserError
 
 REAL = Path(os.environ.get("WHYACT_DATA", Path(__file__).parents[3] / "shared" / "data")) / "zero-shot"
 real = pytest.mark.skipif(not (REAL / "Split.mat").is_file(), reason="set WHYACT_DATA to the folder of zero-shot/")
-READING = Reading(trees.CLIP, "random")
+READING = ZeroShotOptions(trees.CLIP, "random", progress=False)
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_data_check_of_every_layout_counts_missing_and_broken_videos(
     found = check()
     assert (found["videos"], found["missing"], found["cannot_be_decoded"]) == (videos - 1, 1, 1)
     assert [Path(lost).stem for lost in found["first_missing"]] == [gone.stem]
-    assert list(found["first_that_cannot_be_decoded"]) == [broken.name]
+    assert list(found["first_that_cannot_be_decoded"]) == [broken.relative_to(root).as_posix()]  # names repeat
 
 
 @pytest.mark.parametrize(
@@ -153,13 +154,13 @@ def test_videos_are_encoded_once_and_missing_ones_are_listed(
     trees.trust(monkeypatch, "ucf101")
     root = trees.write_ucf(tmp_path / "data")
     (root / "ucf" / "UCF-101" / "YoYo" / "v_YoYo_g00_c01.avi").write_bytes(b"no video")
-    data, split = zero_shot_sets.load("ucf101", root, 1, READING, progress=False)
-    assert data.missing == ("v_YoYo_g02_c01.avi", "v_YoYo_g00_c01.avi")
+    data, split = load_zero_shot("ucf101", root, 1, READING)
+    assert data.missing == ("v_YoYo_g02_c01.avi", "ucf/UCF-101/YoYo/v_YoYo_g00_c01.avi")
     assert (data.width, data.text.shape, data.said["HammerThrow"]) == (24, (4, 24), "hammer throw")
     assert data.pixels == data.semantics == "CLIP whyact-tiny-video random weights"
     monkeypatch.setattr("whyact.data.zero_shot.video_folders.decode", lambda *_: pytest.fail("decoded twice"))
     (root / "ucf" / "UCF-101" / "YoYo" / "v_YoYo_g00_c01.avi").unlink()
-    again, _ = zero_shot_sets.load("ucf101", root, 2, READING, progress=False)
+    again, _ = load_zero_shot("ucf101", root, 2, READING)
     np.testing.assert_array_equal(again.videos[0].features, data.videos[0].features)
     part = partition(data, split, 0.3, seed=0)
     assert len(part.validation) == 0
@@ -168,13 +169,13 @@ def test_videos_are_encoded_once_and_missing_ones_are_listed(
 def test_word_vectors_stand_for_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_clip: None) -> None:
     trees.trust(monkeypatch, "ucf101")
     root = trees.write_ucf(tmp_path / "data")
-    words = Reading(trees.CLIP, "random", names="words")
-    data, _ = zero_shot_sets.load("ucf101", root, 1, words, progress=False)
+    words = ZeroShotOptions(trees.CLIP, "random", names="words")
+    data, _ = load_zero_shot("ucf101", root, 1, words)
     table = zero_shot_files.read_labels(root / "zero-shot", "UCF101")
     np.testing.assert_allclose(data.text, table.words)
     assert (data.semantics, data.pixels) == ("word vectors of Label.mat", "CLIP whyact-tiny-video random weights")
     with pytest.raises(UserError, match="no word vectors"):
-        zero_shot_sets.load("videos", root / "ucf" / "UCF-101", 1, words, progress=False)
+        load_zero_shot("videos", root / "ucf" / "UCF-101", 1, words)
 
 
 def test_two_classes_with_one_prompt_are_refused(tmp_path: Path, tiny_clip: None) -> None:
@@ -188,7 +189,7 @@ def test_names_for_the_graph_alone_come_from_a_file(
     trees.trust(monkeypatch, "ucf101")
     root = trees.write_ucf(tmp_path / "data")
     (root / "graph-names.txt").write_text("air drumming\nArchery\n\nair drumming\nsurfing\n")
-    data, _ = zero_shot_sets.load("ucf101", root, 1, READING, progress=False)
+    data, _ = load_zero_shot("ucf101", root, 1, READING)
     assert data.auxiliary == ("air drumming", "surfing")
     assert data.auxiliary_text.shape == (2, 24)
 
@@ -204,7 +205,7 @@ def test_data_check_counts_and_tries_every_video(
     found = json.loads(capsys.readouterr().out)
     assert (found["videos"], found["missing"], found["first_missing"]) == (11, 1, ["v_YoYo_g02_c01.avi"])
     assert found["cannot_be_decoded"] == 1
-    assert list(found["first_that_cannot_be_decoded"]) == ["v_Archery_g00_c01.avi"]
+    assert list(found["first_that_cannot_be_decoded"]) == ["ucf/UCF-101/Archery/v_Archery_g00_c01.avi"]
     assert found["splits"]["repeated"] == ["3 is 1"]
     assert found["splits"]["different_of_the_first_ten"] == 2
     assert found["splits"]["changed_by_ascii_order"] == 3

@@ -11,6 +11,8 @@ from whyact.data.relations.action_genome import CONVERTED, FRAMES, OBJECT_LIST, 
 from whyact.data.relations.action_genome_clips import find_layout, read
 from whyact.data.relations.action_genome_frames import absent_frames, listed, some
 from whyact.data.relations.action_genome_words import OBJECTS, RELATIONS, check_list
+from whyact.data.relations.relation_data import RelationData
+from whyact.data.types import Dataset, RelationOptions
 from whyact.errors import UserError
 
 
@@ -99,3 +101,36 @@ class _Notes:
         except UserError as error:
             self.lines.append(str(error))
             return None
+
+
+_LISTS = """\
+Charades_v1_train.csv   here, or in charades/, Charades/ or annotations/
+Charades_v1_test.csv
+Charades_v1_classes.txt
+"""
+_LAYOUT = f"""\
+{_LISTS}annotations/            or ActionGenome/annotations/, action-genome/
+├── object_bbox_and_relationship.pkl
+├── person_bbox.pkl
+├── frame_list.txt, object_classes.txt, relationship_classes.txt
+videos/ID.mp4           or Charades_v1_480/: needed for pixels
+frames/ID.mp4/NUMBER.png   written by `whyact data prepare action-genome`
+"""
+
+
+def _reader(scenes: bool) -> Callable[[Path, RelationOptions], RelationData]:
+    return lambda root, options: read(
+        root,
+        slots=options.slots,
+        contact_only=options.contact_only,
+        filter_small=options.filter_small,
+        scenes=scenes,
+        only=options.only,
+    )
+
+
+DATASETS = (
+    Dataset("action-genome", _LAYOUT, check_action_genome, _reader(scenes=False)),
+    Dataset("action-genome-scenes", _LAYOUT, check_action_genome, _reader(scenes=True)),
+    Dataset("charades", _LISTS + "videos/ID.mp4           optional\n", check_charades),
+)

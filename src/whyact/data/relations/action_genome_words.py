@@ -87,7 +87,8 @@ def vocabulary(actions: tuple[str, ...], *, contact_only: bool = False) -> Vocab
     if len(set(actions)) != len(actions):
         raise UserError("action classes", next(a for a in actions if actions.count(a) > 1), "each name once")
     groups = GROUPS[2:] if contact_only else GROUPS
-    return Vocabulary(OBJECTS, sum((g.relations for g in groups), ()), actions, groups=groups, multi_label=True)
+    relations = sum((g.relations for g in groups), ())
+    return Vocabulary(OBJECTS, relations, actions, groups=groups, multi_label=True, at_most={"person": 1})
 
 
 def squashed(word: str) -> str:

@@ -1,12 +1,5 @@
 """CAD-120 in the EVAR re-annotation layout: tracked boxes, relations, attributes, 551 action clips.
 
-The layout (specs of the annotation, all under one folder or in ``annotations.zip``)::
-
-    annotations/video_clips.txt              Subject5, taking_medicine, 0126143431, 70, 135, open
-    annotations/splits/{train,test}list0N.txt   one subject a line; fold N
-    annotations/knowledge/*.txt              objects, relations, attributes, actions and their rules
-    annotations/all/SUBJECT/ACTIVITY/VIDEO.json
-
 Frames of a clip are 1-based and inclusive. A box [0,0,0,0] means that the object is not visible: its pairs stay
 tokens with an empty box, for the annotation names their relation all the same (a cup inside the microwave).
 A video's JSON may give its frames a second as ``fps``; the published ones do not, and are at 30.
@@ -29,13 +22,24 @@ import numpy as np
 from whyact.data.io.archive import Archive
 from whyact.data.relations.frames import FramesFolder
 from whyact.data.relations.pair_clips import AnnotatedVideo
-from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import RelationClip, Rule, Vocabulary
+from whyact.data.relations.relation_data import RelationData, summary
+from whyact.data.types import Dataset, RelationClip, RelationOptions, Rule, Vocabulary
 from whyact.errors import UserError
 
+LAYOUT = """\
+annotations/  or annotations.zip
+├── video_clips.txt             SUBJECT, ACTIVITY, VIDEO, FIRST, LAST, ACTION
+├── splits/
+│   ├── trainlist01.txt         fold 1: a subject a line
+│   └── testlist01.txt
+├── knowledge/                  object_list.txt, relation_list.txt, ... : words and rules
+└── all/SUBJECT/ACTIVITY/VIDEO.json
+results_attributes+relationships.zip   optional: relation scores predicted from RGB
+"""
 IMAGE_SIZE = (640, 480)
 FPS = 30.0  # the published layout stores frame numbers only; Kinect recorded at 30 Hz
 MAX_PAIRS = 28
+_ONE_PERSON = {"hand": 2, "head": 1}  # each video shows one person
 ANNOTATIONS = "annotations"
 SCORES = "results_attributes+relationships"
 
@@ -207,8 +211,9 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         Rule(action, before, after, "", words(objects))
         for action, before, after, objects in fields("act_attr_list.txt", 4)
     ]
+    names = tuple(archive.lines(f"{prefix}knowledge/object_list.txt"))
     return Vocabulary(
-        objects=tuple(archive.lines(f"{prefix}knowledge/object_list.txt")),
+        objects=names,
         relations=(
             *archive.lines(f"{prefix}knowledge/relation_list.txt"),
             *archive.lines(f"{prefix}knowledge/attribute_list.txt"),
@@ -216,6 +221,7 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         actions=tuple(archive.lines(f"{prefix}knowledge/action_list.txt")),
         allowed=allowed,
         rules=tuple(rules),
+        at_most={name: count for name, count in _ONE_PERSON.items() if name in names},
     )
 
 
@@ -360,3 +366,18 @@ class _Scores:
                     f"{self.where}: {'-'.join(pair)}", str(error), f"{out[:, slot, columns].shape} numbers"
                 ) from error
         return out
+
+
+def _read(root: Path, options: RelationOptions) -> RelationData:
+    return read(
+        root,
+        rgb_relations=options.rgb_relations,
+        max_pairs=options.slots,
+        only=options.only,
+        frames_dir=options.frames_dir,
+    )
+
+
+DATASETS = tuple(
+    Dataset(name, LAYOUT, check=lambda root: summary(read(root)), relations=_read) for name in ("cad120", "homeworld")
+)

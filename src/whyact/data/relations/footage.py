@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.files import sha256
+from whyact.video.numbers import frame_times, frames_numbered
 from whyact.video.reader import VideoReader
 
 Image = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
 IMAGE = re.compile(r"(?:(?:rgb|frame|img|image)[_-]?)?(\d+)\.(?:png|jpe?g)", re.IGNORECASE)
-LIMIT = 3600.0  # seconds of decoding, for one pass through one file
 _NAMED = 8  # runs of frame numbers that an error names
 
 
@@ -42,7 +42,7 @@ class Footage(Protocol):
         """Return those of the frame numbers that are not there, rising; no pixel is read."""
 
     def times(self, numbers: Numbers) -> NDArray[np.float64]:
-        """Return when frames are shown, in seconds from the first frame."""
+        """Return when frames are shown: seconds of the player's clock, of a folder from its frame 1."""
 
     def every(self, rate: float) -> Numbers:
         """Return the numbers of all frames, or of so many a second where there are more."""
@@ -80,19 +80,13 @@ class VideoFootage:
 
     @cached_property
     def _shown(self) -> NDArray[np.float64]:
-        """Return when each frame is shown, by the file's own account."""
-        with VideoReader(self.path, limit=LIMIT) as reader:
-            times = reader.index.times
-            if len(times):
-                return times
-            count = reader.declared or round(reader.length / reader.step)
-            return np.arange(count, dtype=np.float64) * reader.step
+        return frame_times(self.path)
 
     def __len__(self) -> int:
         return len(self._shown)
 
     def missing(self, numbers: Iterable[int]) -> list[int]:
-        """Return those of the frame numbers that the file does not have, by its own account."""
+        """Return those of the frame numbers that the file does not have; it is decoded once to know."""
         return sorted({n for n in numbers if not 1 <= n <= len(self)})
 
     def times(self, numbers: Numbers) -> NDArray[np.float64]:
@@ -105,14 +99,7 @@ class VideoFootage:
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames; the file is read once, by jumps where that is quicker."""
-        with VideoReader(self.path, limit=LIMIT) as reader:
-            # A little after the frame has come on, for containers round their times.
-            late = np.append(np.diff(self._shown), reader.step).clip(0, reader.step) / 4
-            for number in numbers:
-                shown = next(reader.frames_at([float(self._shown[number - 1] + late[number - 1])]), None)
-                if shown is None:
-                    return
-                yield shown.image
+        return (shown.image for shown in frames_numbered(self.path, numbers))
 
 
 class FolderFootage:
@@ -172,7 +159,7 @@ def _first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
 
 
 def _image(path: Path) -> Image:
-    with VideoReader(path) as reader:
+    with VideoReader(path, image=True) as reader:
         shown = next(reader.frames_at([0.0]), None)
     if shown is None or reader.degraded:
         raise UserError(path, reader.degraded or "nothing", "an image that can be read")

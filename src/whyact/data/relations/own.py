@@ -18,6 +18,7 @@ import math
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,18 @@ from numpy.typing import NDArray
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
 from whyact.data.relations.pair_clips import AnnotatedVideo, Pair, pairs_in_view
-from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import IN_VIEW, RelationClip, RelationGroup, Rule, Vocabulary
+from whyact.data.relations.relation_data import RelationData, summary
+from whyact.data.types import (
+    DISTANCE,
+    IN_VIEW,
+    MEASURED,
+    MOTION,
+    Dataset,
+    RelationClip,
+    RelationGroup,
+    Rule,
+    Vocabulary,
+)
 from whyact.errors import UserError
 
 
@@ -91,6 +102,7 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
         if not listed and where != "relations":
             raise UserError(f"{path}: {where}", "an empty list", "at least one word")
     used: list[tuple[str, Sequence[str], Sequence[str]]] = [("subjects", file.subjects, file.objects)]
+    used.append(("at_most", list(file.at_most), file.objects))
     for a in file.allowed:
         used += [("allowed", [a.subject, a.object], file.objects), ("allowed", a.relations, file.relations)]
     used += [("groups", group.relations, file.relations) for group in file.groups]
@@ -104,13 +116,24 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
     grouped = [word for group in file.groups for word in group.relations]
     if file.groups and sorted(grouped) != sorted(file.relations):
         raise UserError(f"{path}: groups", ", ".join(grouped), "every relation in exactly one group")
+    groups = tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups)
+    relations = tuple(file.relations) or (IN_VIEW,)
+    if file.measured:
+        if given := [*file.relations, *(rule.action for rule in file.rules)]:
+            raise UserError(
+                f"{path}: measured", given[0], "no relations and no rules: they are measured from the boxes"
+            )
+        relations = MEASURED
+        groups = (RelationGroup("motion", MOTION, True), RelationGroup("distance", DISTANCE, True))
     return Vocabulary(
         objects=tuple(file.objects),
-        relations=tuple(file.relations) or (IN_VIEW,),
+        relations=relations,
         actions=tuple(file.actions),
         allowed=_allowed(file),
         rules=tuple(Rule(r.action, r.before, r.after, r.subject, tuple(r.objects)) for r in file.rules),
-        groups=tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups),
+        at_most=dict(file.at_most),
+        measured=file.measured,
+        groups=groups,
         multi_label=any(video.labels is not None for video in file.videos),
     )
 
@@ -119,7 +142,8 @@ def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
     if not file.relations:
         subjects = file.subjects or file.objects[:1]
-        return {(a, b): (IN_VIEW,) for a in subjects for b in file.objects}
+        relations = MEASURED if file.measured else (IN_VIEW,)
+        return {(a, b): relations for a in subjects for b in file.objects}
     if file.allowed:
         return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
     found: dict[tuple[str, str], set[str]] = {}
@@ -266,3 +290,23 @@ def _folds(
         return {1: (tuple(i for i, split in enumerate(splits) if split != "test"), test)}
     groups = list(dict.fromkeys(clip.group for clip in clips))
     return {n: (members(set(groups) - {group}), members({group})) for n, group in enumerate(groups, 1)}
+
+
+def _check(root: Path) -> dict[str, Any]:
+    """Summarise the JSON, and count the videos that it names and the folder lacks."""
+    counts = summary(read(root, slots=10**6))
+    files = [video.file for video in read_file(root / FILE).videos if video.file]
+    missing = [file for file in files if not video_path("videos", root, file).is_file()]
+    return counts | {"video_files_missing": len(missing), "first_video_files_missing": missing[:10]}
+
+
+DATASET = Dataset(
+    "own",
+    """\
+whyact.json      objects, relations, actions; tracks and labels of each video
+videos/          the files that whyact.json names; needed for pixels only
+└── kitchen.mp4
+""",
+    check=_check,
+    relations=lambda root, options: read(root, slots=options.slots, only=options.only),
+)

@@ -111,6 +111,8 @@ class OwnFile(_Strict):
     groups: list[Group] = []
     rules: list[OwnRule] = []
     folds: list[Fold] = []
+    at_most: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+    measured: bool = False
     name: str = "own"
 
 

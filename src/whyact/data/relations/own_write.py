@@ -113,6 +113,7 @@ def described(words: Vocabulary, videos: list[OwnVideo], folds: list[Fold]) -> O
         relations=list(words.relations),
         actions=list(words.actions),
         allowed=[Allowed(a, b, list(names)) for (a, b), names in words.allowed.items()],
+        at_most=dict(words.at_most),
         rules=[OwnRule(r.action, r.before, r.after, list(r.objects), r.subject) for r in words.rules],
         videos=videos,
         folds=folds,

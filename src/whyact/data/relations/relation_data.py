@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from whyact.data.io.archive import sha256_text
 from whyact.data.relations.footage import Footage
@@ -46,3 +48,56 @@ class RelationData:
         """Return a checksum of the fold: its train and test clip names in order."""
         train, test = self.fold(number)
         return sha256_text("train", *(c.id for c in train), "test", *(c.id for c in test))
+
+
+def summary(found: RelationData) -> dict[str, Any]:
+    """Return what ``whyact data check`` prints about relation clips; a set without a usable fold is not ``usable``.
+
+    Raises:
+        UserError: When a group of clips stands on both sides of a fold.
+    """
+    actions = Counter(action for clip in found.clips for action in _targets(clip))
+    folds: dict[str, Any] = {}
+    for number, sides in found.folds.items():
+        train, test = ([found.clips[i] for i in side] for side in sides)
+        shared = {clip.group for clip in train} & {clip.group for clip in test} - {""}
+        if shared:
+            raise UserError(f"fold {number}", ", ".join(sorted(shared)), "no group on both sides", "correct the split")
+        folds[str(number)] = {"train": len(train), "test": len(test)}
+        if train and test:
+            folds[str(number)]["split_sha256"] = found.split_sha256(number)
+    return {
+        "data": found.name,
+        **found.facts,
+        "clips": len(found.clips),
+        "clips_without_token": sum(not clip.valid.any() for clip in found.clips),
+        "frames": sum(len(clip.times) for clip in found.clips),
+        "pairs_dropped": sum(clip.dropped_pairs for clip in found.clips),
+        "objects": len(found.vocabulary.objects),
+        "relations": len(found.vocabulary.relations),
+        "actions": {action: actions[i] for i, action in enumerate(found.vocabulary.actions)},
+        "folds": folds,
+        **_warnings(found),
+    }
+
+
+def _warnings(found: RelationData) -> dict[str, Any]:
+    """Name the folds that training refuses, and the actions that a fold tests on and never trains on or vice versa."""
+    lines = []
+    empty = [n for n, sides in sorted(found.folds.items()) if not all(sides)]
+    whole = sorted(found.folds.keys() - set(empty))
+    if empty:
+        line = f"fold {', '.join(map(str, empty))}: no clip to train or to test on"
+        lines.append(f"{line}; take --fold {whole[0]}" if whole else line)
+    for number in whole:
+        train, test = ({a for i in side for a in _targets(found.clips[i])} for side in found.folds[number])
+        for what, actions in (("tested but never trained", test - train), ("trained but never tested", train - test)):
+            if actions:
+                names = ", ".join(found.vocabulary.actions[a] for a in sorted(actions))
+                lines.append(f"fold {number}: actions {what}: {names}")
+    warnings: dict[str, Any] = {"warnings": lines} if lines else {}
+    return warnings if whole else warnings | {"usable": False}
+
+
+def _targets(clip: RelationClip) -> tuple[int, ...]:
+    return clip.targets if clip.targets is not None else () if clip.target is None else (clip.target,)

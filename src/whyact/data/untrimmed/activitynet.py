@@ -8,8 +8,17 @@ from typing import Any
 
 import msgspec
 
-from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet, annotations_from_arrays, read_arrays
+from whyact.data.types import Dataset
+from whyact.data.untrimmed.feature_files import FeatureFolder, check_features, open_folder, split_of
+from whyact.data.untrimmed.sets import (
+    SUBSETS,
+    Annotation,
+    FeatureSplit,
+    UntrimmedSet,
+    annotations_from_arrays,
+    read_arrays,
+    summary,
+)
 from whyact.errors import UserError
 from whyact.files import write_atomic
 
@@ -148,3 +157,33 @@ def _decode(path: Path, kind: Any, what: str) -> Any:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError) as error:
         raise UserError(path, str(error), f"{what} as JSON") from error
+
+
+def _dataset(version: str) -> Dataset:
+    def read(root: Path, fold: int) -> FeatureSplit:
+        found = load(root, version)
+        prompts = tuple(prompt_name(name) for name in found.classes)
+        return split_of(found, feature_folder(root, version), prompts, "published", root / "Anet_CLIP")
+
+    def check(root: Path) -> dict[str, Any]:
+        found = load(root, version)
+        return {**summary(found), **check_features(found, feature_folder(root, version))}
+
+    return Dataset(
+        f"activitynet-{version}",
+        f"""\
+ActivityNet{version}-Annotations/    or the root itself
+└── videoname.npy, classlist.npy, subset.npy, segments.npy, labels.npy, labels_all.npy, duration.npy
+    or activity_net.v{version.replace(".", "-")}.min.json in the root
+ActivityNet{version}/
+├── train/VIDEO.npy             or features/VIDEO.npy in the root
+└── test/VIDEO.npy
+Anet_CLIP/VIDEO.npy             image-language features; without them: --clip none
+""",
+        check=check,
+        features=read,
+        annotations=lambda root: load(root, version),
+    )
+
+
+DATASETS = tuple(_dataset(version) for version in VERSIONS)

@@ -13,10 +13,9 @@ A folder looks like this; everything but ``features/`` may be missing::
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -24,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
-from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet, refuse_duplicates
+from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
+from whyact.data.types import Dataset, FeatureSequence
+from whyact.data.untrimmed.sets import SUBSETS, Annotation, FeatureSplit, UntrimmedSet, summary
 from whyact.errors import UserError
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
@@ -61,8 +61,9 @@ class FeatureFolder:
     recipe: Recipe = Recipe()  # noqa: RUF009 - frozen
 
     def names(self) -> list[str]:
-        """Return the videos that have a file in the first stream, sorted."""
-        return sorted({path.stem for folder in self.streams[0] for path in folder.glob("*.npy")})
+        """Return the videos that have a file in the first stream, sorted: their paths in it, without the ending."""
+        files = ((folder, path) for folder in self.streams[0] for path in folder.rglob("*.npy"))
+        return sorted({path.relative_to(folder).with_suffix("").as_posix() for folder, path in files})
 
     def widths(self, name: str) -> tuple[int, int]:
         """Return the channels of both streams as one video has them; a single stream of 2048 is two of 1024 (I3D).
@@ -126,6 +127,8 @@ class SideBySide:
 
 
 def _find(folders: Sequence[Path], name: str) -> Path:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise UserError("video", name, f"a name below {folders[0]}")
     paths = [folder / f"{name}.npy" for folder in folders]
     return next((path for path in paths if path.is_file()), paths[0])
 
@@ -195,31 +198,30 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
         classes: The classes of a trained model; by default the sorted labels found.
 
     Raises:
-        UserError: On missing columns, an empty label list, a class never seen, or a repeated name.
+        UserError: On missing or surplus columns, an empty label list, a class never seen, labels that differ in case,
+            spaces or underscores only, or a repeated name; it names the line.
     """
     path = Path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(path, str(error), "a CSV with the columns name,labels") from error
-    if not rows or not {"name", "labels"} <= rows[0].keys():
-        raise UserError(path, list(rows[0]) if rows else "no rows", "a CSV with the columns name,labels[,subset]")
-    refuse_duplicates(path, (row["name"] for row in rows))
-    labels = [[part.strip() for part in (row["labels"] or "").split(";") if part.strip()] for row in rows]
-    for line, (row, found) in enumerate(zip(rows, labels, strict=True), 2):
+    rows = read_table(path, ("name", "labels"), ("subset",))
+    refuse_repeats(path, rows, "name", "video")
+    labels = [[part.strip() for part in row["labels"].split(";") if part.strip()] for row in rows]
+    for row, found in zip(rows, labels, strict=True):
+        if not row["name"]:
+            raise UserError(f"{path}:{row.line}", "a row without a name", "the name of a video")
         if not found:
-            raise UserError(f"{path}:{line}", row["name"], "at least one label for every video")
+            raise UserError(f"{path}:{row.line}", row["name"], "at least one label for every video")
+    lines = zip(rows, labels, strict=True)
+    refuse_alike((f"{path}:{row.line}", label) for row, found in lines for label in found)
     known = tuple(classes) if classes is not None else tuple(sorted({label for found in labels for label in found}))
     index = {name: i for i, name in enumerate(known)}
     videos = []
-    for line, (row, found) in enumerate(zip(rows, labels, strict=True), 2):
-        unseen = [label for label in found if label not in index]
-        if unseen:
-            raise UserError(f"{path}:{line}", unseen[0], f"one of the classes {', '.join(known[:8])}")
-        subset = (row.get("subset") or "train").strip()
+    for row, found in zip(rows, labels, strict=True):
+        where = f"{path}:{row.line}"
+        if unseen := [label for label in found if label not in index]:
+            raise UserError(where, unseen[0], f"one of the classes {', '.join(known[:8])}")
+        subset = row["subset"].casefold() or "train"
         if subset not in SUBSETS:
-            raise UserError(f"{path}:{line}", subset, f"a subset out of {', '.join(SUBSETS)}")
+            raise UserError(where, row["subset"], f"a subset out of {', '.join(SUBSETS)}")
         videos.append(Annotation(row["name"], SUBSETS[subset], 0.0, tuple(sorted({index[label] for label in found}))))
     return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
 
@@ -245,10 +247,115 @@ def read_broken(path: Path) -> dict[str, str]:
     """Return the videos that could not be extracted, each with the reason; empty where there is no list."""
     if not path.is_file():
         return {}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return {row["name"]: row["reason"] for row in csv.DictReader(file)}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
-        raise UserError(
-            path, str(error), "a CSV with the columns name,reason", "remove it, and extract again"
-        ) from error
+    rows = read_table(path, ("name", "reason")) if path.stat().st_size else []
+    return {row["name"]: row["reason"] for row in rows}
+
+
+def split_of(
+    found: UntrimmedSet, folder: FeatureFolder, prompts: tuple[str, ...], size: str, clip: Path, note: str = ""
+) -> FeatureSplit:
+    """Join annotations with the features of a folder; ``clip`` is where its image-language features belong.
+
+    Raises:
+        UserError: When there is no training video, or a file is missing or broken.
+    """
+    train, test = ([folder.read(video) for video in side] for side in (found.train, found.test))
+    if not train:
+        raise UserError(found.name, "no training video", f"videos of the subset {found.train_subset}")
+    return FeatureSplit(
+        name=found.name,
+        classes=found.classes,
+        prompts=prompts,
+        train=train,
+        test=test,
+        widths=folder.widths(found.train[0].id),
+        text="clip" if size == "published" or folder.target else "sentence",
+        size=size,
+        sha256=found.sha256(),
+        note=note,
+        ambiguous=found.ambiguous,
+        recipe=folder.recipe,
+        # a folder that whyact extracted with --clip none has none on purpose
+        clip=None if folder.recipe.encoders and folder.recipe.target is None else clip,
+    )
+
+
+def check_features(
+    found: UntrimmedSet, folder: FeatureFolder, skipped: Collection[str] = (), every: bool = True
+) -> dict[str, Any]:
+    """Read every feature file that training reads, and return counts; what is wrong is listed, not raised.
+
+    Args:
+        found: Who is in the data set.
+        folder: The files.
+        skipped: Videos without features that are known to lack them.
+        every: Also name files whose video has no annotation.
+    """
+    lengths, broken = [], {}
+    widths: dict[tuple[int, ...], list[str]] = {}
+    for video in found.videos:
+        if video.id in skipped or video.subset not in (found.train_subset, found.test_subset):
+            continue
+        try:
+            features = folder.read(video)
+        except UserError as error:
+            broken[video.id] = str(error)
+            continue
+        lengths.append(len(features.features))
+        shape = (features.features.shape[1], *(() if features.second is None else (features.second.shape[1],)))
+        widths.setdefault(shape, []).append(video.id)
+    common = max(widths, key=lambda shape: len(widths[shape]), default=())
+    for shape, names in widths.items():
+        if shape != common:
+            broken |= dict.fromkeys(names, f"width {shape[0]}; expected {common[0]}, as most videos have")
+    unlabelled = sorted(set(folder.names()) - {video.id for video in found.videos}) if every else []
+    return {
+        "snippets": sum(lengths),
+        "shortest": min(lengths, default=0),
+        "width": common[0] if common else 0,
+        "clip_features": bool(folder.target),
+        "features_without_label": unlabelled,
+        "broken": broken,
+        **({"usable": False} if broken else {}),
+    }
+
+
+def read_folder(root: Path) -> UntrimmedSet:
+    """Return the labels of one's own data: ``annotations.json`` if there is one, else ``labels.csv``."""
+    from whyact.data.untrimmed.activitynet import read_json  # it imports this module
+
+    annotations = root / "annotations.json"
+    return read_json(annotations) if annotations.is_file() else read_labels(root / "labels.csv")
+
+
+def _read(root: Path, fold: int) -> FeatureSplit:
+    found, folder = read_folder(root), open_folder(root)
+    broken = read_broken(root / "broken.csv")
+    skipped = [video.id for video in found.videos if video.id in broken]
+    if skipped:  # what cannot be decoded cannot be learned from; the rest can
+        found = replace(found, videos=tuple(video for video in found.videos if video.id not in broken))
+    prompts = tuple(name.replace("_", " ").lower() for name in found.classes)
+    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
+    note = f"skipped, because they could not be decoded: {', '.join(skipped[:5])}{more}" if skipped else ""
+    return split_of(found, folder, prompts, "small", root / "clip", note)
+
+
+def _check(root: Path) -> dict[str, Any]:
+    """Read labels.csv (or annotations.json) and every feature file that it names."""
+    found, folder, left_out = read_folder(root), open_folder(root), read_broken(root / "broken.csv")
+    return {**summary(found), **check_features(found, folder, left_out), "left_out": left_out}
+
+
+DATASET = Dataset(
+    "folder",
+    """\
+features/NAME.npy    (T,D) a row a snippet; or rgb/NAME.npy and flow/NAME.npy
+clip/NAME.npy        (T,D2) image-language features; without them: --clip none
+labels.csv           name,labels[,subset]; several labels: "run;jump"
+annotations.json     instead of labels.csv, with segments
+features.json        optional: {"snippet_seconds": 0.64}
+""",
+    check=_check,
+    features=_read,
+    annotations=read_folder,
+)

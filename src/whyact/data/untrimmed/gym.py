@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import FeatureSequence
+from whyact.data.types import Dataset, FeatureSequence
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, sequence
-from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.sets import Annotation, FeatureSplit, generated_split
 from whyact.errors import UserError
 
 FILE = "gym21_i3d.npz"
@@ -158,3 +159,24 @@ def _splice(
     labels = tuple(sorted({c for _, _, c in segments}))
     annotation = Annotation(name, subset, at * SNIPPET_SECONDS, labels, tuple(segments))
     return sequence(annotation, np.concatenate(rows))
+
+
+def _read(root: Path, fold: int) -> FeatureSplit:
+    clips = load(root)
+    note = "composed: real I3D snippets of trimmed clips, spliced; class words from a sentence encoder; no CLIP"
+    return generated_split("gym", clips.classes, compose(clips, fold), "sentence", note)
+
+
+def _check(root: Path) -> dict[str, Any]:
+    """Count the trimmed clips that sequences are composed from."""
+    clips = load(root)
+    return {
+        "data": "gym (composed)",
+        "clips": len(clips.labels),
+        "snippets": sum(map(len, clips.features)),
+        "classes": {name: clips.labels.count(name) for name in clips.classes},
+        "background": {name: clips.labels.count(name) for name in BACKGROUND},
+    }
+
+
+DATASET = Dataset("gym", f"gym-i3d/  or the root itself\n└── {FILE}\n", check=_check, features=_read)

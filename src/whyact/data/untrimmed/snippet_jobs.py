@@ -15,7 +15,8 @@ from whyact.data.untrimmed.snippet_files import (
     finish,
     load_streams,
 )
-from whyact.engines.work import Engine, Failure, Job, run
+from whyact.engines.run import run
+from whyact.engines.work import Engine, Failure, Job
 
 TRIES = 3  # workers that may die over one video before it is listed as broken
 
@@ -70,7 +71,7 @@ def extract_on(
         if isinstance(outcome, Failure):
             if outcome.mistake is not None:
                 raise outcome.mistake
-            outcome = Outcome("broken", outcome.said)
+            outcome = Outcome("broken", outcome.message)
         result.take(name, outcome)
     return finish(result, videos, out)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
-from whyact.data.types import FeatureSequence
+from whyact.data.types import Dataset, FeatureSequence
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, sequence
-from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.sets import Annotation, FeatureSplit, generated_split
 from whyact.errors import UserError
 
 CLASSES = (
@@ -131,4 +132,23 @@ def _units(rng: np.random.Generator, count: int, width: int) -> NDArray[np.float
 
 
 def _noise(rng: np.random.Generator, length: int, width: int, scale: float) -> NDArray[np.float64]:
+    from scipy.ndimage import gaussian_filter1d  # slow to import, and only this generator needs it
+
     return scale * gaussian_filter1d(rng.standard_normal((length, width)), sigma=1.0, axis=0)
+
+
+def stand_in_vectors(prompts: Sequence[str]) -> NDArray[np.float32]:
+    """Return the stand-in tower's vectors (C,D) of class names, from which the world is generated."""
+    from whyact.features.towers import StandInTower, encode_texts
+
+    vectors: NDArray[np.float32] = encode_texts(StandInTower(), prompts).numpy()
+    return vectors
+
+
+def _read(root: Path, fold: int) -> FeatureSplit:
+    sides = generate(stand_in_vectors(CLASSES), fold)
+    note = "generated feature sequences; no real video was seen"
+    return generated_split("synthetic", CLASSES, sides, "stand-in", note)
+
+
+DATASET = Dataset("synthetic", features=_read, generated=True)

@@ -5,12 +5,32 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
-from whyact.data.untrimmed.sets import UntrimmedSet, annotations_from_arrays, read_arrays
+from whyact.data.types import Dataset, FeatureSequence
+from whyact.data.untrimmed.feature_files import (
+    FeatureFolder,
+    check_features,
+    open_folder,
+    read_features,
+    sequence,
+    split_of,
+)
+from whyact.data.untrimmed.sets import (
+    Annotation,
+    FeatureSplit,
+    UntrimmedSet,
+    annotations_from_arrays,
+    read_arrays,
+    summary,
+)
 from whyact.errors import UserError
 
 SNIPPETS_PER_SECOND = 25 / 16
@@ -55,21 +75,14 @@ def convert_features(root: Path | str, out: Path | str) -> int:
         UserError: When the array and the annotations disagree.
     """
     root, out = Path(root), Path(out)
-    names = [video.id for video in load(root).videos]
-    path = next(iter(sorted(root.rglob(JOINT_FEATURES))), root / JOINT_FEATURES)
-    rows = load_array(path)
-    if len(rows) != len(names):
-        raise UserError(path, len(rows), f"{len(names)} rows, one for each annotated video")
+    found = load(root)
     out.mkdir(parents=True, exist_ok=True)
-    for name, row in zip(names, rows, strict=True):
-        features = np.asarray(row, dtype=np.float32)
-        if features.ndim != 2 or features.shape[1] != RGB_WIDTH + FLOW_WIDTH:
-            raise UserError(path, f"{name} {features.shape}", f"features (T, {RGB_WIDTH + FLOW_WIDTH})")
-        temporary = out / f".{name}.npy.tmp"
+    for video, features in _joint_rows(_joint(root) or root / JOINT_FEATURES, found):
+        temporary = out / f".{video.id}.npy.tmp"
         with open(temporary, "wb") as file:
             np.save(file, features, allow_pickle=False)
-        os.replace(temporary, out / f"{name}.npy")
-    return len(names)
+        os.replace(temporary, out / f"{video.id}.npy")
+    return len(found.videos)
 
 
 def _annotations(root: Path) -> Path:
@@ -103,3 +116,124 @@ def _read_ambiguous(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
             raise UserError(f"{path}:{number}", line, "finite seconds")
         spans.setdefault(name, []).append((start, end))
     return {name: tuple(values) for name, values in spans.items()}
+
+
+def _joint(root: Path) -> Path | None:
+    return next(iter(sorted(root.rglob(JOINT_FEATURES))), None)
+
+
+def _joint_rows(path: Path, found: UntrimmedSet) -> Iterator[tuple[Annotation, NDArray[np.float32]]]:
+    """Yield each annotated video with its row of the joint feature array.
+
+    Raises:
+        UserError: When the array and the annotations disagree, or a row is empty, of another width or not finite.
+    """
+    rows = load_array(path)
+    if len(rows) != len(found.videos):
+        raise UserError(path, len(rows), f"{len(found.videos)} rows, one for each annotated video")
+    width = RGB_WIDTH + FLOW_WIDTH
+    for number, (video, row) in enumerate(zip(found.videos, rows, strict=True)):
+        where = f"{path}, row {number} ({video.id})"
+        try:
+            features = np.asarray(row, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(where, "no array of numbers", f"features (T, {width})") from error
+        if features.ndim != 2 or features.shape[1] != width or not len(features):
+            raise UserError(where, f"an array of shape {features.shape}", f"features (T, {width}) with T above 0")
+        if not np.isfinite(features).all():
+            snippet = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            raise UserError(where, f"NaN or infinity in snippet {snippet}", "finite features")
+        yield video, features
+
+
+def _clip_folders(root: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder for folder in root.glob("**/Thumos14_CLIP/*") if folder.is_dir()))
+
+
+def _files(root: Path) -> FeatureFolder | None:
+    """Return the folder of converted features; ``None`` where only the joint array is there.
+
+    Raises:
+        UserError: When neither is.
+    """
+    if _joint(root) is not None and not (root / "features").is_dir():
+        return None
+    if _joint(root) is not None and not any((root / "features").glob("*.npy")):
+        return None
+    folder = open_folder(root)
+    return replace(folder, target=folder.target or _clip_folders(root))
+
+
+def _sequences(root: Path, found: UntrimmedSet) -> Iterator[FeatureSequence]:
+    path, target = _joint(root), _clip_folders(root)
+    assert path is not None
+    for video, features in _joint_rows(path, found):
+        yield sequence(video, features, target=_clip_rows(target, video.id, len(features)))
+
+
+def _clip_rows(folders: Sequence[Path], name: str, length: int) -> NDArray[np.floating] | None:
+    if not folders:
+        return None
+    path = next((folder / f"{name}.npy" for folder in folders if (folder / f"{name}.npy").is_file()), None)
+    if path is None:
+        raise UserError(folders[0], f"no {name}.npy", "a CLIP feature file for every video")
+    rows = read_features(path)
+    if len(rows) < length:
+        raise UserError(path, len(rows), f"at least {length} rows, as the features have")
+    return rows[:length]
+
+
+def _read(root: Path, fold: int) -> FeatureSplit:
+    found = load(root)
+    prompts = tuple(prompt_name(name) for name in found.classes)
+    clip = root / "Thumos14_CLIP"
+    if (folder := _files(root)) is not None:
+        return split_of(found, folder, prompts, "published", clip)
+    by_id = {video.id: video for video in _sequences(root, found)}
+    train, test = ([by_id[video.id] for video in side] for side in (found.train, found.test))
+    if not train:
+        raise UserError(found.name, "no training video", f"videos of the subset {found.train_subset}")
+    return FeatureSplit(
+        name=found.name,
+        classes=found.classes,
+        prompts=prompts,
+        train=train,
+        test=test,
+        widths=(RGB_WIDTH, FLOW_WIDTH),
+        text="clip",
+        size="published",
+        sha256=found.sha256(),
+        ambiguous=found.ambiguous,
+        clip=clip,
+    )
+
+
+def _check(root: Path) -> dict[str, Any]:
+    """Read the annotations, every row of the features and every CLIP file."""
+    found = load(root)
+    if (folder := _files(root)) is not None:
+        return {**summary(found), **check_features(found, folder)}
+    lengths = [len(video.features) for video in _sequences(root, found)]
+    return {
+        **summary(found),
+        "snippets": sum(lengths),
+        "shortest": min(lengths, default=0),
+        "clip_features": bool(_clip_folders(root)),
+    }
+
+
+DATASET = Dataset(
+    "thumos14",
+    f"""\
+Thumos14reduced-Annotations/    or thumos14/, or the root itself
+├── videoname.npy, classlist.npy, subset.npy, segments.npy, labels.npy, labels_all.npy, duration.npy
+└── Ambiguous_test.txt
+Thumos14reduced/
+└── {JOINT_FEATURES}    or features/VIDEO.npy
+Thumos14_CLIP/
+└── RN50/VIDEO.npy              image-language features; without them: --clip none
+""",
+    check=_check,
+    features=_read,
+    annotations=load,
+)

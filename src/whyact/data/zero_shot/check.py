@@ -9,6 +9,7 @@ from typing import Any
 from whyact.data.zero_shot import layouts as zero_shot_layouts
 from whyact.data.zero_shot.layouts import Layout
 from whyact.data.zero_shot.types import duplicate_splits
+from whyact.data.zero_shot.video_folders import path_below
 from whyact.progress import progress as show
 from whyact.video.decode import can_decode
 
@@ -28,12 +29,14 @@ def check(name: str, root: Path, progress: bool = True) -> dict[str, Any]:
         UserError: When a list is missing, broken or changed, or there is no video.
     """
     layout = zero_shot_layouts.read(name, root)
-    broken = _broken(layout, progress)
+    broken = _broken(layout, root, progress)
     per_class = Counter(video.label for video in layout.videos)
     empty = [label for label in layout.classes if not per_class[label]]
     missing, corrupt = ([video.path.name for video in videos] for videos in (layout.missing, layout.corrupt))
+    usable = Counter(video.label for video in layout.videos if path_below(root, video.path) not in broken)
     return {
         "data": name,
+        **({} if layout.videos and len(broken) < len(layout.videos) else {"usable": False}),
         "classes": len(layout.classes),
         "classes_without_video": len(empty),
         "first_classes_without_video": empty[:SHOWN],
@@ -46,8 +49,19 @@ def check(name: str, root: Path, progress: bool = True) -> dict[str, Any]:
         "cannot_be_decoded": len(broken),
         "first_that_cannot_be_decoded": dict(list(broken.items())[:SHOWN]),
         "splits": _splits(layout, root),
+        **_warnings(layout, usable),
         "word_vectors": layout.words is not None,
     }
+
+
+def _warnings(layout: Layout, usable: Counter[str]) -> dict[str, Any]:
+    """Name the classes that the first split trains or tests on, and that no readable video shows."""
+    split, lines = layout.splits[0], []
+    for side, names in (("train", split.seen), ("test", split.unseen)):
+        if empty := [name for name in names if not usable[name]]:
+            more = f" and {len(empty) - SHOWN} more" if len(empty) > SHOWN else ""
+            lines.append(f"split 1: no readable video to {side} on of {', '.join(empty[:SHOWN])}{more}")
+    return {"warnings": lines} if lines else {}
 
 
 def _splits(layout: Layout, root: Path) -> dict[str, Any]:
@@ -70,11 +84,11 @@ def _splits(layout: Layout, root: Path) -> dict[str, Any]:
     return found
 
 
-def _broken(layout: Layout, progress: bool) -> dict[str, str]:
+def _broken(layout: Layout, root: Path, progress: bool) -> dict[str, str]:
     found = {}
     with show("decoding", len(layout.videos), wanted=progress) as bar:
         for video in layout.videos:
             if reason := can_decode(video.path):
-                found[video.path.name] = reason
+                found[path_below(root, video.path)] = reason
             bar.advance()
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from whyact.data.io.tables import refuse_alike
 from whyact.data.types import Float
 from whyact.data.zero_shot import split_files as zero_shot_files
 from whyact.data.zero_shot import video_folders
@@ -90,6 +91,7 @@ def _videos(name: str, root: Path, order: Order) -> Layout:
     """Read one's own videos, a folder per class; every split is another seeded half of the classes."""
     videos = video_folders.class_folders(root)
     classes = tuple(sorted({video.label for video in videos}))
+    refuse_alike(((root / label, label) for label in classes), "class folder")
     if len(classes) < 4:
         raise UserError(root, f"{len(classes)} classes", "at least four: two to train on, two unseen")
     half = (len(classes) + 1) // 2

@@ -1,21 +1,21 @@
-"""The zero-shot data sets by name, one function each; a fold is one split, counted from 1."""
+"""The zero-shot data sets: how each is read, one function each; a fold is one split, counted from 1."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from whyact.data.types import FeatureSequence
-from whyact.data.zero_shot import gym as gym_zero_shot
-from whyact.data.zero_shot import layouts as zero_shot_layouts
-from whyact.data.zero_shot import synthetic as synthetic_zero_shot
-from whyact.data.zero_shot import video_folders
-from whyact.data.zero_shot.layouts import LAYOUTS, Order
+from whyact.data.types import Dataset, FeatureSequence, ZeroShotOptions
+from whyact.data.untrimmed import gym as gym_untrimmed
+from whyact.data.untrimmed import synthetic as synthetic_untrimmed
+from whyact.data.zero_shot import gym, layouts, synthetic, video_folders
+from whyact.data.zero_shot.check import check
+from whyact.data.zero_shot.layouts import LAYOUTS
 from whyact.data.zero_shot.prompts import TEMPLATE, readable
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
-from whyact.data.zero_shot.video_folders import Reading
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 
@@ -25,83 +25,59 @@ if TYPE_CHECKING:
 Split = TypeVar("Split")
 
 
-@dataclass(frozen=True)
-class Request:
-    """What is asked of a data set: where, which fold, and how pixels and names become vectors."""
+def _synthetic(mode: Literal["appearance", "temporal"]) -> Callable[..., tuple[ZeroShotData, ClassSplit]]:
+    def read(root: Path, fold: int, options: ZeroShotOptions) -> tuple[ZeroShotData, ClassSplit]:
+        _refuse_pixels(f"synthetic-{mode}", options)
+        if fold < 1:
+            raise UserError("--fold", fold, "1 or more: each is another generated world")
+        return synthetic.generate(mode, fold - 1)
 
-    name: str
-    root: Path | None
-    fold: int
-    reading: Reading
-    order: Order
-    progress: bool
-
-    def folder(self) -> Path:
-        """Return the root, or say that one is needed."""
-        if self.root is None:
-            raise UserError("--root", None, f"the folder that holds {self.name}", f"--data {self.name} --root DIR")
-        return self.root
+    return read
 
 
-def load(
-    name: str,
-    root: Path | None,
-    fold: int,
-    reading: Reading | None = None,
-    order: Order = "label",
-    progress: bool = True,
-) -> tuple[ZeroShotData, ClassSplit]:
-    """Return a data set and one of its class splits, counted from 1.
+def _gym(root: Path, fold: int, options: ZeroShotOptions) -> tuple[ZeroShotData, ClassSplit]:
+    _refuse_pixels("gym", options)
+    data = gym.read(root)
+    return data, pick(gym.splits(data.classes), fold)
 
-    Raises:
-        UserError: For an unknown name or fold, files that are missing, broken or changed, or a reading that the
-            data set cannot give.
-    """
-    if name not in SETS:
-        raise UserError("--data", name, f"one of: {', '.join(SETS)}")
-    reading = reading or Reading()
-    if name not in LAYOUTS and reading.patches:
-        raise UserError("patch_side", reading.patches, f"0: {name} has no pixels")
-    if reading.names == "words" and (name not in LAYOUTS or name in ("videos", "activitynet", "kinetics")):
+
+def _refuse_pixels(name: str, options: ZeroShotOptions) -> None:
+    """Refuse options that only data sets of videos can follow."""
+    if options.patches:
+        raise UserError("patch_side", options.patches, f"0: {name} has no pixels")
+    _refuse_words(name, options)
+
+
+def _refuse_words(name: str, options: ZeroShotOptions) -> None:
+    if options.names == "words":
         raise UserError("names", "words", f"clip: {name} has no word vectors (ucf101, hmdb51, olympic-sports have)")
-    return SETS[name](Request(name, root, fold, reading, order, progress))
 
 
-def _synthetic(asked: Request) -> tuple[ZeroShotData, ClassSplit]:
-    if asked.fold < 1:
-        raise UserError("--fold", asked.fold, "1 or more: each is another generated world")
-    return synthetic_zero_shot.generate("appearance" if "appearance" in asked.name else "temporal", asked.fold - 1)
+def _filmed(name: str) -> Callable[..., tuple[ZeroShotData, ClassSplit]]:
+    """Return the reader of a layout of videos, which encodes those of one split."""
 
+    def read(root: Path, fold: int, options: ZeroShotOptions) -> tuple[ZeroShotData, ClassSplit]:
+        if name in ("videos", "activitynet", "kinetics"):
+            _refuse_words(name, options)
+        layout = layouts.read(name, root, options.order)
+        split = pick(layout.splits, fold)
+        dataset = name.removeprefix("truze-")
+        # all classes of the set, in its own order: what a position means must not depend on the split
+        used = {*split.seen, *split.validation, *split.unseen}
+        data = video_folders.encode(
+            name,
+            layout.of(layout.videos, split),
+            {label: readable(label, dataset) for label in layout.classes if label in used},
+            TEMPLATE,
+            root,
+            options,
+            layout.words if options.names == "words" else None,
+            tuple(sorted(video.path.name for video in layout.of((*layout.missing, *layout.corrupt), split))),
+            layout.auxiliary,
+        )
+        return data, split
 
-def _gym(asked: Request) -> tuple[ZeroShotData, ClassSplit]:
-    data = gym_zero_shot.read(asked.folder())
-    return data, pick(gym_zero_shot.splits(data.classes), asked.fold)
-
-
-def _filmed(asked: Request) -> tuple[ZeroShotData, ClassSplit]:
-    """Read the layout of a data set of videos and encode those of one split."""
-    layout = zero_shot_layouts.read(asked.name, asked.folder(), asked.order)
-    split = pick(layout.splits, asked.fold)
-    dataset = asked.name.removeprefix("truze-")
-    words = None
-    if asked.reading.names == "words":
-        assert layout.words is not None
-        words = layout.words
-    # all classes of the set, in its own order: what a position means must not depend on the split
-    used = {*split.seen, *split.validation, *split.unseen}
-    data = video_folders.encode(
-        asked.name,
-        layout.of(layout.videos, split),
-        {label: readable(label, dataset) for label in layout.classes if label in used},
-        TEMPLATE,
-        asked.folder(),
-        asked.reading,
-        words,
-        tuple(sorted(video.path.name for video in layout.of((*layout.missing, *layout.corrupt), split))),
-        layout.auxiliary,
-        asked.progress,
-    )
-    return data, split
+    return read
 
 
 def pick(splits: Sequence[Split], fold: int) -> Split:
@@ -167,9 +143,62 @@ def _clip_name(semantics: str) -> tuple[str, str]:
     return name, "random" if weights == "random weights" else weights
 
 
-SETS: dict[str, Callable[[Request], tuple[ZeroShotData, ClassSplit]]] = {
-    "synthetic": _synthetic,
-    "synthetic-appearance": _synthetic,
-    "gym": _gym,
-    **dict.fromkeys(LAYOUTS, _filmed),
+_TREES = {
+    "videos": """\
+pour/                a folder a class, four classes at least
+├── 001.mp4
+└── 002.mp4
+stir/
+└── 001.mp4
+""",
+    "ucf101": """\
+zero-shot/           or ucf/, or the root itself
+├── Label.mat
+└── Split.mat
+ucf/UCF-101/         or UCF-101/
+└── Archery/v_Archery_g01_c01.avi
+""",
+    "hmdb51": """\
+zero-shot/           or hmdb/, or the root itself
+├── Label.mat
+└── Split.mat
+hmdb/hmdb51_org/     or hmdb51_org/
+└── brush_hair/NAME.avi
+""",
+    "olympic-sports": """\
+zero-shot/           or the root itself
+├── Label.mat
+└── Split.mat
+olympic_sports_video/
+└── basketball_layup/NAME.avi
+""",
+    "activitynet": """\
+zero-shot/           or ActivityNet_v_1_3/, or the root itself
+└── anet_splits.npy, anet_classwise_videos.npy
+ActivityNet_v_1_3/Anet_videos_15fps_short256/
+└── v_ID.mp4
+""",
+    "kinetics": """\
+zero-shot/           or kinetics-600/zsar_kinetics_600/
+└── zsar_val_k600_s0.csv, zsar_tst_k600_s0.csv, ... s2
+kinetics-400/train_256/
+└── abseiling/ID.mp4
+kinetics-600/validate/CLASS/ID.mp4
+kinetics-600/test/CLASS/ID.mp4
+""",
 }
+
+
+def _layout(name: str) -> str:
+    tree = _TREES[name.removeprefix("truze-")]
+    if name.startswith("truze-"):
+        tree = tree.replace("├── Label.mat\n└── Split.mat", "├── Label.mat\n└── truze_ZSL.txt")
+    return tree
+
+
+DATASETS = (
+    replace(synthetic_untrimmed.DATASET, zero_shot=_synthetic("temporal")),
+    Dataset("synthetic-appearance", zero_shot=_synthetic("appearance"), generated=True),
+    replace(gym_untrimmed.DATASET, zero_shot=_gym),
+    *(Dataset(name, _layout(name), check=partial(check, name), zero_shot=_filmed(name)) for name in LAYOUTS),
+)

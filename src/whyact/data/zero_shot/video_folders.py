@@ -9,19 +9,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import FeatureSequence, Float
+from whyact.data.types import FeatureSequence, Float, ZeroShotOptions
 from whyact.data.zero_shot.types import ZeroShotData
 from whyact.errors import UserError
-from whyact.features.clip import ClipEncoder, load_clip
-from whyact.features.patches import encode_with_patches
-from whyact.features.store import FeatureStore
 from whyact.progress import progress as show
 from whyact.video.decode import decode
+
+if TYPE_CHECKING:
+    from whyact.features.clip import ClipEncoder
 
 ENDINGS = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg"}
 STORED_FRAMES = 32
@@ -40,21 +40,6 @@ class Listed:
     label: str
     group: str = ""
     part: str = ""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How pixels and names become vectors: a CLIP by name and weights, and where else they come from.
-
-    ``patches`` above 0 adds that many by that many patch vectors to every frame, see
-    :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
-    vectors of Label.mat.
-    """
-
-    backbone: str = "ViT-B-16"
-    weights: str = "openai"
-    patches: int = 0
-    names: Literal["clip", "words"] = "clip"
 
 
 def class_folders(folder: Path, part: str = "") -> list[Listed]:
@@ -86,6 +71,11 @@ def source(path: Path) -> str:
     return f"{label}/{film}" if cut and film else ""
 
 
+def path_below(root: Path, path: Path) -> str:
+    """Return a file's identity: its path below the root, with ``/``; base names repeat from class to class."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
 def first_folder(root: Path, names: Sequence[str]) -> Path:
     """Return the first of ``root/name`` that exists, else ``root`` itself."""
     return next((root / name for name in names if (root / name).is_dir()), root)
@@ -97,11 +87,10 @@ def encode(
     said: dict[str, str],
     prompt: str,
     root: Path,
-    reading: Reading,
+    options: ZeroShotOptions,
     words: Float | None = None,
     missing: tuple[str, ...] = (),
     auxiliary: tuple[str, ...] = (),
-    progress: bool = True,
 ) -> ZeroShotData:
     """Encode each video's frames once into the store beside the data, and every class name.
 
@@ -111,44 +100,46 @@ def encode(
         said: Class name -> words for the prompt, in the order of the classes.
         prompt: The sentence around the words.
         root: Where the store goes.
-        reading: The backbone, and whether names go through it.
+        options: The backbone, and whether names go through it.
         words: Vectors (C,D) that stand for the names instead of CLIP's, in the order of ``said``.
         missing: What a published list names and the disk lacks.
         auxiliary: Names that only densify the graph; none where ``words`` are given.
-        progress: Say on stderr how far it is, if that is a terminal.
 
     Raises:
         UserError: When not one video decodes, or two class names give the same prompt.
     """
+    from whyact.features.clip import load_clip  # torch is slow to import, and listing videos needs none
+    from whyact.features.store import FeatureStore
+
     sentences: dict[str, str] = {}
     for label, spoken in said.items():
         if spoken in sentences:
             expected = f"a prompt that {sentences[spoken]} has not"
             raise UserError(f"data {name}, class {label}", prompt.format(spoken), expected)
         sentences[spoken] = label
-    clip = load_clip(reading.backbone, reading.weights)
+    clip = load_clip(options.backbone, options.weights)
     position = {label: i for i, label in enumerate(said)}
-    grid = f", {reading.patches}x{reading.patches} patches" if reading.patches else ""
+    grid = f", {options.patches}x{options.patches} patches" if options.patches else ""
     encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
     folder = root / STORE / re.sub(r"[^A-Za-z0-9]+", "-", clip.semantics + grid)
-    sequences, broken = [], list(missing)
-    with FeatureStore(folder, encoder) as store, show("features", len(videos), wanted=progress) as bar:
+    sequences, broken, name_of = [], set[str](), dict[Path, str]()
+    with FeatureStore(folder, encoder) as store, show("features", len(videos), wanted=options.progress) as bar:
         for video in videos:
             bar.advance(video.path.name)
-            identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
+            name_of[video.path] = identity = path_below(root, video.path)
             facts = video.path.stat()
             key = f"{facts.st_size}-{facts.st_mtime_ns}"
             if not store.has(identity, key):
                 try:
                     clip_frames = decode(video.path, STORED_FRAMES)
                 except UserError:
-                    broken.append(video.path.name)
+                    broken.add(identity)
                     continue
-                features = frame_features(clip, clip_frames.frames, reading.patches)
+                features = frame_features(clip, clip_frames.frames, options.patches)
                 store.add(identity, key, features, clip_frames.times, clip_frames.rate, clip_frames.facts.degraded)
         for video in videos:
-            identity = video.path.relative_to(root).as_posix() if video.path.is_relative_to(root) else video.path.name
-            if video.path.name not in broken:
+            identity = name_of[video.path]
+            if identity not in broken:
                 stored = store.get(identity)
                 sequences.append(
                     FeatureSequence(
@@ -174,7 +165,7 @@ def encode(
         pixels=clip.semantics,
         auxiliary=auxiliary if by_clip else (),
         auxiliary_text=np.ascontiguousarray(words[len(said) :]),
-        missing=tuple(broken),
+        missing=(*missing, *sorted(broken)),
     )
 
 
@@ -182,4 +173,6 @@ def frame_features(clip: ClipEncoder, frames: NDArray[np.uint8], patches: int) -
     """Return (T,D) of frames (T,H,W,3), or (T,D+P*P*D) with P by P patch vectors behind each frame's own."""
     if not patches:
         return clip.encode_frames(frames).numpy()
+    from whyact.features.patches import encode_with_patches
+
     return encode_with_patches(clip, frames, patches).numpy()

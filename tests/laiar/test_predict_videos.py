@@ -12,13 +12,14 @@ import pytest
 from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks, mug, saved, untrained
 
 from laiar_samples import ROI
+from whyact.data.relations.action_genome_words import vocabulary
 from whyact.data.types import Vocabulary
 from whyact.errors import PartialFailure, UserError
 from whyact.laiar import task
-from whyact.laiar.pixels import subjects_at_most
+from whyact.laiar.predict import predict_videos
 from whyact.laiar.runs import Run
-from whyact.laiar.watch import predict_videos
 from whyact.perception.classes import PERSON_NOTE
+from whyact.perception.perception import Perception
 from whyact.perception.tracks_file import read_tracks, write_tracks
 from whyact.prediction import Prediction
 from whyact.video.reader import VideoReader
@@ -41,7 +42,7 @@ def knows(monkeypatch: pytest.MonkeyPatch) -> Knowing:
 
 
 def see(monkeypatch: pytest.MonkeyPatch, detector: Knowing) -> Knowing:
-    monkeypatch.setattr("whyact.perception.open.open_detector", lambda name, names=None: detector)
+    monkeypatch.setattr("whyact.laiar.perceive.open_detector", lambda name, names=None: detector)
     return detector
 
 
@@ -149,9 +150,9 @@ def test_without_a_detector_the_error_says_what_to_type(run: Run, video: Path, t
     assert not (tmp_path / "out.mp4").exists()
 
 
-def test_a_model_with_eyes_needs_its_own_detector(video: Path, tmp_path: Path, knows: Knowing) -> None:
+def test_a_model_with_roi_features_needs_its_own_detector(video: Path, tmp_path: Path, knows: Knowing) -> None:
     blind = saved(untrained(roi=ROI), tmp_path / "run")
-    with pytest.raises(UserError, match="looks into boxes"):
+    with pytest.raises(UserError, match="whose backbone encodes boxes"):
         ask(blind, video, detector="any")
 
 
@@ -190,12 +191,12 @@ def test_very_many_windows_are_announced_before_the_work(
     (answer,) = ask(run, video, detector="any", window=0.2, stride=0.1)
     assert any("Answered in 28 windows" in note for note in answer.notes)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("whyact.laiar.watch.MANY", 27)
+    monkeypatch.setattr("whyact.laiar.predict.MANY", 27)
 
     def stop(*_: Any, **__: Any) -> None:
         raise UserError("here", None, "nothing further")
 
-    monkeypatch.setattr("whyact.laiar.watch.find_tracks", stop)
+    monkeypatch.setattr("whyact.perception.perception.find_tracks", stop)
     with pytest.raises(UserError, match="nothing further"):
         ask(run, video, detector="any", window=0.2, stride=0.1)
     (line,) = capsys.readouterr().err.splitlines()
@@ -279,17 +280,13 @@ class TestClasses:
         (answer,) = ask(own, video, detector="any")
         assert {t.subject for t in answer.tracks} == {"hand_1", "hand_2", "hand_3"}
 
-    def test_what_is_known_of_each_data_set(self, run: Run) -> None:
-        words = Vocabulary(("person", "cup"), ("r",), ("a",))
+    def test_the_limit_is_a_field_of_the_vocabulary(self, run: Run) -> None:
+        """A limit on a class of the vocabulary holds for each class of the detector that stands for it."""
         seen = {"palm": "hand", "fist": "hand", "man": "person", "head": "head", "mug": "cup"}
 
-        def most(data: str, vocabulary: Vocabulary) -> dict[str, int]:
-            return subjects_at_most(data, vocabulary, seen)
+        def most(vocabulary: Vocabulary) -> dict[str, int]:
+            return dict(Perception(class_map=seen, at_most=vocabulary.at_most).link_settings.most)
 
-        of_one = {"palm": 2, "fist": 2, "head": 1}
-        assert most("", run.vocabulary) == of_one
-        assert most("anything", run.vocabulary) == of_one  # its words say so
-        assert most("cad120", words) == of_one
-        assert most("action-genome", words) == {"man": 1}
-        assert most("own", words) == {}
-        assert most("", words) == {}
+        assert most(run.vocabulary) == {"palm": 2, "fist": 2, "head": 1}
+        assert most(vocabulary((), contact_only=True)) == {"man": 1}  # Action Genome annotates one person
+        assert most(Vocabulary(("person", "cup"), ("r",), ("a",))) == {}

@@ -31,13 +31,14 @@ from whyact.features.store import verify_store
 from whyact.homeworld.film_set import write_videos
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar import task
+from whyact.laiar.clips import with_roi_features
 from whyact.laiar.config import Config, DataConfig, OptimConfig
-from whyact.laiar.look import see
-from whyact.laiar.pixels import looked_into
+from whyact.laiar.extraction import ClipSettings, extract_clips
+from whyact.laiar.perceive import check_data_config, clip_settings, open_perception
 from whyact.laiar.runs import load_run
-from whyact.laiar.sight import Sight, open_sight, wanted
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import DetectorEncoder
+from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector, load_detector
 from whyact.perception.types import Detections, detections
 from whyact.training.evaluation import answer_parts, score_parts
@@ -117,16 +118,23 @@ def data(root: Path) -> RelationData:
     return own.read(root, slots=LOOKED.slots)
 
 
-def sight_in(folder: Path, eye: tuple[Path, Knowing], **options: Any) -> Sight:
-    config = replace(LOOKED, detector=str(eye[0]), **options)
-    sight = open_sight(config, "homeworld", VOCABULARY, SMALL.mask_size, folder)
-    assert sight is not None
-    return replace(sight, detector=eye[1])
+Opened = tuple[Perception, ClipSettings]
 
 
-def look(sight: Sight, data: RelationData, clips: Sequence[RelationClip] | None = None, **options: Any) -> Any:
-    options = {"slots": LOOKED.slots, "labelled_only": True, **options}
-    return see(sight, data, data.clips if clips is None else clips, **options)
+def opened_in(folder: Path, config: DataConfig) -> Opened:
+    perception = open_perception(config, VOCABULARY)
+    assert perception is not None
+    return perception, clip_settings(config, SMALL.mask_size, folder, labelled_only=True)
+
+
+def sight_in(folder: Path, eye: tuple[Path, Knowing], **options: Any) -> Opened:
+    perception, settings = opened_in(folder, replace(LOOKED, detector=str(eye[0]), **options))
+    return replace(perception, detector=eye[1]), settings
+
+
+def look(opened: Opened, data: RelationData, clips: Sequence[RelationClip] | None = None, **options: Any) -> Any:
+    perception, settings = opened
+    return extract_clips(perception, data, data.clips if clips is None else clips, settings, **options)
 
 
 def config(eye: tuple[Path, Knowing], **options: Any) -> Config:
@@ -152,7 +160,7 @@ def test_what_is_seen_is_what_eq_1_sees_in_the_same_frames(
         at = sorted({round(last * i / 4) for i in range(5)})
         assert_array_equal(after.frames, before.frames[at])
         images = [frames[before.id.rpartition("/")[0]][n - 1] for n in after.frames]
-        expected = looked_into(before.at(at), images, encoder, side=2).pixels
+        expected = with_roi_features(before.at(at), images, encoder, side=2).pixels
         assert expected is not None
         assert after.pixels is not None
         for name in ("subject", "object", "union"):
@@ -237,10 +245,7 @@ def test_other_weights_have_a_store_of_their_own_and_never_mix(
     SmallDetector(CentreNet(len(VOCABULARY.objects)), VOCABULARY.objects, long_side=96).save(
         tmp_path / "other", data="", seed=1, metrics={}
     )
-    other = open_sight(
-        replace(LOOKED, detector=str(tmp_path / "other")), "homeworld", VOCABULARY, SMALL.mask_size, tmp_path
-    )
-    assert other is not None
+    other = opened_in(tmp_path, replace(LOOKED, detector=str(tmp_path / "other")))
     encoded.clear()
     look(other, data, clips)
     assert encoded
@@ -287,7 +292,7 @@ def test_training_from_oracle_boxes_leaves_a_run_that_answers_a_video_by_itself(
     run = load_run(tmp_path / "run")
     assert run.config.model.roi == (64, 64, 2)
     assert run.domain is not None
-    assert (run.card or {})["extra"]["sight"]["encoder"].startswith("backbone of small-detector")
+    assert (run.card or {})["extra"]["perception"]["encoder"].startswith("backbone of small-detector")
     name = own.read(root, slots=6).clips[0].id
     (told,) = task.predict([name], tmp_path / "run", options={"data": "own", "root": str(root)}, progress=False)
     shutil.move(tmp_path / "run", tmp_path / "moved")
@@ -323,10 +328,10 @@ def test_workers_of_an_evaluation_read_what_their_parent_looked_at(
 def test_training_from_detected_boxes(
     tmp_path: Path, root: Path, eye: tuple[Path, Knowing], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("whyact.laiar.sight.open_detector", lambda name: eye[1])
+    monkeypatch.setattr("whyact.laiar.perceive.open_detector", lambda name, names=None: eye[1])
     asked = config(eye, boxes="detected", features=str(tmp_path / "kept"))
     card = task.train("own", root, tmp_path / "run", config=asked, progress=False)
-    assert card["extra"]["sight"]["detector"] == eye[1].name
+    assert card["extra"]["perception"]["detector"] == eye[1].name
     assert sorted(p.name.partition("-")[0] for p in (tmp_path / "kept").iterdir()) == ["pixels", "tracks"]
     # The run's own detector has the same weights, so that what was tracked is read back.
     scores = task.evaluate(tmp_path / "run", "own", root, progress=False)
@@ -407,9 +412,8 @@ def test_cad120_is_looked_into_through_frames_of_ones_own(
         image = np.kron(random.integers(0, 256, (12, 16, 3), np.uint8), np.ones((40, 40, 1), np.uint8))
         Image.fromarray(image).save(folder / f"RGB_{number}.png", compress_level=1)
     data = cad120.read(home, max_pairs=6, frames_dir=tmp_path / "rgb", only=clip.id)
-    asked = wanted(DataConfig(frames_dir=str(tmp_path / "rgb"), looks=3, detector=str(eye[0])))
-    sight = open_sight(asked, "own", data.vocabulary, SMALL.mask_size, tmp_path / "kept")
-    assert sight is not None
+    asked = check_data_config(DataConfig(frames_dir=str(tmp_path / "rgb"), looks=3, detector=str(eye[0])))
+    sight = opened_in(tmp_path / "kept", asked)
     (seen,) = look(sight, data).clips
     assert seen.pixels is not None
     assert seen.pixels.shape == (64, 64, 2)

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.laiar.detected import LEAST_OVERLAP, detected_clip, match, overlap, pick_slots
-from whyact.laiar.pixels import clip_from_tracks
-from whyact.metrics.boxes import iou
+from whyact.laiar.clips import MIN_OVERLAP, clip_from_tracks, detected_clip, match, pick_slots
+from whyact.metrics.boxes import iou, paired_iou
 from whyact.perception.tracks import Tracks
 
 WORDS = Vocabulary(
@@ -183,13 +182,13 @@ def test_matching_is_the_best_of_all_permutations(seed: int, many: int, tracked:
         ([(i, j) for i, j in enumerate(order) if i < tracked and j < many] for order in permutations(range(size))),
         key=lambda pairs: sum(score(i, j) for i, j in pairs),
     )
-    assert got == {names[i]: f"m{j}" for i, j in best if score(i, j) >= LEAST_OVERLAP}
+    assert got == {names[i]: f"m{j}" for i, j in best if score(i, j) >= MIN_OVERLAP}
 
 
 def test_overlap_is_intersection_over_union_row_by_row() -> None:
     a = np.array([[0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 1]], np.float32)
     b = np.array([[1, 1, 3, 3], [0, 0, 2, 2], [5, 5, 6, 6]], np.float32)
-    np.testing.assert_allclose(overlap(a, b), [1 / 7, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(paired_iou(a, b), [1 / 7, 1, 0], atol=1e-6)
 
 
 def test_picked_slots_keep_all_that_belongs_to_them() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -10,17 +10,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.features.roi import RoiEncoder
 from whyact.laiar.answers import Answer, answer_clips
-from whyact.laiar.domain import frame_looks
+from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
+from whyact.laiar.domain import frame_stats
 from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
-from whyact.laiar.pixels import Told, clip_from_tracks, even_times, frames_for, looked_into, window_spans
 from whyact.laiar.runs import Run
+from whyact.perception.perception import OnProgress, Perception
 from whyact.perception.tracks import Tracks
 from whyact.prediction import Evidence, LabelScore, Prediction, Segment, Track, TrackPoint, VideoFacts
+from whyact.video import sampling
 
 LONG = 3.0  # a video that lasts so many windows is answered window by window without being asked
 REASONS = 3  # pieces of evidence listed for each of several segments
@@ -38,11 +40,38 @@ class Windows:
         window = self.window or (usual if usual and end - start > LONG * usual else 0.0)
         if not window:
             return [(start, end)]
-        return window_spans(start, end, window, self.stride or window / 2)
+        found = sampling.spans(end - start, window, self.stride or window / 2)
+        return [(start + a, start + b) for a, b in found]
+
+
+def merge_scores(
+    scores: NDArray[np.floating], null: int
+) -> tuple[NDArray[np.floating], NDArray[np.intp], NDArray[np.intp]]:
+    """Put the scores (...,W,C) of windows together as the scores of the video.
+
+    Nothing happens in a video only where nothing happens anywhere: the null action has its lowest score, every other
+    action its highest, and the answer is that of the surest window whose answer is not null.
+
+    Args:
+        scores: Of W windows for C actions.
+        null: Position of the action that stands for none; -1 where there is none.
+
+    Returns:
+        Scores (...,C); the answer (...,); the position of the window that it comes from (...,).
+    """
+    merged = scores.max(-2)
+    best, top = scores.argmax(-1), scores.max(-1)  # (...,W)
+    if null >= 0:
+        merged[..., null] = scores[..., null].min(-1)
+        something = best != null
+        top = np.where(something | ~something.any(-1, keepdims=True), top, -1.0)
+    window = top.argmax(-1)
+    answer = np.take_along_axis(best, window[..., None], -1)[..., 0]
+    return merged, answer, window
 
 
 @dataclass
-class _Found:
+class _Stretch:
     """A stretch of windows with one answer: the best of them stands for it."""
 
     segment: Segment
@@ -50,21 +79,22 @@ class _Found:
 
 
 @dataclass
-class _Merger:
+class WindowMerger:
     """Puts the answers of windows together as they come; only one answer a segment is kept."""
 
     null: str
-    found: list[_Found] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
+    found: list[_Stretch] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+    scores: list[list[float]] = field(default_factory=list)
     nothing: Prediction | None = None
     valid: int = 0
     kept: int = 0
     open: bool = False
 
     def add(self, span: tuple[float, float], answer: Prediction) -> None:
-        for label in answer.labels:
-            worst = min if label.label == self.null else max  # nothing happens only where nothing happens anywhere
-            self.scores[label.label] = worst(self.scores.get(label.label, label.score), label.score)
+        by_name = {label.label: label.score for label in answer.labels}
+        self.names = self.names or tuple(by_name)
+        self.scores.append([by_name[name] for name in self.names])
         self.valid += answer.tokens_valid
         self.kept += answer.tokens_kept
         if answer.label == self.null:
@@ -79,13 +109,15 @@ class _Merger:
             last.best = max(last.best, answer, key=lambda p: p.score)
         else:
             made = Segment(start=span[0], end=span[1], label=answer.label, score=answer.score)
-            self.found.append(_Found(made, answer))
+            self.found.append(_Stretch(made, answer))
         self.open = True
 
     def result(self) -> Prediction:
         chosen = max(self.found, key=lambda f: f.segment.score).best if self.found else self.nothing
         assert chosen is not None
-        labels = [LabelScore(label=name, score=score) for name, score in self.scores.items()]
+        null = self.names.index(self.null) if self.null in self.names else -1
+        merged, _, _ = merge_scores(np.array(self.scores), null)
+        labels = [LabelScore(label=name, score=float(s)) for name, s in zip(self.names, merged, strict=True)]
         labels.sort(key=lambda s: (s.label != chosen.label, -s.score))
         tracks, evidence = _joined([f.best for f in self.found] or [chosen], chosen.label)
         return msgspec.structs.replace(
@@ -140,26 +172,22 @@ def answer_video(
     tracks: Tracks,
     facts: VideoFacts,
     *,
-    words: Mapping[str, str],
-    encoder: RoiEncoder | None = None,
+    perception: Perception,
     windows: Windows | None = None,
-    notes: Iterable[str] = (),
-    tell: Told | None = None,
-    hand: Callable[[Answer], object] | None = None,
+    on_progress: OnProgress | None = None,
+    on_window: Callable[[Answer], object] | None = None,
 ) -> Prediction:
     """Answer a video whose boxes are known.
 
     Args:
         run: The model.
-        path: The video; read only where the model looks into the boxes.
+        path: The video; read only where the model was trained with RoI features.
         tracks: Boxes all through the video.
         facts: About the video.
-        words: Class of a track -> class of the model.
-        encoder: What looks into the boxes, for a model trained with pixels.
+        perception: What the tracks' classes mean, the encoder, and notes for the reader.
         windows: How to cut the video.
-        notes: Sentences for the reader.
-        tell: Called with the share that is done.
-        hand: Called with each window's own answer, in order.
+        on_progress: Called with the share that is done.
+        on_window: Called with each window's own answer, in order.
 
     Raises:
         UserError: For a bad window, or boxes of another image size than the video's.
@@ -167,43 +195,45 @@ def answer_video(
     start, end = float(tracks.times[0]), float(tracks.times[-1])
     spans = (windows or Windows()).spans(start, end, run.clip_seconds)
     moments = [even_times(a, b, run.config.data.frames) for a, b in spans]
-    merger, strange, looked = _Merger(null_action(run.vocabulary)), 0, 0
-    for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, words, encoder)):
+    merger, unfamiliar, encoded = WindowMerger(null_action(run.vocabulary)), 0, 0
+    for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, perception)):
         (answer,) = answer_clips(run, [clip])
-        if hand is not None:
-            hand(answer)
+        if on_window is not None:
+            on_window(answer)
         merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
-        strange, looked = strange + odd, looked + len(moments[i])
-        if tell is not None:
-            tell((i + 1) / len(spans))
+        unfamiliar, encoded = unfamiliar + odd, encoded + len(moments[i])
+        if on_progress is not None:
+            on_progress((i + 1) / len(spans))
     prediction = merger.result()
-    said = [*notes, *prediction.notes]
+    notes = [*perception.notes, *prediction.notes]
+    encoder, training = perception.encoder, _training(run)
     if encoder is None or run.domain is None:
-        said.append(f"The model was trained on {_training(run)}. It cannot tell whether this video is like that.")
-    elif strange > looked / 2:
-        said.insert(0, _outside(run, strange, looked))
+        notes.append(f"The model was trained on {training}. It cannot tell whether this video is like that.")
+    elif unfamiliar > encoded / 2:
+        notes.insert(0, _outside(training, unfamiliar, encoded))
         prediction.unsure = prediction.unfamiliar = True
     else:
-        said.append(f"The model was trained on {_training(run)}; {looked - strange} of {looked} frames look like that.")
+        familiar = encoded - unfamiliar
+        notes.append(f"The model was trained on {training}; {familiar} of {encoded} frames look like that.")
     if len(spans) > 1:
         length = spans[0][1] - spans[0][0]
         step = float(np.median([b[0] - a[0] for a, b in pairwise(spans)]))
-        said.append(f"Answered in {len(spans)} windows of {length:.1f} s, one every {step:.1f} s.")
+        notes.append(f"Answered in {len(spans)} windows of {length:.1f} s, one every {step:.1f} s.")
     else:
         prediction.segments = []
     prediction.provenance.sampler += f"; boxes by {tracks.source or 'an unnamed source'}"
     if encoder is not None:
         prediction.provenance.sampler += f"; features by {encoder.name}"
-    prediction.video, prediction.id, prediction.notes = facts, str(path), said
+    prediction.video, prediction.id, prediction.notes = facts, str(path), notes
     paired = {name for track in prediction.tracks for name in (track.subject, track.object)}
     prediction.tracks += bare_tracks(tracks, without=paired, slot=len(prediction.tracks))
     return prediction
 
 
-def _outside(run: Run, strange: int, looked: int) -> str:
+def _outside(training: str, unfamiliar: int, encoded: int) -> str:
     return (
-        f"This video is outside of what the model knows: {strange} of {looked} frames look unlike those of "
-        f"{_training(run)}, which it was trained on. Take its answer as a guess."
+        f"This video is outside of what the model knows: {unfamiliar} of {encoded} frames look unlike those of "
+        f"{training}, which it was trained on. Take its answer as a guess."
     )
 
 
@@ -212,21 +242,21 @@ def _training(run: Run) -> str:
 
 
 def _clips(
-    run: Run,
-    path: Path | str,
-    tracks: Tracks,
-    moments: list[np.ndarray],
-    words: Mapping[str, str],
-    encoder: RoiEncoder | None,
+    run: Run, path: Path | str, tracks: Tracks, moments: list[np.ndarray], perception: Perception
 ) -> Iterator[tuple[RelationClip, int]]:
-    """Yield each window's clip and how many of its frames look strange."""
+    """Yield each window's clip and how many of its frames look unfamiliar."""
     clips = (
         clip_from_tracks(
-            tracks.at(times), run.vocabulary, slots=run.config.data.slots, words=words, id=f"{path}@{times[0]:.2f}"
+            tracks.at(times),
+            run.vocabulary,
+            slots=run.config.data.slots,
+            class_map=perception.class_map,
+            id=f"{path}@{times[0]:.2f}",
+            video=tracks,
         )
         for times in moments
     )
-    if encoder is None:
+    if (encoder := perception.encoder) is None:
         for clip in clips:
             yield clip, 0
         return
@@ -234,16 +264,17 @@ def _clips(
         odd = 0
         if run.domain is not None:
             with torch.no_grad():
-                odd = int(run.domain.strange(frame_looks(encoder.maps(np.stack(frames)).values)).sum())
-        yield looked_into(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
+                stats = frame_stats(encoder.maps(np.stack(frames)).values)
+            odd = int(run.domain.is_out_of_distribution(stats).sum())
+        yield with_roi_features(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
 
 
 def bare_tracks(tracks: Tracks, *, without: Container[str] = (), slot: int = 0) -> list[Track]:
-    """Return the tracks as they are, each alone and with no word said of it, for the eye.
+    """Return the tracks as they are, each alone and without a relation, for drawing.
 
     Args:
         tracks: All boxes.
-        without: Names that are left out.
+        without: Names to skip.
         slot: Number of the first one.
     """
     out: list[Track] = []

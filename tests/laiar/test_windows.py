@@ -9,24 +9,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from watch_samples import FRAMES, RATE, SIZE, film, known_tracks, saved, untrained
 
 from whyact.data.types import Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
-from whyact.laiar.domain import fit_domain, frame_looks
+from whyact.laiar.clips import clip_from_tracks, even_times, frames_for
+from whyact.laiar.domain import fit_domain, frame_stats
 from whyact.laiar.geometry import mask_side
-from whyact.laiar.pixels import clip_from_tracks, even_times, frames_for
 from whyact.laiar.runs import Run
-from whyact.laiar.videos import REASONS, Windows, _Merger, answer_video, bare_tracks, null_action
+from whyact.laiar.windows import REASONS, WindowMerger, Windows, answer_video, bare_tracks, merge_scores, null_action
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import DetectorEncoder
+from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 
 FACTS = VideoFacts(path="a.mp4", fps=RATE, width=SIZE[0], height=SIZE[1], duration=FRAMES / RATE)
-SAME = {name: name for name in VOCABULARY.objects}
+SAME = Perception(class_map={name: name for name in VOCABULARY.objects})
 
 
 def said(label: str, score: float, start: float, *, reasons: int = 1, thing: str = "mug_1") -> Prediction:
@@ -57,10 +60,26 @@ def said(label: str, score: float, start: float, *, reasons: int = 1, thing: str
 
 
 def merged(*answers: tuple[str, float, float], **options: Any) -> Prediction:
-    merger = _Merger("null")
+    merger = WindowMerger("null")
     for label, score, start in answers:
         merger.add((start, start + 1), said(label, score, start, **options))
     return merger.result()
+
+
+@settings(max_examples=50)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_scores_of_windows_are_merged_by_the_definition(seed: int, has_null: bool) -> None:
+    """The null action's lowest score, the others' highest; the answer of the surest window that is not null."""
+    p = np.random.default_rng(seed).dirichlet(np.full(4, 0.3), (2, 5))
+    merged, answer, window = merge_scores(p, 0 if has_null else -1)
+    for m in range(2):
+        for c in range(4):
+            rows = [float(p[m, w, c]) for w in range(5)]
+            assert merged[m, c] == (min(rows) if has_null and c == 0 else max(rows))
+        tops = [(float(p[m, w].max()), w) for w in range(5) if not (has_null and p[m, w].argmax() == 0)]
+        tops = tops or [(float(p[m, w].max()), w) for w in range(5)]
+        assert window[m] == max(tops)[1]
+        assert answer[m] == p[m, window[m]].argmax()
 
 
 def stretches(prediction: Prediction) -> list[tuple[str, float, float, float]]:
@@ -98,7 +117,7 @@ class TestMerging:
         assert scores == pytest.approx({"pick": 0.6, "null": 0.2, "place": 0.2})
 
     def test_only_one_answer_a_stretch_is_held(self) -> None:
-        merger = _Merger("null")
+        merger = WindowMerger("null")
         for i in range(50):
             merger.add((i * 0.5, i * 0.5 + 1), said("pick", 0.5 + i / 100, i * 0.5))
         assert len(merger.found) == 1
@@ -115,7 +134,7 @@ class TestMerging:
         assert {e.track for e in found.evidence} == {0}
 
     def test_tracks_of_one_pair_are_one_lane_in_order_of_time(self) -> None:
-        merger = _Merger("null")
+        merger = WindowMerger("null")
         merger.add((1, 2), said("place", 0.5, 1.0))
         merger.add((2, 3), said("pick", 0.9, 2.0))
         merger.add((3, 4), said("place", 0.4, 3.0, thing="jar_1"))
@@ -161,9 +180,9 @@ def scores(prediction: Prediction) -> dict[str, float]:
 class TestAnswers:
     def test_a_window_is_answered_as_if_it_were_the_video(self) -> None:
         run, tracks = untrained(), known_tracks()
-        whole = answer_video(run, "a.mp4", tracks, FACTS, words=SAME, windows=Windows(1.0, 0.5))
+        whole = answer_video(run, "a.mp4", tracks, FACTS, perception=SAME, windows=Windows(1.0, 0.5))
         alone = [
-            answer_video(run, "a.mp4", tracks.at(even_times(a, b, 4)), FACTS, words=SAME)
+            answer_video(run, "a.mp4", tracks.at(even_times(a, b, 4)), FACTS, perception=SAME)
             for a, b in Windows(1.0, 0.5).spans(0.0, 2.9, 1.0)
         ]
         null = null_action(VOCABULARY)
@@ -176,7 +195,9 @@ class TestAnswers:
     def test_clips_answer_the_same_in_any_order_and_company(self) -> None:
         run, tracks = untrained(), known_tracks()
         clips = [
-            clip_from_tracks(tracks.at(even_times(a, a + 1, 4)), VOCABULARY, slots=6, words=SAME, id=str(a))
+            clip_from_tracks(
+                tracks.at(even_times(a, a + 1, 4)), VOCABULARY, slots=6, class_map=SAME.class_map, id=str(a)
+            )
             for a in (0.0, 0.7, 1.9)
         ]
         together = {a.clip.id: a.logits for a in answer_clips(run, clips[::-1])}
@@ -185,7 +206,9 @@ class TestAnswers:
             np.testing.assert_allclose(alone.logits, together[clip.id], atol=1e-5)
 
     def test_one_window_has_no_segments_and_says_where_boxes_come_from(self) -> None:
-        answer = answer_video(untrained(), "a.mp4", known_tracks(), FACTS, words=SAME, notes=["look out"])
+        answer = answer_video(
+            untrained(), "a.mp4", known_tracks(), FACTS, perception=replace(SAME, notes=("look out",))
+        )
         assert answer.segments == []
         assert answer.notes[0] == "look out"
         assert "boxes by by hand" in answer.provenance.sampler
@@ -193,7 +216,7 @@ class TestAnswers:
 
     def test_what_is_in_no_pair_is_shown_without_a_word(self) -> None:
         tracks = replace(known_tracks(), names=("hand_1", "dog_1"), classes=("hand", "dog"))
-        answer = answer_video(untrained(), "a.mp4", tracks, FACTS, words=SAME)
+        answer = answer_video(untrained(), "a.mp4", tracks, FACTS, perception=SAME)
         assert answer.tokens_valid == 0
         assert "nothing but habit" in " ".join(answer.notes)
         assert [(t.slot, t.subject, t.object) for t in answer.tracks] == [
@@ -203,9 +226,9 @@ class TestAnswers:
         assert {p.label for t in answer.tracks for p in t.points} == {""}
         assert len(bare_tracks(tracks, without={"dog_1"})) == 1
 
-    def test_a_model_without_eyes_says_that_it_cannot_tell(self, tmp_path: Path) -> None:
+    def test_a_model_of_boxes_alone_says_that_it_cannot_tell(self, tmp_path: Path) -> None:
         run = saved(untrained(), tmp_path / "run", data="made films")
-        notes = answer_video(run, "a.mp4", known_tracks(), FACTS, words=SAME).notes
+        notes = answer_video(run, "a.mp4", known_tracks(), FACTS, perception=SAME).notes
         assert any("trained on made films" in n and "cannot tell" in n for n in notes)
 
 
@@ -227,14 +250,14 @@ class TestPixels:
     ) -> None:
         path = film(tmp_path / "a.mp4")
         (frames,) = frames_for(path, [np.arange(20) / 10])
-        looks = frame_looks(encoder.maps(np.stack(frames)).values)
+        looks = frame_stats(encoder.maps(np.stack(frames)).values)
         near = fit_domain(looks, ["a", "b"] * 10)
         far = replace(near, mean=near.mean + 100 * near.spread)
         told: list[float] = []
         answers = [
             answer_video(
                 replace(seeing, domain=domain, card={"data": "made films"}), path, known_tracks(), FACTS,
-                words=SAME, encoder=encoder, windows=Windows(1.0, 1.0), tell=told.append,
+                perception=replace(SAME, encoder=encoder), windows=Windows(1.0, 1.0), on_progress=told.append,
             )
             for domain in (replace(near, limit=1e9), far)
         ]  # fmt: skip
@@ -251,4 +274,4 @@ class TestPixels:
     ) -> None:
         tracks = replace(known_tracks(), image_size=(640, 480))
         with pytest.raises(UserError, match="same size"):
-            answer_video(seeing, film(tmp_path / "a.mp4"), tracks, FACTS, words=SAME, encoder=encoder)
+            answer_video(seeing, film(tmp_path / "a.mp4"), tracks, FACTS, perception=replace(SAME, encoder=encoder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,8 @@ from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks,
 from made_videos import numbers, picture, write_sound
 from whyact.data.types import IN_VIEW, Vocabulary
 from whyact.errors import UserError
-from whyact.laiar.pixels import (
-    CHUNK,
-    clip_from_tracks,
-    even_times,
-    find_tracks,
-    frame_numbers,
-    frames_for,
-    looked_into,
-    window_spans,
-)
+from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
+from whyact.perception.perception import CHUNK, find_tracks, frame_numbers
 from whyact.perception.tracks import Tracks
 
 WORDS = Vocabulary(
@@ -55,7 +46,7 @@ class TestFindTracks:
 
     def test_a_slow_video_is_looked_at_frame_by_frame_and_in_small_pieces(self, video: Path) -> None:
         detector, told = Knowing(), list[float]()
-        tracks, _ = find_tracks(video, detector, rate=1000.0, tell=told.append)
+        tracks, _ = find_tracks(video, detector, rate=1000.0, on_progress=told.append)
         assert tracks.frames.tolist() == list(range(1, FRAMES + 1))
         assert detector.most == CHUNK
         assert told == sorted(told)
@@ -136,9 +127,9 @@ class TestClipFromTracks:
     def test_a_map_of_words_says_what_a_track_is(self) -> None:
         tracks = known_tracks(4, ("person", "mug"))
         assert clip_from_tracks(tracks, WORDS, slots=4).slots == ()
-        mapped = clip_from_tracks(tracks, WORDS, slots=4, words={"person": "hand", "mug": "jar"})
+        mapped = clip_from_tracks(tracks, WORDS, slots=4, class_map={"person": "hand", "mug": "jar"})
         assert mapped.slots == (("mug_1", "mug_1"), ("person_1", "mug_1"))
-        assert clip_from_tracks(tracks, WORDS, slots=4, words={"person": "hand"}).slots == ()
+        assert clip_from_tracks(tracks, WORDS, slots=4, class_map={"person": "hand"}).slots == ()
 
     def test_data_without_relations_pair_what_is_in_view(self) -> None:
         words = Vocabulary(("hand", "mug"), (IN_VIEW,), ("a",), {("hand", b): (IN_VIEW,) for b in ("hand", "mug")})
@@ -154,7 +145,7 @@ class TestClipFromTracks:
 def test_looking_into_boxes_wants_frames_of_their_size() -> None:
     clip = clip_from_tracks(known_tracks(2), WORDS, slots=2)
     with pytest.raises(UserError, match="128x96"):
-        looked_into(clip, [picture(0, (128, 96))] * 2, encoder=None, side=2)  # type: ignore[arg-type]
+        with_roi_features(clip, [picture(0, (128, 96))] * 2, encoder=None, side=2)  # type: ignore[arg-type]
 
 
 class TestFramesFor:
@@ -174,30 +165,6 @@ class TestFramesFor:
     def test_no_frame_at_all_is_an_error(self, video: Path) -> None:
         with pytest.raises(UserError, match="at least one frame"):
             list(frames_for(video, [np.array([50.0])]))
-
-
-class TestWindows:
-    @given(st.floats(0, 100), st.floats(0, 50), st.floats(0.1, 20), st.floats(0.05, 1))
-    def test_windows_cover_the_span(self, start: float, length: float, window: float, share: float) -> None:
-        end, stride = start + length, window * share
-        spans = window_spans(start, end, window, stride)
-        assert spans[0][0] == start
-        assert spans[-1][1] == pytest.approx(end)
-        for (a, b), (c, d) in pairwise(spans):
-            assert a < c <= b + 1e-9
-            assert c - a <= stride + 1e-9
-            assert b - a == pytest.approx(d - c) == pytest.approx(window)
-        assert all(start <= a and b <= end + 1e-9 for a, b in spans)
-        assert len(spans) == 1 or len(spans) <= (length - window) / stride + 2
-
-    @pytest.mark.parametrize(("window", "stride"), [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (float("nan"), 1.0)])
-    def test_windows_are_of_some_length(self, window: float, stride: float) -> None:
-        with pytest.raises(UserError, match="above 0"):
-            window_spans(0, 10, window, stride)
-
-    def test_windows_leave_no_gap(self) -> None:
-        with pytest.raises(UserError, match=r"--stride.*at most the window"):
-            window_spans(0, 10, 1.0, 2.0)
 
 
 def test_even_times_include_both_ends_and_one_lies_in_the_middle() -> None:

@@ -1,28 +1,27 @@
-"""``predict`` on video files: which detector, which boxes, which windows; then the answers."""
+"""``predict`` on video files: which detector, which boxes, which windows; then the answers. A run that stays loaded."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
+from whyact.ablation.protocol import OnProgress as OnStage
 from whyact.errors import UserError, for_each
-from whyact.features.roi import RoiEncoder
 from whyact.files import writable_file
 from whyact.laiar.answers import Answer
-from whyact.laiar.pixels import LIMIT, RATE, Told, find_tracks, subjects_at_most
-from whyact.laiar.runs import Run
-from whyact.laiar.videos import Windows, answer_video, bare_tracks
-from whyact.perception.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
-from whyact.perception.link import LinkSettings
+from whyact.laiar.perceive import answer_perception
+from whyact.laiar.questions import Ablation, load_questions, save_questions
+from whyact.laiar.runs import Run, load_run
+from whyact.laiar.windows import Windows, answer_video, bare_tracks, null_action
+from whyact.perception.classes import default_map, read_class_map
+from whyact.perception.perception import LIMIT, RATE, OnProgress, Perception
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import read_tracks, write_tracks
-from whyact.perception.types import Detector
 from whyact.prediction import Prediction, VideoFacts
 from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
@@ -43,112 +42,65 @@ MANY = 100  # windows; more are announced, as they take their time
 FASTEST = 30.0  # frames a second of a drawn video
 
 
-@dataclass
-class Eyes:
-    """What looks at a video for a run: the detector, its classes in the model's words, what looks into boxes."""
-
-    detector: Detector | None
-    words: Mapping[str, str]
-    encoder: RoiEncoder | None
-    notes: list[str]
-
-
-def open_eyes(run: Run, options: Mapping[str, str]) -> Eyes:
-    """Open the detector that ``options`` name, or the run's own, and what the run's model looks into boxes with.
-
-    Raises:
-        UserError: When a file is missing, or the run has no detector of its own and none is named.
-    """
-    from whyact.perception.open import OWN, open_detector, open_encoder, own_detector
-
-    own = own_detector(Path(run.path))
-    looks = run.config.data.encoder
-    if run.config.model.roi[0] and own is None and looks == OWN:
-        raise UserError(run.path, "no detector folder", "the detector that looks into boxes for this model")
-    encoder = open_encoder(looks, own) if run.config.model.roi[0] else None
-    if "tracks" in options:
-        return Eyes(None, {}, encoder, [])
-    named = options.get("detector")
-    detector: Any = open_detector(named, names=options.get("names")) if named else own
-    if detector is None:
-        raise UserError(
-            "--detector",
-            None,
-            f"a detector, as {run.path} has none of its own",
-            "--detector shipped, --detector FILE.onnx, or --tracks FILE",
-        )
-    target = run.vocabulary.objects
-    notes = []
-    if class_map := options.get("class-map") or (not named and run.config.data.class_map):
-        words = read_class_map(class_map, detector.classes, target)
-    else:
-        words = default_map(detector.classes, target)
-        if words.get("person") == COCO_TO_HOMEWORLD["person"]:
-            notes.append(f"Boxes by {detector.name}: {PERSON_NOTE}.")
-    if not words:
-        raise UserError(
-            "--detector",
-            named,
-            f"a detector that knows one of {', '.join(target)}",
-            "--class-map FILE says which is which",
-        )
-    return Eyes(detector, words, encoder, notes)
-
-
-def watch(
+def predict_video(
     run: Run,
     path: str,
-    eyes: Eyes,
+    perception: Perception,
     options: Mapping[str, str],
-    tell: Told | None = None,
-    hand: Callable[[Answer], object] | None = None,
+    on_progress: OnProgress | None = None,
+    on_window: Callable[[Answer], object] | None = None,
 ) -> tuple[Prediction, Tracks]:
-    """Answer one video file; return the answer and all boxes of the video. ``hand`` gets each window's own answer.
+    """Answer one video file; return the answer and all boxes of the video.
+
+    Args:
+        run: The model.
+        path: The video.
+        perception: What :func:`whyact.laiar.perceive.answer_perception` returns.
+        options: ``tracks``, ``class-map``, ``window``, ``stride`` and ``save-tracks``.
+        on_progress: Called with the share that is done, of the boxes and then of the answers.
+        on_window: Called with each window's own answer.
 
     Raises:
         UserError: For a video that cannot be read, a bad tracks file or a bad window.
     """
     windows = _windows(options)
-    words, notes = dict(eyes.words), list(eyes.notes)
-    tracks, facts = _boxes(run, path, eyes, options, tell)
-    if eyes.detector is None:
-        words = default_map(sorted(set(tracks.classes)), run.vocabulary.objects)
+    if perception.detector is not None:
+        tracks, facts = perception.find_tracks(path, on_progress)
+    else:
+        tracks, facts = _given_tracks(path, options["tracks"])
+        classes = sorted(set(tracks.classes))
+        class_map: Mapping[str, str] = default_map(classes, run.vocabulary.objects)
         if "class-map" in options:
-            words = read_class_map(options["class-map"], sorted(set(tracks.classes)), run.vocabulary.objects)
-    unknown = sorted(set(tracks.classes) - set(words))
-    if unknown:
-        notes.append(f"Drawn, but unknown to the model: {', '.join(unknown)}.")
+            class_map = read_class_map(options["class-map"], classes, run.vocabulary.objects)
+        perception = replace(perception, class_map=class_map)
+    if unknown := sorted(set(tracks.classes) - set(perception.class_map)):
+        note = f"Drawn, but unknown to the model: {', '.join(unknown)}."
+        perception = replace(perception, notes=(*perception.notes, note))
     prediction = answer_video(
         run,
         path,
         tracks,
         facts,
-        words=words,
-        encoder=eyes.encoder,
+        perception=perception,
         windows=windows,
-        notes=notes,
-        tell=tell,
-        hand=hand,
+        on_progress=on_progress,
+        on_window=on_window,
     )
     if "save-tracks" in options:
         write_tracks(Path(options["save-tracks"]), tracks)
     return prediction, tracks
 
 
-def _boxes(run: Run, path: str, eyes: Eyes, options: Mapping[str, str], tell: Any) -> tuple[Tracks, VideoFacts]:
-    if eyes.detector is not None:
-        most = subjects_at_most(str((run.card or {}).get("data", "")), run.vocabulary, eyes.words)
-        return find_tracks(path, eyes.detector, settings=LinkSettings(most=most), tell=tell)
-    tracks = read_tracks(options["tracks"])
+def _given_tracks(path: str, file: str) -> tuple[Tracks, VideoFacts]:
+    """Read a tracks file and the facts of the video that it belongs to."""
+    tracks = read_tracks(file)
     if not len(tracks.times):
-        raise UserError(options["tracks"], "no frame", "tracks with at least one frame")
+        raise UserError(file, "no frame", "tracks with at least one frame")
     with VideoReader(path) as reader:
         next(iter(reader.frames_at([0.0])), None)
         facts = reader.facts()
     if (facts.width, facts.height) != tracks.image_size:
-        raise UserError(
-            f"{options['tracks']}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}"
-        )
+        raise UserError(f"{file}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}")
     return tracks, facts
 
 
@@ -178,12 +130,12 @@ def predict_videos(run: Run, inputs: Sequence[str], options: Mapping[str, str], 
         SomeFailed: When some of several videos cannot be read.
     """
     _check_files(inputs, options)
-    eyes = open_eyes(run, options)
+    perception = answer_perception(run, options)
 
     def answer(path: str) -> list[Prediction]:
-        _say_if_many(run, path, options)
+        _warn_if_many(run, path, options)
         with show(Path(path).name, 1, wanted=progress) as bar:
-            prediction, tracks = watch(run, path, eyes, options, bar.update)
+            prediction, tracks = predict_video(run, path, perception, options, bar.update)
             if "draw" in options:
                 draw(path, prediction, tracks, Path(options["draw"]))
         return [prediction]
@@ -212,7 +164,7 @@ def _check_files(inputs: Sequence[str], options: Mapping[str, str]) -> None:
         raise UserError("--draw", options["draw"], f"a file name that ends in {', '.join(CONTAINERS)}")
 
 
-def _say_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:
+def _warn_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:
     with VideoReader(path) as reader:
         count = len(_windows(options).spans(0.0, max(reader.length - reader.step, 0.0), run.clip_seconds))
     if count > MANY:
@@ -221,7 +173,7 @@ def _say_if_many(run: Run, path: str, options: Mapping[str, str]) -> None:
 
 
 def _windows(options: Mapping[str, str]) -> Windows:
-    """Read how a video is cut: a window spans two looks for boxes at least, and strides go from look to look."""
+    """Read how a video is cut: a window spans two frames with boxes at least, a stride goes from one to the next."""
     windows = Windows(_seconds(options, "window", 2 / RATE), _seconds(options, "stride", 1 / RATE))
     windows.spans(0.0, 0.0, 0.0)  # refuses a stride above the window
     return windows
@@ -235,6 +187,44 @@ def _seconds(options: Mapping[str, str], name: str, least: float) -> float:
     except ValueError:
         value = 0.0
     if not least <= value < 1e6:
-        expected = f"seconds, at least {least:g}: boxes are looked for every {1 / RATE:g} s"
+        expected = f"seconds, at least {least:g}: boxes are detected every {1 / RATE:g} s"
         raise UserError(f"--{name}", options[name], expected, f"--{name} {5 * least:g}")
     return value
+
+
+class Session:
+    """A run in memory that answers video files and can be questioned about each; its detector is loaded with the first.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.run: Run = load_run(folder)
+        self._perception: Perception | None = None
+
+    def answer(self, video: Path, kept: Path, on_stage: OnStage) -> Prediction:
+        """Answer a video file, and keep the tokens of its windows."""
+        self._perception = self._perception or answer_perception(self.run, {})
+        windows: list[Answer] = []
+        prediction, _ = predict_video(self.run, str(video), self._perception, {}, _two_stages(on_stage), windows.append)
+        save_questions(Ablation.of(self.run, windows, null_action(self.run.vocabulary)), kept)
+        return prediction
+
+    def load_ablation(self, kept: Path) -> Ablation:
+        """Read what :meth:`answer` kept."""
+        return load_questions(self.run, kept)
+
+
+def _two_stages(on_stage: OnStage) -> OnProgress:
+    """Name the two passes of an answer: boxes are detected first, then the model is asked."""
+    stages = ["Asking the model", "Finding and following things"]
+
+    def on_progress(share: float) -> None:
+        on_stage(stages[-1], share)
+        if share >= 1 and len(stages) > 1:
+            stages.pop()
+            on_stage(stages[-1], 0.0)
+
+    on_stage(stages[-1], 0.0)
+    return on_progress

@@ -1,0 +1,207 @@
+"""The perception of a LaIAR run: opened for a training, stored with the run, opened again to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from whyact.data.types import Vocabulary
+from whyact.errors import UserError
+from whyact.features.roi import identity
+from whyact.files import SHIPPED
+from whyact.laiar.config import DataConfig
+from whyact.laiar.extraction import ClipSettings
+from whyact.laiar.geometry import mask_side
+from whyact.laiar.runs import Run
+from whyact.perception.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_map, read_class_map
+from whyact.perception.open import OWN, SHIPPED_NAME, copy_detector, open_detector, open_encoder, own_detector
+from whyact.perception.perception import Perception
+from whyact.perception.types import Detector
+
+
+def check_data_config(config: DataConfig) -> DataConfig:
+    """Return the settings with what they imply: frames of one's own are there for RoI features.
+
+    Raises:
+        UserError: For a number of frames below 1.
+    """
+    if config.looks < 1:
+        raise UserError("--data.looks", config.looks, "at least 1 frame")
+    return replace(config, pixels=True) if config.frames_dir else config
+
+
+def needs_pixels(config: DataConfig) -> bool:
+    """Tell whether the settings ask for anything but annotated boxes."""
+    return config.pixels or config.boxes == "detected"
+
+
+def open_perception(config: DataConfig, vocabulary: Vocabulary) -> Perception | None:
+    """Open detector and encoder for a training; ``None`` when the settings ask for annotated boxes alone.
+
+    Args:
+        config: The settings.
+        vocabulary: That of the data set.
+
+    Raises:
+        UserError: When one of them cannot be opened, or the detector knows none of the data set's things.
+    """
+    if not needs_pixels(config):
+        return None
+    shipped = config.detector == SHIPPED_NAME
+    has_shipped = (SHIPPED / "laiar" / OWN).is_dir()
+    needed = config.boxes == "detected" or config.encoder == OWN
+    if shipped and needed and not has_shipped:
+        expected = "a small detector's folder or a detector's file: this installation brings none"
+        raise UserError("--data.detector", SHIPPED_NAME, expected, "--data.detector FOLDER")
+    if shipped and not needed:
+        return _perception(config, vocabulary, None)
+    return _perception(config, vocabulary, open_detector(config.detector, names=config.names or None))
+
+
+def run_perception(run: Run, vocabulary: Vocabulary) -> Perception | None:
+    """Open what a run was trained with, to extract more clips in the same way.
+
+    Raises:
+        UserError: When its encoder or its detector is not what it was.
+    """
+    config, path = run.config.data, Path(run.path)
+    if not needs_pixels(config):
+        return None
+    perception = _perception(config, vocabulary, _own_or_named(config, path), stored=_stored(run))
+    trained = _stored(run)
+    for what, now in describe_perception(perception, config).items():
+        if what in ("encoder", "detector") and trained.get(what, now) != now:
+            raise UserError(f"{run.path}: {what}", now, str(trained[what]), "put back what it was trained with")
+    return perception
+
+
+def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_only: bool = False) -> ClipSettings:
+    """Return how the clips of a run are extracted.
+
+    Args:
+        config: The settings.
+        mask_size: Of the model's masks.
+        folder: Where features and tracks are kept, unless the settings say.
+        labelled_only: Of detected pairs, keep those with labels alone (training).
+    """
+    return ClipSettings(
+        folder=Path(config.features or folder),
+        num_frames=config.looks,
+        slots=config.slots,
+        side=mask_side(mask_size),
+        detect=config.boxes == "detected",
+        labelled_only=labelled_only,
+    )
+
+
+def answer_perception(run: Run, options: Mapping[str, str]) -> Perception:
+    """Open the detector that ``options`` name, or the run's own, and the run's encoder, to answer videos.
+
+    Raises:
+        UserError: When a file is missing, or the run has no detector of its own and none is named.
+    """
+    config, path = run.config.data, Path(run.path)
+    own = own_detector(path)
+    if run.config.model.roi[0] and own is None and config.encoder == OWN:
+        raise UserError(run.path, "no detector folder", "the detector whose backbone encodes boxes for this model")
+    encoder = open_encoder(config.encoder, own) if run.config.model.roi[0] else None
+    if "tracks" in options:
+        return Perception(encoder=encoder)
+    name = options.get("detector")
+    stored = _stored(run)
+    detector: Detector | None = own
+    if name:
+        detector = open_detector(name, names=options.get("names"))
+    elif own is None and stored.get("detector"):
+        detector = _own_or_named(config, path)
+        if detector is not None and detector.name != stored["detector"]:
+            raise UserError(
+                f"{run.path}: detector", detector.name, str(stored["detector"]), "put back what it was trained with"
+            )
+    if detector is None:
+        raise UserError(
+            "--detector",
+            None,
+            f"a detector, as {run.path} has none of its own",
+            "--detector shipped, --detector FILE.onnx, or --tracks FILE",
+        )
+    target = run.vocabulary.objects
+    notes: tuple[str, ...] = ()
+    words: Mapping[str, str]
+    if class_map := options.get("class-map"):
+        words = read_class_map(class_map, detector.classes, target)
+    elif not name:
+        words = _class_map(config, detector, target, stored)
+    else:
+        words = default_map(detector.classes, target)
+    if words.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
+        notes = (f"Boxes by {detector.name}: {PERSON_NOTE}.",)
+    if not words:
+        raise UserError(
+            "--detector",
+            name,
+            f"a detector that knows one of {', '.join(target)}",
+            "--class-map FILE says which is which",
+        )
+    return Perception(detector, words, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+
+
+def _own_or_named(config: DataConfig, run: Path) -> Detector | None:
+    """Open the detector inside a run, or the one that its settings name."""
+    detector: Detector | None = own_detector(run)
+    if detector is None and config.boxes == "detected":
+        detector = open_detector(config.detector, names=config.names or None)
+    return detector
+
+
+def _perception(
+    config: DataConfig, vocabulary: Vocabulary, detector: Detector | None, stored: Mapping[str, Any] | None = None
+) -> Perception:
+    encoder = open_encoder(config.encoder, detector) if config.pixels else None
+    named = {} if detector is None else _class_map(config, detector, vocabulary.objects, stored or {})
+    if config.boxes == "detected" and not named:
+        raise UserError(
+            "--data.detector",
+            config.detector,
+            f"a detector that knows one of {', '.join(vocabulary.objects)}",
+            "--data.class_map FILE says which of its classes is which",
+        )
+    return Perception(detector, named, vocabulary.at_most, encoder, config.clean)
+
+
+def _class_map(
+    config: DataConfig, detector: Detector, target: tuple[str, ...], stored: Mapping[str, Any]
+) -> Mapping[str, str]:
+    """Return detector class -> class of the vocabulary: as stored with the run, as its settings say, or by name."""
+    if isinstance(words := stored.get("class_map"), dict) and set(words) <= set(detector.classes):
+        return {str(name): str(word) for name, word in words.items()}
+    if config.class_map:
+        return read_class_map(config.class_map, detector.classes, target)
+    return default_map(detector.classes, target)
+
+
+def describe_perception(perception: Perception, config: DataConfig) -> dict[str, Any]:
+    """Return what a run's card says of the perception that it was trained with."""
+    out: dict[str, Any] = {}
+    if perception.encoder is not None:
+        out["encoder"] = identity(perception.encoder)
+    if config.boxes == "detected" and perception.detector is not None:
+        out["detector"] = perception.detector.name
+        out["class_map"] = dict(perception.class_map)
+    return out
+
+
+def _stored(run: Run) -> Mapping[str, Any]:
+    """Return what the card says of the perception; runs of earlier versions say it under another name."""
+    extra = (run.card or {}).get("extra", {})
+    found = extra.get("perception", extra.get("sight", {}))
+    return found if isinstance(found, dict) else {}
+
+
+def keep_detector(perception: Perception, config: DataConfig, run: Path) -> None:
+    """Copy the detector into the folder of the run where it is small enough: the run then answers videos by itself."""
+    if perception.detector is not None:
+        named = SHIPPED / "laiar" / OWN if config.detector == SHIPPED_NAME else Path(config.detector)
+        copy_detector(perception.detector, named, run / OWN)
