@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test coverage test-lowest test-wheel lint bench fuzz faults results clean
+.PHONY: help demo test coverage test-lowest test-wheel lint docs bench fuzz faults results clean
 
 help:
 	@echo "make demo   film a household scene, and explain what happens in it"
@@ -18,6 +18,7 @@ help:
 	@echo "make test-lowest  run all tests with the oldest packages that pyproject.toml admits, in .venv-lowest"
 	@echo "make test-wheel   build the wheel, install it into an empty environment and run it there"
 	@echo "make lint   check style, format and types"
+	@echo "make docs   build the documentation site into site/, strictly"
 	@echo "make bench  measure speed; fails where a stored ratio fell"
 	@echo "make fuzz   give every reader 100,000 damaged inputs"
 	@echo "make faults kill, starve and damage long work, and check what is left"
@@ -49,6 +50,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --no-cache --check
 	$(BIN)/mypy
 
+docs: $(STAMP)
+	@$(BIN)/python -c 'import mkdocstrings, material' 2>/dev/null || \
+		{ if command -v uv >/dev/null 2>&1; then uv pip install --python $(BIN)/python -e '.[docs]'; \
+		else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'; fi; }
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
@@ -75,5 +82,5 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 clean:
-	rm -rf build dist demo .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf build dist site demo .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -70,7 +70,7 @@ def index(path: Path) -> int:
     from whyact.video.reader import VideoReader
 
     with VideoReader(path) as reader:
-        return len(reader.index.times)
+        return reader.index.count
 
 
 def reading_mib(path: str) -> float:

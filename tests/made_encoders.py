@@ -26,6 +26,6 @@ class Brightness:
         return prepared.float()
 
 
-def load(name: str, weights: str = "default", state: object = None) -> Brightness:
+def load(name: str, weights: str = "default", state: object = None, device: object = "cpu") -> Brightness:
     """Stand in for ``load_encoder``."""
     return Brightness(name, weights, 3 if name.startswith("clip:") else 4)

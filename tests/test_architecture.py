@@ -173,10 +173,6 @@ def test_the_check_itself_finds_wrong_arrows(path: str, source: str, wrong: set[
     ("sources", "circle"),
     [
         ({"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from . import x"}, {"a/x.py", "a/y.py"}),
-        (
-            {"a/x.py": "from whyact.a.y import f", "a/y.py": "def f():\n    from whyact.a import x"},
-            {"a/x.py", "a/y.py"},
-        ),
         ({"a/x.py": "if TYPE_CHECKING:\n    from .y import Y", "a/y.py": "import whyact.a.x"}, {"a/x.py", "a/y.py"}),
         (
             {"a/x.py": "from whyact import b", "b/__init__.py": "from .y import f", "b/y.py": "from ..a.x import g"},

@@ -1,8 +1,8 @@
 """The documentation tells the truth: its commands and code run, its links lead somewhere, its names and defaults exist.
 
-Commands run in a temporary folder in the order of the page; Python blocks with no command between them are one session.
-The demo is trained once for all pages. A page's steps that read ``data/cad120`` are a test of their own, which skips
-where the data is not at hand.
+Commands run in a temporary folder in the order of the page, in this process where they can; Python blocks with no
+command between them are one session. The demo is filmed once for all pages. A page's steps that read ``data/cad120``
+are a test of their own, which skips where the data is not at hand.
 """
 
 from __future__ import annotations
@@ -13,28 +13,23 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
+import tomllib
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+import yaml
+
+from page_steps import Step, is_study, join_sessions, page_steps, run_command, run_python, run_shell
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "whyact"
 CAD120 = ROOT.parent / "shared" / "data" / "cad120"
 DETECTOR = SOURCE / "shipped" / "laiar" / "detector"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LIMIT = 1800  # seconds for one step, on a machine that is busy with other things
-
-FENCE = re.compile(
-    r"(?:^File `(?P<file>[^`\n]+)`:\n\n|^<!-- transcript: (?P<transcript>[^\n]+) -->\n)?"
-    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
-    re.MULTILINE | re.DOTALL,
-)
-COMMAND = re.compile(r"^(whyact|python)\s")
+TEXTS = [*PAGES, *sorted(ROOT.glob("[CS]*.md")), *sorted((ROOT / "docs").glob("*/*.md"))]
 REFERENCE = re.compile(r"`([\w/]+\.py)(?:::([\w.]+))?`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SETTING = re.compile(r"`((?:data|model|select|loss|optim)\.\w+)`")
@@ -42,79 +37,14 @@ RESULT = re.compile(r"^\| `([^`]+)` \| (\w+) \| ([\d.]+) ± ([\d.]+) \|", re.MUL
 ROW = re.compile(r"^\| `(\w+\.\w+)` \|(.*)\|$", re.MULTILINE)
 
 
-class Step(NamedTuple):
-    """Something a reader of a page does: write a file, run a command, run Python, or compare a transcript."""
-
-    kind: str
-    text: str
-    name: str = ""
-
-    @property
-    def needs_data(self) -> bool:
-        """Return whether the step reads CAD-120. A study is too long to run here and reads an empty folder instead."""
-        return "data/cad120" in self.text and not is_study(self.text)
-
-    @property
-    def needs_detector(self) -> bool:
-        """Return whether the step looks at pixels with the detector that travels with the package."""
-        return "--data.pixels" in self.text or "runs/eyes" in self.text
-
-
-def is_study(command: str) -> bool:
-    """Return whether a command starts a study."""
-    return command.startswith("whyact reproduce")
-
-
-def steps(page: str) -> Iterator[Step]:
-    """Yield the steps of a page in reading order."""
-    for block in FENCE.finditer(page):
-        text = block["text"]
-        if block["file"]:
-            yield Step("file", text, block["file"])
-        elif block["transcript"]:
-            yield Step("transcript", block["transcript"], text)
-        elif block["language"] == "python":
-            yield Step("python", text)
-        elif block["language"] == "sh":
-            lines = text.replace("\\\n", " ").splitlines()
-            yield from (Step("sh", line) for line in lines if COMMAND.match(line))
-
-
-def one_session(found: Iterable[Step]) -> list[Step]:
-    """Join Python steps that follow each other."""
-    out: list[Step] = []
-    for step in found:
-        if out and out[-1].kind == step.kind == "python":
-            out[-1] = step._replace(text=f"{out[-1].text}\n{step.text}")
-        else:
-            out.append(step)
-    return out
-
-
-def run(words: str | list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a shell command, or a program with arguments, with this environment's ``whyact`` and ``python`` first."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    checkout = str(Path(__file__).parents[1])  # `python -m benchmarks` runs from a checkout
-    python_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), checkout]))
-    command = ["bash", "-eo", "pipefail", "-c", words] if isinstance(words, str) else words
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "PYTHONPATH": python_path},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-
-
-def told(done: subprocess.CompletedProcess[str], what: str) -> str:
-    """Say what a step printed, for a failure's message."""
-    return f"{what}\nexit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+def needs_detector(step: Step) -> bool:
+    """Return whether the step looks at pixels with the detector that is bundled with the package."""
+    return "--data.pixels" in step.text or "runs/eyes" in step.text
 
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train the demo once, also when several workers share the session, and return its folder."""
+    """Film the demo once, also when several workers share the session, and return its folder."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     folder = shared / "docs-demo"
@@ -122,8 +52,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "demo" / "report.html").exists():
             folder.mkdir(exist_ok=True)
-            done = run("whyact demo", folder)
-            assert done.returncode == 0, told(done, "whyact demo")
+            outcome = run_shell("whyact demo", folder)  # as a reader types it, the installed program included
+            assert outcome.code == 0, outcome.describe("whyact demo")
     return folder / "demo"
 
 
@@ -133,36 +63,36 @@ def follow(step: Step, folder: Path) -> None:
         (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
         (folder / step.name).write_text(step.text, encoding="utf-8")
     elif step.kind == "python":
-        done = run([sys.executable, "-c", step.text], folder)
-        assert done.returncode == 0, told(done, step.text)
+        outcome = run_python(step.text, folder)
+        assert outcome.code == 0, outcome.describe(step.text)
     elif step.kind == "transcript":
-        done = run(step.text, folder)
-        assert done.returncode == 0, told(done, step.text)
-        answered = done.stdout.splitlines()[0].rpartition(" ")[0]  # "CLIP: ACTION"; the score may differ in a digit
-        assert f"\n{answered} " in step.name, told(done, f"the transcript of {step.text} has another answer")
+        outcome = run_command(step.text, folder)
+        assert outcome.code == 0, outcome.describe(step.text)
+        answered = outcome.stdout.splitlines()[0].rpartition(" ")[0]  # "CLIP: ACTION"; the score may differ in a digit
+        assert f"\n{answered} " in step.name, outcome.describe(f"the transcript of {step.text} has another answer")
     elif is_study(step.text):
         (folder / "empty").mkdir(exist_ok=True)
-        done = run(step.text.replace("data/cad120", "empty"), folder)
-        assert (done.returncode, "annotations.zip" in done.stderr) == (2, True), told(done, step.text)
+        outcome = run_command(step.text.replace("data/cad120", "empty"), folder)
+        assert (outcome.code, "annotations.zip" in outcome.stderr) == (2, True), outcome.describe(step.text)
     else:
-        done = run(step.text, folder)
-        assert done.returncode == 0, told(done, step.text)
+        outcome = run_command(step.text, folder)
+        assert outcome.code == 0, outcome.describe(step.text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_tells_to_run_runs(page: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    todo = [step for step in steps(page.read_text(encoding="utf-8")) if not step.needs_data]
+    todo = [step for step in page_steps(page.read_text(encoding="utf-8")) if not step.needs_data]
     if not DETECTOR.is_dir():  # a checkout in which the models that travel with the package are still to be made
-        todo = [step for step in todo if not step.needs_detector]
+        todo = [step for step in todo if not needs_detector(step)]
     if any("demo" in step.text for step in todo):
         shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo")
-    for step in one_session(todo):
+    for step in join_sessions(todo):
         follow(step, tmp_path)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_tells_to_run_on_cad120_runs(page: Path, tmp_path: Path) -> None:
-    todo = [step for step in steps(page.read_text(encoding="utf-8")) if step.needs_data]
+    todo = [step for step in page_steps(page.read_text(encoding="utf-8")) if step.needs_data]
     if not todo:
         pytest.skip("the page has no step that reads CAD-120")
     if not CAD120.is_dir():
@@ -180,7 +110,7 @@ def test_steps_are_found_in_a_page() -> None:
         "<!-- transcript: whyact t -->\n```text\nCLIP: eat 0.9\n```\n\n```python\nz = 1\n```\n"
     )
     page += "```python\ny = z\n```\n"
-    assert one_session(steps(page)) == [
+    assert join_sessions(page_steps(page)) == [
         Step("sh", "whyact a    --b   # c"),
         Step("sh", "python -m d"),
         Step("file", "one\n", "x/y.txt"),
@@ -189,7 +119,7 @@ def test_steps_are_found_in_a_page() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     missing = []
     for target in LINK.findall(page.read_text(encoding="utf-8")):
@@ -208,7 +138,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in TEXTS if page.parent.name != "results"], ids=lambda page: page.name)
 def test_named_code_exists(page: Path) -> None:
     missing = []
     for path, name in REFERENCE.findall(page.read_text(encoding="utf-8")):
@@ -269,3 +199,29 @@ def test_results_in_the_readme_are_those_of_the_study() -> None:
     assert said
     for name, table, mean, sd in said:
         assert (float(mean), float(sd)) == pytest.approx(measured[name, table], abs=0.00501), name
+
+
+def test_the_lists_of_pages_hold_every_page() -> None:
+    for folder in ("docs", "docs/decisions"):
+        text = (ROOT / folder / "index.md").read_text(encoding="utf-8")
+        pages = [*(ROOT / folder).glob("*.md"), *(ROOT / folder).glob("results/*.md"), *(ROOT / folder).glob("*.ipynb")]
+        listed = {(ROOT / folder / link.partition("#")[0]).resolve() for link in LINK.findall(text)}
+        assert {page.name for page in pages if page.name != "index.md"} <= {path.name for path in listed}
+
+
+def test_the_citation_and_the_workflow_say_what_the_package_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
+    assert [author["name"] for author in citation["authors"]] == [author["name"] for author in project["authors"]]
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))
+    tested = set(workflow["jobs"]["tests"]["strategy"]["matrix"]["python"])
+    prefix = "Programming Language :: Python :: 3."
+    promised = {c.removeprefix(prefix[:-2]) for c in project["classifiers"] if c.startswith(prefix)}
+    assert tested == promised
+    targets = set(re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    used = {name for command in commands for name in re.findall(r"\bmake ([\w-]+)", command)}
+    assert {"lint", "docs", "test", "test-wheel"} <= used
+    assert used <= {name for line in targets for name in line.split()}

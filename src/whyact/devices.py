@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Literal
+from dataclasses import fields, is_dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from whyact.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor, nn
+
+Inputs = ParamSpec("Inputs")
+Result = TypeVar("Result")
+Module = TypeVar("Module", bound="nn.Module")
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
@@ -76,3 +84,57 @@ def check_precision(precision: str, device: torch.device, where: str = "precisio
                 raise UserError(where, precision, "fp32 or bf16 on a CPU; fp16 needs a GPU")
             return known
     raise UserError(where, precision, ", ".join(PRECISIONS))
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device that a module's parameters and buffers are on; the CPU if it has none."""
+    import torch
+
+    for tensors in (module.parameters(), module.buffers()):
+        for tensor in tensors:
+            return tensor.device
+    return torch.device("cpu")
+
+
+def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Return ``value`` with ``function`` applied to every tensor in it: in tuples, lists, dicts and dataclasses."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, tuple | list):
+        items = [map_tensors(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    if isinstance(value, dict):
+        return {key: map_tensors(item, function) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: map_tensors(getattr(value, f.name), function) for f in fields(value)})
+    return value
+
+
+def on_own_device(
+    method: Callable[Concatenate[Module, Inputs], Result],
+) -> Callable[Concatenate[Module, Inputs], Result]:
+    """Let a method of a module compute where the module is, wherever its input is.
+
+    The result returns to the device of the first tensor that goes in, so that whoever asks a model need not know where
+    it computes. Nothing is moved if both are on the same device, as in training.
+    """
+
+    @wraps(method)
+    def moved(self: Module, *args: Inputs.args, **kwargs: Inputs.kwargs) -> Result:
+        own = device_of(self)
+        devices: list[torch.device] = []
+
+        def note(tensor: Tensor) -> Tensor:
+            devices.append(tensor.device)
+            return tensor
+
+        map_tensors((args, kwargs), note)
+        if all(device == own for device in devices):
+            return method(self, *args, **kwargs)
+        args, kwargs = map_tensors((args, kwargs), lambda tensor: tensor.to(own))
+        result: Result = map_tensors(method(self, *args, **kwargs), lambda tensor: tensor.to(devices[0]))
+        return result
+
+    return moved

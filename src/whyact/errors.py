@@ -34,6 +34,51 @@ class UserError(Exception):
         return type(self), (self.where, value, self.expected, self.next_step)
 
 
+class Mistakes:
+    """Collect the mistakes of one file, so that a user learns all of them at once.
+
+    Args:
+        where: The file.
+        next_step: What to do about them.
+    """
+
+    SHOWN = 10
+
+    def __init__(self, where: object, next_step: str = "") -> None:
+        self.where, self.next_step = where, next_step
+        self.errors: list[UserError] = []
+
+    def add(self, item: str, value: object, expected: str) -> None:
+        """Note a mistake in one item of the file."""
+        self.errors.append(UserError(f"{self.where}, {item}", value, expected, self.next_step))
+
+    def collect(self, work: Callable[[], T]) -> T | None:
+        """Return what ``work`` returns, or note the error that it raises and return ``None``."""
+        try:
+            return work()
+        except UserError as error:
+            self.errors.append(error)
+            return None
+
+    def refuse(self) -> None:
+        """Raise what was noted, as one error.
+
+        Raises:
+            UserError: When there is any mistake; at most :attr:`SHOWN` are spelt out, all are counted.
+        """
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            lines = [str(error).removesuffix(f". Next: {error.next_step}") for error in self.errors[: self.SHOWN]]
+            short = [line.removeprefix(f"{self.where}, ").removeprefix(f"{self.where}: ") for line in lines]
+            more = len(self.errors) - len(short)
+            rest = f"; and {more} more" if more else ""
+            steps = {error.next_step for error in self.errors} - {""}
+            step = self.next_step or (steps.pop() if len(steps) == 1 else "")
+            listed = f"none of these: {'; '.join(short)}{rest}"
+            raise UserError(self.where, f"{len(self.errors)} mistakes", listed, step)
+
+
 class DiskFullError(UserError):
     """The disk is full: nobody's mistake, so the exit code says that the run failed."""
 

@@ -30,7 +30,7 @@ class VideoFacts(_Record):
 
     Times are those of a player's clock, which starts with the first sound or picture: the first frame is shown at
     ``start`` and the last one leaves at ``duration``. ``width`` and ``height`` are those of the upright image with
-    square pixels; ``pixel_aspect`` is how much wider than high the stored pixels are, ``mirrored`` whether the file
+    square pixels; ``pixel_aspect`` is how much wider than high the stored pixels are, ``mirrored`` says that the file
     asks for a mirror image. ``stream`` of ``streams`` video streams was read, counted from 1.
     """
 

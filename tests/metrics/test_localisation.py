@@ -1,4 +1,4 @@
-"""Detection mAP against the protocol's own loop."""
+"""Detection mAP against loops restated from what each evaluator defines."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whyact.errors import UserError
-from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
+from whyact.metrics.localisation import (
+    Spans,
+    detection_ap,
+    drop_overlapping_on_grid,
+    mean_ap,
+    overlapping,
+    spans,
+    thumos_ap,
+)
 
 THRESHOLDS = [0.1, 0.3, 0.5, 0.7]
 CLASSES = 3
@@ -17,42 +25,140 @@ found_rows = st.lists(
 )
 
 
-def by_hand(found, truth, thresholds, classes):
-    """Walk down the predictions of a class; area under the envelope by recall steps."""
+def activitynet_script(found, truth, thresholds, classes):
+    """Restate ActivityNet's evaluation of detections, class by class and prediction by prediction.
+
+    Where the script sorts, it sorts rising and reads the result backwards: of equals the higher index comes first.
+    """
     ap = np.full((len(thresholds), classes), np.nan)
     for c in range(classes):
-        positives = [i for i, row in enumerate(truth) if row[1] == c]
-        if not positives:
+        own = [row for row in truth if row[1] == c]
+        if not own:
             continue
-        ranked = sorted((row for row in found if row[1] == c), key=lambda row: -row[4])
+        ranked = [row for row in found if row[1] == c]
+        ranked = [ranked[i] for i in np.argsort([row[4] for row in ranked], kind="stable")[::-1]]
         for k, threshold in enumerate(thresholds):
-            taken, hits = set(), []
-            for video, _, start, end, _ in ranked:
-                candidates = []
-                for i in positives:
-                    if truth[i][0] != video:
-                        continue
-                    overlap = max(0.0, min(end, truth[i][3]) - max(start, truth[i][2]))
-                    union = (end - start) + (truth[i][3] - truth[i][2]) - overlap
-                    candidates.append((-overlap / union, i))
-                hit = next((i for iou, i in sorted(candidates) if -iou >= threshold and i not in taken), None)
-                taken.add(hit)
-                hits.append(hit is not None)
-            recall, precision = [0.0], [0.0]
-            for n in range(1, len(hits) + 1):
-                recall.append(sum(hits[:n]) / len(positives))
-                precision.append(sum(hits[:n]) / n)
-            envelope = [max(precision[n:]) for n in range(len(precision))]
-            ap[k, c] = sum((recall[n] - recall[n - 1]) * envelope[n] for n in range(1, len(recall)))
+            locked, tp = set(), np.zeros(len(ranked))
+            for n, (video, _, start, end, _) in enumerate(ranked):
+                here = [i for i, row in enumerate(own) if row[0] == video]
+                tiou = []
+                for i in here:
+                    inter = max(min(end, own[i][3]) - max(start, own[i][2]), 0.0)
+                    tiou.append(inter / ((own[i][3] - own[i][2]) + (end - start) - inter))
+                for j in np.argsort(tiou, kind="stable")[::-1]:
+                    if tiou[j] < threshold:
+                        break
+                    if here[j] not in locked:
+                        locked.add(here[j])
+                        tp[n] = 1
+                        break
+            ap[k, c] = envelope_area(tp, len(own))
     return ap
 
 
+def envelope_area(tp, positives):
+    precision = np.cumsum(tp) / (np.cumsum(tp) + np.cumsum(1 - tp))
+    recall = np.cumsum(tp) / positives
+    precision, recall = np.hstack([[0], precision, [0]]), np.hstack([[0], recall, [1]])
+    for i in range(len(precision) - 1)[::-1]:
+        precision[i] = max(precision[i], precision[i + 1])
+    at = np.where(recall[1:] != recall[:-1])[0] + 1
+    return np.sum((recall[at] - recall[at - 1]) * precision[at])
+
+
+def thumos_toolkit(found, truth, unclear, thresholds, classes):
+    """Restate the toolkit of THUMOS'14: ground truths choose, and ambiguous spans take false positives away."""
+    ap = np.full((len(thresholds), classes), np.nan)
+    for c in range(classes):
+        if not any(row[1] == c for row in truth):
+            continue
+        for k, threshold in enumerate(thresholds):
+            right, wrong, positives = [], [], 0
+            for video in sorted({row[0] for row in [*truth, *found]}):
+                gt = [row for row in truth if row[:2] == (video, c)]
+                positives += len(gt)
+                det = sorted((row for row in found if row[:2] == (video, c)), key=lambda row: -row[4])
+                free = [True] * len(det)
+                for _, _, start, end in gt:
+                    best, choice = -1.0, None
+                    for i, row in enumerate(det):
+                        if free[i] and thumos_overlap(start, end, row[2], row[3]) > best:
+                            best, choice = thumos_overlap(start, end, row[2], row[3]), i
+                    if best > threshold:
+                        free[choice] = False
+                for i, row in enumerate(det):
+                    if not free[i]:
+                        right.append(row[4])
+                    elif not any(v == video and thumos_overlap(s, e, row[2], row[3]) > 0 for v, _, s, e in unclear):
+                        wrong.append(row[4])
+            ranked = sorted([(-score, 0) for score in right] + [(-score, 1) for score in wrong])
+            total, hits = 0.0, 0
+            for n, (_, miss) in enumerate(ranked, 1):
+                if not miss:
+                    hits += 1
+                    total += hits / n
+            ap[k, c] = total / positives
+    return ap
+
+
+def thumos_overlap(a, b, c, d):
+    shared = min(b, d) - max(a, c)
+    return shared / (max(b, d) - min(a, c)) if shared > 0 else 0.0
+
+
 @given(found_rows, truth_rows)
-def test_equals_the_loop_ties_included(found, truth):
+def test_equals_activitynets_script_ties_included(found, truth):
     found = [(v, c, s, s + length, score) for v, c, s, length, score in found]
     truth = [(v, c, s, s + length) for v, c, s, length in truth]
     got = detection_ap(spans(found), spans([(*row, 0.0) for row in truth]), THRESHOLDS, CLASSES)
-    np.testing.assert_allclose(got, by_hand(found, truth, THRESHOLDS, CLASSES), atol=1e-12)
+    np.testing.assert_array_equal(got, activitynet_script(found, truth, THRESHOLDS, CLASSES))
+
+
+@given(found_rows, truth_rows, truth_rows)
+def test_equals_the_thumos_toolkit_ties_included(found, truth, unclear):
+    found = [(v, c, s, s + length, score) for v, c, s, length, score in found]
+    truth, unclear = ([(v, c, s, s + length) for v, c, s, length in rows] for rows in (truth, unclear))
+    got = thumos_ap(spans(found), spans(truth), spans(unclear), THRESHOLDS, CLASSES)
+    np.testing.assert_array_equal(got, thumos_toolkit(found, truth, unclear, THRESHOLDS, CLASSES))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_files_equal_both_restatements_to_the_last_bit(seed):
+    rng = np.random.default_rng(seed)
+    n, m = 1500, 250
+
+    def rows(count, digits):
+        start = rng.uniform(0, 90, count).round(digits)
+        end = start + rng.uniform(0.5, 20, count).round(digits)
+        ids = (rng.integers(0, 12, count), rng.integers(0, CLASSES, count))
+        return list(zip(*(column.tolist() for column in (*ids, start, end)), strict=True))
+
+    digits = 1 + seed % 2 * 12  # with one digit there are ties of tIoU, with few scores ties of those
+    scores = rng.random(n).round(2 + seed % 2 * 12).tolist()
+    found = [(*row, score) for row, score in zip(rows(n, digits), scores, strict=True)]
+    truth, unclear = rows(m, digits), rows(20, digits)
+    thresholds = np.linspace(0.1, 0.95, 10).tolist()
+    got = detection_ap(spans(found), spans(truth), thresholds, CLASSES)
+    np.testing.assert_array_equal(got, activitynet_script(found, truth, thresholds, CLASSES))
+    np.testing.assert_array_equal(mean_ap(got), 100 * got.mean(axis=1))
+    got = thumos_ap(spans(found), spans(truth), spans(unclear), thresholds, CLASSES)
+    np.testing.assert_array_equal(got, thumos_toolkit(found, truth, unclear, thresholds, CLASSES))
+
+
+def test_of_equal_overlaps_the_higher_index_is_taken():
+    truth = spans([(0, 0, 0, 10), (0, 0, 10, 20)])
+    first = (0, 0, 5, 15, 0.9)  # as near to one as to the other; it takes the second
+    assert detection_ap(spans([first, (0, 0, 0, 10, 0.8)]), truth, [0.3], 1)[0, 0] == 1.0
+    assert detection_ap(spans([first, (0, 0, 10, 20, 0.8)]), truth, [0.3], 1)[0, 0] == 0.5
+
+
+def test_only_false_positives_are_ignored():
+    truth, unclear = spans([(0, 0, 0, 10)]), spans([(0, 0, 9, 30)])
+    found = spans([(0, 0, 20, 30, 0.9), (0, 0, 0, 10, 0.8), (1, 0, 20, 30, 0.7)])
+    assert detection_ap(found, truth, [0.5], 1)[0, 0] == 0.5
+    assert detection_ap(found, truth, [0.5], 1, overlapping(found, unclear))[0, 0] == 1.0
+    assert thumos_ap(found, truth, unclear, [0.5], 1)[0, 0] == 1.0
+    assert len(drop_overlapping_on_grid(found, unclear)) == 1  # PVLR's evaluator drops the true one as well
 
 
 def test_a_displaced_prediction_takes_its_second_choice():
@@ -85,9 +191,9 @@ def test_moving_and_stretching_time_changes_nothing():
     np.testing.assert_array_equal(detection_ap(scaled(found), scaled(truth), THRESHOLDS, 2), a)
 
 
-def test_predictions_over_an_ambiguous_span_of_their_own_video_go():
+def test_pvlrs_evaluator_drops_what_overlaps_an_ambiguous_span_of_its_video():
     found = spans([(0, 0, 0, 10, 1), (0, 0, 20, 30, 1), (1, 0, 0, 10, 1), (0, 0, 9.6, 20, 1)])
-    left = drop_overlapping(found, spans([(0, 0, 9.4, 10.4)]))  # rounds to [9, 10)
+    left = drop_overlapping_on_grid(found, spans([(0, 0, 9.4, 10.4)]))  # rounds to [9, 10)
     assert left.start.tolist() == [20, 0, 9.6]
 
 

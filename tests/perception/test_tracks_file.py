@@ -129,7 +129,7 @@ def test_a_missing_file_is_a_users_mistake(tmp_path: Path) -> None:
 def any_tracks(draw: st.DrawFn) -> Tracks:
     t, k = draw(st.integers(0, 5)), draw(st.integers(0, 3))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    low = rng.uniform(-5, 600, (t, k, 2))
+    low = rng.uniform(-5, 600, (t, k, 2))  # some reach past the image, and are clipped
     boxes = np.concatenate([low, low + rng.uniform(6, 500, (t, k, 2))], axis=-1).astype(np.float32)
     known = rng.random((t, k)) < 0.7
     seen = known & (rng.random((t, k)) < 0.8)
@@ -155,6 +155,7 @@ def test_written_tracks_read_back_equal(tracks: Tracks) -> None:
         assert write_tracks(path, again).read_bytes() == first
     for field in ("names", "classes", "image_size", "source"):
         assert getattr(again, field) == getattr(tracks, field)
+    tracks = replace(tracks, boxes=np.clip(tracks.boxes, 0, 640))
     for field in ("boxes", "seen", "scores", "times", "frames"):
         assert_array_equal(getattr(again, field), getattr(tracks, field))
         assert getattr(again, field).dtype == getattr(tracks, field).dtype

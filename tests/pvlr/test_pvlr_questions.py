@@ -147,7 +147,7 @@ def test_the_fewest_pieces_are_found(questions: Ablation, monkeypatch: pytest.Mo
 
 
 def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_: Waves(name))
+    monkeypatch.setattr(snippet_files, "load_encoder", lambda name, *_, **__: Waves(name))
     run, film = pvlr_run(tmp_path, iterations=40), tmp_path / "films" / "1.mp4"
     opened = Session(run)
     stages: list[str] = []

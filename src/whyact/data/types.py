@@ -24,9 +24,9 @@ Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
 IN_VIEW = "in view"  # the one relation of data that name none
-MOTION = ("still", "approaching", "leaving", "moving_together")
+MOTION = ("still", "approaching", "leaving", "moving_together", "moving")  # the last of a thing by itself
 DISTANCE = ("apart", "near", "touching", "overlapping", "inside", "containing")
-MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; exactly one of each group holds
+MEASURED = (*MOTION, *DISTANCE)  # relations that are measured from boxes; of a pair, exactly one of each group holds
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,7 @@ class ZeroShotOptions:
     ``patches`` above 0 adds that many by that many patch vectors to every frame, see
     :func:`whyact.features.patches.encode_with_patches`. ``names`` takes class names through CLIP or from the word
     vectors of Label.mat, whose classes the split file counts in ``order``. ``progress`` shows a bar on a terminal.
+    ``device`` is where the CLIP computes.
     """
 
     backbone: str = "ViT-B-16"
@@ -251,6 +252,7 @@ class ZeroShotOptions:
     names: Literal["clip", "words"] = "clip"
     order: Literal["label", "ascii"] = "label"
     progress: bool = True
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.features.towers import freeze
 
@@ -67,9 +68,14 @@ class ClipEncoder:
         """Return (T,D) of frames (T,H,W,3) uint8 RGB: resize, centre crop and normalise as CLIP was trained."""
         parts = []
         for first in range(0, len(frames), batch):
-            images = torch.stack([self.prepare(frame) for frame in frames[first : first + batch]])
-            parts.append(self.model.encode_image(images).float())
+            parts.append(self.encode_prepared(torch.stack([self.prepare(f) for f in frames[first : first + batch]])))
         return torch.cat(parts).clone()
+
+    @torch.inference_mode()
+    def encode_prepared(self, images: Tensor) -> Tensor:
+        """Return (N,D) of prepared frames (N,3,h,w), computed on the model's device and returned on the CPU."""
+        vectors: Tensor = self.model.encode_image(images.to(device_of(self.model)))
+        return vectors.float().cpu()
 
     @torch.inference_mode()
     def encode_texts(self, sentences: list[str]) -> Tensor:
@@ -80,12 +86,11 @@ class ClipEncoder:
         """
         if not sentences:
             raise UserError("class names", "none", "at least one")
-        return torch.cat(
-            [
-                self.model.encode_text(self.tokenizer(sentences[i : i + 64])).float()
-                for i in range(0, len(sentences), 64)
-            ]
-        ).clone()
+        device, parts = device_of(self.model), []
+        for first in range(0, len(sentences), 64):
+            tokens = self.tokenizer(sentences[first : first + 64]).to(device)
+            parts.append(self.model.encode_text(tokens).float().cpu())
+        return torch.cat(parts).clone()
 
 
 class ClipTower(nn.Module):
@@ -137,18 +142,25 @@ def _silent() -> Iterator[None]:
             logger.setLevel(level)
 
 
-@lru_cache(maxsize=1)
-def load_clip(name: str = "ViT-B-16", weights: str = "openai") -> ClipEncoder:
-    """Load a CLIP model; the last one loaded is kept, for loading takes seconds.
+def load_clip(name: str = "ViT-B-16", weights: str = "openai", device: torch.device | str = "cpu") -> ClipEncoder:
+    """Load a CLIP model to a device; the last one loaded is kept, because loading takes seconds.
 
     Args:
         name: A name that open_clip knows, such as those in ``BACKBONES``.
         weights: A tag that open_clip fetches itself (``openai``), the path of a weight file, or ``random``:
             the same random weights every time, to prove that the parts work together where no weights are at hand.
+        device: Where it computes from now on; vectors are returned on the CPU.
 
     Raises:
         UserError: When the extra is not installed, the name is unknown, or the weights cannot be had.
     """
+    encoder = _load_clip(name, weights)
+    encoder.model.to(device)
+    return encoder
+
+
+@lru_cache(maxsize=1)
+def _load_clip(name: str, weights: str) -> ClipEncoder:
     try:
         import open_clip
     except ImportError as error:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.features.clip import RANDOM, ClipEncoder, load_clip
 from whyact.features.towers import freeze
@@ -45,7 +46,7 @@ class SnippetEncoder(Protocol):
         """Return one snippet (FRAMES,H,W,3) uint8 RGB as the network takes it, small whatever H and W are."""
 
     def encode(self, prepared: Tensor) -> Tensor:
-        """Return (N,D) float32 of N prepared snippets (N,...)."""
+        """Return (N,D) float32 of N prepared snippets (N,...), on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class KineticsEncoder:
     @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """Return (N,D) of (N,3,FRAMES,h,w)."""
-        found: Tensor = self.model(prepared).float()
-        return found
+        vectors: Tensor = self.model(prepared.to(device_of(self.model)))
+        return vectors.float().cpu()
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,17 @@ class ClipSnippets:
         """Return the middle frame (3,h,w) as CLIP takes it."""
         return self.clip.prepare(frames[len(frames) // 2])
 
-    @torch.no_grad()
     def encode(self, prepared: Tensor) -> Tensor:
         """Return (N,D) of (N,3,h,w)."""
-        found: Tensor = self.clip.model.encode_image(prepared).float()
-        return found
+        return self.clip.encode_prepared(prepared).clone()
 
 
-def load_encoder(name: str, weights: str = DOWNLOAD, state: Mapping[str, Tensor] | None = None) -> SnippetEncoder:
+def load_encoder(
+    name: str,
+    weights: str = DOWNLOAD,
+    state: Mapping[str, Tensor] | None = None,
+    device: torch.device | str = "cpu",
+) -> SnippetEncoder:
     """Load an encoder of snippets.
 
     Args:
@@ -106,12 +110,13 @@ def load_encoder(name: str, weights: str = DOWNLOAD, state: Mapping[str, Tensor]
         weights: ``default`` for torchvision's (or OpenAI's) own download, ``random``, a CLIP weight tag; with
             ``state`` only what a run records about the file.
         state: Tensors of a weight file for a model of :data:`MODELS`.
+        device: Where it computes; vectors are returned on the CPU.
 
     Raises:
         UserError: On an unknown name, weights that cannot be had, or tensors that do not fit.
     """
     if name.startswith(CLIP):
-        clip = load_clip(name.removeprefix(CLIP), "openai" if weights == DOWNLOAD else weights)
+        clip = load_clip(name.removeprefix(CLIP), "openai" if weights == DOWNLOAD else weights, device)
         return ClipSnippets(clip, int(clip.model.text_projection.shape[1]))
     if name not in MODELS:
         raise UserError("encoder", name, f"one of {', '.join(MODELS)}, or {CLIP}NAME of a CLIP")
@@ -122,7 +127,7 @@ def load_encoder(name: str, weights: str = DOWNLOAD, state: Mapping[str, Tensor]
         weights = published.name  # a run says which weights, not "default", which may be others one day
     model = _build(name, weights, published, state)
     freeze(model)
-    return KineticsEncoder(name, weights, MODELS[name], model, published.transforms())
+    return KineticsEncoder(name, weights, MODELS[name], model.to(device), published.transforms())
 
 
 def _build(name: str, weights: str, published: Any, state: Mapping[str, Tensor] | None) -> nn.Module:

@@ -34,9 +34,10 @@ def encode_with_patches(clip: ClipEncoder, frames: NDArray[np.uint8], side: int,
     found = []
     for first in range(0, len(frames), batch):
         images = torch.stack([clip.preprocess(Image.fromarray(f)) for f in frames[first : first + batch]])
+        images = images.to(projection.device)
         out = visual.forward_intermediates(images, indices=1, normalize_intermediates=True, output_fmt="NLC")
         patches = out["image_intermediates"][-1] @ projection  # (B,own*own,D)
         maps = patches.transpose(1, 2).unflatten(2, (own, own))
         pooled = F.adaptive_avg_pool2d(maps, side).flatten(2).transpose(1, 2)  # (B,side*side,D)
-        found.append(torch.cat([out["image_features"], pooled.flatten(1)], dim=1).float())
+        found.append(torch.cat([out["image_features"], pooled.flatten(1)], dim=1).float().cpu())
     return torch.cat(found).clone()

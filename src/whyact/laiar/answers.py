@@ -11,6 +11,7 @@ import torch
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
 from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.clips import measured_labels
 from whyact.laiar.evidence import (
     Change,
     class_probabilities,
@@ -98,6 +99,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             k = int(packed.slots[number])
             keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k]
             named = np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1)
+            if run.vocabulary.measured:  # measured from the boxes, at answer time as in training: true of them
+                named = measured_labels(clips[number].at(positions[i]))
             labels = np.where(keep.numpy(), named, -1)
             changes = list_changes(labels)
             probabilities = class_probabilities(logits[i], several)

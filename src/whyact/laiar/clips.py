@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.relations.pair_clips import pairs_in_view
-from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
+from whyact.data.types import MOTION, RelationClip, RoiFeatures, Vocabulary
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features
 from whyact.metrics.boxes import paired_iou
 from whyact.perception.perception import LIMIT
-from whyact.perception.relations import certain_frames, measured_relations
+from whyact.perception.relations import certain_frames, measured_motion, measured_relations
 from whyact.perception.tracks import Tracks
 from whyact.video.reader import VideoReader
 
@@ -60,6 +60,10 @@ def clip_from_tracks(
         number = {tracks.names[i]: i for i in there}
         found = pairs_in_view({tracks.names[i]: named[i] for i in there}, vocabulary.allowed)
         pairs = [(number[a], number[b]) for a, b in found if (known[:, number[a]] & known[:, number[b]]).any()]
+        if vocabulary.measured:  # who acts alone is a token of its own
+            subjects = {a for a, _ in vocabulary.allowed}
+            paired = {k for pair in pairs for k in pair}
+            pairs += [(k, k) for k in there if named[k] in subjects and k not in paired]
     else:  # two boxes of one class are no attribute
         pairs = [(i, j) for i in there for j in there if named[i] != named[j] or i == j]
         pairs = [(i, j) for i, j in pairs if (named[i], named[j]) in vocabulary.allowed]
@@ -97,12 +101,14 @@ def _measured(
     around = (tracks.times >= times[0] - MEASURED_AROUND) & (tracks.times <= times[-1] + MEASURED_AROUND)
     at = np.flatnonzero(around) if around.any() else np.arange(len(tracks.times))
     certain = certain_frames(tracks.seen[at], tracks.known[at], tracks.times[at])
+    boxes, seconds = tracks.boxes[at], tracks.times[at]
     found = measured_relations(
-        tracks.boxes[at][:, subjects],
-        tracks.boxes[at][:, objects],
-        tracks.times[at],
-        certain[:, subjects] & certain[:, objects],
+        boxes[:, subjects], boxes[:, objects], seconds, certain[:, subjects] & certain[:, objects]
     )
+    alone = np.flatnonzero(np.array(subjects) == np.array(objects))
+    if len(alone):
+        members = np.array(subjects)[alone]
+        found[:, alone] = measured_motion(boxes[:, members], seconds, certain[:, members])
     return found[_nearest(tracks.times[at], times)]
 
 
@@ -116,6 +122,8 @@ def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray
 def measure_clip(clip: RelationClip) -> RelationClip:
     """Return an annotated clip with the relations that its boxes show, in place of its own."""
     found = measured_relations(clip.subject_boxes, clip.object_boxes, clip.times)
+    alone = [k for k, (a, b) in enumerate(clip.slots) if a == b]
+    found[:, alone] = measured_motion(clip.subject_boxes[:, alone], clip.times)
     return replace(clip, relations=found & clip.valid[..., None])
 
 
@@ -265,3 +273,16 @@ def _things(clip: RelationClip, vocabulary: Vocabulary) -> dict[str, tuple[str, 
             there = boxes[:, k, 2] > boxes[:, k, 0]  # a pair in which a box is hidden says nothing of where it is
             known[there] = boxes[there, k]
     return found
+
+
+def measured_labels(clip: RelationClip) -> NDArray[np.int64]:
+    """Return the measured relation (T,K) that names each token: how near, or of a thing alone whether it moves.
+
+    -1 where nothing is measured: there the evidence has no name to state.
+    """
+    if clip.relations is None:
+        return np.full(clip.valid.shape, -1, dtype=np.int64)
+    near = clip.relations[..., len(MOTION) :]
+    moves = clip.relations[..., : len(MOTION)]
+    out = np.where(near.any(-1), len(MOTION) + near.argmax(-1), np.where(moves.any(-1), moves.argmax(-1), -1))
+    return np.where(clip.valid, out, -1)

@@ -176,4 +176,19 @@ def _paper_literal() -> Config:
     )
 
 
-PRESETS: dict[str, Config] = {"default": _small(), "large": Config(), "paper-literal": _paper_literal()}
+def _clips() -> Config:
+    """Sizes for some tens or hundreds of own clips with a label each: detected boxes, cleaned; measured relations."""
+    base = _small()
+    return replace(
+        base,
+        data=replace(base.data, slots=12, boxes="detected", clean=True, pixels=True, detector="auto", encoder="auto"),
+        optim=replace(base.optim, lr=1e-3, epochs=100),
+    )
+
+
+PRESETS: dict[str, Config] = {
+    "default": _small(),
+    "clips": _clips(),
+    "large": Config(),
+    "paper-literal": _paper_literal(),
+}

@@ -34,6 +34,8 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
         notes.append("No pair of tracked objects was seen: the answer rests on nothing but habit.")
     if clip.dropped_pairs:
         notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were left out.")
+    if words.measured:
+        notes.append("How near things are and how they move was measured from the boxes.")
     if run.config.model.app_width:
         notes.append(
             "The video model read relation probabilities predicted from RGB by the annotation authors' network."

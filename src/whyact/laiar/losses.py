@@ -18,7 +18,8 @@ def similarity(v: Tensor, s: Tensor, label: Tensor, log_t: Tensor, *, strict: bo
     """Eq. 8: symmetric contrast of aligned joint-space tokens.
 
     Args:
-        v, s: (n,D) visual and semantic tokens of the same pairs.
+        v: (n,D) visual tokens.
+        s: (n,D) semantic tokens of the same pairs.
         label: (n,) integer naming the (subject, label set, object) triple; equal labels are all positives.
         log_t: Log of the inverse temperature; its exponential is clamped at 100 (CLIP).
         strict: Only the diagonal is positive, as printed.
@@ -38,7 +39,8 @@ def token_selection(video: Tensor, language: Tensor, valid: Tensor, l1: float, *
     """Eq. 9: mean over valid tokens of (u_v - u_s)^2 + l1 |u_s|.
 
     Args:
-        video, language: (B,T,K) selection signals of the two models.
+        video: (B,T,K) selection signal of the video model.
+        language: (B,T,K) that of the language model.
         valid: (B,T,K); padding must not water the mean down.
         l1: lambda_1, the pull towards dropping.
         detach: Let the language signal be a target only.

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whyact.data.relations.packed import RelationBatch
+from whyact.devices import on_own_device
 from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
 from whyact.laiar.number_embedding import number_encoder
@@ -146,7 +147,8 @@ def gated_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, allowed: Tens
 
     Args:
         q: (..., H, Q, d), the last Q of the N positions.
-        k, v: (..., H, N, d).
+        k: (..., H, N, d).
+        v: (..., H, N, d).
         keep: (..., N) in {0,1}; gradients reach it where it carries some.
         allowed: (..., Q, N) bool, a further restriction of the pairs.
     """
@@ -314,6 +316,7 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
+    @on_own_device
     def video(
         self,
         batch: RelationBatch,
@@ -340,6 +343,7 @@ class LaIAR(nn.Module):
             beside = torch.cat([z, self.context(context)], -1)
         return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside))
 
+    @on_own_device
     def language(
         self, batch: RelationBatch, *, progress: float = 1.0, gated: bool = True, keep: Tensor | None = None
     ) -> BranchOutput:

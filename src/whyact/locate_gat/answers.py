@@ -24,6 +24,7 @@ from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
 from whyact.training.checkpoint import versions
 
+CPU = torch.device("cpu")
 SHOWN = 5  # frames, and known classes, that an answer lists by itself
 
 
@@ -185,7 +186,7 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
 
 
 def reader(
-    known: Run, options: dict[str, Any], progress: bool
+    known: Run, options: dict[str, Any], progress: bool, device: torch.device = CPU
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
@@ -196,7 +197,7 @@ def reader(
     """
     if "data" in options:
         root = Path(options["root"]) if "root" in options else None
-        settings = replace(known.settings.data_options, progress=progress)
+        settings = replace(known.settings.data_options, progress=progress, device=str(device))
         found, _ = load_zero_shot(options["data"], root, known.fold, settings)
         by_id = {video.id: video for video in found.videos}
 
@@ -207,10 +208,10 @@ def reader(
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 
         return clip
-    return lambda name: (*_file(Path(name), known), "")
+    return lambda name: (*_file(Path(name), known, device), "")
 
 
-def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
+def _file(path: Path, known: Run, device: torch.device) -> tuple[FeatureSequence, VideoFacts]:
     if path.suffix == ".npy":
         try:
             features = np.load(path, allow_pickle=False)
@@ -224,7 +225,7 @@ def _file(path: Path, known: Run) -> tuple[FeatureSequence, VideoFacts]:
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-    return encode_video(path, known.pixels, known.settings.patch_side)
+    return encode_video(path, known.pixels, known.settings.patch_side, device)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:

@@ -71,7 +71,7 @@ def probabilities(
     seen = candidates.seen(model)
     if seen.any() and not seen.all():
         score = score - model.calibration * seen
-    return (score * model.standard[0, 1] / model.config.temperature).softmax(1)
+    return (score * float(model.standard[0, 1]) / model.config.temperature).softmax(1)
 
 
 @torch.no_grad()
@@ -133,7 +133,8 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
         reach[row] = 0  # a class is no neighbour of itself
     near = [int(i) for i in reach[: len(seen_names)].argsort(descending=True)[:top] if reach[i] > 0]
     video = model.embed(found.frames)
-    own = torch.cat([model.seen, found.candidates.others])[row]
+    seen = model.seen.cpu()
+    own = torch.cat([seen, found.candidates.others])[row]
     label = found.candidates.names[found.best]
     evidence = []
     for rank, node in enumerate(near, start=1):
@@ -147,7 +148,7 @@ def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, .
                 end=0.0,
                 contribution=moved,
                 label=seen_names[node],
-                similarity=float(F.cosine_similarity(own, model.seen[node], dim=0)),
+                similarity=float(F.cosine_similarity(own, seen[node], dim=0)),
                 rank=rank,
             )
         )
@@ -180,11 +181,11 @@ def shares(model: LocateGat, found: Answer) -> Shares | None:
     text, graph = model.parts(found.candidates.others)
     mix, rows = model.mix, found.candidates.rows
 
-    def lead(of: Tensor, sd: Tensor) -> float:
+    def lead(of: Tensor, sd: float) -> float:
         return float((video @ (of[rows[first]] - of[rows[second]]) / sd)[0])
 
-    by_text = (1 - mix) * lead(text, model.standard[0, 1])
-    by_graph = 0.0 if graph is None or mix == 0 else mix * lead(graph, model.standard[1, 1])
+    by_text = (1 - mix) * lead(text, float(model.standard[0, 1]))
+    by_graph = 0.0 if graph is None or mix == 0 else mix * lead(graph, float(model.standard[1, 1]))
     return Shares(found.candidates.names[second], by_text, by_graph)
 
 
@@ -195,7 +196,7 @@ def part_scores(model: LocateGat, found: Answer) -> tuple[list[float], list[floa
     rows = found.candidates.rows
     parts = []
     for of, (mean, sd), share in zip(
-        model.parts(found.candidates.others), model.standard, (1 - model.mix, model.mix), strict=True
+        model.parts(found.candidates.others), model.standard.tolist(), (1 - model.mix, model.mix), strict=True
     ):
         parts.append([0.0] * len(rows) if of is None else (share * ((video @ of[rows].T)[0] - mean) / sd).tolist())
     return parts[0], parts[1]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from whyact.devices import on_own_device
 from whyact.locate_gat.config import Branch, Config
 
 QUICK = 1.702
@@ -265,10 +266,12 @@ class LocateGat(nn.Module):
         """Return the handicap of seen classes in generalised recognition, in standardised units."""
         return float(self.choice[1])
 
+    @on_own_device
     def embed(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map frames (B,T,Dv) to unit video vectors (B,D)."""
         return F.normalize(self.encoder(frames, valid), dim=1)
 
+    @on_own_device
     def graph_rows(self, others: Tensor, without: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
         """Run the graph over seen, other (U,D) and auxiliary classes.
 
@@ -289,11 +292,13 @@ class LocateGat(nn.Module):
         known = len(nodes) - len(self.auxiliary)
         return rows[:known], reach[:known]
 
+    @on_own_device
     def parts(self, others: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return unit text rows and graph rows of seen and other classes, each (S+U,D)."""
         text = F.normalize(torch.cat([self.seen, others]), dim=1)
         return text, None if self.gat is None else self.graph_rows(others)[0]
 
+    @on_own_device
     def classifier(
         self, others: Tensor, mix: float | None = None, without: Sequence[int] = ()
     ) -> tuple[Tensor, Tensor]:
@@ -311,6 +316,7 @@ class LocateGat(nn.Module):
             offset = (1 - mix) * offset - mix * graph_mean / graph_sd
         return weight, offset.expand(len(weight))
 
+    @on_own_device
     def forward(self, frames: Tensor, others: Tensor) -> Tensor:
         """Score videos (B,T,Dv) against seen and other classes (U,D): (B,S+U), calibration not applied."""
         weight, bias = self.classifier(others)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from whyact.data.types import Int
 from whyact.data.zero_shot.types import ClassSplit, Partition, ZeroShotData, at_rate, partition, shuffle_key
+from whyact.devices import resolve_device
 from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
@@ -155,6 +156,7 @@ def train_stages(
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
         model.encoder.project.weight.data, model.encoder.project.bias.data = weight, bias
+    model.to(resolve_device(device))
     batches = Batches(frames, target, config.batch)
     asked = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist()}
     kept: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
@@ -175,7 +177,7 @@ def train_stages(
         history += fit(stage2, once, epochs=epochs, resume_dir=state("stage2"), **kept).history
     model.eval()
     with torch.no_grad():
-        for i, rows in enumerate(model.parts(model.seen[:0])):
+        for i, rows in enumerate(model.parts(tensors.text[:0])):
             if rows is not None:
                 score = video @ rows.T
                 model.standard[i] = torch.stack([score.mean(), score.std(correction=0).clamp_min(1e-3)])
@@ -239,7 +241,8 @@ def score_parts(model: LocateGat, tensors: Tensors, seen: Int, unseen: Int, vide
     index = torch.from_numpy(videos)
     video = embed(model, tensors.frames[index])
     scores = []
-    for rows, (mean, sd) in zip(model.parts(tensors.text[torch.from_numpy(unseen)]), model.standard, strict=True):
+    parts = model.parts(tensors.text[torch.from_numpy(unseen)])
+    for rows, (mean, sd) in zip(parts, model.standard.tolist(), strict=True):
         scores.append(torch.zeros(len(video), len(classes)) if rows is None else (video @ rows.T - mean) / sd)
     target = position[tensors.target[index].numpy()]
     text, graph = (score.numpy() for score in scores)

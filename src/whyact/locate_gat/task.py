@@ -14,6 +14,7 @@ import torch
 from whyact.data.datasets import load_zero_shot
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
+from whyact.devices import device_of
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.answers import SHOWN
@@ -159,7 +160,7 @@ def predict(
     top = _count(options.get("evidence", str(SHOWN)))
     candidates = answers.candidates_of(known, model, others, options.get("labels"))
     provenance = answers.provenance_of(known, run, card, digest, candidates, str(options.get("data", "")))
-    read = answers.reader(known, options, progress)
+    read = answers.reader(known, options, progress, device_of(model))
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 

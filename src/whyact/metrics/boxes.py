@@ -37,6 +37,37 @@ def area(boxes: ArrayLike) -> Array:
     return np.clip(box[:, 2:] - box[:, :2], 0, None).prod(axis=-1)
 
 
+def clip_to_image(boxes: ArrayLike, image_size: tuple[int, int]) -> Array:
+    """Return boxes (...,4), xyxy pixels, with what lies outside an image of (width, height) cut off."""
+    return np.clip(np.asarray(boxes, dtype=np.float64), 0.0, np.array(image_size * 2, dtype=np.float64))
+
+
+def guess_unit(boxes: ArrayLike, image_size: tuple[int, int]) -> str:
+    """Return the unit that boxes (N,4) look like where it is another than xyxy pixels, else an empty text.
+
+    Shares end at 1. Boxes of x, y, width and height are told by corners in the wrong order that make boxes inside the
+    image the other way. A file of few, tiny or odd boxes is never guessed about: one doubtful sign is not enough.
+    """
+    box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    width, height = image_size
+    if not len(box) or not np.isfinite(box).all() or min(width, height) < 16:
+        return ""
+    if (box >= -0.05).all() and (box <= 1.05).all() and box.max() > 0:
+        return "shares of the image, 0 to 1"
+    turned = (box[:, 2:] <= box[:, :2]).any(axis=1)
+    if turned.sum() < 2 or turned.mean() < 0.2:  # a slip of a pen in one box is no unit
+        return ""
+    corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], axis=1)
+    inside = (box[:, 2:] > 0).all() and (corners >= -1).all() and (corners <= np.array([width, height] * 2) + 1).all()
+    return "[x, y, width, height]" if inside else ""
+
+
+def look_like_percent(boxes: ArrayLike, image_size: tuple[int, int]) -> bool:
+    """Return whether all boxes (N,4) of a large image lie in its first 100 by 100 pixels, as percent would."""
+    box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return len(box) > 0 and min(image_size) >= 240 and bool((box >= -1).all() and (box <= 101).all())
+
+
 @dataclass(frozen=True)
 class BoxAP:
     """Average precision of each class (C,), NaN for a class without a box, and the mean of the others."""

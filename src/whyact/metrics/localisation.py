@@ -1,7 +1,7 @@
-"""Mean average precision of temporal detections, the ActivityNet protocol.
+"""Mean average precision of temporal detections: ActivityNet's script and the THUMOS'14 toolkit.
 
-Matching is exact and vectorised: predictions of a video and class take ground truths greedily in score order,
-which is the one stable matching when every ground truth prefers the higher score. It is found by rounds of
+ActivityNet's matching is exact and vectorised: predictions of a video and class take ground truths greedily in score
+order, which is the one stable matching when every ground truth prefers the higher score. It is found by rounds of
 proposals over all videos, classes and predictions at once, in place of a loop over predictions.
 """
 
@@ -50,12 +50,27 @@ def spans(rows: Sequence[Sequence[float]]) -> Spans:
     return Spans(video.astype(np.intp), label.astype(np.intp), *columns)
 
 
-def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], classes: int) -> Float:
+def detection_ap(
+    predictions: Spans,
+    truth: Spans,
+    thresholds: Sequence[float],
+    classes: int,
+    ignored: NDArray[np.bool_] | None = None,
+) -> Float:
     """Return average precision in 0..1, (len(thresholds), classes); NaN for a class without ground truth.
 
-    A prediction looks at the ground truths of its video and class by falling tIoU (ties: lower index) and takes
-    the first free one at or above the threshold; a second detection of the same ground truth is a false positive.
-    Equal scores keep their input order. AP is the area under the precision envelope at recall changes.
+    This is what ActivityNet's evaluation script computes, to the last bit. A prediction looks at the ground truths of
+    its video and class by falling tIoU and takes the first free one at or above the threshold; a second detection of
+    the same ground truth is a false positive. AP is the area under the precision envelope at recall changes. Ties are
+    the script's too, which sorts rising and reads backwards: of equal scores, and of equal tIoU, the one of the higher
+    index comes first.
+
+    Args:
+        predictions: With scores.
+        truth: Ground truth.
+        thresholds: Of tIoU.
+        classes: How many classes.
+        ignored: Predictions (N,) that count as neither where they match no ground truth, see :func:`overlapping`.
 
     Raises:
         UserError: When predictions have no scores.
@@ -63,9 +78,10 @@ def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], 
     if predictions.score is None:
         raise UserError("predictions", None, "a score for every prediction")
     positives = np.bincount(truth.label, minlength=classes)[:classes]
-    by_score = np.argsort(-predictions.score, kind="stable")
+    by_score = np.argsort(predictions.score, kind="stable")[::-1]
     order = by_score[np.argsort(predictions.label[by_score], kind="stable")]  # by class, then falling score
     ranked = predictions.at(order)
+    skipped = np.zeros(len(ranked), dtype=bool) if ignored is None else ignored[order]
     first = np.searchsorted(ranked.label, np.arange(classes + 1))
     prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
     ap = np.full((len(thresholds), classes), np.nan)
@@ -74,38 +90,113 @@ def detection_ap(predictions: Spans, truth: Spans, thresholds: Sequence[float], 
         keep = iou >= thresholds[row]
         prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
         hits = np.sort(_match(prediction, gt, len(ranked), len(truth)))
+        misses = skipped.copy()
+        misses[hits] = False
+        before = np.append(0, np.cumsum(misses))  # ignored false positives ahead of a place
         begin = np.searchsorted(hits, first)
         for c in np.nonzero(np.diff(begin))[0]:
-            rank = hits[begin[c] : begin[c + 1]] - first[c]
-            precision = np.arange(1, len(rank) + 1) / (rank + 1)
-            envelope = np.maximum.accumulate(precision[::-1])
-            ap[row, c] = envelope.sum() / positives[c]
+            own = hits[begin[c] : begin[c + 1]]
+            rank = own - first[c] - (before[own] - before[first[c]])
+            ap[row, c] = _area(rank, int(positives[c]))
     return ap
+
+
+def _area(rank: Index, positives: int) -> float:
+    """Return the area under the precision envelope of hits at these ranks (from 0), summed as the script sums it."""
+    hit = np.arange(1, len(rank) + 1)
+    precision, recall = hit / (rank + 1), hit / positives
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    step = recall - np.append(0.0, recall[:-1])
+    if recall[-1] != 1.0:  # the script's last point, at recall 1 with precision 0: it is in the sum
+        step, envelope = np.append(step, 1.0 - recall[-1]), np.append(envelope, 0.0)
+    return float(np.sum(step * envelope))
+
+
+def thumos_ap(predictions: Spans, truth: Spans, ambiguous: Spans, thresholds: Sequence[float], classes: int) -> Float:
+    """Return average precision as the THUMOS'14 toolkit computes it, (len(thresholds), classes) in 0..1.
+
+    Ground truths choose here: each in turn takes the free prediction of its video and class that overlaps it most, if
+    by *more* than the threshold. What is left over and overlaps an ambiguous span of the video at all is dropped; a
+    true positive that does stays one. AP is the mean of the precisions at the true positives, over all ground truths,
+    without an envelope. Equal scores keep their order, true positives first; of equal overlaps the first counts.
+
+    Args:
+        predictions: With scores, in seconds.
+        truth: Ground truth.
+        ambiguous: Spans that count neither way; their labels are without effect.
+        thresholds: Of the overlap.
+        classes: How many classes.
+
+    Raises:
+        UserError: When predictions have no scores.
+    """
+    if predictions.score is None:
+        raise UserError("predictions", None, "a score for every prediction")
+    ignored = overlapping(predictions, ambiguous)
+    ap = np.full((len(thresholds), classes), np.nan)
+    for c in range(classes):
+        gt = truth.at(truth.label == c)
+        if not len(gt):
+            continue
+        own = np.nonzero(predictions.label == c)[0]
+        found, skipped = predictions.at(own), ignored[own]
+        assert found.score is not None
+        for row, threshold in enumerate(thresholds):
+            hit = np.zeros(len(found), dtype=bool)
+            for video in np.unique(gt.video):
+                rows = np.nonzero(found.video == video)[0]
+                rows = rows[np.argsort(-found.score[rows], kind="stable")]
+                for g in np.nonzero(gt.video == video)[0]:
+                    free = rows[~hit[rows]]
+                    if not len(free):
+                        break
+                    overlap = _overlap(found, free, gt.start[g], gt.end[g])
+                    if overlap.max() > threshold:
+                        hit[free[overlap.argmax()]] = True
+            kept = np.nonzero(hit | ~skipped)[0]
+            order = kept[np.lexsort((found.video[kept], ~hit[kept], -found.score[kept]))]
+            ranked = hit[order]
+            precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
+            ap[row, c] = np.cumsum(np.append(0.0, precision[ranked]))[-1] / len(gt)  # added one by one
+    return ap
+
+
+def _overlap(found: Spans, rows: Index, start: float, end: float) -> Float:
+    """Return the overlap of predictions with a span over the length of both together, 0 where they do not meet."""
+    shared = np.minimum(found.end[rows], end) - np.maximum(found.start[rows], start)
+    whole = np.maximum(found.end[rows], end) - np.minimum(found.start[rows], start)
+    return np.divide(shared, whole, out=np.zeros(len(rows)), where=shared > 0)
 
 
 def mean_ap(ap: Float) -> Float:
     """Return mAP in 0..100 of every threshold: the mean over classes that have ground truth (0 if none has)."""
-    seen = ~np.isnan(ap)
-    return 100 * np.where(seen, ap, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    seen = ~np.isnan(ap).all(axis=0)
+    return 100 * np.ascontiguousarray(ap[:, seen]).mean(axis=1) if seen.any() else np.zeros(len(ap))
 
 
-def drop_overlapping(predictions: Spans, ambiguous: Spans) -> Spans:
-    """Drop every prediction that overlaps an ambiguous span of its video (grid units, both ends rounded)."""
-    by_video: dict[int, list[tuple[float, float]]] = {}
-    for video, start, end in zip(ambiguous.video, np.rint(ambiguous.start), np.rint(ambiguous.end), strict=True):
-        by_video.setdefault(int(video), []).append((start, end))
-    start, end = np.rint(predictions.start), np.rint(predictions.end)
-    keep = np.ones(len(predictions), dtype=bool)
-    for video, found in by_video.items():
-        rows = np.nonzero(predictions.video == video)[0]
-        s, e = np.array(found).T
-        hit = (np.minimum(end[rows, None], e) > np.maximum(start[rows, None], s)).any(axis=1)
-        keep[rows[hit]] = False
-    return predictions.at(keep)
+def overlapping(predictions: Spans, spans: Spans) -> NDArray[np.bool_]:
+    """Return which predictions (N,) overlap one of the spans of their video, by however little."""
+    hit = np.zeros(len(predictions), dtype=bool)
+    for video in np.unique(spans.video):
+        rows, own = np.nonzero(predictions.video == video)[0], spans.at(spans.video == video)
+        start = np.maximum(predictions.start[rows, None], own.start)
+        hit[rows] = (np.minimum(predictions.end[rows, None], own.end) > start).any(axis=1)
+    return hit
+
+
+def drop_overlapping_on_grid(predictions: Spans, ambiguous: Spans) -> Spans:
+    """Drop every prediction that overlaps an ambiguous span, right or wrong, as PVLR's public evaluator does.
+
+    Both are in snippets, and both ends of each are rounded before they are compared.
+    """
+    grid = (
+        Spans(one.video, one.label, np.rint(one.start), np.rint(one.end), one.score) for one in (predictions, ambiguous)
+    )
+    return predictions.at(~overlapping(*grid))
 
 
 def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float]:
-    """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, rising ground truth."""
+    """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, falling ground truth."""
     videos = int(max(ranked.video.max(initial=0), truth.video.max(initial=0))) + 1
     groups, of_truth = np.unique(truth.label * videos + truth.video, return_inverse=True)
     key = ranked.label * videos + ranked.video
@@ -122,7 +213,7 @@ def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Inde
     prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
     same = prediction[1:] == prediction[:-1]
     several = np.nonzero(np.append(same, False) | np.append(False, same))[0]  # only these need an order
-    order = several[np.lexsort((gt[several], -iou[several], prediction[several]))]
+    order = several[np.lexsort((-gt[several], -iou[several], prediction[several]))]
     gt[several], iou[several] = gt[order], iou[order]
     return prediction, gt, iou
 

@@ -40,7 +40,7 @@ class CleanSettings:
     patience: float = 3.0
     shortest: float = 0.5
     share: float = 0.3
-    score: float = 0.45
+    score: float = 0.5
 
 
 def clean_tracks(tracks: Tracks, bridge: float, settings: CleanSettings | None = None) -> Tracks:
@@ -50,10 +50,15 @@ def clean_tracks(tracks: Tracks, bridge: float, settings: CleanSettings | None =
     Tracks of one class that follow one another are joined. Short and doubtful ones are dropped. Names are kept.
     """
     settings = settings or CleanSettings()
-    tracks = _merge_all(tracks, settings)
+    place = {name: k for k, name in enumerate(tracks.names)}
+    sums = tracks.scores.sum(0)  # the same result for every order that tracks come in
+    order = sorted(place.values(), key=lambda k: (-float(sums[k]), tracks.classes[k], tracks.names[k]))
+    tracks = _merge_all(tracks.pick(order), settings)
     if not tracks.names:
         return tracks
-    return tracks.pick(np.flatnonzero(_reliable(tracks, settings))).filled(bridge)
+    reliable = _reliable(tracks, settings)
+    kept = sorted(np.flatnonzero(reliable).tolist(), key=lambda k: place[tracks.names[k]])
+    return tracks.pick(kept).filled(bridge)
 
 
 def _merge_all(tracks: Tracks, settings: CleanSettings) -> Tracks:

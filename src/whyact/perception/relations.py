@@ -89,10 +89,7 @@ def measured_relations(
     scale = _median(size, window)
     away = _median(np.linalg.norm(centers[0] - centers[1], axis=-1), window)
     rate = _speed(away, times, s.baseline) / scale
-    moves = [
-        np.linalg.norm(np.stack([_speed(_median(c[..., i], window), times, s.baseline) for i in (0, 1)]), axis=0)
-        for c in centers
-    ]
+    moves = [_moves(x, certain, times, window, s.baseline) for x in (a, b)]
     margin = np.full(2, s.speed_margin)
     change = _hysteresis(rate, np.array([-s.speed, s.speed]), margin)  # 0 approaching, 1 neither, 2 leaving
     together = _hysteresis(np.minimum(*moves) / scale, np.array([s.speed]), margin[:1])
@@ -102,6 +99,47 @@ def measured_relations(
     out[frames, pairs, motion[certain]] = True
     out[frames, pairs, len(MOTION) + level[certain]] = True
     return out
+
+
+def measured_motion(
+    boxes: NDArray[np.floating],
+    times: NDArray[np.float64],
+    certain: Bool | None = None,
+    settings: MeasureSettings | None = None,
+) -> Bool:
+    """Measure whether things that are alone move.
+
+    Args:
+        boxes: (T,K,4) xyxy; a box without an area is not known.
+        times: Seconds (T,), rising.
+        certain: (T,K) where a box can be relied on; where it is known, by default.
+        settings: Thresholds.
+
+    Returns:
+        (T,K,R) in the order of :data:`MEASURED`: still or moving, none where a track is uncertain.
+    """
+    s = settings or MeasureSettings()
+    a = np.asarray(boxes, dtype=np.float64)
+    known = (a[..., 2:] > a[..., :2]).all(-1)
+    certain = np.asarray(known if certain is None else known & certain)
+    out = np.zeros((*known.shape, len(MEASURED)), dtype=bool)
+    if not certain.any():
+        return out
+    window = _half_window(times, s.smooth)
+    sides = np.clip(a[..., 2:] - a[..., :2], 0, None)
+    size = _median(np.where(certain, np.sqrt(sides.prod(-1)), np.nan), window)
+    speed = _moves(a, certain, times, window, s.baseline) / size
+    moving = _hysteresis(speed, np.array([s.speed]), np.array([s.speed_margin])) == 1
+    out[..., MEASURED.index("moving")] = certain & moving
+    out[..., MEASURED.index("still")] = certain & ~moving
+    return out
+
+
+def _moves(boxes: Array, certain: Bool, times: NDArray[np.float64], window: int, baseline: float) -> Array:
+    """Return the speed (T,K) of boxes' centers in pixels a second."""
+    centers = np.where(certain[..., None], (boxes[..., :2] + boxes[..., 2:]) / 2, np.nan)
+    parts = [_speed(_median(centers[..., i], window), times, baseline) for i in (0, 1)]
+    return np.asarray(np.linalg.norm(np.stack(parts), axis=0))
 
 
 def certain_frames(seen: Bool, known: Bool, times: NDArray[np.float64], bridge: float | None = None) -> Bool:

@@ -22,7 +22,7 @@ class Tracks:
     ``names`` (``mug_1``) are unique, ``classes`` are words; ``boxes`` (T,K,4) xyxy pixels, all zeros where there is
     none; ``seen`` (T,K) is true where a detector saw it: a box that is not seen was interpolated; ``scores`` (T,K),
     0 where not seen; ``times`` (T,) seconds; ``frames`` (T,) 1-based; ``image_size`` (width, height);
-    ``source`` says who found the boxes.
+    ``source`` says who found the boxes; ``in_pixels``: it vouches for pixel coordinates, whatever they look like.
 
     Raises:
         ValueError: When the shapes do not belong together.
@@ -37,6 +37,7 @@ class Tracks:
     frames: Int
     image_size: tuple[int, int]
     source: str = ""
+    in_pixels: bool = False
 
     def __post_init__(self) -> None:
         t, k = len(self.times), len(self.names)

@@ -9,13 +9,18 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from whyact.errors import UserError
+from whyact.errors import Mistakes, UserError
 from whyact.files import write_atomic
+from whyact.metrics.boxes import clip_to_image, guess_unit, look_like_percent
 from whyact.perception.tracks import Tracks
+from whyact.prediction import VideoFacts
 
 VERSION = 1
 _NEXT = "see docs/tracks.md for the format"
 _FARTHEST = 1e6  # pixels: no image is that large, and float32 still tells neighbours apart
+_EDGE = 1.0  # pixels that a box may reach past the image: rounding, and edges counted from 1
+_LATE = 0.5  # seconds that a track may end after its video, at least
+_COVERED = 0.5  # share of the video that the times must reach
 
 _Box = tuple[float, float, float, float]
 
@@ -36,13 +41,19 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     tracks: list[_Track]
     frames: list[int] | None = None
     source: str = ""
+    units: Literal["", "pixels"] = ""
 
 
-def read_tracks(path: Path | str) -> Tracks:
+def read_tracks(path: Path | str, *, clip_boxes: bool = False) -> Tracks:
     """Read a tracks file.
 
+    Args:
+        path: The file.
+        clip_boxes: Cut off what lies outside the image instead of refusing it.
+
     Raises:
-        UserError: When the file cannot be read or breaks a rule of the format; it names the item.
+        UserError: When the file cannot be read or breaks rules of the format; it names every item, and what boxes in
+            another unit look like.
     """
     path = Path(path)
     try:
@@ -50,22 +61,62 @@ def read_tracks(path: Path | str) -> Tracks:
     except OSError as error:
         raise UserError(path, error.strerror, "a tracks file", "--tracks FILE") from error
     document = _decode(path, data)
-    _check(path, document)
+    _check(path, document, clip_boxes)
     return _as_tracks(document, str(path))
 
 
+def check_against_video(path: Path | str, tracks: Tracks, facts: VideoFacts) -> None:
+    """Refuse tracks whose image size, boxes or times are not those of a video, and say what they look like instead.
+
+    Args:
+        path: The tracks file.
+        tracks: What it holds.
+        facts: The video.
+
+    Raises:
+        UserError: For another image size, boxes that look like percent, or times far short of the video or past it.
+    """
+    if (facts.width, facts.height) != tracks.image_size:
+        size = "{} x {}".format(*tracks.image_size)
+        raise UserError(f"{path}, image_size", size, f"{facts.width} x {facts.height}, the size of {facts.path}", _NEXT)
+    if not tracks.in_pixels and look_like_percent(tracks.boxes[tracks.known], tracks.image_size):
+        step = 'scale them to the image, or write "units": "pixels" into the file if they are right'
+        raise UserError(f"{path}, boxes", "coordinates that look like percent, 0 to 100", "pixels", step)
+    last, length = float(tracks.times[-1]), facts.duration
+    if not length > 0:
+        return
+    step = float(np.median(np.diff(tracks.times))) if len(tracks.times) > 1 else 0.0
+    whole = bool((tracks.times == np.round(tracks.times)).all())
+    frames = max(facts.frames_decoded or 0, facts.frames_declared or 0, round(length * (facts.fps or 0)))
+    if last > length + max(_LATE, min(step, 2.0)):
+        guess = ""
+        if whole and last <= 1.05 * frames + 1:
+            guess = f", which look like frame numbers: the video has {frames} frames"
+        elif 0.5 * length <= last / 1000 <= 1.1 * length:
+            guess = ", which look like milliseconds"
+        found = f"times up to {last:.6g}{guess}"
+        raise UserError(f"{path}, times", found, f"seconds from 0 to {length:.2f}, the end of {facts.path}", _NEXT)
+    if last + step < _COVERED * length:
+        found = f"times up to {last:.2f} s only"
+        expected = f"times through all of {facts.path}, {length:.2f} s; where nothing is in view a box is null"
+        raise UserError(f"{path}, times", found, expected, _NEXT)
+
+
 def write_tracks(path: Path | str, tracks: Tracks) -> Path:
-    """Write a tracks file whole or not at all; :func:`read_tracks` returns equal tracks.
+    """Write a tracks file whole or not at all; :func:`read_tracks` returns equal tracks, clipped to the image.
 
     Raises:
         UserError: When the tracks break a rule of the format (NaN, a box turned inside out, times that fall).
     """
     path = Path(path)
     known = tracks.known | (tracks.boxes != 0).any(axis=-1) | tracks.seen
+    boxes = np.where(np.isfinite(tracks.boxes), clip_to_image(tracks.boxes, tracks.image_size), tracks.boxes)
+    boxes = boxes.astype(np.float32)
     document = _File(
         format="whyact-tracks",
         version=VERSION,
         source=tracks.source,
+        units="pixels",
         image_size=tracks.image_size,
         times=tracks.times.tolist(),
         frames=tracks.frames.tolist(),
@@ -73,10 +124,7 @@ def write_tracks(path: Path | str, tracks: Tracks) -> Path:
             _Track(
                 name=name,
                 class_=tracks.classes[k],
-                boxes=[
-                    _shortest(box) if there else None
-                    for box, there in zip(tracks.boxes[:, k], known[:, k], strict=True)
-                ],
+                boxes=[_shortest(box) if there else None for box, there in zip(boxes[:, k], known[:, k], strict=True)],
                 scores=[
                     float(str(score)) if there else None
                     for score, there in zip(tracks.scores[:, k], tracks.seen[:, k], strict=True)
@@ -86,7 +134,7 @@ def write_tracks(path: Path | str, tracks: Tracks) -> Path:
             for k, name in enumerate(tracks.names)
         ],
     )
-    _check(path, document)
+    _check(path, document, clip_boxes=False)
     return write_atomic(path, msgspec.json.encode(document) + b"\n")
 
 
@@ -122,45 +170,73 @@ def _not_a_number(data: bytes) -> str:
     return ""
 
 
-def _check(path: Path, file: _File) -> None:
-    """Refuse what the types alone do not: lengths, order, ranges, boxes."""
-
-    def fail(item: str, value: object, expected: str) -> None:
-        raise UserError(f"{path}, {item}", value, expected, _NEXT)
-
+def _check(path: Path, file: _File, clip_boxes: bool) -> None:
+    """Refuse what the types alone do not: lengths, order, ranges, boxes. Clip the boxes in place where asked to."""
+    mistakes = Mistakes(path, _NEXT)
     t = len(file.times)
     if file.version != VERSION:
-        fail("version", file.version, f"{VERSION}")
+        mistakes.add("version", file.version, f"{VERSION}")
     if not all(0 < side <= _FARTHEST for side in file.image_size):
-        fail("image_size", file.image_size, "width and height in pixels")
+        mistakes.add("image_size", file.image_size, "width and height in pixels")
     for i, time in enumerate(file.times):
         if not np.isfinite(time) or time < 0 or (i and time <= file.times[i - 1]):
-            fail(f"times[{i}]", time, "seconds, each later than the one before")
+            mistakes.add(f"times[{i}]", _rounded(time), "seconds, each later than the one before")
     if file.frames is not None and len(file.frames) != t:
-        fail("frames", f"{len(file.frames)} numbers", f"{t}, one for each time")
+        mistakes.add("frames", f"{len(file.frames)} numbers", f"{t}, one for each time")
     for i, number in enumerate(file.frames or []):
         if not 1 <= number < 2**53 or (i and number < file.frames[i - 1]):  # type: ignore[index]
-            fail(f"frames[{i}]", number, "numbers from 1, none smaller than the one before")
+            mistakes.add(f"frames[{i}]", number, "numbers from 1, none smaller than the one before")
     names: set[str] = set()
     for k, track in enumerate(file.tracks):
         where = f"tracks[{k}]"
         if not track.name or track.name in names:
-            fail(f"{where}.name", track.name, "a name that no other track has")
+            mistakes.add(f"{where}.name", track.name, "a name that no other track has")
         names.add(track.name)
         if not track.class_:
-            fail(f"{where}.class", track.class_, "a class name")
+            mistakes.add(f"{where}.class", track.class_, "a class name")
         for key, values in (("boxes", track.boxes), ("scores", track.scores), ("seen", track.seen)):
             if values is not None and len(values) != t:
-                fail(f"{where}.{key}", f"{len(values)} entries", f"{t}, one for each time")
-        for i, box in enumerate(track.boxes):
-            if box is not None and (wrong := _wrong_box(box, file.image_size)):
-                fail(f"{where}.boxes[{i}]", list(box), wrong)
+                mistakes.add(f"{where}.{key}", f"{len(values)} entries", f"{t}, one for each time")
         for i, score in enumerate(track.scores or []):
             if score is not None and not 0 <= score <= 1:
-                fail(f"{where}.scores[{i}]", score, "0 to 1, or null")
+                mistakes.add(f"{where}.scores[{i}]", _rounded(score), "0 to 1, or null")
         for i, seen in enumerate(track.seen or []):
-            if seen and track.boxes[i] is None:
-                fail(f"{where}.seen[{i}]", seen, "false where there is no box")
+            if seen and i < len(track.boxes) and track.boxes[i] is None:
+                mistakes.add(f"{where}.seen[{i}]", seen, "false where there is no box")
+    if all(side > 0 for side in file.image_size):
+        _check_boxes(mistakes, file, clip_boxes)
+    mistakes.refuse()
+
+
+def _check_boxes(mistakes: Mistakes, file: _File, clip_boxes: bool) -> None:
+    given = [box for track in file.tracks for box in track.boxes if box is not None]
+    if not file.units and (unit := guess_unit(given, file.image_size)):
+        step = 'convert them, or write "units": "pixels" into the file if they are right'
+        found = f"coordinates that look like {unit}"
+        error = UserError(f"{mistakes.where}, boxes", found, "[x1, y1, x2, y2] in pixels", step)
+        mistakes.errors.insert(0, error)
+        return
+    width, height = file.image_size
+    for k, track in enumerate(file.tracks):
+        for i, box in enumerate(track.boxes):
+            if box is None:
+                continue
+            where = f"tracks[{k}].boxes[{i}]"
+            if wrong := _wrong_box(box, file.image_size):
+                mistakes.add(where, _rounded(box), wrong)
+            elif min(box) < -_EDGE or max(box[0], box[2]) > width + _EDGE or max(box[1], box[3]) > height + _EDGE:
+                if clip_boxes:
+                    track.boxes[i] = _shortest(clip_to_image(box, file.image_size).astype(np.float32))
+                else:
+                    expected = f"a box inside the image of {width} x {height} pixels, or --clip-boxes"
+                    mistakes.add(where, _rounded(box), expected)
+
+
+def _rounded(value: Any) -> Any:
+    """Return numbers with no more digits than a person compares: three behind the point."""
+    if isinstance(value, list | tuple):
+        return [_rounded(one) for one in value]
+    return round(value, 3) if isinstance(value, float) and np.isfinite(value) else value
 
 
 def _wrong_box(box: _Box, image_size: tuple[int, int]) -> str:
@@ -192,4 +268,5 @@ def _as_tracks(file: _File, path: str) -> Tracks:
         frames=frames.astype(np.int64),
         image_size=file.image_size,
         source=file.source or path,
+        in_pixels=file.units == "pixels",
     )

@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.data.types import FeatureSequence
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.metrics.average_precision import mean_average_precision
-from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping, mean_ap, spans
+from whyact.metrics.localisation import Spans, detection_ap, drop_overlapping_on_grid, mean_ap, overlapping, spans
 from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.model import PVLR
 from whyact.pvlr.proposals import min_max, outer_inner, runs
 from whyact.pvlr.soft_nms import soft_nms
 
 Float = NDArray[np.float64]
-Comparison = Literal["seconds", "official"]
+Comparison = Literal["seconds", "pvlr"]
 
 
 class Rows(Protocol):
@@ -93,7 +94,8 @@ def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curv
     Raises:
         UserError: When there is no snippet.
     """
-    device = text.device
+    device = device_of(model)
+    text = text.to(device)
     length = len(features)
     if length == 0:
         raise UserError("features", "no snippet", "at least one snippet")
@@ -184,8 +186,9 @@ def detection_map(
         videos: With ground-truth segments in seconds.
         classes: C.
         thresholds: Of tIoU.
-        protocol: ``seconds`` keeps the ground truth as annotated; ``official`` rounds it to the snippet grid.
-        ambiguous: Spans in seconds; a prediction that overlaps one is dropped (on the grid).
+        protocol: ``seconds`` keeps the ground truth as annotated; ``pvlr`` rounds it to the snippet grid, as the
+            authors' public evaluator does.
+        ambiguous: Spans in seconds. A *false* positive that overlaps one is dropped; ``pvlr`` drops true ones too.
     """
     video = np.repeat(np.arange(len(videos)), [len(d) for d in detections])
     found = Spans(
@@ -207,14 +210,16 @@ def spans_map(
     """Return mAP as :func:`detection_map` does, for spans in snippets; ``rates`` are snippets a second."""
     rate = np.asarray(rates)
     truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
-    if ambiguous:
-        rows = [(i, 0, s, e) for i, v in enumerate(videos) for s, e in ambiguous.get(v.id, ())]
-        found = drop_overlapping(found, _scale(spans(rows), rate))
+    rows = [(i, 0, s, e) for i, video in enumerate(videos) for s, e in (ambiguous or {}).get(video.id, ())]
+    unclear = _scale(spans(rows), rate)
     # tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
     truth = _scale(truth, rate)
-    digits = 0 if protocol == "official" else 9
-    truth = Spans(truth.video, truth.label, truth.start.round(digits), truth.end.round(digits))
-    return mean_ap(detection_ap(found, truth, thresholds, classes))
+    if protocol == "pvlr":
+        truth = Spans(truth.video, truth.label, truth.start.round(), truth.end.round())
+        return mean_ap(detection_ap(drop_overlapping_on_grid(found, unclear), truth, thresholds, classes))
+    if (rate != 1).any():  # seconds are left as they are written
+        truth = Spans(truth.video, truth.label, truth.start.round(9), truth.end.round(9))
+    return mean_ap(detection_ap(found, truth, thresholds, classes, overlapping(found, unclear)))
 
 
 def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -18,6 +18,9 @@ from whyact.data.zero_shot.video_folders import ENDINGS
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 
+if TYPE_CHECKING:
+    import torch
+
 BLOCK = 4096  # rows hashed at once
 
 
@@ -28,10 +31,17 @@ class Inputs:
         card: The run's card: how its features were made.
         known: Videos of a data set by name.
         weights: The encoder's weight file, where the run's features were made with one.
+        device: Where the encoder computes.
     """
 
-    def __init__(self, card: dict[str, Any], known: dict[str, FeatureSequence], weights: str | None = None) -> None:
-        self.card, self.known, self.weights = card, known, weights
+    def __init__(
+        self,
+        card: dict[str, Any],
+        known: dict[str, FeatureSequence],
+        weights: str | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.card, self.known, self.weights, self.device = card, known, weights, device
         self._streams: Streams | None = None
 
     def read(self, name: str, scratch: Path) -> tuple[FeatureSequence, VideoFacts]:
@@ -67,7 +77,7 @@ class Inputs:
             raise UserError(path, "no such file", "a video", "check the path")
         if self._streams is None:
             recipe = msgspec.convert(self.card["extra"].get("recipe") or {}, Recipe)
-            self._streams = streams_of(recipe, self.weights)
+            self._streams = streams_of(recipe, self.weights, self.device)
         features = scratch / "features.npy"
         facts = extract_features(path, features, self._streams)
         return _unlabelled(path.stem, read_features(features), self._streams.recipe.snippet_seconds), facts

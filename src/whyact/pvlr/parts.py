@@ -47,7 +47,7 @@ class Parts:
         detections = [Detections(**{name: record[name] for name in names}) for record in records]
         split, cfg = self.split, self.config.inference
         result: dict[str, Any] = {}
-        for protocol, suffix in (("seconds", ""), ("official", "_official_grid")):
+        for protocol, suffix in (("seconds", ""), ("pvlr", "_pvlr_grid")):
             ap = detection_map(
                 detections,
                 split.test,

@@ -16,6 +16,7 @@ from torch import Tensor
 from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
+from whyact.devices import device_of
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.files import writable_file, writable_folder
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
@@ -217,7 +218,7 @@ def predict(
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
-        reader = Inputs(loaded.card, known, options.get("weights"))
+        reader = Inputs(loaded.card, known, options.get("weights"), device_of(loaded.model))
 
         def answer(name: str) -> list[Prediction]:
             prediction, rows = _predict(loaded, *reader.read(name, Path(scratch)))

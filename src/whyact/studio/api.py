@@ -94,7 +94,8 @@ def post_demo(request: Request, demo: Demo) -> JobInfo:
     from whyact.verbs.demo import demo_actions
 
     if demo.action not in (*demo_actions(), "null"):
-        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {', '.join(demo_actions())}")
+        expected = ", ".join(("null", *demo_actions()))
+        raise HTTPException(422, f"action: found {demo.action!r}; expected one of {expected}")
     check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})

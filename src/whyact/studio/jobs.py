@@ -19,7 +19,7 @@ from whyact.prediction import Prediction, from_json
 from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
-from whyact.verbs.predict import VIDEO_SUFFIXES
+from whyact.video import VIDEO_SUFFIXES
 
 State = Literal["arriving", "waiting", "running", "done", "failed"]
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from whyact.devices import Precision, autocast, check_precision, resolve_device
+from whyact.devices import Precision, autocast, check_precision, device_of, map_tensors, resolve_device
 from whyact.errors import UserError
 from whyact.files import leftovers
 from whyact.progress import Bar
@@ -120,7 +120,7 @@ def fit(
         stage=stage,
         validation=validation,
     )
-    started, origin = time.perf_counter(), next(learner.parameters(), torch.empty(0)).device
+    started, origin = time.perf_counter(), device_of(learner)
     shown = progress_bar("training", epochs * len(batches), wanted=progress and process.is_rank_zero)
     with numerics(threads), shown as bar:
         seed_everything(seed)
@@ -206,7 +206,7 @@ class _Loop:
         position = self.position
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device, self.precision):
-            output = self.forward(_to(batch, self.device), position.step)
+            output = self.forward(map_tensors(batch, self._to_device), position.step)
         self.scaler.scale(output.loss).backward()
         if self.clip:
             self.scaler.unscale_(self.optimizer)
@@ -221,6 +221,9 @@ class _Loop:
         position.step += 1
         position.batch += 1
         return rates
+
+    def _to_device(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
 
     def _rest_of_epoch(self) -> Iterator[Any]:
         """Yield the batches of the epoch that are left."""
@@ -322,17 +325,6 @@ def _sigterm() -> Iterator[threading.Event]:
         yield terminated
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _to(batch: Any, device: torch.device) -> Any:
-    """Return a batch on a device."""
-    if isinstance(batch, Tensor):
-        return batch.to(device, non_blocking=True)
-    if batch is None:
-        return None
-    if isinstance(batch, tuple | list):
-        return type(batch)(_to(item, device) for item in batch)
-    return batch.to(device)
 
 
 def _live(values: Mapping[str, Any], most: int = 4) -> str:

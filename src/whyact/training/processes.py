@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import distributed
 
+from whyact.devices import map_tensors
 from whyact.training.numerics import random_state, set_random_state
 
 
@@ -74,17 +75,8 @@ def _connected() -> bool:
 
 
 def rows_of(batch: Any, rank: int, world: int) -> Any:
-    """Return every ``world``-th row of a batch from ``rank`` on; a batch with fewer rows goes to every process.
-
-    A batch is a tensor, a tuple or list of batches, or has ``map`` over its tensors; ``None`` stays.
-    """
-    if isinstance(batch, Tensor):
-        return batch[rank::world] if len(batch) >= world else batch
-    if batch is None:
-        return None
-    if isinstance(batch, tuple | list):
-        return type(batch)(rows_of(item, rank, world) for item in batch)
-    return batch.map(lambda x: rows_of(x, rank, world))
+    """Return every ``world``-th row of a batch from ``rank`` on; a tensor with fewer rows goes to every process."""
+    return map_tensors(batch, lambda x: x[rank::world] if len(x) >= world else x)
 
 
 def rows_of_batches(batches: Iterable[Any], process: Process, seed: int, epoch: int, skip: int) -> Iterator[Any]:

@@ -47,7 +47,7 @@ class Batches(Protocol):
     """
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield tensors, tuples or lists of them, or objects with ``to(device)`` and ``map(function)``."""
+        """Yield tensors, or tuples, lists, dicts or dataclasses of them."""
 
     def __len__(self) -> int:
         """Return the number of batches."""

@@ -10,6 +10,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "convert": ("whyact.verbs.data_convert:run", "turn published files into ours"),
     "prepare": ("whyact.verbs.data_prepare:run", "extract the frames that Action Genome annotates"),
     "draw": ("whyact.verbs.data_draw:run", "draw an annotation into its frames, to see that it fits"),
+    "things": ("whyact.verbs.data_things:run", "list what a detector finds in a folder of clips"),
     "verify": ("whyact.verbs.data_verify:run", "check every byte of a folder that whyact wrote"),
 }
 

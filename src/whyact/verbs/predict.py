@@ -15,6 +15,7 @@ from whyact.training.checkpoint import read_card
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.methods import DEMO_METHOD, load_method
 from whyact.verbs.parser import Parser, existing_folder, run_folder
+from whyact.video import VIDEO_SUFFIXES
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
@@ -22,7 +23,6 @@ _EXAMPLES = (
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
-VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"))
 
 
 def run(argv: list[str]) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whyact.errors import UserError
 
 DEFAULT, COVER_PICTURE = 1, 1024  # FFmpeg's flags of a stream
-_MOST_ATOMS = 200_000  # of an MP4; a live recording of a day has a few for every second
+_MOST_BOXES = 200_000  # of an MP4; a live recording of a day has a few for every second
 
 
 def load_av() -> Any:
@@ -67,13 +68,14 @@ def is_image(container: Any) -> bool:
     return name == "image2" or name.endswith("_pipe")
 
 
-def declared_length(container: Any, stream: Any, start: float) -> float:
+def declared_length(container: Any, stream: Any, start: float, zero: float) -> float:
     """Return when the last frame leaves the screen, as the file declares it; 0 where it does not.
 
     Args:
         container: PyAV's container.
         stream: Its video stream.
         start: When the first frame is shown, in seconds of the player's clock.
+        zero: The stamp in seconds at which that clock starts.
     """
     if stream.duration and stream.duration > 0:
         return start + float(stream.duration * (stream.time_base or 0))
@@ -82,44 +84,53 @@ def declared_length(container: Any, stream: Any, start: float) -> float:
         tagged = sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
     except ValueError:
         tagged = 0.0
-    if 0 < tagged < 1e7:
-        return tagged
+    if 0 < tagged - zero < 1e7:
+        return tagged - zero
     return float(container.duration) / 1e6 if container.duration and container.duration > 0 else 0.0
 
 
-def describe_second_film(container: Any, path: Path, size: int) -> str:
-    """Say where and how long a second film in an MP4 is, which players and FFmpeg leave out; empty without one."""
+@dataclass(frozen=True)
+class Mp4Layout:
+    """What the boxes of a file say: whether it is an MP4 without fragments, and what a second film in it lasts."""
+
+    is_whole: bool = False
+    second_film: float | None = None
+
+    @property
+    def note(self) -> str:
+        """Say that a second film, which players and FFmpeg ignore, is not read; empty without one."""
+        if self.second_film is None:
+            return ""
+        lasts = f" of {self.second_film:.2f} s" if self.second_film else ""
+        return f"a second film{lasts} is joined to this one, and left out"
+
+
+def read_mp4_layout(container: Any, path: Path, size: int) -> Mp4Layout:
+    """Read the boxes at the top of an MP4 or MOV file; other containers have none."""
     if "mov" not in container.format.name:
-        return ""
-    heads = 0
+        return Mp4Layout()
+    heads, fragments, at = 0, False, 0
     with open(path, "rb") as file:
-        at = 0
-        for _ in range(_MOST_ATOMS):
-            head = _seek(file, at).read(16)
-            if len(head) < 8:
-                return ""
+        for _ in range(_MOST_BOXES):
+            file.seek(at)
+            head = file.read(16)
             length, kind = int.from_bytes(head[:4], "big"), head[4:8]
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
             heads += kind == b"moov"
+            fragments |= kind == b"moof"
             if heads == 2:
-                seconds = _movie_length(_seek(file, at).read(256))
-                lasts = f" of {seconds:.2f} s" if seconds else ""
-                return f"a second film{lasts} is joined to this one, and left out"
+                file.seek(at)
+                return Mp4Layout(not fragments, _movie_length(file.read(256)))
             if length < 8 or at + length >= size:
-                return ""
+                break
             at += length
-    return ""
+    return Mp4Layout(not fragments)
 
 
 def reason_of(error: Exception) -> str:
     """Return FFmpeg's own words for an error."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _seek(file: Any, at: int) -> Any:
-    file.seek(at)
-    return file
 
 
 def _movie_length(head: bytes) -> float:

@@ -27,7 +27,7 @@ class PacketIndex:
     (about then, where the container's index says so). Both rise where ``steady``; otherwise stamps lack or start over,
     and nothing may be jumped to. ``end`` is when the last frame leaves the screen, 0 where that is unknown. There are
     ``count`` packets; ``absent`` declared frames are not in the file; ``unshown`` packets hold no picture, or one that
-    an edit list cuts away.
+    an edit list cuts away. ``edited`` says that fewer packets than declared are there by intent.
     """
 
     stamps: NDArray[np.float64]
@@ -37,6 +37,7 @@ class PacketIndex:
     count: int = 0
     absent: int = 0
     unshown: int = 0
+    edited: bool = False
 
     def key_before(self, moment: float) -> int:
         """Return which keyframe is the last at or before a moment, -1 when there is none."""
@@ -57,34 +58,34 @@ def declared_frames(known: PacketIndex, declared: int, clock: Clock) -> tuple[in
         return 0, declared
     if clock.in_slots:  # an AVI declares its slots, of which some may be empty by intent
         return max(0, declared - round(known.end / clock.step)), min(declared, known.count) - known.unshown
-    return known.absent or max(0, declared - known.count), declared - known.unshown
+    absent = known.absent if known.edited else max(known.absent, declared - known.count)
+    return absent, min(declared, known.count) - known.unshown
 
 
-def from_container(stream: Any, format_name: str, clock: Clock, size: int) -> PacketIndex | None:
-    """Return the index that an MP4 or MOV file carries, ``None`` unless it lists every declared frame.
+def from_container(stream: Any, clock: Clock, size: int) -> PacketIndex | None:
+    """Return the index that an MP4 or MOV file without fragments carries, ``None`` where its stamps make no sense.
 
-    Other containers list keyframes only, or as much as was read so far.
+    Other containers list keyframes only, or as much as was read so far. An edit list may leave out declared frames.
 
     Args:
         stream: PyAV's video stream.
-        format_name: PyAV's name of the container's format.
         clock: Turns stamps into seconds.
         size: The file's size in bytes.
     """
-    entries = getattr(stream, "index_entries", None) or ()
-    if "mov" not in format_name or not stream.frames or len(entries) != stream.frames:
-        return None
+    entries = stream.index_entries
     # One entry at a time: hours of them as Python objects would take gigabytes.
     kind = np.dtype([("stamp", np.int64), ("key", bool), ("size", np.int32), ("pos", np.int64), ("discard", bool)])
     listed = ((e.timestamp, e.is_keyframe, e.size, e.pos, e.is_discard) for e in entries)
     table = np.fromiter(listed, kind, len(entries))
-    if (np.diff(table["stamp"]) < 0).any():
+    if not len(table) or (np.diff(table["stamp"]) < 0).any():
         return None
     stamps = table["stamp"] * clock.base - clock.zero
     stamps += clock.start - stamps[0]  # the first frame decoded is, as a rule, the first one shown
     absent = int((table["pos"] + table["size"] > size).sum())
     unshown = int(((table["size"] < PLACEHOLDER) | table["discard"]).sum())
-    return PacketIndex(stamps, stamps[table["key"]], True, count=len(stamps), absent=absent, unshown=unshown)
+    return PacketIndex(
+        stamps, stamps[table["key"]], True, count=len(stamps), absent=absent, unshown=unshown, edited=True
+    )
 
 
 def from_packets(av: Any, container: Any, stream: int, clock: Clock, deadline: float) -> PacketIndex:
@@ -126,7 +127,8 @@ class _Sections:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._gap = GAP / clock.base if clock.has_jumps else np.inf
-        self._least, self._most, self._total, self._hold = 0, _NONE, 0, 0
+        self._least, self._most, self._hold = 0, _NONE, 0
+        self._total = 0.0
         self.count = self.closed = self.unstamped = 0
 
     def add(self, pts: int | None, key: bool, duration: int) -> None:
@@ -152,7 +154,7 @@ class _Sections:
 
     def end(self) -> float:
         """Return when the last frame leaves the screen, in seconds."""
-        last = 0 if self._most == _NONE else self._most - self._least + self._step
+        last = 0.0 if self._most == _NONE else self._most - self._least + self._step
         start = self._clock.start
         if not self.closed and not self.unstamped and not self._clock.in_slots:
             start = self._least * self._clock.base - self._clock.zero

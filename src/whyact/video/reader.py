@@ -20,11 +20,11 @@ from whyact.video import index, upright
 from whyact.video.clock import Clock
 from whyact.video.container import (
     declared_length,
-    describe_second_film,
     is_image,
     load_av,
     open_container,
     picture_streams,
+    read_mp4_layout,
     reason_of,
 )
 
@@ -137,11 +137,12 @@ class VideoReader:
         if width * height * self._aspect > self.most_pixels:
             self._aspect = 1.0
         self._shape: tuple[int, int] | None = None  # width and height on screen
-        self._image: tuple[float, NDArray[np.uint8]] | None = None
+        self._image: tuple[float, NDArray[np.uint8]] = (-1.0, np.zeros((0, 0, 3), np.uint8))
         if self._clock.in_slots and self._stream.codec_context.has_b_frames:
             self._may_jump = False  # the delay of the decoder counts from the first frame
-        if second := describe_second_film(self._container, self.path, self._size):
-            self._say(second)
+        self._layout = read_mp4_layout(self._container, self.path, self._size)
+        self._has_own_index = self._layout.is_whole and self.declared > 0
+        self._reasons += [self._layout.note] if self._layout.note else []
         if self._counts_frames and self.index.end > 0:  # the rate that the stream itself knows
             self.fps = self.index.count / self.index.end
             self.step = self._clock.step = 1 / self.fps
@@ -166,8 +167,7 @@ class VideoReader:
     @cached_property
     def index(self) -> index.PacketIndex:
         """Return the file's packets, from the container or from a pass over them."""
-        own = index.from_container(self._stream, self._container.format.name, self._clock, self._size)
-        if own is not None:
+        if self._has_own_index and (own := index.from_container(self._stream, self._clock, self._size)) is not None:
             return own
         deadline = self._since + self.limit - self._spent
         with open_container(self._av, self.path, max(self.limit, 1.0)) as container:
@@ -363,7 +363,7 @@ class VideoReader:
             self._say(f"reading stopped at {max(self._last, 0):.2f} s: {reason_of(error)}")
 
     def _upright(self, frame: _Frame) -> NDArray[np.uint8]:
-        if self._image is not None and self._image[0] == frame.time:
+        if self._image[0] == frame.time:
             return self._image[1]
         picture = frame.picture
         orientation = upright.Orientation.of(picture)
@@ -392,8 +392,8 @@ class VideoReader:
     def _length(self) -> float:
         # An AVI cut off before its index declares its frames, but FFmpeg guesses the length from the bytes left.
         least = self.declared * self.step if self._clock.in_slots else 0.0
-        declared = max(declared_length(self._container, self._stream, self.start), least)
-        if declared > 0 and "mov" in self._container.format.name and self.declared:
+        declared = max(declared_length(self._container, self._stream, self.start, self._clock.zero), least)
+        if declared > 0 and self._has_own_index:
             return declared
         # Streams without a header have a length that FFmpeg guessed from the last stamps.
         guessed = self._clock.has_jumps or self._counts_frames

@@ -164,7 +164,7 @@ def test_encoders_of_a_run_are_found_again_or_refused(tmp_path: Path, monkeypatc
     asked = []
     monkeypatch.setattr(snippet_files, "load_torch", lambda path: {"file": path.name})
 
-    def load(name: str, weights: str = "default", state: object = None) -> Brightness:
+    def load(name: str, weights: str = "default", state: object = None, device: object = "cpu") -> Brightness:
         asked.append((name, weights, state))
         return Brightness(name, weights)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from whyact.data.io.tables import refuse_alike
 from whyact.data.types import Dataset
 from whyact.data.untrimmed.feature_files import FeatureFolder, check_features, open_folder, split_of
 from whyact.data.untrimmed.sets import (
@@ -29,7 +30,10 @@ Scored = tuple[float, float, str, float]  # start s, end s, label, score
 class _Segment(msgspec.Struct):
     segment: tuple[float, float]
     label: str
-    score: float = 1.0
+
+
+class _Scored(_Segment):
+    score: float
 
 
 class _Video(msgspec.Struct):
@@ -43,7 +47,7 @@ class _Truth(msgspec.Struct):
 
 
 class _Found(msgspec.Struct):
-    results: dict[str, list[_Segment]]
+    results: dict[str, list[_Scored]]
 
 
 def load(root: Path | str, version: str = "1.3") -> UntrimmedSet:
@@ -107,7 +111,9 @@ def read_json(path: Path | str, classes: Sequence[str] | None = None) -> Untrimm
     path = Path(path)
     database = _decode(path, _Truth, "ActivityNet's ground truth").database
     kept = {name: video for name, video in database.items() if video.subset != "testing"}
-    found = {segment.label for video in kept.values() for segment in video.annotations}
+    named = [(f"{path}, {name}", one.label) for name, video in kept.items() for one in video.annotations]
+    refuse_alike(named)
+    found = {label for _, label in named}
     known = tuple(classes) if classes is not None else tuple(sorted(found))
     index = {label: i for i, label in enumerate(known)}
     videos = []
@@ -146,9 +152,13 @@ def read_predictions(path: Path | str) -> dict[str, list[Scored]]:
     """Read what :func:`write_predictions`, or anybody else for that benchmark, wrote.
 
     Raises:
-        UserError: On malformed JSON.
+        UserError: On malformed JSON, a segment without a score, or one that ends before it starts.
     """
-    found = _decode(Path(path), _Found, "ActivityNet's predictions").results
+    found = _decode(Path(path), _Found, "ActivityNet's predictions, each segment with a label and a score").results
+    for name, rows in found.items():
+        for number, row in enumerate(rows):
+            if not row.segment[0] <= row.segment[1]:
+                raise UserError(f"{path}, {name}[{number}]", list(row.segment), "a segment [start, end] in seconds")
     return {name: [(*row.segment, row.label, row.score) for row in rows] for name, rows in found.items()}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import numpy as np
@@ -32,6 +32,9 @@ from whyact.files import (
 )
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 4  # snippets encoded at once
 DECODING_LIMIT = 86400.0  # seconds spent in decoding one file
@@ -187,7 +190,11 @@ def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracte
 
 
 def load_streams(
-    names: Sequence[str], weights: Sequence[str], target: tuple[str, str] | None, seconds: float
+    names: Sequence[str],
+    weights: Sequence[str],
+    target: tuple[str, str] | None,
+    seconds: float,
+    device: torch.device | str = "cpu",
 ) -> Streams:
     """Load the encoders of a folder.
 
@@ -196,6 +203,7 @@ def load_streams(
         weights: One for each, or one for all: ``default``, ``random``, what a recipe records, or a file.
         target: Name and weights of the encoder that is learned from, if any.
         seconds: Length of a snippet.
+        device: Where the encoders compute.
 
     Raises:
         UserError: On an unknown name, or weights that cannot be had or do not fit.
@@ -205,19 +213,20 @@ def load_streams(
     if len(weights) not in (1, len(names)):
         raise UserError("--weights", ",".join(weights), f"one for all encoders, or {len(names)}")
     each = weights if len(weights) == len(names) else [weights[0]] * len(names)
-    inputs = [_load(name, weight) for name, weight in zip(names, each, strict=True)]
-    learned = _load(*target) if target else None
+    inputs = [_load(name, weight, device) for name, weight in zip(names, each, strict=True)]
+    learned = _load(*target, device) if target else None
     widths = (inputs[0][0].width, inputs[1][0].width if len(inputs) > 1 else 0)
     recipe = Recipe(seconds, widths, tuple(facts for _, facts in inputs), learned[1] if learned else None)
     return Streams(tuple(encoder for encoder, _ in inputs), learned[0] if learned else None, recipe)
 
 
-def streams_of(recipe: Recipe, weights: str | None = None) -> Streams:
+def streams_of(recipe: Recipe, weights: str | None = None, device: torch.device | str = "cpu") -> Streams:
     """Load the encoders that made a run's features, so that a video can be asked about.
 
     Args:
         recipe: As the run's card has it.
         weights: The weight file again, where the recipe names one.
+        device: Where the encoders compute.
 
     Raises:
         UserError: When the recipe names no encoder, or the file is another than the recipe's.
@@ -232,7 +241,7 @@ def streams_of(recipe: Recipe, weights: str | None = None) -> Streams:
         given = weights if encoder.sha256 and weights else encoder.weights
         if encoder.sha256 and not Path(given).is_file():
             raise UserError(f"weights of {encoder.name}", encoder.weights, "that weight file", "give it with --weights")
-        loaded, facts = _load(encoder.name, given)
+        loaded, facts = _load(encoder.name, given, device)
         if facts.sha256 != encoder.sha256:
             raise UserError(given, "other weights", "the file that the run's features were made with")
         made.append(loaded)
@@ -326,15 +335,15 @@ def _encode(
     return facts, count
 
 
-def _load(name: str, weights: str) -> tuple[SnippetEncoder, Encoder]:
+def _load(name: str, weights: str, device: torch.device | str) -> tuple[SnippetEncoder, Encoder]:
     path = Path(weights)
     if not path.is_file():
-        loaded = load_encoder(name, weights)
+        loaded = load_encoder(name, weights, device=device)
         return loaded, Encoder(loaded.name, loaded.weights)
     digest = file_sha256(path)
     if name.startswith(CLIP):  # open_clip reads the file itself
-        return load_encoder(name, weights), Encoder(name, path.name, digest)
-    return load_encoder(name, path.name, load_torch(path)), Encoder(name, path.name, digest)
+        return load_encoder(name, weights, device=device), Encoder(name, path.name, digest)
+    return load_encoder(name, path.name, load_torch(path), device), Encoder(name, path.name, digest)
 
 
 def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], VideoFacts]]:

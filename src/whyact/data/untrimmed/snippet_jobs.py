@@ -15,6 +15,7 @@ from whyact.data.untrimmed.snippet_files import (
     finish,
     load_streams,
 )
+from whyact.devices import resolve_device
 from whyact.engines.run import run
 from whyact.engines.work import Engine, Failure, Job
 
@@ -29,10 +30,11 @@ class Sources:
     weights: tuple[str, ...]
     target: tuple[str, str] | None
     seconds: float
+    device: str = "cpu"
 
     def load(self) -> Streams:
         """Load the encoders."""
-        return load_streams(self.names, self.weights, self.target, self.seconds)
+        return load_streams(self.names, self.weights, self.target, self.seconds, resolve_device(self.device))
 
 
 def extract_on(

@@ -20,6 +20,7 @@ from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Split = TypeVar("Split")
@@ -111,7 +112,9 @@ def encode_names(names: Sequence[str], prompt: str, semantics: str) -> Tensor:
     raise UserError("--labels", names[0], f"a class that the run knows, for its texts are {semantics}")
 
 
-def encode_video(path: Path, pixels: str, patches: int = 0) -> tuple[FeatureSequence, VideoFacts]:
+def encode_video(
+    path: Path, pixels: str, patches: int = 0, device: torch.device | str = "cpu"
+) -> tuple[FeatureSequence, VideoFacts]:
     """Decode a video at evenly spaced times, as training did, and encode each frame with the run's frozen backbone.
 
     Raises:
@@ -125,7 +128,7 @@ def encode_video(path: Path, pixels: str, patches: int = 0) -> tuple[FeatureSequ
     from whyact.video.decode import decode
 
     clip = decode(path, video_folders.STORED_FRAMES)
-    features = video_folders.frame_features(load_clip(*_clip_name(pixels)), clip.frames, patches)
+    features = video_folders.frame_features(load_clip(*_clip_name(pixels), device), clip.frames, patches)
     return FeatureSequence(id=path.name, features=features, times=clip.times, rate=clip.rate), clip.facts
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import FeatureSequence, Float, ZeroShotOptions
 from whyact.data.zero_shot.types import ZeroShotData
+from whyact.devices import resolve_device
 from whyact.errors import UserError
 from whyact.progress import progress as show
 from whyact.video.decode import decode
@@ -117,7 +118,7 @@ def encode(
             expected = f"a prompt that {sentences[spoken]} has not"
             raise UserError(f"data {name}, class {label}", prompt.format(spoken), expected)
         sentences[spoken] = label
-    clip = load_clip(options.backbone, options.weights)
+    clip = load_clip(options.backbone, options.weights, resolve_device(options.device))
     position = {label: i for i, label in enumerate(said)}
     grid = f", {options.patches}x{options.patches} patches" if options.patches else ""
     encoder = f"{clip.semantics}, {STORED_FRAMES} frames{grid}"
