@@ -23,6 +23,7 @@ from whyact.wording import (
     needs_clock,
     shorten_label,
     sort_evidence,
+    uses_clock,
 )
 
 Part = tuple[str, str]
@@ -97,10 +98,10 @@ def format_answer(prediction: Prediction) -> str:
     return "\n".join(lines)
 
 
-def describe_evidence(evidence: Evidence, *, segment: bool = False) -> list[Part]:
+def describe_evidence(evidence: Evidence, *, segment: bool = False, clock: bool | None = None) -> list[Part]:
     """Say in words, without a leading capital, what one piece of evidence is; ``segment``: it is a whole one."""
     names = list_pair(evidence.subject, evidence.object)
-    clock = needs_clock(evidence.start, evidence.end)
+    clock = needs_clock(evidence.start, evidence.end) if clock is None else clock
     start, end = (("time", format_time(time, clock=clock)) for time in (evidence.start, evidence.end))
     if evidence.kind == "transition" and names and evidence.from_state and evidence.to_state:
         when = [("", " at "), start] if start == end else [("", " between "), start, ("", " and "), end]
@@ -121,7 +122,7 @@ def describe_evidence(evidence: Evidence, *, segment: bool = False) -> list[Part
         return [("", "of the frame at "), start]
     if evidence.kind == "snippet":
         what = "of the stretch " if segment else "of the snippet "
-        return [("", what), ("time", format_span(evidence.start, evidence.end))]
+        return [("", what), ("time", format_span(evidence.start, evidence.end, clock=clock))]
     if evidence.kind == "neighbour" and evidence.label:
         return [("", "of the related known action "), ("label", format_label(evidence.label))]
     return [("", f"of this evidence: {evidence.text or evidence.kind}")]
@@ -178,7 +179,7 @@ def explain_answer(prediction: Prediction) -> list[Part]:
     if not ranked:
         return [*found, ("", _why_nothing(prediction))]
     first, effect = ranked[0], describe_effect(prediction, ranked[0])
-    what = describe_evidence(first, segment=is_segment(prediction, first))
+    what = describe_evidence(first, segment=is_segment(prediction, first), clock=uses_clock(prediction))
     moves = [e for e in ranked if e.action == first.action and format_score(e.contribution) not in ("0.00", "n/a")]
     if find_state(prediction) == "unfamiliar":
         lead = "What the guess rests on: "
@@ -192,7 +193,7 @@ def explain_answer(prediction: Prediction) -> list[Part]:
     if lead != "Because ":
         what = [(what[0][0], what[0][1].removeprefix("of ")), *what[1:]]
     tail: list[Part] = [("", "; "), *effect] if effect else []
-    return [*found, ("", lead), *what, *tail, ("", "."), *_describe_next(ranked)]
+    return [*found, ("", lead), *what, *tail, ("", "."), *_describe_next(prediction, ranked)]
 
 
 def is_segment(prediction: Prediction, evidence: Evidence) -> bool:
@@ -208,18 +209,21 @@ def _describe_segments(prediction: Prediction) -> list[Part]:
     own = sorted((s for s in prediction.segments if s.label == prediction.label), key=lambda s: -s.score)
     if not own:
         return []
-    spans = [("time", format_span(s.start, s.end)) for s in sorted(own[:3], key=lambda s: s.start)]
+    clock = uses_clock(prediction)
+    spans = [("time", format_span(s.start, s.end, clock=clock)) for s in sorted(own[:3], key=lambda s: s.start)]
     parts: list[Part] = [("label", shorten_label(prediction.label)), ("", " at "), *_enumerate(spans)]
     more = f", and {len(own) - 3} more time{'s' if len(own) > 4 else ''}" if len(own) > 3 else ""
     return [*parts, ("", f"{more}. ")]
 
 
-def _describe_next(ranked: list[Evidence]) -> list[Part]:
+def _describe_next(prediction: Prediction, ranked: list[Evidence]) -> list[Part]:
     """Name the frames and the known actions that raise the score next, after a first frame or known action."""
     if ranked[0].kind not in ("frame", "neighbour"):
         return []
     raising = [e for e in ranked[1:] if e.contribution > 0 and format_score(e.contribution) != "0.00"]
-    frames: list[Part] = [("time", format_time(e.start)) for e in raising if e.kind == "frame"][:2]
+    frames: list[Part] = [
+        ("time", format_time(e.start, clock=uses_clock(prediction))) for e in raising if e.kind == "frame"
+    ][:2]
     known: list[Part] = [("label", format_label(e.label)) for e in raising if e.kind == "neighbour"][:2]
     parts: list[Part] = []
     for what, names in (("frame", frames), ("known action", known)):

@@ -64,9 +64,15 @@ def needs_clock(*seconds: float) -> bool:
     return any(abs(value) >= _LONG for value in seconds if math.isfinite(value))
 
 
-def format_span(start: float, end: float) -> str:
+def uses_clock(prediction: Prediction) -> bool:
+    """Tell whether the times of an answer are written as ``h:mm:ss``, all of them alike."""
+    ends = [e.end for e in prediction.evidence if e.kind != "neighbour"] + [s.end for s in prediction.segments]
+    return needs_clock(prediction.video.duration, *ends)
+
+
+def format_span(start: float, end: float, *, clock: bool | None = None) -> str:
     """Write a time span, or one moment when both ends read the same: ``1.2 – 1.8 s``."""
-    clock = needs_clock(start, end)
+    clock = needs_clock(start, end) if clock is None else clock
     first, last = format_time(start, clock=clock), format_time(end, clock=clock)
     if first == last:
         return first
@@ -161,13 +167,13 @@ def format_evidence_line(place: int, evidence: Evidence) -> str:
     return f"{place}. {what} ({format_contribution(evidence.contribution)})"
 
 
-def summarize_evidence(evidence: Evidence) -> tuple[str, str]:
+def summarize_evidence(evidence: Evidence, *, clock: bool | None = None) -> tuple[str, str]:
     """Name one piece of evidence in a few words, and its time, for an index."""
     names = " – ".join(list_pair(evidence.subject, evidence.object))
     what = format_change(evidence) or format_label(evidence.label) or evidence.text
     if not names:
         what = f"{evidence.kind} {what}" if evidence.label or not what else f"{evidence.kind} ({what})"
-    when = "" if evidence.kind == "neighbour" else format_span(evidence.start, evidence.end)
+    when = "" if evidence.kind == "neighbour" else format_span(evidence.start, evidence.end, clock=clock)
     return f"{names}: {what}" if names else what, when
 
 

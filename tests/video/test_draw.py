@@ -193,7 +193,7 @@ def test_things_of_a_reason_are_named_and_others_are_not() -> None:
 
 
 def test_what_the_font_does_not_have_is_spelt() -> None:
-    assert spelt("mug_1 – “holding”…") == 'not holding - "holding"...'
+    assert spelt("mug_1 – “holding”…") == 'mug_1 - "holding"...'
 
 
 def test_a_panel_narrower_than_its_words_cuts_them() -> None:

@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -16,7 +16,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from whyact import sentences, wording
 from whyact.errors import UserError
-from whyact.prediction import Evidence, Prediction
+from whyact.prediction import Evidence, Prediction, TrackPoint
 from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars, stack_rows
 from whyact.report.private import without_paths
 from whyact.report.reading import TIPS, Reading, how_to_read, judge_answer
@@ -124,6 +124,7 @@ def environment(*packages: str) -> Environment:
         span=wording.format_span,
         spoken=wording.format_label,
         stack_rows=stack_rows,
+        token_lines=token_lines,
         tips=TIPS,
         report_script=_script,
     )
@@ -138,6 +139,22 @@ def _script() -> str:
         folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in ("format", "zoom", "tokens", "script")
     )
     return "\n".join(re.sub(r"^(?:import |\s*// ).*\n", "", text, flags=re.MULTILINE) for text in texts)
+
+
+def token_lines(points: Sequence[TrackPoint]) -> str:
+    """Write tokens in numbers, one a line with tabs between the columns: text that a script reads too."""
+    score = wording.format_score
+    head = "time\tframe\tnamed\tkept\tkeep probability\tsimilarity\tmargin"
+    return "\n".join(
+        [
+            head,
+            *(
+                f"{wording.format_time(p.time, clock=False)}\t{p.frame}\t{wording.format_label(p.label)}\t"
+                f"{'yes' if p.kept else 'no'}\t{score(p.keep_probability)}\t{score(p.similarity)}\t{score(p.margin)}"
+                for p in points
+            ),
+        ]
+    )
 
 
 def write_report(
@@ -176,7 +193,7 @@ def view(
 ) -> View:
     """Return one prediction as a template shows it, the ``place``-th of its page."""
     ranked = wording.number_evidence(prediction)
-    lanes = timeline(prediction)
+    lanes, clock = timeline(prediction), wording.uses_clock(prediction)
     bars = diverging([e.contribution for _, e in ranked], 1.0)  # on the scale of the scores
     deciding = wording.find_deciding(prediction)
     return View(
@@ -184,7 +201,7 @@ def view(
         prediction=prediction,
         title=wording.format_label(prediction.label) or "No answer",
         text=sentences.describe_answer(prediction),
-        in_short=wording.summarize_evidence(deciding) if deciding else ("no evidence recorded", ""),
+        in_short=wording.summarize_evidence(deciding, clock=clock) if deciding else ("no evidence recorded", ""),
         verdict=judge_answer(prediction),
         effect=_effect(prediction, deciding),
         loop="" if loop is None else _webp(prediction, loop),
@@ -231,7 +248,11 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
     if sentences.is_segment(prediction, evidence):
         tag = "whole segment"
-    when = "" if evidence.kind == "neighbour" else wording.format_span(evidence.start, evidence.end)
+    when = (
+        ""
+        if evidence.kind == "neighbour"
+        else wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction))
+    )
     shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
     told = {*_WORD.findall(wording.format_label(" ".join(shown))), *_JOINING}
     return Reason(

@@ -108,7 +108,10 @@ def _draw(
     unseen = [name for _, name, box in focus if not _visible(box)]
     width, height = _canvas(prediction, [box for *_, box in boxes])
     font = _TEXT_PX / min(_SHOWN[0] / width, _SHOWN[1] / height)
-    state, when = wording.format_label(point.label), wording.format_time(point.time)
+    state, when = (
+        wording.format_label(point.label),
+        wording.format_time(point.time, clock=wording.uses_clock(prediction)),
+    )
     names = wording.list_pair(track.subject, track.object)
     told = wording.format_relation(state, names[1]) if len(names) == 2 else state
     told = f"{names[0]} {told}" if told and names else f"{' – '.join(names)}: {state}"
@@ -141,7 +144,7 @@ def _plain_still(
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
     when, told = (
-        wording.format_span(evidence.start, evidence.end),
+        wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction)),
         f"contribution {wording.format_contribution(evidence.contribution)}",
     )
     return Scene(

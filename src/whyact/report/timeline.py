@@ -29,6 +29,7 @@ class Axis:
 
     start: float
     end: float
+    long: bool = False  # times are written as h:mm:ss whatever the axis spans
 
     def at(self, time: float) -> float:
         """Return the place of a time in percent of the width, kept within 0..100."""
@@ -52,7 +53,7 @@ class Axis:
     @property
     def clock(self) -> bool:
         """Tell whether times are written as ``h:mm:ss``."""
-        return wording.needs_clock(self.start, self.end)
+        return self.long or wording.needs_clock(self.start, self.end)
 
     @property
     def unit(self) -> str:
@@ -160,6 +161,7 @@ def timeline(prediction: Prediction) -> Timeline | None:
     edges = _edges(samples)
     duration = prediction.video.duration if math.isfinite(prediction.video.duration) else 0.0
     axis, whole = _axis(times, [*edges[:1], *edges[-1:]], duration)
+    axis = replace(axis, long=wording.uses_clock(prediction))
     first = wording.find_deciding(prediction)
     deciding = next((e for _, e in timed if e is first), None)
     marks = [(track_of(prediction, e), e, _mark(place, e, axis, deciding)) for place, e in timed]
@@ -175,7 +177,7 @@ def timeline(prediction: Prediction) -> Timeline | None:
         axis=axis,
         whole=whole,
         band=axis.box(deciding.start, deciding.end) if deciding else None,
-        band_text=wording.format_span(deciding.start, deciding.end) if deciding else "",
+        band_text=wording.format_span(deciding.start, deciding.end, clock=axis.clock) if deciding else "",
         segments=segments[:_MOST_SEGMENT_LANES],
         more_segments=segments[_MOST_SEGMENT_LANES:],
         loose=_numbered([mark for owner, _, mark in marks if owner is None or not is_named(owner)]),
@@ -234,7 +236,7 @@ def _lane(
         own = list(group)
         begin, finish = _cell(own[0], samples, edges)[0], _cell(own[-1], samples, edges)[1]
         left, width = axis.box(begin, finish)
-        when = wording.format_span(own[0].time, own[-1].time)
+        when = wording.format_span(own[0].time, own[-1].time, clock=axis.clock)
         runs.append(Run(left, width, label, sum(p.kept for p in own), len(own), when))
     drops = [e.contribution for e, _ in evidence if math.isfinite(e.contribution)]
     return Lane(
@@ -281,7 +283,7 @@ def _cell(point: TrackPoint, samples: list[float], edges: list[float]) -> tuple[
 def _mark(place: int, evidence: Evidence, axis: Axis, deciding: Evidence | None) -> Mark:
     left, width = axis.box(evidence.start, evidence.end)
     text = wording.format_change(evidence) or wording.format_label(evidence.label) or evidence.text or evidence.kind
-    when = wording.format_span(evidence.start, evidence.end)
+    when = wording.format_span(evidence.start, evidence.end, clock=axis.clock)
     name = " – ".join(wording.list_pair(evidence.subject, evidence.object))
     return Mark(left, width, place, evidence is deciding, text, when, name)
 
@@ -299,13 +301,14 @@ def _numbered(marks: list[Mark]) -> list[Mark]:
 
 
 def _segments(prediction: Prediction, axis: Axis) -> list[SegmentLane]:
-    """Return a lane for each label, best segment first; labels that are annotated and were not found come last."""
+    """Return a lane for each label: the answer, then best segment first; labels that were not found come last."""
     found, known = (
         [s for s in segments if _finite(s.start, s.end, s.score)]
         for segments in (sorted(prediction.segments, key=lambda s: -s.score), prediction.annotated)
     )
     lanes = []
-    for label in dict.fromkeys(s.label for s in (*found, *known)):
+    labels = dict.fromkeys(s.label for s in (*found, *known))
+    for label in sorted(labels, key=lambda label: label != prediction.label):  # the answer first
         own = [s for s in found if s.label == label]
         annotated, first = _rows([s for s in known if s.label == label], axis, 0, annotated=True)
         bars, rows = _rows(own, axis, first)
@@ -327,7 +330,7 @@ def _rows(segments: list[Segment], axis: Axis, first: int, *, annotated: bool = 
             SegmentBar(
                 *axis.box(s.start, s.end),
                 text="annotated" if annotated else wording.format_score(s.score),
-                when=wording.format_span(s.start, s.end) + doubt,
+                when=wording.format_span(s.start, s.end, clock=axis.clock) + doubt,
                 row=first + row,
                 strength=min(1.0, max(0.0, s.score)),
                 whiskers=[w for w in whiskers if w[1] > 0],

@@ -106,8 +106,9 @@ class Panel:
         """Return the strip (h,W,3) of a moment."""
         image, draw = canvas(np.full((self.height, self.width, 3), _GROUND, np.uint8))
         room, y = self.width - 2 * self.pad, self.pad
-        title = fitted(draw, spelt(describe_moment(self.prediction, time)), self.title, room)
-        draw_text(draw, (self.pad, y), title, _WHITE, self.title)
+        title = spelt(describe_moment(self.prediction, time))
+        letters = self.title if text_size(draw, title, self.title)[0] <= room else self.text
+        draw_text(draw, (self.pad, y), fitted(draw, title, letters, room), _WHITE, letters)
         y += self.title_height + self.pad
         lines = self._lines(time)
         for line in lines:
