@@ -25,7 +25,8 @@ def without_paths(predictions: list[Prediction]) -> list[Prediction]:
 
     A prediction that is known by its path keeps as many folders as it takes to tell it from the others.
     """
-    short = _shortest([p.id for p in predictions])
+    paths = {p.id for p in predictions if _is_absolute(p.id) or p.id == p.video.path}
+    short = _shortest([p.id for p in predictions], paths)
     return [_clean(p, id_) for p, id_ in zip(predictions, short, strict=True)]
 
 
@@ -64,9 +65,9 @@ def _is_absolute(path: str) -> bool:
     return path.startswith(("/", "~")) or PureWindowsPath(path).is_absolute()
 
 
-def _shortest(ids: list[str]) -> list[str]:
-    """Return ids without the folders that all absolute ones of the same name share; other ids stay as they are."""
-    parts = {id_: re.split(r"[\\/]+", id_) for id_ in ids if _is_absolute(id_)}
+def _shortest(ids: list[str], paths: set[str]) -> list[str]:
+    """Return ids, those that are paths without the folders that they do not need to be told apart."""
+    parts = {id_: re.split(r"[\\/]+", id_) for id_ in ids if id_ in paths}
     out = []
     for id_ in ids:
         if id_ not in parts:
