@@ -31,7 +31,9 @@ class Waves(Brightness):
 
 def patch(patched: pytest.MonkeyPatch) -> None:
     """Let snippets be read by their brightness, and frames by a tiny CLIP where there is any."""
-    patched.setattr(snippet_files, "load_encoder", lambda name, weights="random", state=None, device="cpu": Waves(name, weights))
+    patched.setattr(
+        snippet_files, "load_encoder", lambda name, weights="random", state=None, device="cpu": Waves(name, weights)
+    )
     if find_spec("open_clip"):
         trees.add_tiny_clip(Path(mkdtemp()))
 

@@ -177,7 +177,7 @@ def end_card(prediction: Prediction, width: int, height: int) -> NDArray[np.uint
         y += step
     left = pad + text_size(draw, "without it  ", text)[0]
     right = width - pad - text_size(draw, "  0.999+", text)[0]
-    y = height - bars + pad
+    y = min(height - bars, y) + pad
     for name, score, colour in (("with it", effect[1], _WHITE), ("without it", effect[2], _ACCENT)):
         draw_text(draw, (pad, y), name, _PALE, text)
         draw.rectangle((left, y, right, y + step // 2), _RAIL)

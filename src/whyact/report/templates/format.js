@@ -26,7 +26,7 @@ export const formatTime = (seconds, { unit = true, clock = needsClock(seconds) }
   const size = Math.abs(seconds);
   const sign = fixed(size, 2) !== "0.00" && seconds < 0 ? "−" : "";
   if (!clock) return `${sign}${Number(fixed(size, 2))}${unit ? " s" : ""}`;
-  const tenths = Math.round(size * 10);
+  const tenths = Number(fixed(size * 10, 0));
   const [minutes, rest] = [Math.floor(tenths / 600), tenths % 600];
   const tail = `${String(Math.floor(rest / 10)).padStart(2, "0")}${rest % 10 ? `.${rest % 10}` : ""}`;
   const hours = Math.floor(minutes / 60);
