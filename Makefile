@@ -9,7 +9,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test coverage test-lowest test-wheel lint docs bench fuzz faults results clean
+.PHONY: help demo test coverage test-lowest test-wheel lint docs animation bench fuzz faults results clean
 
 help:
 	@echo "make demo   film a household scene, and explain what happens in it"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-wheel   build the wheel, install it into an empty environment and run it there"
 	@echo "make lint   check style, format and types"
 	@echo "make docs   build the documentation site into site/, strictly"
+	@echo "make animation  make the moving picture of the front page"
 	@echo "make bench  measure speed; fails where a stored ratio fell"
 	@echo "make fuzz   give every reader 100,000 damaged inputs"
 	@echo "make faults kill, starve and damage long work, and check what is left"
@@ -55,6 +56,9 @@ docs: $(STAMP)
 		{ if command -v uv >/dev/null 2>&1; then uv pip install --python $(BIN)/python -e '.[docs]'; \
 		else $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'; fi; }
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+animation: $(STAMP)
+	$(BIN)/python docs/make_animation.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from benchmarks import run as bench
 from benchmarks.compare import ALLOWED
-from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.errors import UserError, choose
 from whyact.verbs.parser import Parser
 
 RESULTS = Path("docs/results")

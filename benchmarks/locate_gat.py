@@ -126,8 +126,8 @@ def _training_epoch(videos: int, frames: int) -> Any:
     import torch
 
     from whyact.locate_gat.config import PRESETS
+    from whyact.locate_gat.learner import Batches, Stage1
     from whyact.locate_gat.model import LocateGat
-    from whyact.locate_gat.stages import Batches, Stage1
     from whyact.training.fit import fit
 
     torch.manual_seed(0)

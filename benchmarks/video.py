@@ -179,7 +179,16 @@ def in_turns(
     return seconds
 
 
-def write_video(path: Path, frames: int, gop: int, size: tuple[int, int] = (320, 240), seed: int = 0) -> Path:
+def write_video(
+    path: Path,
+    frames: int,
+    gop: int,
+    size: tuple[int, int] = (320, 240),
+    seed: int = 0,
+    *,
+    mirrored: bool = False,
+    container_options: dict[str, str] | None = None,
+) -> Path:
     """Write a textured scene that drifts, with a box that moves across it; keyframes every ``gop`` frames."""
     import av
 
@@ -188,9 +197,11 @@ def write_video(path: Path, frames: int, gop: int, size: tuple[int, int] = (320,
     coarse = rng.integers(0, 255, (height // 8, width // 4, 3), np.uint8)
     scene = np.kron(coarse, np.ones((8, 8, 1), np.uint8))
     options = {"g": str(gop), "sc_threshold": "0", "preset": "veryfast", "threads": "1"}
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream: Any = container.add_stream("libx264", rate=RATE, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        if mirrored:
+            stream.set_display_rotation(90, hflip=True)
         for i in range(frames):
             image = scene[:, i % width : i % width + width].copy()
             image[height // 3 : height // 2, (3 * i) % (width - 40) : (3 * i) % (width - 40) + 40] = (230, 40, 40)

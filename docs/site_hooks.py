@@ -26,6 +26,7 @@ PAGES = {  # a file of the repository outside docs/ -> its page
     "CHANGELOG.md": "changelog.md",
     "SECURITY.md": "security.md",
     "LICENSE": "LICENSE.txt",
+    "CITATION.cff": "CITATION.cff",
     "docs/quickstart.ipynb": "quickstart.md",
 }
 LINK = re.compile(r"\]\(([^)\s]+)\)")

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from robustness import faults, fuzz
-from whyact.errors import UserError
-from whyact.verbs.lazy import choose
+from whyact.errors import UserError, choose
 from whyact.verbs.parser import Parser, whole_number
 
 STUDIES: dict[str, Callable[..., int | None]] = {"fuzz": fuzz.run, "faults": faults.run}

@@ -114,7 +114,7 @@ def train_locate(material: Path, out: Path) -> None:
     found, split = load_zero_shot("synthetic", None, 1, ZeroShotOptions(progress=False))
     seen = found.index(split.seen)
     train = np.flatnonzero(np.isin(found.targets, seen))[:120]
-    model, _ = train_stages(Tensors.of(found, config.frames), seen, train, config, resume_dir=out / "state")
+    model, _, _ = train_stages(Tensors.of(found, config.frames), seen, train, config, resume_dir=out / "state")
     _save("locate-gat", out, model)
 
 

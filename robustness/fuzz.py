@@ -45,18 +45,25 @@ class Attack(NamedTuple):
 
 
 def video() -> Target:
-    """Return the target that decodes a few frames of a video, and a window of it."""
+    """Return the target that reads frames of a video by time and by number, and a window of it."""
     from benchmarks.video import write_video
     from whyact.video.decode import decode, windows
+    from whyact.video.numbers import frames_numbered
 
+    live = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
     with tempfile.TemporaryDirectory() as folder:
-        files = [write_video(Path(folder) / f"a{end}", 24, 8, (64, 48)) for end in (".mp4", ".mkv", ".avi", ".ts")]
+        endings = (".mp4", ".mkv", ".avi", ".ts", ".h264")
+        files = [write_video(Path(folder) / f"a{end}", 24, 8, (64, 48)) for end in endings]
+        files.append(write_video(Path(folder) / "live.mp4", 24, 8, (64, 48), container_options=live))
+        files.append(write_video(Path(folder) / "turned.mp4", 24, 8, (64, 48), mirrored=True))
         sound = {path.name: path.read_bytes() for path in files}
 
     def read(path: Path) -> None:
-        decode(path, 4, limit=HANG / 2, ends=True)
-        for _ in windows(path, 0.6, 0.3, 3, limit=HANG / 2):
+        decode(path, 4, limit=HANG / 4, ends=True)
+        for _ in windows(path, 0.6, 0.3, 3, limit=HANG / 4):
             pass
+        for shown in frames_numbered(path, (1, 9, 20), limit=HANG / 8):
+            assert shown.image.ndim == 3
 
     return Target(sound, read, alone=True)
 

@@ -15,6 +15,27 @@ import numpy as np
 from whyact.data.io.pickles import dump_plain, load_pickle
 
 _TOKEN = re.compile(rb'"[^"\n]*"|[^\s,;:\[\]{}"]+')
+# Where containers keep stamps, edit lists, display matrices and indices; what follows is damaged.
+_TABLES = (
+    *(
+        b"mvhd",
+        b"tkhd",
+        b"mdhd",
+        b"elst",
+        b"stts",
+        b"ctts",
+        b"stss",
+        b"stsz",
+        b"stco",
+        b"trun",
+        b"tfdt",
+        b"moov",
+        b"moof",
+    ),
+    *(b"idx1", b"avih", b"strh", b"00dc", b"\x1c\x53\xbb\x6b", b"\x1f\x43\xb6\x75", b"\xe7", b"\xa3"),
+    *(b"\0\0\1\xe0", b"\0\0\1\xba", b"\0\0\0\1\x67"),
+)
+_VIDEOS = (".mp4", ".mkv", ".avi", ".ts", ".mpg", ".h264")
 _ODD_TEXT = (b"", b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b'"\xff"', b"\0", b"../..", b'"x"')
 _ODD_VALUES: tuple[Any, ...] = (None, -1, 2**70, float("nan"), "", "x", b"\xff", [], {}, (), np.zeros((0, 4)))
 _ODD_JSON: tuple[Any, ...] = (None, -1, 0, 2**70, 1e308, float("nan"), "", "x", [], {}, True)
@@ -35,7 +56,9 @@ class Target:
 
 def damaged(name: str, data: bytes, rng: np.random.Generator) -> bytes:
     """Return a file's bytes with one kind of damage; by its name, also to the values inside."""
-    kind = int(rng.integers(8))
+    kind = int(rng.integers(12 if name.endswith(_VIDEOS) else 8))
+    if kind >= 8:
+        return _with_odd_table(data, rng)
     at = int(rng.integers(len(data) + 1))
     span = int(rng.integers(1, 2 + len(data) // 4))
     if kind >= 4 and name.endswith(".pkl"):
@@ -63,6 +86,23 @@ def damaged(name: str, data: bytes, rng: np.random.Generator) -> bytes:
         return data
     token = tokens[int(rng.integers(len(tokens)))]
     return data[: token.start()] + _ODD_TEXT[int(rng.integers(len(_ODD_TEXT)))] + data[token.end() :]
+
+
+def _with_odd_table(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a video with some bytes of a table changed, or with all of it once more behind it."""
+    if rng.random() < 0.1:
+        return data + data
+    marks = [mark for mark in _TABLES if mark in data]
+    if not marks:
+        return data
+    mark = marks[int(rng.integers(len(marks)))]
+    places = [found.end() for found in re.finditer(re.escape(mark), data)]
+    changed = bytearray(data)
+    for start in rng.choice(places, int(rng.integers(1, 4))):
+        for at in start + rng.integers(0, 96, int(rng.integers(1, 9))):
+            if at < len(changed):
+                changed[at] = int(rng.choice((0, 1, 127, 128, 255, int(rng.integers(256)))))
+    return bytes(changed)
 
 
 def unpickled(data: bytes) -> Any:

@@ -15,6 +15,11 @@ from hypothesis import settings
 settings.register_profile("whyact", deadline=None, print_blob=True)
 settings.load_profile("whyact")
 
+RAY_WAITS = (  # seconds, and one attempt a second
+    "RAY_raylet_start_wait_time_s",
+    "RAY_raylet_client_num_connect_attempts",
+    "RAY_GCS_SERVER_REQUEST_TIMEOUT_SECONDS",
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -50,11 +55,20 @@ def ray_cluster() -> Iterator[None]:
     """Start one local Ray cluster for all tests: it takes seconds. Commands that ask for Ray meet in it."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'whyact[ray]'")
     from whyact.engines.ray import _start
+    from whyact.errors import UserError
 
     before = dict(os.environ)
     modules = [str(Path(__file__).parent / "engines"), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONPATH": os.pathsep.join(modules), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "7"}
-    _start(ray, 2, "")
+    os.environ |= dict.fromkeys(RAY_WAITS, "600")
+    for left in (2, 1, 0):
+        try:
+            _start(ray, 2, "")
+            break
+        except UserError:  # its parts wait for each other with limits of their own, too short for a busy machine
+            ray.shutdown()
+            if not left:
+                raise
     os.environ.clear()
     os.environ.update(before)
     yield

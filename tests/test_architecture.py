@@ -12,12 +12,13 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "files", "progress", "devices"},
+    {"prediction", "errors", "settings", "exports", "files", "progress", "devices"},
     {"wording", "sentences"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
     {"homeworld"},
     METHODS,
+    {"methods"},
     {"verbs", "api", "reproduce"},
     {"cli", "studio"},
     {"__main__"},

@@ -52,7 +52,7 @@ def test_an_unknown_verb_suggests_the_nearest(typed: str, meant: str, capsys: py
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert f"did you mean {meant!r}" in err
+    assert f"Did you mean {meant!r}" in err
 
 
 def test_help_takes_at_most_20_times_an_empty_python() -> None:
@@ -95,7 +95,7 @@ def test_a_users_mistake_is_one_line_and_exit_2(verb, capsys: pytest.CaptureFixt
     assert cli.main(["fake", "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == "whyact: clip.json: found 'a\\nb'; expected an object. Next: look at it\n"
+    assert err == "whyact: clip.json: found 'a\\nb', expected an object. Try: look at it\n"
 
 
 def test_another_error_is_one_line_and_exit_1(verb, capsys: pytest.CaptureFixture[str]) -> None:

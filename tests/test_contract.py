@@ -206,11 +206,10 @@ class LocateGat(Method):
         return [value for epoch in card["extra"]["history"] for value in epoch.values()]
 
     def open(self, folder: Path) -> Any:
-        from whyact.locate_gat import answers
-        from whyact.locate_gat.runs import load_run
+        from whyact.locate_gat import answers, load
 
-        known, model, others, card, _ = load_run(folder)
-        return known, model, answers.candidates_of(known, model, others, None), card
+        run = load(folder)
+        return run.known, run.model, answers.candidates_of(run.known, run.model, run.others, None), run.card
 
     def item(self, length: int, seed: int = 0) -> FeatureSequence:
         return sequence(length, 128, seed)

@@ -38,7 +38,7 @@ def test_devices_are_spelt_as_torch_spells_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "CUDA", "cuda:-1", "cpu:0", "tpu"])
 def test_other_spellings_are_a_mistake_that_names_the_setting(name: str) -> None:
-    with pytest.raises(UserError, match=r"--device.*auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(UserError, match=r"device.*auto, cpu, cuda, cuda:N or mps"):
         check_device(name, "--device")
 
 
@@ -149,7 +149,7 @@ def pvlr(preset: str = "default") -> tuple[Trainable, list[Any]]:
 
 
 def locate() -> tuple[Trainable, list[Any]]:
-    from whyact.locate_gat.stages import Stage1
+    from whyact.locate_gat.learner import Stage1
 
     model = locate_gat()
     return Stage1(model, 3), [(torch.randn(4, model.config.frames, 20), torch.tensor([0, 1, 2, 5]))] * 2
@@ -198,13 +198,13 @@ def test_both_stages_of_locate_gat_train_on_a_gpu(monkeypatch: pytest.MonkeyPatc
         torch.randn(24, config.frames, 20), target, torch.randn(8, config.width), torch.zeros(0, config.width)
     )
     seen, unseen, videos = np.arange(6), np.arange(6, 8), np.arange(24)
-    model, history = train_stages(tensors, seen, videos, config, device="cpu")
+    model, history, _ = train_stages(tensors, seen, videos, config, device="cpu")
     expected = score_parts(model, tensors, seen, unseen, videos)
     with pretended_gpu() as gpu:
         for module in ("fit", "stages"):
             place = "whyact.training.fit" if module == "fit" else "whyact.locate_gat.stages"
             monkeypatch.setattr(f"{place}.resolve_device", lambda name: gpu)
-        model, again = train_stages(tensors, seen, videos, config, device="cuda")
+        model, again, _ = train_stages(tensors, seen, videos, config, device="cuda")
         assert device_of(model) == gpu
         scores = score_parts(model, tensors, seen, unseen, videos)
     assert [row["loss"] for row in again] == pytest.approx([row["loss"] for row in history], rel=1e-4)

@@ -192,13 +192,27 @@ def test_named_settings_exist_with_the_values_that_the_page_says() -> None:
     assert departures == {name for name, value in presets[0].items() if presets[1][name] != value}
 
 
-def test_results_in_the_readme_are_those_of_the_study() -> None:
+def test_results_in_short_are_those_of_the_study() -> None:
     rows = json.loads((ROOT / "docs" / "results" / "laiar-cad120.json").read_text(encoding="utf-8"))["rows"]
     measured = {(row["row"], row["table"]): (row["mean"], row["sd"]) for row in rows if row["metric"] == "mAR"}
-    said = RESULT.findall((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert said
-    for name, table, mean, sd in said:
+    shown = RESULT.findall((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert shown
+    for name, table, mean, sd in shown:
         assert (float(mean), float(sd)) == pytest.approx(measured[name, table], abs=0.00501), name
+
+
+def test_each_number_of_the_front_page_and_its_neighbour_is_in_the_study_that_it_links() -> None:
+    metrics = {"laiar-cad120": "mAR", "pvlr": "avg_mAP", "locate-gat": "zsl_top1"}
+    checked = 0
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines():
+        for study in re.findall(r"\]\(docs/results/([\w-]+)\.md\)", line):
+            rows = json.loads((ROOT / "docs" / "results" / f"{study}.json").read_text(encoding="utf-8"))["rows"]
+            for name, mean, sd in re.findall(r"`([\w+-]+)` ([\d.]+) ± ([\d.]+)", line):
+                measured = [(r["mean"], r["sd"]) for r in rows if (r["row"], r["metric"]) == (name, metrics[study])]
+                digit = 10.0 ** -len(mean.partition(".")[2])
+                assert any((float(mean), float(sd)) == pytest.approx(m, abs=0.501 * digit) for m in measured), line
+                checked += 1
+    assert checked == 6, "three numbers, each with its neighbour"
 
 
 def test_the_lists_of_pages_hold_every_page() -> None:

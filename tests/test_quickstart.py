@@ -31,6 +31,7 @@ def test_the_notebook_prints_what_is_stored_in_it(tmp_path: Path) -> None:
     executed = execute_cells(stored, tmp_path)
     if "WHYACT_NOTEBOOK" in os.environ:
         NOTEBOOK.write_text(json.dumps(executed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        pytest.skip("the new outputs are stored")
     before, now = printed(stored), printed(executed)
     assert NUMBER.sub("#", now) == NUMBER.sub("#", before), "store the new outputs: see this file's first lines"
     numbers = [float(number) for number in NUMBER.findall(now)]

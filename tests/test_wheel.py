@@ -29,6 +29,9 @@ def test_the_wheel_runs_the_demo_in_an_empty_environment(tmp_path: Path) -> None
     run(scripts / "python", "-m", "pip", "check")
     assert "Everything essential works." in run(scripts / "whyact", "doctor")
     assert "report" in run(scripts / "whyact", "demo")
+    for module in ("benchmarks", "robustness", "tests"):
+        with pytest.raises(AssertionError, match="No module named"):
+            run(scripts / "python", "-m", module)
 
 
 def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
@@ -44,7 +47,9 @@ def test_the_wheel_holds_every_file_of_the_package(tmp_path: Path) -> None:
     assert wanted - names == set()
     assert {"whyact/report/templates/report.html.j2", "whyact/report/templates/style.css"} <= names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert not [name for name in names if name.startswith("tests/") or name.endswith((".pkl", ".mp4"))]
+    assert not [name for name in names if name.endswith((".pkl", ".pyc", ".mp4", ".ipynb"))]
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"whyact"}, "neither tests nor measurement"
+    assert {"fuzz", "faults", "bench"} & {Path(name).stem.partition("_")[0] for name in names} == set()
 
 
 def built(folder: Path) -> Path:

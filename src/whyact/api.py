@@ -1,18 +1,34 @@
-"""The verbs from Python: load a run once, ask it as often as needed."""
+"""The Python face of whyact: train a run, load it once, ask it as often as needed. The command line wraps it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from whyact.errors import UserError
-from whyact.files import SHIPPED
-from whyact.prediction import Prediction
-from whyact.training.checkpoint import read_card
-from whyact.verbs.data_make import generated_root
-from whyact.verbs.methods import load_method
-from whyact.verbs.predict import expand
+from whyact.devices import check_device, resolve_device
+from whyact.errors import UserError, choose
+from whyact.files import SHIPPED, folder_lock
+from whyact.methods import LoadedRun, Method, find_method, method_of
+from whyact.settings import convert, leaves, override, read_settings
+from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.video.frame_folder import prepared_inputs
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from whyact.prediction import Prediction
+
+    Input = str | Path | NDArray[np.uint8] | Tensor
+
+BUNDLED = SHIPPED / "laiar"  # the run that answers where no other is named
 
 
 @dataclass(frozen=True)
@@ -22,58 +38,227 @@ class Model:
     path: Path
     method: str
     card: dict[str, Any]
+    device: str = "auto"
+
+    @cached_property
+    def run(self) -> LoadedRun:
+        """Return the run in memory, on its device; its weights are read and verified on first use."""
+        device = resolve_device(self.device)
+        run: LoadedRun = self._method.load(self.path)
+        run.model.to(device)
+        return run
+
+    @property
+    def module(self) -> nn.Module:
+        """Return the network, in evaluation mode."""
+        return self.run.model
 
     def predict(
-        self, *inputs: str | Path, progress: bool = False, **options: str | Path | float | None
+        self,
+        *inputs: Input,
+        fps: float | None = None,
+        data: str | None = None,
+        root: str | Path | None = None,
+        progress: bool = False,
+        **options: Any,
     ) -> list[Prediction]:
         """Answer inputs, with evidence.
 
         Args:
-            inputs: Clip names, feature files, videos, folders or patterns: what ``whyact predict`` takes.
+            inputs: Videos, folders, patterns, feature files, clip names with ``data``: what ``whyact predict`` takes;
+                or frames (T,H,W,3) uint8 RGB, a NumPy array or a tensor.
+            fps: Frames a second of inputs that are frames, or folders with an image a frame.
+            data: The data set whose clips the inputs name.
+            root: The folder that holds it.
             progress: Show progress on stderr.
-            options: ``data``, ``root`` and the method's own, such as ``window``; what is ``None`` is not given.
+            options: The fields of the method's ``PredictOptions``, such as ``window``; ``None`` is the default.
 
         Raises:
-            SomeFailed: When some of several inputs cannot be read; its ``done`` holds the answers about the others.
+            PartialFailure: When some of several inputs cannot be read; its ``done`` holds the answers about the others.
             UserError: For anything else wrong with an input or an option.
-            TypeError: For an option that the method does not have, or an input that is no path.
+            TypeError: For an option that the method does not have, or an input of another type.
         """
-        for given in inputs:
-            if not isinstance(given, str | Path):
-                raise TypeError(f"an input is a str or a Path, not {type(given).__name__}: predict(*inputs)")
-        task = load_method(self.method, "predict")
-        known = ("data", "root", *(name.replace("-", "_") for name in getattr(task, "OPTIONS", {})))
-        for name in options:
-            if name not in known:
-                raise TypeError(f"predict() has no option {name!r} for {self.method}; it has {', '.join(known)}")
-        options = {name: value for name, value in options.items() if value is not None}
-        words = {name.replace("_", "-"): str(value) for name, value in options.items()}
-        named = [str(i) for i in inputs]
-        asked = named if "data" in options else expand(named)
-        found: list[Prediction] = task.predict(asked, self.path, options=words, progress=progress)
-        return found
+        chosen = make_options(self._method, self.method, options)
+        named = [item for item in inputs if isinstance(item, str | Path)]
+        rest = [item for item in inputs if not isinstance(item, str | Path)]
+        for item in rest:
+            if not hasattr(item, "shape"):
+                expected = "a path or frames (T,H,W,3)"
+                raise TypeError(f"an input is {expected}, not {type(item).__name__}: predict(*inputs)")
+        if rest:
+            if named or fps is None:
+                raise TypeError("frames need fps, and come without paths: predict(frames, fps=25)")
+            return [answer for frames in rest for answer in self._about_frames(frames, fps, chosen, progress)]
+        paths = [str(item) for item in named]
+        if data is not None:
+            return self.ask(paths, data, root, chosen, progress)
+        with prepared_inputs(paths, fps) as prepared:
+            return [prepared.named(answer) for answer in self.ask(prepared.files, None, root, chosen, progress)]
 
     def evaluate(
-        self, data: str | None = None, root: str | Path | None = None, *, fold: int | None = None
+        self,
+        data: str | None = None,
+        root: str | Path | None = None,
+        *,
+        fold: int | None = None,
+        progress: bool = False,
     ) -> dict[str, Any]:
-        """Measure the run on the test side of a data set: the metrics of ``whyact eval``."""
-        task = load_method(self.method, "eval")
-        data = data or self.card["data"]
-        with generated_root(data, None if root is None else Path(root)) as folder:
-            found: dict[str, Any] = task.evaluate(self.path, data, folder, fold=fold, progress=False)
-        return found
+        """Measure the run on the test side of a data set: the metrics of ``whyact eval``.
+
+        Raises:
+            UserError: For bad data, or data that is not what the run was trained on.
+        """
+        from whyact.training.evaluation import score_all
+
+        settings = (self.path, data or self.card["data"], None if root is None else Path(root), fold)
+        return score_all(self._method.open_evaluation(settings, progress=progress))
+
+    @property
+    def _method(self) -> Method[Any, Any, Any]:
+        return find_method(self.method)
+
+    def ask(
+        self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
+    ) -> list[Prediction]:
+        """Answer files, or clips of a data set by name, with options that :func:`make_options` made."""
+        options.check(inputs, named=data is not None or root is not None)
+        folder = None if root is None else Path(root)
+        return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
+
+    def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:
+        import msgspec
+
+        from whyact.video.arrays import as_frames, frames_file
+
+        array = as_frames(frames)
+        digest = hashlib.sha256(array.tobytes()).hexdigest()
+        with frames_file(array, fps) as path:
+            predictions = self.ask([str(path)], None, None, options, progress)
+        named = []
+        for p in predictions:
+            facts = msgspec.structs.replace(p.video, path="frames", sha256=digest)
+            named.append(msgspec.structs.replace(p, video=facts, id="frames" if p.id else ""))
+        return named
 
 
-def load(run: str | Path = SHIPPED / "laiar") -> Model:
+def load(run: str | Path = BUNDLED, *, device: str = "auto") -> Model:
     """Open a run folder that ``whyact train`` wrote; its card is verified now, its weights on first use.
 
     Args:
-        run: The folder; the model that travels with the package by default.
+        run: The folder; the model that is bundled with the package by default.
+        device: Where it computes: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
 
     Raises:
-        UserError: When the folder is missing or a file, or its card damaged.
+        UserError: When the folder is missing or a file, its card damaged, or there is no such device.
     """
+    check_device(device)
     if Path(run).is_file():
-        raise UserError(run, "a file", "a run folder, whole", f"whyact.load({str(Path(run).parent)!r}) if that is one")
+        raise UserError(run, "a file", "a run folder", f"whyact.load({str(Path(run).parent)!r}) if that is one")
     card = read_card(Path(run))
-    return Model(Path(run), card["method"], card)
+    method_of(card, Path(run))
+    return Model(Path(run), card["method"], card, device)
+
+
+def train(
+    method: str,
+    data: str,
+    out: str | Path,
+    *,
+    root: str | Path | None = None,
+    preset: str = "default",
+    config: Any = None,
+    fold: int = 1,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Model:
+    """Train a method on a data set and save the run as a folder. A training that was stopped goes on where it was.
+
+    Args:
+        method: ``laiar``, ``pvlr`` or ``locate-gat``.
+        data: The data set's name.
+        out: The run folder to write.
+        root: The folder that holds the data; generated data needs none.
+        preset: Named settings to start from.
+        config: All settings as the method's config, or changes to the preset: a YAML file, or a mapping such as
+            ``{"optim.epochs": 2}`` or ``{"optim": {"epochs": 2}}``.
+        fold: Which split to train on.
+        seed: Of everything random.
+        overwrite: Replace a finished run, which stays until training completes.
+        progress: Show progress on stderr.
+
+    Returns:
+        The run, opened.
+
+    Raises:
+        UserError: For unknown names, bad settings, bad data, or a folder that holds something else.
+    """
+    chosen, folder = find_method(method), Path(out)
+    settings = _settings(chosen, preset, config)
+    with run_folder_for(folder, overwrite=overwrite):
+        place = None if root is None else Path(root)
+        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress)
+    return load(folder)
+
+
+@contextmanager
+def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Keep a run folder for one training: checked before the work, closed to other trainings during it.
+
+    Raises:
+        UserError: When the folder may not be written, holds a finished run that is not to be replaced, or another
+            training is writing it.
+    """
+    check_run_folder(folder)
+    if (folder / CARD).is_file() and not overwrite:
+        card = read_card(folder)
+        finished = f"a finished run: {card['method']} on {card['data']}"
+        raise UserError(f"--out {folder}", finished, "a new folder", "--overwrite to replace it")
+
+    def refuse() -> None:
+        raise UserError(
+            f"--out {folder}", "another training that writes it", "a folder of its own", "wait, or choose another --out"
+        )
+
+    if os.environ.get("RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" in os.environ:
+        yield  # under torchrun the first process holds the folder for all
+        return
+    try:
+        with folder_lock(folder, refuse):
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # only where nothing was written into it
+
+
+def make_options(method: Method[Any, Any, Any], name: str, given: Mapping[str, Any]) -> Any:
+    """Return a method's ``PredictOptions`` with the given fields, ``None`` standing for the default.
+
+    Raises:
+        TypeError: For a name that is no field.
+        UserError: For a value of the wrong type.
+    """
+    default = method.PredictOptions()
+    known = {leaf.name: leaf for leaf in leaves(default)}
+    for option in given:
+        if option not in known:
+            names = ", ".join(["fps", "data", "root", *known])
+            raise TypeError(f"predict() has no option {option!r} for {name}; it has {names}")
+    values = {
+        option: convert(f"--{option.replace('_', '-')}", value, known[option].type, known[option].metavar)
+        for option, value in given.items()
+        if value is not None
+    }
+    return replace(default, **values)
+
+
+def _settings(method: Method[Any, Any, Any], preset: str, config: Any) -> Any:
+    """Return the settings of a training, whichever way they are given."""
+    if config is None or isinstance(config, str | Path):
+        return read_settings(method.PRESETS, preset, None if config is None else Path(config), {})
+    start = method.PRESETS[choose(preset, method.PRESETS, "--preset", "whyact train METHOD --help")]
+    if isinstance(config, Mapping):
+        return override(start, config)
+    if not is_dataclass(config) or {f.name for f in fields(config)} != {f.name for f in fields(start)}:
+        raise TypeError(f"config is a {type(start).__name__}, a mapping or a YAML file, not {type(config).__name__}")
+    return config

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
             traceback.print_exc()
         if isinstance(error, UserError):
-            return _say(f"whyact: {error}", error.exit_code)
+            return _say(f"whyact: {error.command_line()}", error.exit_code)
         hint = "" if debug else " (--debug shows where)"
         return _say(f"whyact: {type(error).__name__}: {error}{hint}", 1)
 
@@ -62,7 +62,8 @@ def _dispatch(words: list[str]) -> int:
 
         print(f"whyact {version('whyact')}", flush=True)
         return 0
-    from whyact.verbs.lazy import choose, load
+    from whyact.errors import choose
+    from whyact.verbs.lazy import load
 
     verb = choose(words[0], VERBS, "VERB", "whyact --help")
     code: int = load(VERBS[verb][0])(words[1:])

@@ -24,7 +24,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 DEVICES = "auto, cpu, cuda, cuda:N or mps"
 
 
-def check_device(name: str, where: str = "device") -> str:
+def check_device(name: str, where: str = "--device") -> str:
     """Return ``name`` if it is spelt like a device. This imports nothing slow and asks no driver.
 
     Args:
@@ -39,7 +39,7 @@ def check_device(name: str, where: str = "device") -> str:
     return name
 
 
-def resolve_device(name: str = "auto", where: str = "device") -> torch.device:
+def resolve_device(name: str = "auto", where: str = "--device") -> torch.device:
     """Return the device of this machine that ``name`` stands for; ``auto`` is the first GPU, or else the CPU.
 
     Raises:
@@ -72,7 +72,7 @@ def autocast(device: torch.device, precision: Precision = "fp32") -> AbstractCon
     return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
-def check_precision(precision: str, device: torch.device, where: str = "precision") -> Precision:
+def check_precision(precision: str, device: torch.device, where: str = "--precision") -> Precision:
     """Return ``precision`` if ``device`` can compute with it.
 
     Raises:

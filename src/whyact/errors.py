@@ -1,37 +1,82 @@
-"""The one exception that a user's mistake ends in: said in one line, exit code 2, no traceback."""
+"""The one exception for a user's mistake: one line, exit code 2, no traceback.
+
+A command line and a Python program say it alike, but for the names of arguments: the command names ``--class-map``,
+Python ``class_map``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_MISSING = {"no such file": "file", "no such folder": "folder", "No such file or directory": "file"}
+_OPTION = re.compile(r"(?<![\w-])--([a-z][\w.-]*\w)(?:[ =]([A-Z0-9][\w./-]*))?")
 
-class UserError(Exception):
-    """Say what is wrong with an input, what was expected, and what to type next.
+
+class UserError(ValueError):
+    """Say what is wrong with an input, what was expected, and what to try next.
 
     Args:
-        where: The file, archive member or option at fault.
-        value: What was found there (``None`` where there is nothing to show).
+        where: The file, archive member or option at fault; an option as the command line spells it.
+        value: What was found there: a value, or a few words about it (``None`` where there is nothing to show).
         expected: What was expected instead.
         next_step: The next command or action.
+
+    ``str()`` names options as Python arguments; :meth:`command_line` names them as the command does. A file or folder
+    that is not there makes a :class:`MissingFileError`.
     """
 
     exit_code = 2
 
+    def __new__(cls, where: object, value: object = None, *_: object) -> UserError:
+        """Return a :class:`MissingFileError` for what is not there, so that callers can catch it as such."""
+        if cls is UserError and isinstance(value, str) and value in _MISSING:
+            cls = MissingFileError
+        # Each built-in exception must be made by its own __new__.
+        built_in = FileNotFoundError if issubclass(cls, FileNotFoundError) else ValueError
+        return built_in.__new__(cls)
+
     def __init__(self, where: object, value: object, expected: str, next_step: str = "") -> None:
         self.where, self.value = str(where), value
         self.expected, self.next_step = expected, next_step
-        found = "" if value is None else f": found {_short(value)}"
-        step = f". Next: {next_step}" if next_step else ""
-        super().__init__(f"{self.where}{found}; expected {expected}{step}")
+        super().__init__(self.command_line())
+
+    def __str__(self) -> str:
+        return self._sentence(_python_names)
+
+    def command_line(self) -> str:
+        """Return the message with options spelt as on the command line."""
+        return self._sentence(str)
+
+    def _sentence(self, names: Callable[[str], str]) -> str:
+        found = f"found {_shorten(self.value)}, " if self.value is not None else ""
+        return f"{names(self.where)}: {found}expected {names(self.expected)}{self._step(names)}"
+
+    def _step(self, names: Callable[[str], str]) -> str:
+        if not self.next_step:
+            return ""
+        if self.next_step.startswith("did you mean"):
+            return f". D{self.next_step[1:]}"
+        return f". Try: {names(self.next_step)}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel from a worker process whole; a value of no plain kind as it is said."""
+        """Pickle whole, for worker processes; a value of another kind than a plain one as text."""
         plain = self.value is None or isinstance(self.value, bool | int | float | str | list | tuple)
         value = self.value if plain else str(self.value)
         return type(self), (self.where, value, self.expected, self.next_step)
+
+
+class MissingFileError(UserError, FileNotFoundError):
+    """A file or folder that should be there is not."""
+
+    def _sentence(self, names: Callable[[str], str]) -> str:
+        kind = _MISSING.get(str(self.value), "file")
+        expected = f" (expected {names(self.expected)})" if self.expected else ""
+        return f"{names(self.where)}: no such {kind}{expected}{self._step(names)}"
 
 
 class Mistakes:
@@ -69,7 +114,7 @@ class Mistakes:
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:
-            lines = [str(error).removesuffix(f". Next: {error.next_step}") for error in self.errors[: self.SHOWN]]
+            lines = [str(error).removesuffix(error._step(_python_names)) for error in self.errors[: self.SHOWN]]
             short = [line.removeprefix(f"{self.where}, ").removeprefix(f"{self.where}: ") for line in lines]
             more = len(self.errors) - len(short)
             rest = f"; and {more} more" if more else ""
@@ -86,22 +131,24 @@ class DiskFullError(UserError):
 
 
 class InternalError(UserError):
-    """Something of ours broke over one of several inputs: it is named, and the exit code says that the run failed."""
+    """An unforeseen error over one of several inputs: it is named, and the exit code says that the run failed."""
 
     exit_code = 1
 
 
 class PartialFailure(UserError):
-    """Some of several inputs were at fault: ``done`` holds what the others gave, ``failed`` the errors."""
+    """Some of several inputs could not be answered: ``done`` holds what the others gave, ``failed`` the errors."""
 
     def __init__(self, done: list[Any], failed: list[UserError], inputs: int) -> None:
-        self.done, self.failed = done, failed
-        self.inputs = inputs
-        said = "; ".join(str(error) for error in failed)
-        super().__init__(f"{len(failed)} of {inputs} inputs", None, f"inputs that can be read: {said}")
+        self.done, self.failed, self.inputs = done, failed, inputs
+        super().__init__(f"{len(failed)} of {inputs} inputs", None, "inputs that can be read")
+
+    def _sentence(self, names: Callable[[str], str]) -> str:
+        errors = "; ".join(error._sentence(names) for error in self.failed)
+        return f"{self.where} failed: {errors}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel from a worker process whole."""
+        """Pickle whole, for worker processes."""
         return type(self), (self.done, self.failed, self.inputs)
 
 
@@ -110,7 +157,7 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
 
     Raises:
         UserError: When there is one input and it is at fault.
-        SomeFailed: When some of several are, after all the others were answered.
+        PartialFailure: When some of several are, after all the others were answered.
     """
     done: list[T] = []
     failed: list[UserError] = []
@@ -122,8 +169,8 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
         except Exception as error:
             if len(inputs) == 1:
                 raise
-            found = f"{type(error).__name__}: {error}"
-            failed.append(InternalError(item, found, "an input that can be answered", "try it alone, with --debug"))
+            message = f"{type(error).__name__}: {error}"
+            failed.append(InternalError(item, message, "an input that can be answered", "run it alone, with --debug"))
     if failed and len(inputs) == 1:
         raise failed[0]
     if failed:
@@ -131,6 +178,43 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
     return done
 
 
-def _short(value: object, limit: int = 120) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
+def choose(name: str, names: Iterable[str], what: str, help_command: str) -> str:
+    """Return ``name`` if it is one of ``names``.
+
+    Raises:
+        UserError: When it is not; the message suggests the nearest name.
+    """
+    known = list(names)
+    if name in known:
+        return name
+    near = nearest(name, known)
+    step = f"did you mean {near!r}? Try: {help_command}" if near else help_command
+    raise UserError(what, name, f"one of {', '.join(known)}", step)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the name that is spelt most like ``name``, or an empty string when none is."""
+    import difflib  # only a mistake needs it
+
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return close[0] if close else ""
+
+
+def _python_names(text: str) -> str:
+    """Spell options as Python arguments: ``--class-map FILE`` as ``class_map=FILE``; whole commands stay."""
+    if "whyact " in text:
+        return text
+
+    def rename(match: re.Match[str]) -> str:
+        name, value = match[1].replace("-", "_"), match[2]
+        return f"{name}={value}" if value else name
+
+    return _OPTION.sub(rename, text)
+
+
+def _shorten(value: object, limit: int = 120) -> str:
+    """Write a value: words about it as they are, anything else of a string in quotes, so that its ends are seen."""
+    text = str(value)
+    if isinstance(value, str | PurePath) and not (" " in text and text == text.strip() and text.isprintable()):
+        text = repr(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

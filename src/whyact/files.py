@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, data: bytes | str) -> Path:
     Text is written as UTF-8 with the newlines it has. Missing parent folders are made.
 
     Raises:
-        NoRoom: When the disk is full; ``path`` is then what it was before.
+        DiskFullError: When the disk is full; ``path`` is then what it was before.
         OSError: When the disk refuses for another reason; the same.
     """
     path = Path(path)
@@ -60,6 +60,23 @@ def read_text(path: Path, expected: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(path, error.strerror, expected) from error
+    text = decode_text(data, path, expected)
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}:{line}", "a NUL character", expected, "save it as UTF-8 text")
+    return text
+
+
+def without_mark(data: bytes) -> bytes:
+    """Return JSON bytes as UTF-8 without a byte order mark, which some editors write and JSON readers refuse."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        with suppress(UnicodeDecodeError):
+            return data.decode("utf-16").encode()
+    return data.removeprefix(codecs.BOM_UTF8)
+
+
+def decode_text(data: bytes, path: object, expected: str) -> str:
+    """Return the text of bytes in UTF-8 or UTF-16, see :func:`read_text`; ``path`` is where they come from."""
     half = len(data) // 2
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -70,14 +87,22 @@ def read_text(path: Path, expected: str) -> str:
     else:
         encoding = "utf-8-sig"
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         found = f"bytes that are no {encoding.removesuffix('-sig').upper()} text"
         raise UserError(f"{path}:{line}", found, f"{expected}, in UTF-8", "save it as UTF-8") from error
-    if "\0" in text:
-        raise UserError(path, "a NUL character", expected, "save it as UTF-8 text")
-    return text
+
+
+def check_single_input(inputs: Sequence[str]) -> None:
+    """Refuse one input that is not there before anything slow begins; of several, each is answered for by itself.
+
+    Raises:
+        MissingFileError: When it is missing.
+    """
+    if len(inputs) == 1 and not Path(inputs[0]).exists():
+        step = "check the path, or give --data NAME for a clip of a data set"
+        raise UserError(inputs[0], "no such file", "a video or a feature file", step)
 
 
 def writable_file(option: str, path: Path) -> Path:
@@ -131,7 +156,7 @@ def telling_of_full_disk(path: Path) -> Iterator[None]:
     """Say in words that the disk, or a limit on it, stopped what is written inside.
 
     Raises:
-        NoRoom: Then; everything else passes through.
+        DiskFullError: Then; everything else passes through.
     """
     try:
         yield

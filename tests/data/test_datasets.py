@@ -82,8 +82,8 @@ def test_sequences_and_zero_shot_videos_load() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "named"),
     [
-        ("cad12", {}, "did you mean 'cad120'"),
-        ("own", {}, "^root; expected the folder"),
+        ("cad12", {}, "Did you mean 'cad120'"),
+        ("own", {}, "^root: expected the folder"),
         ("synthetic", {"part": "val"}, "^part"),
         ("synthetic", {"slots": 3}, "^options: found 'slots'"),
         ("synthetic-appearance", {"slot": 3}, "one of backbone"),

@@ -155,7 +155,7 @@ def test_the_index_is_made_again_from_the_shards(tmp_path: Path, harm: str) -> N
         index.write_bytes(data)
     if harm in ("tail cut", "middle changed"):
         (wrong,) = FeatureStore(tmp_path, "tiny").verify()
-        assert f"{INDEX}: found '1 damaged" in wrong
+        assert f"{INDEX}: found 1 damaged" in wrong
     if harm == "all gone":
         (tmp_path / STORE).unlink()
         with pytest.raises(UserError, match="another folder"):

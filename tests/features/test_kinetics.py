@@ -83,12 +83,15 @@ def test_unknown_names_and_weights_are_named(weights: dict[str, torch.Tensor]) -
 
 
 def test_clip_sees_the_middle_frame() -> None:
-    from types import SimpleNamespace
+    from whyact.features.clip import ClipEncoder
+
+    class Mean(nn.Module):
+        def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((1, 2, 3))[:, None]
 
     seen = []
-    model = SimpleNamespace(encode_image=lambda images: images.mean((1, 2, 3))[:, None])
-    clip = SimpleNamespace(
-        name="RN50", weights="openai", model=model, prepare=lambda f: seen.append(f) or torch.ones(3, 2, 2)
+    clip = ClipEncoder(
+        Mean(), lambda image: seen.append(np.asarray(image)) or torch.ones(3, 2, 2), None, "RN50", "openai"
     )
     encoder = kinetics.ClipSnippets(clip, 1)
     frames = snippet()

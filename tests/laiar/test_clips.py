@@ -15,8 +15,9 @@ from made_videos import numbers, picture, write_sound
 from whyact.data.types import IN_VIEW, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
-from whyact.perception.perception import CHUNK, find_tracks, frame_numbers
+from whyact.perception.perception import CHUNK, find_tracks
 from whyact.perception.tracks import Tracks
+from whyact.video.numbers import frames_numbered
 
 WORDS = Vocabulary(
     objects=("hand", "mug", "jar"),
@@ -51,6 +52,15 @@ class TestFindTracks:
         assert detector.most == CHUNK
         assert told == sorted(told)
         assert 0.9 < told[-1] <= 1.0
+
+    def test_numbers_are_those_of_the_frames_also_at_an_uneven_rate(self, tmp_path: Path) -> None:
+        path = film(tmp_path / "uneven.mp4", stamps=np.cumsum(np.arange(FRAMES) % 4 + 1).tolist())
+        tracks, _ = find_tracks(path, Knowing(), rate=3.0)
+        assert len(set(np.diff(tracks.frames).tolist())) > 1
+        hands = tracks.boxes[:, tracks.names.index("hand_1")]
+        np.testing.assert_allclose(hands, [hand(n - 1) for n in tracks.frames.tolist()])
+        again = [shown.image for shown in frames_numbered(path, tracks.frames.tolist())]
+        assert (numbers(np.stack(again)) + 1).tolist() == tracks.frames.tolist()
 
     def test_a_span_alone(self, video: Path) -> None:
         tracks, _ = find_tracks(video, Knowing(), span=(1.0, 1.5))
@@ -170,4 +180,3 @@ class TestFramesFor:
 def test_even_times_include_both_ends_and_one_lies_in_the_middle() -> None:
     assert even_times(1.0, 3.0, 3).tolist() == [1.0, 2.0, 3.0]
     assert even_times(1.0, 3.0, 1).tolist() == [2.0]
-    assert frame_numbers(np.array([0.0, 0.1, 0.15, 0.2]), 10.0).tolist() == [1, 2, 2, 3]

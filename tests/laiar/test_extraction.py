@@ -18,6 +18,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+import whyact
 from laiar_samples import SMALL
 from whyact.data.relations import cad120, own
 from whyact.data.relations.footage import VideoFootage
@@ -294,11 +295,11 @@ def test_training_from_oracle_boxes_leaves_a_run_that_answers_a_video_by_itself(
     assert run.domain is not None
     assert (run.card or {})["extra"]["perception"]["encoder"].startswith("backbone of small-detector")
     name = own.read(root, slots=6).clips[0].id
-    (told,) = task.predict([name], tmp_path / "run", options={"data": "own", "root": str(root)}, progress=False)
+    (told,) = whyact.load(tmp_path / "run").predict(name, data="own", root=str(root))
     shutil.move(tmp_path / "run", tmp_path / "moved")
     shutil.rmtree(tmp_path / "features")
     video = next(iter(sorted((root / "videos").glob("*.mp4"))))
-    (answer,) = task.predict([str(video)], tmp_path / "moved", options={}, progress=False)
+    (answer,) = whyact.load(tmp_path / "moved").predict(str(video))
     assert {told.label, answer.label} <= set(VOCABULARY.actions)
     assert "features by backbone of small-detector" in answer.provenance.sampler
     assert not any("outside of what the model knows" in note for note in answer.notes)
@@ -378,7 +379,7 @@ def test_a_missing_video_is_named_before_anything_is_looked_at(
     tmp_path: Path, spoilt: Path, eye: tuple[Path, Knowing], encoded: list[int]
 ) -> None:
     first_video(spoilt).unlink()
-    with pytest.raises(UserError, match=rf"video Subject1.*{first_video(spoilt).name}.*--data\.pixels false"):
+    with pytest.raises(UserError, match=rf"video Subject1.*{first_video(spoilt).name}.*data\.pixels false"):
         look(sight_in(tmp_path / "kept", eye), own.read(spoilt, slots=6))
     assert not encoded
 
@@ -430,7 +431,7 @@ def test_cad120_is_looked_into_through_frames_of_ones_own(
         ("cad120", {"boxes": "detected"}, r"--data\.boxes.*--data\.frames_dir DIR"),
         ("own", {"frames_dir": "x"}, r"--data\.frames_dir.*videos of their own"),
         ("own", {"pixels": True, "looks": 0}, r"--data\.looks.*at least 1"),
-        ("own", {"pixels": True, "detector": "none"}, r"--detector: found 'none'"),
+        ("own", {"pixels": True, "detector": "none"}, r"detector: found 'none'"),
         ("own", {"pixels": True, "encoder": "vgg"}, r"--data\.encoder.*resnet50:coco"),
     ],
     ids=["homeworld", "cad120", "own frames", "no looks", "no detector", "no encoder"],

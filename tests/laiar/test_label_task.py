@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import whyact
 from laiar_samples import SMALL
 from whyact.errors import UserError
 from whyact.homeworld.action_genome import write_action_genome
@@ -47,7 +48,7 @@ def test_train_evaluate_predict(world: Path, tmp_path: Path) -> None:
     assert (scores["boxes"], scores["relations"]) == ("oracle", "label")
     test = read_relations("action-genome", world, CONFIG.data).fold(1)[1]
     name = next(clip.id for clip in test if clip.valid.any())
-    (answer,) = task.predict([name], tmp_path / "run", options={"root": str(world)}, progress=False)
+    (answer,) = whyact.load(tmp_path / "run").predict(name, root=str(world))
     assert answer.id == name
     assert answer.unsure == (answer.labels[0].score < 0.5)
     assert answer.evidence
@@ -63,7 +64,7 @@ def test_scene_folds_and_contact_only(world: Path) -> None:
 
 @pytest.mark.parametrize("name", ["own", "cad120", "action-genome"])
 def test_a_root_that_is_not_given_is_asked_for(name: str) -> None:
-    with pytest.raises(UserError, match=f"--root; expected the folder that holds {name}. Next: .* with --root DIR$"):
+    with pytest.raises(UserError, match=f"root: expected the folder that holds {name}. Try: .* with root=DIR$"):
         read_relations(name, None, CONFIG.data)
 
 

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks, mug, saved, untrained
 
+import whyact
 from laiar_samples import ROI
+from whyact.api import make_options
 from whyact.data.relations.action_genome_words import vocabulary
 from whyact.data.types import Vocabulary
 from whyact.errors import PartialFailure, UserError
-from whyact.laiar import task
-from whyact.laiar.predict import predict_videos
+from whyact.laiar.predict_videos import predict_videos
 from whyact.laiar.runs import Run
+from whyact.methods import METHODS
 from whyact.perception.classes import PERSON_NOTE
 from whyact.perception.perception import Perception
 from whyact.perception.tracks_file import read_tracks, write_tracks
@@ -47,7 +49,7 @@ def see(monkeypatch: pytest.MonkeyPatch, detector: Knowing) -> Knowing:
 
 
 def ask(run: Run, *videos: Path, **options: Any) -> list[Prediction]:
-    given = {name.replace("_", "-"): str(value) for name, value in options.items()}
+    given = make_options(METHODS["laiar"], "laiar", options)
     return predict_videos(run, [str(v) for v in videos], given, progress=False)
 
 
@@ -143,9 +145,7 @@ def test_empty_tracks_are_refused(run: Run, video: Path, tmp_path: Path) -> None
 
 
 def test_without_a_detector_the_error_says_what_to_type(run: Run, video: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UserError, match=r"--detector.*Next: --detector shipped, --detector FILE.onnx, or --tracks FILE"
-    ):
+    with pytest.raises(UserError, match=r"detector.*Try: detector shipped, detector=FILE.onnx, or tracks=FILE"):
         ask(run, video, draw=tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
 
@@ -158,24 +158,24 @@ def test_a_model_with_roi_features_needs_its_own_detector(video: Path, tmp_path:
 
 @pytest.mark.parametrize("name", ["tracks", "save_tracks", "draw"])
 def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, knows: Knowing) -> None:
-    with pytest.raises(UserError, match=rf"--{name.replace('_', '-')}.*one video"):
+    with pytest.raises(UserError, match=rf"{name}.*one video"):
         ask(run, video, video, detector="any", **{name: "x.mp4"})
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": "soon"}, "--window.*seconds, at least 0.2"),
-        ({"window": "0.19"}, "--window.*seconds, at least 0.2"),
-        ({"stride": "0.09"}, "--stride.*seconds, at least 0.1"),
-        ({"window": "-1"}, "--window"),
-        ({"window": "nan"}, "--window"),
-        ({"stride": "0"}, "--stride"),
-        ({"window": "1", "stride": "2"}, "--stride.*at most the window"),
-        ({"detector": "shipped", "tracks": "t.json"}, "--detector.*one of --detector and --tracks"),
-        ({"names": "never.txt"}, "--names.*never.txt.*Next: --detector FILE.onnx"),
-        ({"draw": "out.gif"}, "--draw.*ends in .mp4"),
-        ({"draw": "."}, "--draw.*not a folder"),
+        ({"window": "soon"}, "window.*expected SECONDS"),
+        ({"window": "0.19"}, "window.*seconds, at least 0.2"),
+        ({"stride": "0.09"}, "stride.*seconds, at least 0.1"),
+        ({"window": "-1"}, "window"),
+        ({"window": "nan"}, "window"),
+        ({"stride": "0"}, "stride"),
+        ({"window": "1", "stride": "2"}, "stride.*at most the window"),
+        ({"detector": "shipped", "tracks": "t.json"}, "detector.*one of detector and tracks"),
+        ({"names": "never.txt"}, "names.*never.txt.*Try: detector=FILE.onnx"),
+        ({"draw": "out.gif"}, "draw.*ends in .mp4"),
+        ({"draw": "."}, "draw.*not a folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(f"{k}={v}" for k, v in value.items()),
 )
@@ -191,7 +191,7 @@ def test_very_many_windows_are_announced_before_the_work(
     (answer,) = ask(run, video, detector="any", window=0.2, stride=0.1)
     assert any("Answered in 28 windows" in note for note in answer.notes)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("whyact.laiar.predict.MANY", 27)
+    monkeypatch.setattr("whyact.laiar.predict_videos.MANY", 27)
 
     def stop(*_: Any, **__: Any) -> None:
         raise UserError("here", None, "nothing further")
@@ -204,11 +204,11 @@ def test_very_many_windows_are_announced_before_the_work(
 
 
 def test_options_of_videos_and_of_clips_do_not_mix(run: Run, video: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--root: .*expected an annotated clip as INPUT, not a video file"):
-        task.predict([str(video)], Path(run.path), options={"root": str(tmp_path)}, progress=False)
+    with pytest.raises(UserError, match=r"root: .*expected an annotated clip as INPUT, not a video file"):
+        whyact.load(Path(run.path)).predict(str(video), root=str(tmp_path))
     for options in ({"data": "homeworld"}, {"root": str(tmp_path)}):
-        with pytest.raises(UserError, match=r"--draw: found 'x.mp4'; expected a video file as INPUT"):
-            task.predict(["a clip"], Path(run.path), options={"draw": "x.mp4", **options}, progress=False)
+        with pytest.raises(UserError, match=r"draw: found 'x.mp4', expected a video file as INPUT"):
+            whyact.load(Path(run.path)).predict("a clip", draw="x.mp4", **options)
 
 
 @pytest.mark.parametrize("name", ["draw", "save_tracks"])
@@ -226,7 +226,7 @@ def test_a_place_closed_to_us_is_refused_before_the_work(
 ) -> None:
     (tmp_path / "locked").mkdir()
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
-    with pytest.raises(UserError, match=rf"--{name.replace('_', '-')}: .*a place that can be written to; .*locked"):
+    with pytest.raises(UserError, match=rf"{name}: .*a place that can be written to; .*locked"):
         ask(run, video, detector="any", **{name: tmp_path / "locked" / "new" / "x.mp4"})
     assert knows.most == 0
     assert not (tmp_path / "locked" / "new").exists()
@@ -247,7 +247,7 @@ class TestClasses:
         self, run: Run, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         see(monkeypatch, Knowing(("paw", "bowl")))
-        with pytest.raises(UserError, match=r"a detector that knows one of hand.*--class-map FILE"):
+        with pytest.raises(UserError, match=r"a detector that knows one of hand.*class_map=FILE"):
             ask(run, video, detector="any")
         (tmp_path / "map.json").write_text(json.dumps({"paw": "hand", "bowl": "mug"}))
         (answer,) = ask(run, video, detector="any", class_map=tmp_path / "map.json", save_tracks=tmp_path / "t.json")

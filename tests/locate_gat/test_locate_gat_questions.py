@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import whyact
 import zero_shot_trees as trees
 from method_runs import locate_run, patch
 from whyact.ablation.flips import smallest_flip
@@ -165,7 +166,7 @@ def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: py
     film = trees.write_video(tmp_path / "film.mp4", frames=9, level=140)
     opened = Session(run)
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: None)
-    assert prediction == task.predict([str(film)], run)[0]
+    assert prediction == whyact.load(run).predict(str(film))[0]
     assert str(tmp_path) not in prediction.provenance.checkpoint
     questions = Session(run).load_ablation(tmp_path / "kept")
     scores, best = questions.scores([(), *([removal_of(e)] for e in prediction.evidence)])

@@ -195,7 +195,7 @@ def test_the_graph_learns_its_targets(world: tuple, target: str) -> None:
     # with five neighbours among eight nodes all rows would be nearly one
     graph = {"gat_dropout": 0.0, "gat_steps": 60, "gat_learning_rate": 1e-2, "gat_hidden": 32, "neighbours": 2}
     config = replace(TINY, epochs=1, gat_target=target, **graph)
-    model, history = train_stages(tensors, fitted.seen, fitted.part.train, config)
+    model, history, _ = train_stages(tensors, fitted.seen, fitted.part.train, config)
     untrained = LocateGat(config, 128, model.seen, model.auxiliary).eval()
     before, after = untrained.graph_rows(model.seen[:0])[0], model.graph_rows(model.seen[:0])[0]
     if target == "random":
@@ -215,7 +215,7 @@ def test_reference_preset_keeps_the_quirks_and_still_runs(world: tuple) -> None:
     small = replace(
         TINY, attention="batch", loss="mse", learning_rate=2e-7, node_norm="sum", gat_final_elu=True, mix=0.0
     )
-    model, _ = train_stages(tensors, fitted.seen, fitted.part.train, small)
+    model, _, _ = train_stages(tensors, fitted.seen, fitted.part.train, small)
     parts = score_parts(model, tensors, fitted.seen, fitted.unseen, fitted.part.unseen_test)
     assert np.isfinite(parts.text).all()
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import whyact
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
@@ -27,11 +28,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def predict(run: Path, **options: str) -> list:
-    return task.predict([CLIP], run, options={"data": "synthetic", **options}, progress=False)
+    return whyact.load(run).predict(CLIP, **{"data": "synthetic", **options})
 
 
 def test_the_card_says_what_the_run_is(run: Path) -> None:
-    _, model, others, card, _ = task.load_run(run)
+    loaded = task.load(run)
+    model, others, card = loaded.model, loaded.others, loaded.card
     assert (card["method"], card["data"], card["seed"]) == ("locate-gat", "synthetic", 0)
     assert card["extra"]["parameters"] == task.parameters(model)
     assert others.shape == (10, 128)
@@ -40,7 +42,7 @@ def test_the_card_says_what_the_run_is(run: Path) -> None:
 
 def test_evaluation_repeats_what_training_measured(run: Path) -> None:
     measured = task.evaluate(run, "synthetic", None, progress=False)
-    card = task.load_run(run)[3]
+    card = task.load(run).card
     for name in ("zsl_top1", "gzsl_h", "gzsl_seen"):
         assert measured[name] == pytest.approx(card["metrics"][name])
     assert measured["unseen_videos"] == 120
@@ -83,11 +85,11 @@ def test_a_killed_training_leaves_its_state_and_a_finished_one_does_not(
         patched.setattr(task, "measures", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             task.train("synthetic", None, out, config=TINY, progress=False)
-    assert sorted(path.name for path in (out / "state").iterdir()) == ["stage1", "stage2"]
+    assert sorted(path.name for path in (out / "state").iterdir()) == ["history.csv", "stage1", "stage2"]
     task.train("synthetic", None, out, config=TINY, progress=False)
     assert not (out / "state").exists()
-    first, second = task.load_run(run), task.load_run(out)
-    assert first[4] == second[4], "the resumed run has the bits of the one that was never interrupted"
+    first, second = task.load(run), task.load(out)
+    assert first.sha256 == second.sha256, "the resumed run has the bits of the one that was never interrupted"
 
 
 def test_labels_restrict_the_answer_whatever_their_order(run: Path, tmp_path: Path) -> None:
@@ -109,8 +111,8 @@ def test_labels_restrict_the_answer_whatever_their_order(run: Path, tmp_path: Pa
         ({"labels": "temporal action 0.31, Temporal Action 0.31"}, "one spelling"),
         ({"labels": " , "}, "at least one"),
         ({"labels": "juggling knives"}, "juggling knives"),
-        ({"evidence": "many"}, "--evidence"),
-        ({"data": "gymnastics"}, "--data"),
+        ({"evidence": "many"}, "evidence"),
+        ({"data": "gymnastics"}, "data"),
     ],
 )
 def test_bad_options_are_named(run: Path, options: dict[str, str], named: str) -> None:
@@ -120,31 +122,32 @@ def test_bad_options_are_named(run: Path, options: dict[str, str], named: str) -
 
 def test_bad_inputs_are_named(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="a clip's name"):
-        task.predict(["nobody"], run, options={"data": "synthetic"})
+        whyact.load(run).predict("nobody", data="synthetic")
     np.save(tmp_path / "narrow.npy", np.ones((4, 7), np.float32))
     with pytest.raises(UserError, match="width 7"):
-        task.predict([str(tmp_path / "narrow.npy")], run)
+        whyact.load(run).predict(str(tmp_path / "narrow.npy"))
     np.save(tmp_path / "empty.npy", np.ones((0, 128), np.float32))
     with pytest.raises(UserError, match="finite features"):
-        task.predict([str(tmp_path / "empty.npy")], run)
+        whyact.load(run).predict(str(tmp_path / "empty.npy"))
     (tmp_path / "video.mp4").write_bytes(b"x")
     with pytest.raises(UserError, match="trained on features"):
-        task.predict([str(tmp_path / "video.mp4")], run)
-    with pytest.raises(UserError, match="--preset synthetic"):
+        whyact.load(run).predict(str(tmp_path / "video.mp4"))
+    with pytest.raises(UserError, match="preset synthetic"):
         task.train("synthetic", None, tmp_path / "out", config=PRESETS["default"], progress=False)
     assert not (tmp_path / "out").exists()
 
 
 def test_feature_files_are_answered(run: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.ones((1, 128), np.float32))
-    answer = task.predict([str(tmp_path / "one.npy")], run)[0]
+    answer = whyact.load(run).predict(str(tmp_path / "one.npy"))[0]
     assert not [e for e in answer.evidence if e.kind == "frame"]
     assert any("none to leave out" in note for note in answer.notes)
 
 
 @pytest.fixture(scope="module")
 def found(run: Path) -> tuple:
-    known, model, others, _, _ = task.load_run(run)
+    loaded = task.load(run)
+    known, model, others = loaded.known, loaded.model, loaded.others
     names = (*known.unseen, known.seen[0])
     rows = torch.tensor([*range(30, 40), 0])
     frames = torch.randn(1, 8, 128, generator=torch.Generator().manual_seed(0))

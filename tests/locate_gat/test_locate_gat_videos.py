@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import whyact
 import zero_shot_trees as trees
 from whyact.cli import main
 from whyact.errors import PartialFailure, UserError
@@ -68,7 +69,8 @@ def test_a_video_is_answered_and_the_answer_says_what_read_it(
 
 
 def test_patches_travel_with_their_frames_and_take_part(runs: dict[str, Path], root: Path) -> None:
-    known, model, _, card, _ = task.load_run(runs["patches"])
+    loaded = task.load(runs["patches"])
+    known, model, card = loaded.known, loaded.model, loaded.card
     assert known.video_width == 24 * (1 + 16)
     assert card["extra"]["parameters"]["frozen_backbone"] > 0
     assert sum(p.numel() for p in model.encoder.mixer.parameters()) > 0
@@ -77,17 +79,17 @@ def test_patches_travel_with_their_frames_and_take_part(runs: dict[str, Path], r
 def test_new_names_need_an_encoder_and_word_vectors_are_none(runs: dict[str, Path], tmp_path: Path) -> None:
     video = trees.write_video(tmp_path / "new.mp4", frames=9)
     labels = {"labels": "pouring coffee, YoYo"}
-    answer = task.predict([str(video)], runs["clip"], options=labels)[0]
+    answer = whyact.load(runs["clip"]).predict(str(video), **labels)[0]
     assert answer.provenance.prompts["pouring coffee"] == "a video of a person pouring coffee"
     with pytest.raises(UserError, match="its texts are word vectors"):
-        task.predict([str(video)], runs["words"], options=labels)
+        whyact.load(runs["words"]).predict(str(video), **labels)
 
 
 def test_one_bad_input_does_not_cost_the_other_answers(runs: dict[str, Path], tmp_path: Path) -> None:
     video = trees.write_video(tmp_path / "new.mp4", frames=9)
     np.save(tmp_path / "narrow.npy", np.ones((4, 7), np.float32))
     with pytest.raises(PartialFailure, match="width 7") as some:
-        task.predict([str(tmp_path / "narrow.npy"), str(video)], runs["clip"])
+        whyact.load(runs["clip"]).predict(str(tmp_path / "narrow.npy"), str(video))
     assert [answer.id for answer in some.value.done] == ["new.mp4"]
 
 
@@ -95,10 +97,10 @@ def test_a_single_label_is_said_to_be_no_choice_and_a_missing_list_is_named(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:
     video = trees.write_video(tmp_path / "new.mp4", frames=9)
-    answer = task.predict([str(video)], runs["clip"], options={"labels": "YoYo"})[0]
+    answer = whyact.load(runs["clip"]).predict(str(video), labels="YoYo")[0]
     assert any("its score is 1 whatever the video shows" in note for note in answer.notes)
     with pytest.raises(UserError, match="a file that exists"):
-        task.predict([str(video)], runs["clip"], options={"labels": "labels.txt"})
+        whyact.load(runs["clip"]).predict(str(video), labels="labels.txt")
 
 
 def test_evaluation_reports_the_backbone_beside_the_trained_parameters(

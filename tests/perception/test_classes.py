@@ -39,9 +39,9 @@ def test_json_and_yaml_are_read(tmp_path: Path, name: str, text: str) -> None:
         ("m.json", '{"cub": "mug"}', "'cub'.*class of the detector: cup"),
         ("m.json", '{"cup": "jug"}', "'jug'.*class of the model: mug"),
         ("m.json", '{"cup": 3}', "both strings"),
-        ("m.json", "cup: mug", "both strings, in JSON such as .*, or YAML in a file that ends in .yaml. Next: correct"),
+        ("m.json", "cup: mug", "both strings, in JSON such as .*, or YAML in a file that ends in .yaml. Try: correct"),
         ("m.yaml", "- cup\n- mug\n", "both strings"),
-        ("m.yaml", "a: [", "both strings, in YAML such as cup: mug. Next: correct"),
+        ("m.yaml", "a: [", "both strings, in YAML such as cup: mug. Try: correct"),
         ("m.json", "", "both strings"),
     ],
 )

@@ -70,9 +70,17 @@ def test_how_two_things_move(first: float, second: float, expected: str) -> None
 
 
 def test_coming_near_and_touching_are_passed_one_after_the_other() -> None:
-    found = measure([box(0, 0, 20)] * FRAMES, [box(80 - 4 * min(t, 18), 0, 20) for t in range(FRAMES)])
-    seen = list(dict.fromkeys(names(found, DISTANCE)))
-    assert seen == ["apart", "near", "touching", "overlapping"]
+    count = 100
+    found = measure([box(0, 0, 20)] * count, [box(max(0.0, 80 - t), 0, 20) for t in range(count)])
+    assert list(dict.fromkeys(names(found, DISTANCE))) == ["apart", "near", "touching", "overlapping", "inside"]
+
+
+def test_a_state_that_does_not_last_is_passed_over() -> None:
+    """A thing that comes over in a third of a second goes from apart to overlapping; one that comes by is not there."""
+    quick = [box(80 - 30 * max(0, min(t - 10, 2)), 0, 20) for t in range(FRAMES)]
+    assert list(dict.fromkeys(names(measure([box(10, 0, 20)] * FRAMES, quick), DISTANCE))) == ["apart", "overlapping"]
+    by = [box(80 if abs(t - 15) > 1 else 10, 0, 20) for t in range(FRAMES)]
+    assert set(names(measure([box(0, 0, 20)] * FRAMES, by), DISTANCE)) == {"apart"}
 
 
 @settings(max_examples=60)

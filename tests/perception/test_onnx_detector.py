@@ -79,7 +79,7 @@ def test_other_weights_have_another_name(tmp_path: Path) -> None:
 
 def test_names_come_from_the_option_then_from_beside_the_model_then_from_coco(tmp_path: Path) -> None:
     path = tiny(tmp_path)
-    with pytest.raises(UserError, match=r"2 classes.*--names"):
+    with pytest.raises(UserError, match=r"2 classes.*names"):
         OnnxDetector(path)
     named(tmp_path / "tiny.names", "a", "b")
     assert OnnxDetector(path).classes == ("a", "b")

@@ -41,7 +41,7 @@ def test_a_weights_file_is_opened_with_its_class_names(tmp_path: Path, monkeypat
     (tmp_path / "c.names").write_text("person\n\ncup\n")
     detector = open_detector(str(tmp_path / "w.safetensors"), names=str(tmp_path / "c.names"))
     assert detector.classes == ("person", "cup")
-    with pytest.raises(UserError, match=r"no class names.*--names FILE"):
+    with pytest.raises(UserError, match=r"no class names.*names=FILE"):
         open_detector(str(tmp_path / "w.safetensors"))
     (tmp_path / "c.names").write_text("\n")
     with pytest.raises(UserError, match=r"c\.names.*no names"):

@@ -88,7 +88,7 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
         raise OSError("no route to host")
 
     monkeypatch.setattr("torchvision.models.detection.fasterrcnn_resnet50_fpn", offline)
-    with pytest.raises(UserError, match=r"no route to host.*--detector FILE\.onnx"):
+    with pytest.raises(UserError, match=r"no route to host.*detector=FILE\.onnx"):
         faster_rcnn_r50_fpn()
 
 

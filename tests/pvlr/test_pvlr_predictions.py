@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import whyact
 from whyact.cli import main
 from whyact.data.datasets import load_features
 from whyact.data.untrimmed import activitynet, thumos14
@@ -49,7 +50,7 @@ def test_a_run_and_its_file_of_segments_score_the_same(tmp_path: Path, capsys: p
     measured = task.evaluate(tmp_path / "run", "folder", root)
     names = [video.id for video in load_features("folder", root).test]
     options = {"data": "folder", "root": str(root), "activitynet": str(tmp_path / "found.json")}
-    task.predict(names, tmp_path / "run", options=options)
+    whyact.load(tmp_path / "run").predict(*names, **options)
     words = ["eval", str(tmp_path / "found.json"), "--data", "folder", "--root", str(root), "--json"]
     assert main(words) == 0
     scored = json.loads(capsys.readouterr().out)

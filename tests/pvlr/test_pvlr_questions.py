@@ -153,7 +153,7 @@ def test_a_video_file_is_answered_kept_and_asked(tmp_path: Path, monkeypatch: py
     stages: list[str] = []
     prediction = opened.answer(film, tmp_path / "kept", lambda stage, share: stages.append(stage))
     assert stages == ["Reading snippet after snippet", "Asking the model"]
-    (again,) = task.predict([str(film)], run)
+    (again,) = task.predict(task.load(run), [str(film)])
     assert prediction == again
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data", "films", "kept", "pvlr"], "nothing else is left"
     questions = Session(run).load_ablation(tmp_path / "kept")

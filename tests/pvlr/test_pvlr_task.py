@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import whyact
 from whyact.data.datasets import load_features, names_for
 from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
@@ -39,7 +40,7 @@ def test_training_writes_a_run_that_evaluates_as_its_card_says(run):
 
 def test_a_prediction_says_when_how_sure_and_why(run):
     folder, _ = run
-    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
     assert from_json(to_json([prediction])) == [prediction]
     assert prediction.label in load_features("synthetic", None, 7).classes
     assert sum(label.score for label in prediction.labels) < 1
@@ -55,7 +56,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
 
 def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
     folder, _ = run
-    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
     first = sort_evidence(prediction)[0]
     best = prediction.segments[0]
     assert best.score == max(segment.score for segment in prediction.segments)
@@ -65,7 +66,7 @@ def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
 
 def test_a_contribution_is_what_removing_the_snippets_costs(run):
     folder, _ = run
-    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
     loaded = task.load(folder)
     video = next(v for v in load_features("synthetic", None, 7).test if v.id == "test_0001")
     scores = {label.label: label.score for label in prediction.labels}
@@ -89,16 +90,14 @@ def test_a_feature_file_is_an_input_and_one_snippet_is_enough(run, tmp_path):
     folder, _ = run
     (tmp_path / "features.json").write_text('{"snippet_seconds": 0.5}')
     name = save(tmp_path / "features" / "one.npy", np.random.default_rng(0).normal(size=(1, 128)).astype(np.float32))
-    prediction = task.predict([name], folder, progress=False)[0]
+    prediction = whyact.load(folder).predict(name)[0]
     assert prediction.video.duration == 0.5
     assert len(prediction.video.sha256) == 64
 
 
 def test_subtitles_are_written_and_escaped(run, tmp_path):
     folder, _ = run
-    prediction = task.predict(
-        ["test_0000"], folder, options={"data": "synthetic", "vtt": str(tmp_path / "new")}, progress=False
-    )[0]
+    prediction = whyact.load(folder).predict("test_0000", data="synthetic", vtt=str(tmp_path / "new"))[0]
     text = (tmp_path / "new" / "test_0000.vtt").read_text()
     assert text == to_webvtt(prediction)
     cues = text.split("\n\n")
@@ -113,15 +112,15 @@ def test_a_place_closed_to_us_is_refused_before_the_work(run, tmp_path, monkeypa
     folder, _ = run
     (tmp_path / "locked").mkdir()
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).name != "locked")
-    monkeypatch.setattr(task, "load", None)
+    monkeypatch.setattr("whyact.pvlr.load", None)
     options = {"data": "synthetic", name: str(tmp_path / "locked" / "new")}
-    with pytest.raises(UserError, match=f"--{name}: .*a place that can be written to"):
-        task.predict(["test_0000"], folder, options=options, progress=False)
+    with pytest.raises(UserError, match=f"{name}: .*a place that can be written to"):
+        whyact.load(folder).predict("test_0000", **options)
 
 
 def test_subtitle_times_carry_over_minutes(run):
     folder, _ = run
-    prediction = task.predict(["test_0000"], folder, options={"data": "synthetic"}, progress=False)[0]
+    prediction = whyact.load(folder).predict("test_0000", data="synthetic")[0]
     segment = prediction.segments[0]
     segment.start, segment.end = 59.9996, 3661.25
     assert "00:01:00.000 --> 01:01:01.250" in to_webvtt(prediction)
@@ -131,14 +130,12 @@ def test_mistakes_are_named(run, tmp_path):
     folder, _ = run
     wide = save(tmp_path / "wide.npy", np.zeros((3, 9), np.float32))
     broken = save(tmp_path / "nan.npy", np.full((3, 128), np.nan, np.float32))
-    for name, message in ((wide, "width 9"), (broken, "snippet 0"), ("film.mp4", "no such file"), ("who", "--data")):
+    for name, message in ((wide, "width 9"), (broken, "snippet 0"), ("film.mp4", "no such file"), ("who", "data")):
         with pytest.raises(UserError, match=message):
-            task.predict([name], folder, progress=False)
-    with pytest.raises(UserError, match="--model"):
-        task.predict([wide], None, progress=False)
+            whyact.load(folder).predict(name)
     with pytest.raises(UserError, match=r"one of thumos14.*synthetic"):
         task.train("nonsense", None, tmp_path / "x", config=CONFIG, progress=False)
-    with pytest.raises(UserError, match="--root"):
+    with pytest.raises(UserError, match="root"):
         task.train("gym", None, tmp_path / "x", config=CONFIG, progress=False)
     assert not (tmp_path / "x").exists()
 
@@ -148,7 +145,7 @@ def test_a_bad_input_does_not_cost_the_answers_about_the_others(run, tmp_path):
     good = save(tmp_path / "good.npy", np.zeros((3, 128), np.float32))
     out = {"activitynet": str(tmp_path / "found.json")}
     with pytest.raises(PartialFailure) as caught:
-        task.predict([good, str(tmp_path / "absent.npy")], folder, options=out)
+        whyact.load(folder).predict(good, str(tmp_path / "absent.npy"), **out)
     assert [prediction.id for prediction in caught.value.done] == ["good"]
     assert (tmp_path / "found.json").is_file()
 
@@ -168,7 +165,7 @@ def test_training_starts_from_another_run(run, tmp_path):
 def test_evidence_of_a_long_video_is_bounded_and_said(run, monkeypatch):
     folder, _ = run
     monkeypatch.setattr(task, "EXPLAINED", (10, 10))
-    prediction = task.predict(["test_0001"], folder, options={"data": "synthetic"}, progress=False)[0]
+    prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
     assert {evidence.rank for evidence in prediction.evidence} == {1}
     assert any("video is long" in note for note in prediction.notes) == (len(prediction.segments) > 1)
 
@@ -190,7 +187,7 @@ def test_own_features_train_and_predict(tmp_path, widths):
     card = task.train("folder", root, tmp_path / "run", config=config, progress=False)
     assert card["extra"]["classes"] == ["jump", "run"]
     assert card["metrics"] == {}
-    prediction = task.predict(["a"], tmp_path / "run", options={"data": "folder", "root": str(root)}, progress=False)[0]
+    prediction = whyact.load(tmp_path / "run").predict("a", data="folder", root=str(root))[0]
     assert prediction.target == "run"
     with pytest.raises(UserError, match="segments"):
         task.evaluate(tmp_path / "run", "folder", root)
@@ -221,10 +218,10 @@ def test_presets_differ_in_every_repair():
 def test_missing_clip_features_never_switch_the_distillation_off_silently(tmp_path):
     root = own_data(tmp_path / "data")
     config = replace(CONFIG, text="stand-in", train=replace(CONFIG.train, iterations=1))
-    with pytest.raises(UserError, match=r"clip: found 'no CLIP features for 4 of 4 training.*--clip none"):
+    with pytest.raises(UserError, match=r"clip: found no CLIP features for 4 of 4 training.*clip none"):
         task.train("folder", root, tmp_path / "run", config=config, progress=False)
     assert not (tmp_path / "run").exists()
-    with pytest.raises(UserError, match="--text clip reads the class names"):
+    with pytest.raises(UserError, match="text clip reads the class names"):
         task.train("folder", root, tmp_path / "run", config=replace(config, text="clip", clip="none"), progress=False)
     task.train("folder", root, tmp_path / "run", config=replace(config, clip="none"), progress=False)
     assert task.load(tmp_path / "run").config.loss.distillation == 0

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_prediction import pick
 
 from whyact.cli import main
 from whyact.errors import UserError
 from whyact.prediction import Evidence, LabelScore, Prediction, Segment, to_json
 from whyact.report.elan import to_elan
-from whyact.report.exports import export, to_csv, to_fiftyone, write_exports
+from whyact.report.exports import export, to_csv, to_fiftyone, unique_names, write_exports
 from whyact.report.webvtt import to_webvtt
 
 
@@ -92,17 +94,17 @@ def test_fiftyone_labels_have_the_documented_form() -> None:
     p.video.path, q.video.path = "clips/one.mp4", "other/one.mp4"
     found = json.loads(to_fiftyone([p, q]))
     assert set(found) == {"classes", "labels"}
-    assert set(found["labels"]) == {"one", "one-2"}  # two videos of one name stay two
+    assert set(found["labels"]) == {"clips/one", "other/one"}  # two videos of one name stay two
     for own in found["labels"].values():
         for one in own:
             assert found["classes"][one["label"]]
             start, end = one["timestamps"]
             assert 0 <= start <= end
             assert set(one) <= {"label", "timestamps", "confidence", "attributes"}
-    kinds = [one["attributes"]["kind"] for one in found["labels"]["one"]]
+    kinds = [one["attributes"]["kind"] for one in found["labels"]["clips/one"]]
     assert kinds.count("answer") == 3
     assert kinds.count("transition") == sum(e.kind == "transition" for e in p.evidence)
-    answer = found["labels"]["one-2"][0]
+    answer = found["labels"]["other/one"][0]
     assert (answer["timestamps"], answer["confidence"]) == ([0.0, q.video.duration], q.score)
 
 
@@ -134,8 +136,43 @@ def test_one_file_a_video_where_a_format_holds_one(tmp_path: Path) -> None:
     p.id, q.id = "a/one", "b/one"
     with pytest.raises(UserError, match="a file of eaf is about one video"):
         export([p, q], "eaf")
-    assert [x.name for x in write_exports([p, q], "eaf", tmp_path / "out")] == ["one.eaf", "one-2.eaf"]
+    out = tmp_path / "out"
+    assert write_exports([p, q], "eaf", out) == [out / "a" / "one.eaf", out / "b" / "one.eaf"]
     assert write_exports([p, q], "csv", tmp_path / "t.csv") == [tmp_path / "t.csv"]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "b", "a.b", "c"]), min_size=1, max_size=3), max_size=6))
+def test_names_of_inputs_are_unique_and_do_not_depend_on_the_order(parts: list[list[str]]) -> None:
+    paths = sorted({"/".join(["films", *folders, last + end]) for *folders, last in parts for end in (".mp4", ".mkv")})
+    names = unique_names(paths)
+    assert len(set(names)) == len(paths)
+    assert unique_names(paths[::-1]) == names[::-1]
+    for path, name in zip(paths, names, strict=True):  # it says which file it means
+        assert path.endswith((name, f"{name}.mp4", f"{name}.mkv"))
+        assert ".." not in name
+
+
+def test_names_of_inputs() -> None:
+    assert unique_names(["d1/clip.npy", "d2/clip.npy"]) == ["d1/clip", "d2/clip"]
+    assert unique_names(["d1/clip.npy"]) == ["clip"]
+    assert unique_names(["x/a.mp4", "x/b.mp4"]) == ["a", "b"]
+    assert unique_names(["a.mp4", "a.mkv", "b.mp4"]) == ["a.mp4", "a.mkv", "b"]
+    assert unique_names(["../a.mp4", "./a.mp4", "a.mp4"])[1:] == [f"{Path.cwd().name}/a"] * 2
+
+
+def test_every_export_of_several_inputs_keeps_them_apart(tmp_path: Path) -> None:
+    p, q = pick(2), pick(3)
+    p.video.path, q.video.path = "d1/clip.mp4", "d2/clip.mp4"
+    p.id = q.id = "clip"
+    assert {row["id"] for row in csv.DictReader(io.StringIO(to_csv([p, q])))} == {"d1/clip", "d2/clip"}
+    for kind in ("vtt", "eaf"):
+        files = write_exports([p, q], kind, tmp_path)
+        assert files == [tmp_path / "d1" / f"clip.{kind}", tmp_path / "d2" / f"clip.{kind}"]
+        assert all(file.is_file() for file in files)
+    p.id, q.id, q.video.path = "clip/1-8", "clip/9-20", p.video.path  # two clips of one video: one file for FiftyOne
+    found = json.loads(to_fiftyone([p, q]))["labels"]
+    assert list(found) == ["clip"]
+    assert len(found["clip"]) == sum(len(x.evidence) + max(1, len(x.segments)) for x in (p, q))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,12 +36,17 @@ def test_an_unexpected_error_is_found_and_named(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_slow_input_is_found_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz, "HANG", 0.01)
-    target = fuzz.Target({"a.x": b"abc"}, lambda path: time.sleep(0.05), alone=True)
+    clock = [0.0]
+
+    def read(path: Path) -> None:
+        clock[0] += fuzz.HANG + 1
+
+    monkeypatch.setattr(fuzz, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    target = fuzz.Target({"a.x": b"abc"}, read, alone=True)
     monkeypatch.setitem(fuzz.TARGETS, "toy-slow", lambda: target)
     found = fuzz.attack("toy-slow", 3, 2)
     assert [line.split(":")[0] for line in found.slow] == ["toy-slow input 3, a.x", "toy-slow input 4, a.x"]
-    assert found.longest >= 0.05
+    assert found.longest == fuzz.HANG + 1
 
 
 @pytest.mark.parametrize("total", [2_000, 10_000, 100_000])

@@ -127,7 +127,7 @@ def test_serve_refuses_a_port_that_cannot_be_and_tells_its_defaults(capsys: pyte
     from whyact.studio.limits import MB, Limits
 
     assert main(["serve", "--port", "99999"]) == 2
-    assert "--port: found 99999; expected a port from 0 to 65535" in capsys.readouterr().err
+    assert "--port: found 99999, expected a port from 0 to 65535" in capsys.readouterr().err
     assert main(["serve", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     for option, value in (("mb", Limits().size // MB), ("seconds", 600), ("memory-mb", Limits().memory // MB)):

@@ -53,7 +53,7 @@ def test_from_a_video_to_a_question(run: Path, tmp_path: Path, monkeypatch: pyte
     """With a detector that knows what is in each frame, and with the untrained one, which finds nothing."""
     if sees:
         knowing = Perception(Knowing(), {"hand": "hand", "mug": "mug"})
-        monkeypatch.setattr("whyact.laiar.predict.answer_perception", lambda *_: knowing)
+        monkeypatch.setattr("whyact.laiar.predict_videos.answer_perception", lambda *_: knowing)
     film(tmp_path / "upload.mp4")
     stages: list[str] = []
     place = {"folder": str(tmp_path), "model": str(run)}
@@ -144,7 +144,7 @@ def test_an_answer_that_goes_while_it_is_read(
         path.unlink(missing_ok=True)
         raise error
 
-    monkeypatch.setattr("whyact.laiar.predict.load_questions", load)
+    monkeypatch.setattr("whyact.laiar.predict_videos.load_questions", load)
     asked, place = worker_tasks.ablation_tasks(Limits()), {"folder": str(tmp_path), "model": str(run)}
     with pytest.raises(UserError, match="still kept"):
         asked["warm"](told([]), **place)
@@ -157,7 +157,7 @@ def test_errors_name_the_users_file_once_and_no_server_path(run: Path, tmp_path:
     answer = worker_tasks.answer_tasks(Limits())["answer"]
     for content, said in (
         (b"\x00\x00\x00\x18ftypmp42" + bytes(300), ""),
-        (b"text", "mine.mp4: found 'text'; expected a video file"),
+        (b"text", "mine.mp4: found 'text', expected a video file"),
     ):
         (tmp_path / "upload.mp4").write_bytes(content)
         with pytest.raises(UserError) as caught:

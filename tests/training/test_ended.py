@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_previous_run(tmp_path: Path) -> None:
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # no file may grow beyond: the system refuses, not a stub
     try:
-        with pytest.raises(DiskFullError, match=r"run: found 'File too large'.*make room"):
+        with pytest.raises(DiskFullError, match=r"run: found File too large.*make room"):
             save_checkpoint(run, {"w": torch.zeros(3000)}, {}, card)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 import types
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
 
+from whyact import methods
+from whyact.errors import UserError
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts
+from whyact.settings import setting
 from whyact.training.checkpoint import save_checkpoint
-from whyact.verbs import methods
 
 
 @dataclass(frozen=True)
 class FakeModel:
-    width: int = 8  # one for all # of them
+    width: int = setting(8, "one for all # of them")
     channels: tuple[int, int] = (1, 2)
     gate: Literal["mask", "multiply"] = "mask"
     note: str | None = None
@@ -32,12 +34,23 @@ class FakeConfig:
     model: FakeModel = field(default_factory=FakeModel)
 
 
+@dataclass(frozen=True)
+class FakeOptions:
+    names: str | None = setting(None, "comma-separated action names", metavar="NAMES")
+    draw: Path | None = setting(None, "a video", metavar="FILE")
+
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+        if self.names == "bad":
+            raise UserError("--names", self.names, "good names")
+
+
 class FakeMethod(types.ModuleType):
-    """Stands for a method's ``task`` module and remembers how it was called."""
+    """Stands for a method's package and remembers how it was called."""
 
     Config = FakeConfig
     PRESETS = {"default": FakeConfig(), "wide": replace(FakeConfig(), model=FakeModel(width=64))}  # noqa: RUF012
-    OPTIONS = {"names": "comma-separated action names"}  # noqa: RUF012
+    PredictOptions = FakeOptions
+    ABOUT = "answers at once"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -50,12 +63,18 @@ class FakeMethod(types.ModuleType):
         save_checkpoint(out, {"w": torch.zeros(2)}, {}, {**card, "metrics": metrics})
         return {**card, "metrics": metrics}
 
-    def evaluate(self, run: Path, data: str, root: Path | None, **rest: Any) -> dict[str, Any]:
-        self.calls.append({"run": run, "data": data, "root": root, **rest})
-        return {"mAR": 0.5, "per_class": {"drink": 1.0}}
+    def load(self, folder: Path) -> Any:
+        return types.SimpleNamespace(model=torch.nn.Identity(), folder=folder)
 
-    def predict(self, inputs: list[str], run: Path | None, **rest: Any) -> list[Prediction]:
-        self.calls.append({"inputs": inputs, "run": run, **rest})
+    def open_evaluation(self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Any:
+        run, data, root, fold = settings
+        self.calls.append({"run": run, "data": data, "root": root, "fold": fold, "progress": progress})
+        return FakeEvaluation()
+
+    def predict(self, run: Any, inputs: list[str], *, options: FakeOptions, **rest: Any) -> list[Prediction]:
+        given = {item.name: getattr(options, item.name) for item in fields(options)}
+        given = {name: value for name, value in given.items() if value is not None}
+        self.calls.append({"inputs": inputs, "run": run.folder, "options": given, **rest})
         evidence = Evidence(
             kind="transition", text="not holding cup, then holding cup", start=1.2, end=1.8, contribution=0.4,
             subject="person", object="cup", from_state="not_holding", to_state="holding",
@@ -72,12 +91,27 @@ class FakeMethod(types.ModuleType):
         ]
 
 
+class FakeEvaluation:
+    """Answers nothing and has a score all the same."""
+
+    identity: dict[str, Any] = {}  # noqa: RUF012
+    names: tuple[str, ...] = ()
+    chunk = 1
+
+    def answer(self, first: int, last: int) -> list[Any]:
+        return []
+
+    def score(self, records: Any) -> dict[str, Any]:
+        return {"mAR": 0.5, "per_class": {"drink": 1.0}}
+
+
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> FakeMethod:
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> FakeMethod:
     """Put the fake method into the table under the name ``fake``, and make it answer without ``--model``."""
     module = FakeMethod("whyact_fake_method")
-    module.__spec__ = types.SimpleNamespace(name=module.__name__)  # type: ignore[assignment]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(methods.METHODS, "fake", module.__name__)
-    monkeypatch.setattr("whyact.verbs.predict.DEMO_METHOD", "fake")
+    monkeypatch.setitem(methods.METHODS, "fake", module)
+    bundled = tmp_path_factory.mktemp("bundled") / "fake"
+    card = {"method": "fake", "data": "toy", "split_sha256": "0" * 64, "licence": "Apache-2.0", "seed": 0}
+    save_checkpoint(bundled, {"w": torch.zeros(2)}, {}, card)
+    monkeypatch.setattr("whyact.api.BUNDLED", bundled)
     return module

@@ -21,8 +21,8 @@ def model(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> whya
 def test_what_predict_is_asked_from_python_is_what_the_verb_would_ask(fake: Any, model: whyact.Model) -> None:
     (answer,) = model.predict(Path("a.mp4"), names="jump,run")
     assert answer.label == "drink"
-    expected = {"inputs": ["a.mp4"], "run": model.path, "options": {"names": "jump,run"}, "progress": False}
-    assert fake.calls == [expected]
+    asked = {"inputs": ["a.mp4"], "run": model.path, "options": {"names": "jump,run"}}
+    assert fake.calls == [{**asked, "data": None, "root": None, "progress": False}]
 
 
 def test_folders_and_patterns_are_looked_into(fake: Any, model: whyact.Model, tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_folders_and_patterns_are_looked_into(fake: Any, model: whyact.Model, tm
 
 
 def test_an_option_that_the_method_does_not_have_is_refused(fake: Any, model: whyact.Model) -> None:
-    with pytest.raises(TypeError, match=r"no option 'nams' for fake; it has data, root, names"):
+    with pytest.raises(TypeError, match=r"no option 'nams' for fake; it has fps, data, root, names"):
         model.predict("a.mp4", nams="jump")
     assert fake.calls == []
     model.predict("a.mp4", names=None, root=None)
@@ -54,7 +54,7 @@ def test_a_list_is_no_input(fake: Any, model: whyact.Model) -> None:
 
 def test_a_file_is_no_run(model: whyact.Model) -> None:
     with pytest.raises(
-        whyact.UserError, match=r"card\.json: found 'a file'; expected a run folder.*Next: whyact\.load"
+        whyact.UserError, match=r"card\.json: found a file, expected a run folder.*Try: whyact\.load"
     ) as e:
         whyact.load(model.path / "card.json")
     assert str(model.path) in e.value.next_step

@@ -105,7 +105,7 @@ def test_what_is_missing_is_said_and_nothing_is_left(
     words = ["data", "draw", "own", "--root", str(data), "--out", str(out)]
     change(data, image_size=[960, 640])
     assert main(words) == 2
-    assert "'frames of 480x320'; expected 960x640" in capsys.readouterr().err
+    assert "frames of 480x320, expected 960x640" in capsys.readouterr().err
     change(data, image_size=[480, 320], frames=[1, 11, 21, 99], actions=[{"action": "pick", "from": 1, "to": 99}])
     assert main(words) == 2
     assert "found '99'" in capsys.readouterr().err
@@ -120,7 +120,7 @@ def test_what_is_missing_is_said_and_nothing_is_left(
     assert main([*words[:-1], str(video / "x.mp4")]) == 2
     assert "--out" in capsys.readouterr().err
     assert main(["data", "draw", "onw", "--root", str(data)]) == 2
-    assert "did you mean 'own'" in capsys.readouterr().err
+    assert "Did you mean 'own'" in capsys.readouterr().err
     shutil.rmtree(data / "videos")
     assert main(words) == 2
     assert "a.mp4" in capsys.readouterr().err

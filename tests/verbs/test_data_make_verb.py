@@ -36,8 +36,8 @@ def test_as_few_videos_as_both_parts_need(tmp_path: Path, more: list[str], capsy
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["homewrld"], "did you mean 'homeworld'"),
-        (["homeworld", "--layout", "cad12"], "did you mean 'cad120'"),
+        (["homewrld"], "Did you mean 'homeworld'"),
+        (["homeworld", "--layout", "cad12"], "Did you mean 'cad120'"),
         (["homeworld", "--pixels", "320"], "320x240"),
         (["homeworld", "--pixels", "320x320"], "4:3"),
         (["homeworld", "--frames"], "--layout action-genome"),

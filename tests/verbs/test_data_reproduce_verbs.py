@@ -47,12 +47,12 @@ def test_data_lists_what_it_can_do(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["check", "cad12", "--root", "."], "did you mean 'cad120'"),
+        (["check", "cad12", "--root", "."], "Did you mean 'cad120'"),
         (["chekc", "cad120", "--root", "."], "one of check"),
         (["check", "cad120"], "--root"),
-        (["check", "cad12"], "did you mean 'cad120'"),  # before it asks for a --root
-        (["make", "homeworl"], "did you mean 'homeworld'"),
-        (["convert", "cad120", "owm"], "did you mean 'own'"),
+        (["check", "cad12"], "Did you mean 'cad120'"),  # before it asks for a --root
+        (["make", "homeworl"], "Did you mean 'homeworld'"),
+        (["convert", "cad120", "owm"], "Did you mean 'own'"),
         (["check", "cad120", "--root", "/no/such/folder"], "a folder that exists"),
     ],
 )
@@ -111,7 +111,7 @@ def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        (["toi"], "did you mean 'toy'"),
+        (["toi"], "Did you mean 'toy'"),
         (["toy", "--seeds", "0"], "at least 1"),
         (["toy", "--jobs", "many"], "whole number"),
         (["toy", "--root", "/no/such/folder"], "a folder that exists"),

@@ -104,7 +104,7 @@ def test_a_run_on_other_features_says_why_it_cannot_take_a_video(
         (["{films}", "--out", "{films}/a.mp4"], "a folder"),
         (["{films}", "--out", "x", "--snippet-seconds", "0"], "0.04"),
         (["{films}", "--out", "x", "--encoder", "s3d,s3d,s3d"], "one encoder or two"),
-        (["{films}", "--out", "x", "--encodr", "s3d"], "did you mean --encoder"),
+        (["{films}", "--out", "x", "--encodr", "s3d"], "Did you mean --encoder"),
         (["{films}/bad.mp4", "--out", "{films}/x", "--clip", "none"], "at least one video that decodes"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from made_videos import write_clip
+from whyact import api
 from whyact.cli import main
 from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
@@ -33,7 +34,9 @@ def test_predict_says_action_score_and_reason(fake: Any, run: Path, capsys: pyte
     assert "cup" in out
     assert "the last 3 frames are broken" in out
     assert "trained on generated clips" in out
-    assert fake.calls == [{"inputs": ["a.mp4", "b.mp4"], "run": run, "options": {}, "progress": True}]
+    (call,) = fake.calls
+    expected = {"inputs": ["a.mp4", "b.mp4"], "run": run, "options": {}, "data": None, "root": None, "progress": True}
+    assert call == expected
 
 
 @pytest.mark.parametrize(
@@ -59,9 +62,9 @@ def test_predict_json_is_always_a_list(fake: Any, run: Path, capsys: pytest.Capt
     assert fake.calls[0]["progress"] is False
 
 
-def test_without_a_model_the_demo_method_answers(fake: Any) -> None:
+def test_without_a_model_the_bundled_one_answers(fake: Any) -> None:
     assert main(["predict", "a.mp4", "--json"]) == 0
-    assert fake.calls[0]["run"] is None
+    assert fake.calls[0]["run"] == api.BUNDLED
 
 
 def test_options_reach_the_method_and_unknown_ones_do_not(
@@ -69,12 +72,13 @@ def test_options_reach_the_method_and_unknown_ones_do_not(
 ) -> None:
     options = ["--data", "toy", "--root", str(tmp_path), "--names", "jump,run"]
     assert main(["predict", "clip 1", "--model", str(run), *options]) == 0
-    assert fake.calls[0]["options"] == {"data": "toy", "root": str(tmp_path), "names": "jump,run"}
+    call = fake.calls[0]
+    assert (call["data"], call["root"], call["options"]) == ("toy", tmp_path, {"names": "jump,run"})
     capsys.readouterr()
     assert main(["predict", "a.mp4", "--model", str(run), "--nams", "x"]) == 2
     assert "--names" in capsys.readouterr().err
     assert main(["predict", "a.mp4", "--modle", str(run)]) == 2
-    assert "did you mean --model" in capsys.readouterr().err
+    assert "Did you mean --model" in capsys.readouterr().err
     assert len(fake.calls) == 1
 
 
@@ -91,8 +95,8 @@ def test_help_shows_the_methods_own_options(fake: Any, run: Path, capsys: pytest
 def test_help_without_a_model_shows_the_options_of_the_shipped_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--help"]) == 0
     out = capsys.readouterr().out
-    for option in ("--draw", "--detector", "--tracks", "--window", "--stride"):
-        assert f"  {option} VALUE" in out
+    for option in ("--draw FILE", "--detector NAME", "--tracks FILE", "--window SECONDS", "--stride SECONDS"):
+        assert f"  {option}" in out
 
 
 def test_report_from_predict_and_from_its_json_are_the_same_page(
@@ -141,9 +145,8 @@ def test_a_run_can_be_named_by_a_dot_and_not_by_nothing(
 
 
 def test_what_else_was_written_is_said(
-    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(fake, "OPTIONS", {"draw": "a video"}, raising=False)
     assert main(["predict", "a.mp4", "--model", str(run), "--draw", "why.mp4"]) == 0
     assert "\ndraw: why.mp4\n" in capsys.readouterr().out
 
@@ -225,13 +228,13 @@ def test_the_exit_code_tells_a_bad_input_from_a_failure_of_ours(
 ) -> None:
     answer = type(fake).predict
 
-    def predict(names: list[str], model: Path | None, **rest: Any) -> list[Any]:
+    def predict(loaded: Any, names: list[str], **rest: Any) -> list[Any]:
         def one(name: str) -> list[Any]:
             if name == "bad":
                 raise UserError(name, None, "a video")
             if name == "odd":
                 raise ZeroDivisionError("division by zero")
-            return answer(fake, [name], model, **rest)
+            return answer(fake, loaded, [name], **rest)
 
         return for_each(names, one)
 
@@ -259,5 +262,5 @@ def test_an_empty_list_from_stdin_makes_no_page(
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"[]")))
     assert main(["report", "-", "--out", str(tmp_path / "p.html")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("whyact: stdin: found '[]'; expected at least one prediction")
+    assert line.startswith("whyact: stdin: found '[]', expected at least one prediction")
     assert not (tmp_path / "p.html").exists()

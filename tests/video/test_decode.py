@@ -57,7 +57,7 @@ def test_the_clock_stops_it(tmp_path: Path) -> None:
 
 def test_what_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video at all")
-    for name, words in (("text.mp4", "video file"), ("absent.mp4", "no such file.*Next: check the path")):
+    for name, words in (("text.mp4", "video file"), ("absent.mp4", "no such file.*Try: check the path")):
         with pytest.raises(UserError, match=words):
             decode(tmp_path / name, 4)
     assert can_decode(tmp_path / "text.mp4")

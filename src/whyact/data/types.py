@@ -224,12 +224,14 @@ class FeatureSequence:
 class RelationOptions:
     """How to read relation clips: at most ``slots`` pairs a clip, and what else only some data sets offer.
 
-    ``only`` reads just the clip of that id. ``rgb_relations`` and ``frames_dir`` are CAD-120's (relation scores
+    ``only`` reads just the clip of that id. ``clip_boxes`` cuts off what lies outside the image, which is refused
+    otherwise (own data). ``rgb_relations`` and ``frames_dir`` are CAD-120's (relation scores
     predicted from RGB, and the user's own frames), ``contact_only`` and ``filter_small`` Action Genome's.
     """
 
     slots: int = 28
     only: str | None = None
+    clip_boxes: bool = False
     rgb_relations: bool = False
     frames_dir: Path | None = None
     contact_only: bool = False

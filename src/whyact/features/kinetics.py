@@ -119,7 +119,7 @@ def load_encoder(
         clip = load_clip(name.removeprefix(CLIP), "openai" if weights == DOWNLOAD else weights, device)
         return ClipSnippets(clip, int(clip.model.text_projection.shape[1]))
     if name not in MODELS:
-        raise UserError("encoder", name, f"one of {', '.join(MODELS)}, or {CLIP}NAME of a CLIP")
+        raise UserError("encoder", name, f"one of {', '.join(MODELS)}, efficientnet-lite0, or {CLIP}NAME of a CLIP")
     from torchvision.models import get_model_weights
 
     published: Any = get_model_weights(name).DEFAULT

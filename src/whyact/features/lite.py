@@ -20,6 +20,7 @@ from whyact.errors import UserError
 from whyact.features.roi import Maps, pool
 
 NAME = "efficientnet-lite0"
+BUNDLED = "imagenet"  # what a run records about the weights
 WIDTH = 1280  # of the last layer, which vectors are averaged over
 _SHARED_BLOCKS = 11  # of 16: up to stride 16 and 112 channels, computed once a frame
 _STRIDE, _CHANNELS = 16, 112
@@ -76,7 +77,7 @@ class EfficientNetLite0:
     union_channels = _CHANNELS
     name = f"EfficientNet-Lite0, ImageNet weights, short side {_SHORT_SIDE}"
 
-    def __init__(self, network: Any, weights_sha256: str, device: str = "cpu") -> None:
+    def __init__(self, network: Any, weights_sha256: str, device: torch.device | str = "cpu") -> None:
         self.weights_sha256, self.device = weights_sha256, torch.device(device)
         n: Any = network.to(self.device)
         blocks = list(n._blocks)  # the package offers no other way to a map of an inner layer
@@ -104,8 +105,8 @@ class LiteSnippets:
 
     width = WIDTH
 
-    def __init__(self, network: Any, weights: str = "imagenet", device: str = "cpu") -> None:
-        self.name, self.weights, self.device = NAME, weights, torch.device(device)
+    def __init__(self, network: Any, device: torch.device | str = "cpu") -> None:
+        self.name, self.weights, self.device = NAME, BUNDLED, torch.device(device)
         self.network = network.to(self.device)
 
     def prepare(self, frames: NDArray[np.uint8]) -> Tensor:
@@ -122,7 +123,7 @@ class LiteSnippets:
         """Return (N,1280) float32 of prepared snippets (N,4,3,224,224)."""
         n, t = prepared.shape[:2]
         maps: Tensor = self.network.extract_features(prepared.flatten(0, 1).to(self.device))
-        return maps.mean((2, 3)).view(n, t, WIDTH).mean(1)
+        return maps.mean((2, 3)).view(n, t, WIDTH).mean(1).cpu()
 
 
 def _multiple(pixels: float) -> int:

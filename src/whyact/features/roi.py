@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whyact.errors import UserError
+from whyact.features.operators import roi_align
 from whyact.features.store import feature_key
 from whyact.files import sha256
 
@@ -66,11 +67,9 @@ def pool(maps: Maps, boxes: Tensor, side: int) -> Tensor:
     Returns:
         (N,C,side,side).
     """
-    from torchvision.ops import roi_align
-
     x, y = maps.scale
     scaled = boxes.to(maps.values) * boxes.new_tensor([1, x, y, x, y]).to(maps.values)
-    return roi_align(maps.values, scaled, side, spatial_scale=1.0, sampling_ratio=SAMPLES, aligned=True)
+    return roi_align(maps.values, scaled, side, SAMPLES)
 
 
 @torch.inference_mode()

@@ -267,6 +267,8 @@ class FeatureStore:
                 if entry is None or entry.video != video:
                     raise changed
                 found = {name: shard.get_tensor(f"{row}/{name}") for name in entry.shapes} if arrays else {}
+        except UserError:
+            raise
         except (OSError, SafetensorError, ValueError) as error:
             raise UserError(path, str(error), f"the arrays of {video}", _AGAIN) from error
         for name, array in found.items():
@@ -344,6 +346,8 @@ def _open_shard(path: Path) -> tuple[_Label, list[_Entry]]:
             entries = [_entry(shard.get_tensor(str(row))) for row in range(int(facts.get("rows", 0)))]
         if not entries or not file_sha256(path).startswith(path.stem):
             raise UserError(path, "other bytes", "the shard that was written", _AGAIN)
+    except UserError:
+        raise
     except (OSError, SafetensorError, msgspec.DecodeError, ValueError) as error:
         raise UserError(path, str(error), "a shard of a feature store", _AGAIN) from error
     return label, [entry for entry in entries if entry is not None]

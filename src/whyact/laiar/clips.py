@@ -17,6 +17,7 @@ from whyact.metrics.boxes import paired_iou
 from whyact.perception.perception import LIMIT
 from whyact.perception.relations import certain_frames, measured_motion, measured_relations
 from whyact.perception.tracks import Tracks
+from whyact.video.decode import held_frames
 from whyact.video.reader import VideoReader
 
 MIN_OVERLAP = 0.3  # mean over the frames in which both a track and an annotated thing have a box
@@ -152,23 +153,17 @@ def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterat
         UserError: When no frame decodes.
     """
     moments = np.unique(np.concatenate([*spans, np.zeros(0)]))
-    ends = [float(span[-1]) for span in spans]
-    held: dict[float, Image] = {}
+    before: Image | None = None
     with VideoReader(path, limit=LIMIT) as reader:
-        source = reader.frames_at(moments.tolist())
-        latest = -np.inf
-        for span, end in zip(spans, ends, strict=True):
-            while latest < end:
-                shown = next(source, None)
-                if shown is None:
-                    break
-                held[shown.moment], latest = shown.image, shown.moment
-            if not held:
-                raise UserError(path, reader.degraded or "no frame", "a video with at least one frame that decodes")
-            times = np.array(sorted(held))
-            at = np.clip(np.searchsorted(times, span + 1e-9, side="right") - 1, 0, None)
-            yield [held[float(times[i])] for i in at]
-            held = {t: image for t, image in held.items() if t >= span[0] or t == times[-1]}
+        source = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
+        for span, found in zip(spans, held_frames(source, [span.tolist() for span in spans]), strict=True):
+            images: list[Image] = []
+            for moment in span.tolist():
+                before = found.get(moment, before)
+                if before is None:
+                    raise UserError(path, reader.degraded or "no frame", "a video with at least one frame that decodes")
+                images.append(before)
+            yield images
 
 
 def detected_clip(

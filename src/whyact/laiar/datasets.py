@@ -43,7 +43,7 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         filter_small=config.filter_small,
     )
     if name == "homeworld" and root is None:
-        step = "whyact data make homeworld --out DIR, then the same command with --root DIR"
+        step = "whyact data make homeworld --root DIR, then the same command with --root DIR"
         raise UserError("--root", None, f"the folder that holds {name}", step)
     data = load_relations(name, root, options)
     if data.vocabulary.measured and config.boxes == "oracle":

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from whyact.data.relations.packed import RelationBatch
+from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.files import sha256
 from whyact.laiar import losses
-from whyact.laiar.batches import TrainingBatches
+from whyact.laiar.batches import TrainingBatches, evaluation_batches
 from whyact.laiar.config import Config
 from whyact.laiar.model import BranchOutput, LaIAR
-from whyact.training.fit import FitResult, fit
+from whyact.metrics.average_precision import mean_average_precision
+from whyact.metrics.recall import macro_recall
+from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.numerics import seed_everything
 from whyact.training.trainable import Optimization, StepOutput, Trainable
 
@@ -88,6 +90,12 @@ class Learner(Trainable):
         """Take the weights as they are now into their exponential average."""
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
+
+    @property
+    def kept(self) -> LaIAR:
+        """Return the model that a run keeps: with averaged weights where they are averaged."""
+        kept: LaIAR = self.model if self.averaged is None else self.averaged.module  # type: ignore[assignment]
+        return kept
 
     def terms(self, batch: RelationBatch, progress: float) -> tuple[dict[str, Tensor], BranchOutput]:
         """Compute every unweighted term of Eq. 11, and the video path (the language path without a video model)."""
@@ -160,10 +168,14 @@ def learn(
     config: Config,
     *,
     seed: int,
-    progress: bool = False,
-    resume_dir: Path | None = None,
+    held_out: Sequence[RelationClip] = (),
+    eval_every: int = 0,
+    **options: Unpack[FitOptions],
 ) -> tuple[LaIAR, FitResult]:
-    """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU."""
+    """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU.
+
+    With ``eval_every`` the clips ``held_out`` are answered after so many epochs, and the best weights are kept.
+    """
     seed_everything(seed)
     config = sized_for(config, clips)
     batches = TrainingBatches(clips, vocabulary, config)
@@ -173,20 +185,43 @@ def learn(
         counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
         weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
     learner = Learner(model, config, weight, config.optim.epochs * len(batches))
+    validation = None
+    if eval_every:
+        metric = "mAP" if vocabulary.multi_label else "mAR"
+        validation = Validation(eval_every, lambda: measure(learner.kept, held_out, vocabulary, config), metric)
+    options.setdefault("progress", False)
     result = fit(
         learner,
         batches,
         epochs=config.optim.epochs,
         seed=seed,
         clip=config.optim.clip,
-        progress=progress,
-        resume_dir=resume_dir,
+        validation=validation,
+        **options,
         fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
     )
     learner.update_average()
-    if learner.averaged is not None:
-        model.load_state_dict(learner.averaged.module.state_dict())
+    model.load_state_dict(learner.kept.state_dict())
+    if result.best is not None:
+        prefix = "model." if learner.averaged is None else "averaged.module."
+        best = {n.removeprefix(prefix): w for n, w in result.best.weights.items() if n.startswith(prefix)}
+        result = replace(result, best=replace(result.best, weights=best))
     return model.eval(), result
+
+
+def measure(model: LaIAR, clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config) -> dict[str, float]:
+    """Return the loss of the video model on clips, and its mAR; its mAP where a clip has several actions."""
+    classes = len(vocabulary.actions)
+    packed = PackedClips(
+        clips, slots=config.data.slots, window=config.data.window, classes=classes if vocabulary.multi_label else 0
+    )
+    batches = [batch for _, batch in evaluation_batches(packed, config.data.frames)]
+    logits = torch.cat([model.video(batch.without_relations()).logits for batch in batches])
+    target = torch.cat([batch.target for batch in batches])
+    loss = {"loss": float(losses.classification(logits, target, None, config.loss.smoothing))}
+    if vocabulary.multi_label:
+        return {**loss, "mAP": mean_average_precision(logits.numpy(), target.numpy() > 0).mean}
+    return {**loss, "mAR": macro_recall(target.numpy(), logits.argmax(-1).numpy(), classes)}
 
 
 def _checksum(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> str:

@@ -11,7 +11,7 @@ from whyact.data.types import Vocabulary
 from whyact.errors import UserError
 from whyact.features.roi import identity
 from whyact.files import SHIPPED
-from whyact.laiar.config import DataConfig
+from whyact.laiar.config import DataConfig, PredictOptions
 from whyact.laiar.extraction import ClipSettings
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.runs import Run
@@ -96,7 +96,7 @@ def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_
     )
 
 
-def answer_perception(run: Run, options: Mapping[str, str]) -> Perception:
+def answer_perception(run: Run, options: PredictOptions) -> Perception:
     """Open the detector that ``options`` name, or the run's own, and the run's encoder, to answer videos.
 
     Raises:
@@ -107,13 +107,13 @@ def answer_perception(run: Run, options: Mapping[str, str]) -> Perception:
     if run.config.model.roi[0] and own is None and config.encoder == OWN:
         raise UserError(run.path, "no detector folder", "the detector whose backbone encodes boxes for this model")
     encoder = open_encoder(config.encoder, own) if run.config.model.roi[0] else None
-    if "tracks" in options:
+    if options.tracks is not None:
         return Perception(encoder=encoder)
-    name = options.get("detector")
+    name = options.detector
     stored = _stored(run)
     detector: Detector | None = own
     if name:
-        detector = open_detector(name, names=options.get("names"))
+        detector = open_detector(name, names=None if options.names is None else str(options.names))
     elif own is None and stored.get("detector"):
         detector = _own_or_named(config, path)
         if detector is not None and detector.name != stored["detector"]:
@@ -130,7 +130,7 @@ def answer_perception(run: Run, options: Mapping[str, str]) -> Perception:
     target = run.vocabulary.objects
     notes: tuple[str, ...] = ()
     words: Mapping[str, str]
-    if class_map := options.get("class-map"):
+    if class_map := options.class_map:
         words = read_class_map(class_map, detector.classes, target)
     elif not name:
         words = _class_map(config, detector, target, stored)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from torch import Tensor
 
 from whyact.data.types import RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
@@ -15,7 +17,8 @@ from whyact.laiar.domain import Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
-from whyact.training.checkpoint import load_checkpoint, save_checkpoint
+from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint
+from whyact.training.state import Best
 
 LANGUAGE = ("s.", "f_s.", "head_s.", "head_v2s.", "language_dt_former.")  # what answering never uses
 
@@ -40,7 +43,8 @@ class Run:
     were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
     epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
     ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
-    model was trained with pixels.
+    model was trained with pixels. ``best`` is the epoch that scored highest on held-out data,
+    ``best_bank`` its label bank.
     """
 
     model: LaIAR
@@ -54,6 +58,8 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
+    best: Best | None = None
+    best_bank: LabelBank | None = None
     card: dict[str, Any] | None = None
     path: str = ""
     sha256: str = ""
@@ -69,8 +75,29 @@ def _current(config: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
-    """Write a run folder; ``card`` brings data, split_sha256, seed, metrics and what else there is to say."""
+def save_run(
+    run: Run, folder: Path, card: dict[str, Any], *, history: str = "", best: dict[str, Any] | None = None
+) -> Path:
+    """Write a run folder.
+
+    Args:
+        run: The run, with its ``best`` epoch if it has one.
+        folder: Where.
+        card: Data, split_sha256, seed, metrics and what else there is to say.
+        history: The text of ``history.csv``.
+        best: The card of the best epoch, if it is to be saved too.
+    """
+    chosen = None
+    if best is not None and run.best is not None:
+        model = deepcopy(run.model)
+        model.load_state_dict(run.best.weights)
+        chosen = BestWeights(*_contents(replace(run, model=model, bank=run.best_bank or run.bank), best))
+    tensors, whole = _contents(run, card)
+    return save_checkpoint(folder, tensors, asdict(run.config), whole, history=history, best=chosen)
+
+
+def _contents(run: Run, card: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors and the card of a run."""
     v = run.vocabulary
     words = _Words(
         list(v.objects),
@@ -84,13 +111,12 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
         v.measured,
     )
     extra = {
-        **card.pop("extra", {}),
+        **card.get("extra", {}),
         "words": msgspec.to_builtins(words),
         "prior": run.prior,
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
-        "history": run.history,
         "clip_seconds": run.clip_seconds,
     }
     tensors = dict(run.model.state_dict())
@@ -100,7 +126,7 @@ def save_run(run: Run, folder: Path, card: dict[str, Any]) -> Path:
     if run.domain is not None:
         tensors |= {"domain.mean": run.domain.mean, "domain.spread": run.domain.spread}
         extra["domain_limit"] = run.domain.limit
-    return save_checkpoint(folder, tensors, asdict(run.config), {"method": "laiar", **card, "extra": extra})
+    return tensors, {"method": "laiar", **card, "extra": extra}
 
 
 def load_run(folder: Path) -> Run:

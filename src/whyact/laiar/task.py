@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError, for_each
-from whyact.files import SHIPPED
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.batches import evaluation_batches
-from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
-from whyact.laiar.evidence import build_bank
+from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.model import LaIAR
 from whyact.laiar.parts import Parts
 from whyact.laiar.perceive import (
     check_data_config,
@@ -32,18 +33,20 @@ from whyact.laiar.perceive import (
     open_perception,
     run_perception,
 )
-from whyact.laiar.predict import OPTIONS, predict_videos
+from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import check_run_folder, versions
+from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
 SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
@@ -56,10 +59,11 @@ def train_run(
     config: Config,
     *,
     seed: int,
-    progress: bool = False,
-    resume_dir: Path | None = None,
+    held_out: Sequence[RelationClip] = (),
+    eval_every: int = 0,
+    **options: Unpack[FitOptions],
 ) -> Run:
-    """Train a model and build its label bank.
+    """Train a model and build its label bank; ``held_out`` and ``eval_every`` as :func:`learn` takes them.
 
     Raises:
         UserError: When a clip has no relations or no target, or every class but one is missing.
@@ -77,11 +81,18 @@ def train_run(
         config = replace(config, loss=replace(config.loss, guidance=False))
     elif config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
-    model, result = learn(clips, vocabulary, config, seed=seed, progress=progress, resume_dir=resume_dir)
+    model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
-    batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
-    bank = build_bank(model, batches, vocabulary.naming)
-    run = Run(model, vocabulary, sized_for(config, clips), bank, prior, history=result.history)
+
+    def bank_of(model: LaIAR) -> LabelBank:
+        batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
+        return build_bank(model, batches, vocabulary.naming)
+
+    run = Run(model, vocabulary, sized_for(config, clips), bank_of(model), prior, history=result.history)
+    if result.best is not None:
+        best = deepcopy(model)
+        best.load_state_dict(result.best.weights)
+        run.best, run.best_bank = result.best, bank_of(best)
     run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
     if several:
         run.threshold, run.calibrated = YES, "not calibrated: a clip shows any number of actions"
@@ -137,6 +148,7 @@ def train(
     fold: int = 1,
     seed: int = 0,
     progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train on the training side of a fold, measure on its test side, and save the run.
 
@@ -155,7 +167,18 @@ def train(
         train_clips, domain = extracted.clips, extracted.domain()
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
-    run = train_run(train_clips, found.vocabulary, config, seed=seed, progress=progress, resume_dir=out / "state")
+    train_clips, held_out = options.hold_out(train_clips, lambda clip: clip.group, test_clips)
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        run = train_run(
+            train_clips,
+            found.vocabulary,
+            config,
+            seed=seed,
+            held_out=held_out,
+            eval_every=options.eval_every,
+            **fit_options,
+        )
+        log = fit_options["history"]
     run.domain = domain
     if config.optim.calibrate and not found.vocabulary.multi_label:
         run.temperature, run.threshold, run.calibrated = calibrate(
@@ -168,13 +191,16 @@ def train(
         "licence": "Apache-2.0",
         "seed": seed,
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
-        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}"},
+        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}", **options.about},
     }
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)
-    save_run(run, out, dict(card))
+    best = None if run.best is None else options.best_card(card, run.best)
+    save_run(run, out, card, history=log.text() if log else "", best=best)
     if perception is not None:
         keep_detector(perception, config.data, out)
+        if best is not None:
+            keep_detector(perception, config.data, out / BEST)
     return card
 
 
@@ -217,38 +243,47 @@ def _clip_settings(run: Run) -> ClipSettings:
 
 
 @numerics()
-def predict(inputs: list[str], run: Path | None, *, options: dict[str, str], progress: bool = True) -> list[Prediction]:
+def predict(
+    run: Run,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
+) -> list[Prediction]:
     """Answer video files, or annotated clips by name.
 
     Args:
-        inputs: Video files; with ``options["data"]`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
-        run: A run folder; ``None`` for the bundled model, if one does.
-        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        run: A loaded run.
+        inputs: Video files; with ``data`` clip names such as ``SUBJECT/ACTIVITY/VIDEO/START-END``.
+        data: The data set to look names up in.
+        root: The folder that holds it.
+        options: How to answer video files.
         progress: Show a bar for each video.
 
     Raises:
-        UserError: For an unknown clip, a bad video, a missing model or bad data.
+        UserError: For an unknown clip, a bad video or bad data.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    if run is None and not (SHIPPED / "laiar").is_dir():
-        raise UserError("--model", None, "a run folder", "whyact demo   (trains one), or whyact train laiar --help")
-    loaded = load_run(run or SHIPPED / "laiar")
-    data = options.get("data") or str((loaded.card or {}).get("data"))
-    if "data" not in options and ("root" not in options or all(Path(name).is_file() for name in inputs)):
-        if "root" in options:
+    if data is None and (root is None or all(Path(name).is_file() for name in inputs)):
+        if root is not None:
             expected = "an annotated clip as INPUT, not a video file"
-            raise UserError("--root", options["root"], expected, "leave --root out, or give --data NAME")
-        return predict_videos(loaded, inputs, options, progress=progress)
-    if idle := [name for name in OPTIONS if name in options]:
-        expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
-        raise UserError(f"--{idle[0]}", options[idle[0]], expected, f"leave --{idle[0]} out")
-    root = Path(options["root"]) if "root" in options else None
+            raise UserError("--root", root, expected, "leave --root out, or give --data NAME")
+        return predict_videos(run, inputs, options, progress=progress)
+    for item in fields(options):
+        value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
+        if value is not None:
+            expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
+            raise UserError(option, value, expected, f"leave {option} out")
+    name = data or str((run.card or {}).get("data"))
 
-    def answer(name: str) -> list[Prediction]:
-        found = _read(loaded, data, root, only=name)
-        clips, perception = list(found.clips), run_perception(loaded, found.vocabulary)
+    def answer(clip: str) -> list[Prediction]:
+        found = _read(run, name, root, only=clip)
+        clips, perception = list(found.clips), run_perception(run, found.vocabulary)
         if perception is not None:
-            clips = extract_clips(perception, found, clips, _clip_settings(loaded), progress=progress).clips
-        return [explain(loaded, a, source=name, data=data) for a in answer_clips(loaded, clips)]
+            clips = extract_clips(perception, found, clips, _clip_settings(run), progress=progress).clips
+        return [explain(run, a, source=clip, data=name) for a in answer_clips(run, clips)]
 
     return for_each(inputs, answer)
 

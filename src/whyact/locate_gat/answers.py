@@ -151,7 +151,7 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
     return [shares, moved]
 
 
-def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | None) -> why.Candidates:
+def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | tuple[str, ...] | None) -> why.Candidates:
     """Return the classes to choose from: the given labels, or the run's unseen classes.
 
     A label may be a class of the run by its name or by the words that its prompt used, whatever their case.
@@ -159,7 +159,7 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     Raises:
         UserError: When two labels stand for the same sentence, or a new one cannot be encoded.
     """
-    names = tuple(known.unseen) if labels is None else read_label_names("--labels", labels)
+    names = _label_names(known, labels)
     first = len(model.seen)
     classes = [*known.seen, *known.unseen]
     by_words = {known.said.get(name, name).casefold(): i for i, name in enumerate(classes)}
@@ -185,8 +185,19 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | No
     return why.Candidates(names, rows, others[kept], sentences)
 
 
+def _label_names(known: Run, labels: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if labels is None:
+        return tuple(known.unseen)
+    if isinstance(labels, str):
+        return read_label_names("--labels", labels)
+    names = tuple(label.strip() for label in labels)
+    if not all(names) or len({name.casefold() for name in names}) < max(1, len(names)):
+        raise UserError("--labels", ", ".join(labels) or None, "at least one action name, and each once")
+    return names
+
+
 def reader(
-    known: Run, options: dict[str, Any], progress: bool, device: torch.device = CPU
+    known: Run, data: str | None, root: Path | None, progress: bool, device: torch.device = CPU
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
@@ -195,15 +206,14 @@ def reader(
     Raises:
         UserError: When the data set itself cannot be read.
     """
-    if "data" in options:
-        root = Path(options["root"]) if "root" in options else None
+    if data is not None:
         settings = replace(known.settings.data_options, progress=progress, device=str(device))
-        found, _ = load_zero_shot(options["data"], root, known.fold, settings)
+        found, _ = load_zero_shot(data, root, known.fold, settings)
         by_id = {video.id: video for video in found.videos}
 
         def clip(name: str) -> tuple[FeatureSequence, VideoFacts, str]:
             if name not in by_id:
-                raise UserError(f"--data {options['data']}", name, f"a clip's name, such as {found.videos[0].id!r}")
+                raise UserError(f"--data {data}", name, f"a clip's name, such as {found.videos[0].id!r}")
             video = by_id[name]
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 

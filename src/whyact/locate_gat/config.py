@@ -8,11 +8,14 @@ to one accuracy is in neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
+from whyact.files import check_single_input
+from whyact.settings import setting
 
 Branch = tuple[int, int, int, int]
 """One LCA branch: dilation d, squeeze width m, hidden width h, output width o."""
@@ -42,6 +45,30 @@ SMALL_GRIDS: dict[int, tuple[int, int, int]] = {128: (2, 8, 8), 300: (3, 10, 10)
 
 
 @dataclass(frozen=True)
+class PredictOptions:
+    """What an answer can be asked with, on the command line and in Python."""
+
+    labels: str | tuple[str, ...] | None = setting(
+        None,
+        "candidate actions: names with commas between them, or a text file with one a line "
+        "(default: the run's unseen classes)",
+        metavar="NAME,NAME|FILE",
+    )
+    evidence: int = setting(5, "how many frames and how many known classes to show (default: 5)", metavar="N")
+
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+        """Refuse before the work what makes no sense.
+
+        Raises:
+            UserError: For a negative number.
+        """
+        if not named:
+            check_single_input(inputs)
+        if self.evidence < 0:
+            raise UserError("--evidence", self.evidence, "a whole number")
+
+
+@dataclass(frozen=True)
 class Config:
     """Say how LoCATe-GAT is built and trained.
 
@@ -56,52 +83,52 @@ class Config:
     """
 
     # model
-    width: int = 512  # D: of the blocks, and of the text
-    frames: int = 16  # of a video, evenly spaced
-    heads: int = 8  # of the attention over time
-    grid: tuple[int, int, int] = (2, 16, 16)  # c, h, w: how D channels are laid out for LCA
-    pad: bool = False  # keep the size of a small map
-    branches: tuple[Branch, ...] = BRANCHES[512]  # of LCA: dilation, squeeze, hidden and output width
-    mixer: Literal["lca", "patch-lca", "mlp", "none"] = "lca"  # what mixes channels
-    attention: Literal["time", "batch", "none"] = "time"  # over frames; batch is what the public code does
-    positions: bool = True  # add positions in time
-    lca_dropout: float = 0.0  # inside LCA
-    zero_init: bool = False  # start as the plain mean of frames
+    width: int = setting(512, "D: of the blocks, and of the text")
+    frames: int = setting(16, "of a video, evenly spaced")
+    heads: int = setting(8, "of the attention over time")
+    grid: tuple[int, int, int] = setting((2, 16, 16), "c, h, w: how D channels are laid out for LCA")
+    pad: bool = setting(False, "keep the size of a small map")
+    branches: tuple[Branch, ...] = setting(BRANCHES[512], "of LCA: dilation, squeeze, hidden and output width")
+    mixer: Literal["lca", "patch-lca", "mlp", "none"] = setting("lca", "what mixes channels")
+    attention: Literal["time", "batch", "none"] = setting("time", "over frames; batch is what the public code does")
+    positions: bool = setting(True, "add positions in time")
+    lca_dropout: float = setting(0.0, "inside LCA")
+    zero_init: bool = setting(False, "start as the plain mean of frames")
     # stage 1
-    loss: Literal["cosine-softmax", "mse"] = "cosine-softmax"  # of stage 1
-    temperature: float = 0.05  # divides the cosines
-    learning_rate: float = 3e-4  # of Adam, stage 1
-    weight_decay: float = 0.0  # of Adam
-    ridge: float = 0.1  # strength of the projection that joins video and text
-    batch: int = 32  # videos of a step
-    eval_batch: int = 512  # videos embedded at once
-    epochs: int = 16  # of stage 1
-    warmup: float = 1.0  # epochs until the full rate
+    loss: Literal["cosine-softmax", "mse"] = setting("cosine-softmax", "of stage 1")
+    temperature: float = setting(0.05, "divides the cosines")
+    learning_rate: float = setting(3e-4, "of Adam, stage 1")
+    weight_decay: float = setting(0.0, "of Adam")
+    ridge: float = setting(0.1, "strength of the projection that joins video and text")
+    batch: int = setting(32, "videos of a step")
+    eval_batch: int = setting(512, "videos embedded at once")
+    epochs: int = setting(16, "of stage 1")
+    warmup: float = setting(1.0, "epochs until the full rate")
     # stage 2
-    graph: bool = True  # train the graph (stage 2)
-    neighbours: int = 5  # nearest names that a name is joined to
-    node_norm: Literal["l2", "sum"] = "l2"  # how the graph's input is scaled
-    gat_heads: tuple[int, int, int] = (4, 4, 6)  # of its layers
-    gat_hidden: int = 256  # its width
-    gat_dropout: float = 0.6  # in the graph
-    gat_final_elu: bool = False  # an ELU at its end, as in the public code
-    gat_target: Literal["prototype", "classifier", "random"] = "prototype"  # what a node learns to be
-    gat_loss: Literal["mse", "cosine"] = "cosine"  # of stage 2
-    gat_steps: int = 300  # of stage 2
-    gat_learning_rate: float = 1e-3  # of Adam, stage 2
+    graph: bool = setting(True, "train the graph (stage 2)")
+    neighbours: int = setting(5, "nearest names that a name is joined to")
+    node_norm: Literal["l2", "sum"] = setting("l2", "how the graph's input is scaled")
+    gat_heads: tuple[int, int, int] = setting((4, 4, 6), "of its layers")
+    gat_hidden: int = setting(256, "its width")
+    gat_dropout: float = setting(0.6, "in the graph")
+    gat_final_elu: bool = setting(False, "an ELU at its end, as in the public code")
+    gat_target: Literal["prototype", "classifier", "random"] = setting("prototype", "what a node learns to be")
+    gat_loss: Literal["mse", "cosine"] = setting("cosine", "of stage 2")
+    gat_steps: int = setting(300, "of stage 2")
+    gat_learning_rate: float = setting(1e-3, "of Adam, stage 2")
     # scoring, both chosen on held-out seen classes where None
-    mix: float | None = None  # share of the graph in the score; null: chosen on held-out seen classes
-    calibration: float | None = None  # handicap of seen classes; null: chosen likewise
+    mix: float | None = setting(None, "share of the graph in the score; null: chosen on held-out seen classes")
+    calibration: float | None = setting(None, "handicap of seen classes; null: chosen likewise")
     # pixels and words, for data that is videos (see features/clip.py)
-    backbone: str = "ViT-B-16"  # which CLIP reads frames and names
-    backbone_weights: str = "openai"  # a tag of open_clip, a file, or random
-    patch_side: int = 0  # patches of a frame in a row (mixer patch-lca); 0: the frame alone
-    names: Literal["clip", "words"] = "clip"  # vectors of names: CLIP's, or the word vectors of Label.mat
+    backbone: str = setting("ViT-B-16", "which CLIP reads frames and names")
+    backbone_weights: str = setting("openai", "a tag of open_clip, a file, or random")
+    patch_side: int = setting(0, "patches of a frame in a row (mixer patch-lca); 0: the frame alone")
+    names: Literal["clip", "words"] = setting("clip", "vectors of names: CLIP's, or the word vectors of Label.mat")
     # protocol
-    class_order: Literal["label", "ascii"] = "label"  # what the indices of Split.mat count
-    holdout: float = 0.2  # share of seen videos kept for the generalised test
-    rehearsals: int = 1  # trainings that choose mix and calibration
-    rehearsal_classes: float = 0.3  # share of seen classes that play the unseen in them
+    class_order: Literal["label", "ascii"] = setting("label", "what the indices of Split.mat count")
+    holdout: float = setting(0.2, "share of seen videos kept for the generalised test")
+    rehearsals: int = setting(1, "trainings that choose mix and calibration")
+    rehearsal_classes: float = setting(0.3, "share of seen classes that play the unseen in them")
 
     def __post_init__(self) -> None:
         c, h, w = self.grid

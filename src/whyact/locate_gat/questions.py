@@ -23,7 +23,7 @@ from whyact.files import write_atomic
 from whyact.locate_gat import answers
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LocateGat
-from whyact.locate_gat.runs import load_run
+from whyact.locate_gat.runs import load
 from whyact.prediction import Prediction
 
 AT_ONCE = 32  # videos embedded together
@@ -148,10 +148,11 @@ class Session:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.known, self.model, others, card, digest = load_run(folder)
-        self.candidates = answers.candidates_of(self.known, self.model, others, None)
-        self.provenance = answers.provenance_of(self.known, folder, card, digest, self.candidates)
-        self._read = answers.reader(self.known, {}, False)
+        run = load(folder)
+        self.known, self.model = run.known, run.model
+        self.candidates = answers.candidates_of(self.known, self.model, run.others, None)
+        self.provenance = answers.provenance_of(self.known, folder, run.card, run.sha256, self.candidates)
+        self._read = answers.reader(self.known, None, None, False)
 
     def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the vectors of its frames."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,20 @@ def parameters(model: LocateGat) -> dict[str, int]:
     return {"locate": locate, "gat": gat, "trained": locate + gat}
 
 
-def load_run(folder: Path) -> tuple[Run, LocateGat, Tensor, dict[str, Any], str]:
-    """Read a run: its words, the model in evaluation mode, the unseen texts (U,D), the card and the tensors' SHA-256.
+@dataclass(frozen=True)
+class Loaded:
+    """A run in memory: its words, the model in evaluation mode, the unseen texts (U,D), the card."""
+
+    known: Run
+    model: LocateGat
+    others: Tensor
+    card: dict[str, Any]
+    sha256: str
+    folder: str
+
+
+def load(folder: Path) -> Loaded:
+    """Read and verify a run folder.
 
     Raises:
         UserError: When the folder is no run, is damaged, or is a run of another method.
@@ -62,4 +75,4 @@ def load_run(folder: Path) -> tuple[Run, LocateGat, Tensor, dict[str, Any], str]
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(folder, str(error).splitlines()[-1].strip(), "weights of this model") from error
-    return run, model.eval(), others, checkpoint.card, checkpoint.sha256
+    return Loaded(run, model.eval(), others, checkpoint.card, checkpoint.sha256, str(folder))

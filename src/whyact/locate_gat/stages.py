@@ -6,10 +6,9 @@ handicap of seen classes are chosen without one look at an unseen class or its v
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -23,12 +22,16 @@ from whyact.devices import resolve_device
 from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
-from whyact.locate_gat.losses import cosine_softmax, graph_regression, mse, prototypes
+from whyact.locate_gat.learner import Batches, Stage1, Stage2
+from whyact.locate_gat.losses import prototypes
 from whyact.locate_gat.model import LocateGat
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
-from whyact.training.fit import fit
+from whyact.training.experiment import DEFAULTS, TrainOptions
+from whyact.training.fit import FitOptions, FitResult, Validation, fit
+from whyact.training.log import Row
 from whyact.training.numerics import seed_everything
-from whyact.training.trainable import Optimization, StepOutput, Trainable
+from whyact.training.state import Best
+from whyact.training.trainable import Trainable
 
 STEPS_AN_EPOCH = 100  # of the graph's training, whose state is kept after each such epoch
 MIXES = tuple(round(0.1 * i, 1) for i in range(10))
@@ -56,78 +59,6 @@ class Tensors:
         )
 
 
-class Batches:
-    """Shuffled batches of one epoch, the order drawn from torch's global generator."""
-
-    def __init__(self, frames: Tensor, target: Tensor, size: int) -> None:
-        self.frames, self.target, self.size = frames, target, size
-
-    def __len__(self) -> int:
-        return -(-len(self.target) // self.size)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in torch.randperm(len(self.target)).split(self.size):
-            yield self.frames[index], self.target[index]
-
-
-class Stage1(Trainable):
-    """Fit LoCATe: video vectors towards the texts of their classes."""
-
-    text: Tensor
-
-    def __init__(self, model: LocateGat, steps_per_epoch: int) -> None:
-        super().__init__()
-        self.model, self.warmup = model.encoder, round(model.config.warmup * steps_per_epoch)
-        self.config = model.config
-        self.register_buffer("text", model.seen, persistent=False)
-
-    def training_step(self, batch: tuple[Tensor, Tensor], step: int) -> StepOutput:
-        """Return the loss of one batch of frames (B,T,Dv) and seen-class indices (B,)."""
-        frames, target = batch
-        video = self.model(frames)
-        if self.config.loss == "mse":
-            loss = mse(video, self.text, target)
-        else:
-            loss = cosine_softmax(video, self.text, target, self.config.temperature)
-        return StepOutput(loss, rows=len(target))
-
-    def configure_optimizers(self) -> Optimization:
-        """Return Adam with a linear warm-up."""
-        optimizer = torch.optim.AdamW(
-            [p for p in self.model.parameters() if p.requires_grad],
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
-        warmup = max(self.warmup, 1)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min((step + 1) / warmup, 1.0))
-        return Optimization(optimizer, schedule)
-
-
-class Stage2(Trainable):
-    """Fit the graph: rows of seen classes towards ``targets`` (S,D), full batch, LoCATe frozen."""
-
-    targets: Tensor
-
-    def __init__(self, model: LocateGat, targets: Tensor) -> None:
-        super().__init__()
-        self.gat, self.config = model.gat, model.config
-        self.whole = [model]  # in a list: its weights are not this module's to move or train
-        self.register_buffer("targets", targets, persistent=False)
-
-    def training_step(self, batch: Tensor, step: int) -> StepOutput:
-        """Return the regression loss of the seen rows."""
-        model = self.whole[0]
-        rows, _reach = model.graph_rows(model.seen[:0])
-        return StepOutput(graph_regression(rows, self.targets, self.config.gat_loss))
-
-    def configure_optimizers(self) -> Optimization:
-        """Return Adam at the published rate and decay."""
-        assert self.gat is not None
-        optimizer = torch.optim.Adam(self.gat.parameters(), lr=self.config.gat_learning_rate)
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 100, 0.999)
-        return Optimization(optimizer, schedule)
-
-
 def train_stages(
     tensors: Tensors,
     seen: Int,
@@ -135,16 +66,18 @@ def train_stages(
     config: Config,
     *,
     seed: int = 0,
-    device: str = "cpu",
-    progress: bool = False,
-    resume_dir: Path | None = None,
-) -> tuple[LocateGat, list[dict[str, float]]]:
+    held_out: Int | None = None,
+    eval_every: int = 0,
+    **options: Unpack[FitOptions],
+) -> tuple[LocateGat, list[Row], tuple[LocateGat, Best] | None]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
-    With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped goes on from it.
+    With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped resumes from it. With
+    ``eval_every`` the first stage is measured on the videos ``held_out`` after so many epochs.
 
     Returns:
-        The model in evaluation mode, with mix and calibration 0 unless the config sets them, and the history.
+        The model in evaluation mode, with mix and calibration 0 unless the config sets them; the history; and the
+        model whose first stage scored highest on the held-out videos, if there are any.
     """
     seed_everything(seed)
     local = torch.full((len(tensors.text),), -1)
@@ -156,33 +89,58 @@ def train_stages(
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
         model.encoder.project.weight.data, model.encoder.project.bias.data = weight, bias
-    model.to(resolve_device(device))
+    options.setdefault("device", "cpu")
+    options.setdefault("progress", False)
+    model.to(resolve_device(options["device"]))
     batches = Batches(frames, target, config.batch)
-    asked = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist()}
-    kept: dict[str, Any] = {"seed": seed, "device": device, "progress": progress}
-    kept["fingerprint"] = sha256(canonical_json(asked))
+    identity = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist()}
+    fingerprint, folder = sha256(canonical_json(identity)), options.get("resume_dir")
 
-    def state(stage: str) -> Path | None:
-        return None if resume_dir is None else resume_dir / stage
+    def fit_stage(learner: Trainable, batches: Any, epochs: int, stage: str, check: Validation | None) -> FitResult:
+        own: FitOptions = {**options, "resume_dir": None if folder is None else folder / stage}
+        return fit(
+            learner, batches, epochs=epochs, seed=seed, fingerprint=fingerprint, stage=stage, validation=check, **own
+        )
 
-    stage1 = Stage1(model, len(batches))
-    history = fit(stage1, batches, epochs=config.epochs, resume_dir=state("stage1"), **kept).history
-    model.eval()
-    video = embed(model, frames)
-    if model.gat is not None:
-        stage2 = Stage2(model, _targets(video, target, len(seen), config))
-        model.gat.train()
-        steps = STEPS_AN_EPOCH if config.gat_steps % STEPS_AN_EPOCH == 0 else config.gat_steps
-        epochs, once = config.gat_steps // steps, [torch.zeros(1)] * steps
-        history += fit(stage2, once, epochs=epochs, resume_dir=state("stage2"), **kept).history
-    model.eval()
-    with torch.no_grad():
-        for i, rows in enumerate(model.parts(tensors.text[:0])):
-            if rows is not None:
-                score = video @ rows.T
-                model.standard[i] = torch.stack([score.mean(), score.std(correction=0).clamp_min(1e-3)])
-    model.choice = torch.tensor([config.mix or 0.0, config.calibration or 0.0])
-    return model, history
+    def finish(model: LocateGat, stage: str) -> list[Row]:
+        """Train the graph and standardise both parts of the score."""
+        model.eval()
+        video, history = embed(model, frames), []
+        if model.gat is not None:
+            model.gat.train()
+            steps = STEPS_AN_EPOCH if config.gat_steps % STEPS_AN_EPOCH == 0 else config.gat_steps
+            learner = Stage2(model, _targets(video, target, len(seen), config))
+            history = fit_stage(learner, [torch.zeros(1)] * steps, config.gat_steps // steps, stage, None).history
+        model.eval()
+        with torch.no_grad():
+            for i, rows in enumerate(model.parts(tensors.text[:0])):
+                if rows is not None:
+                    score = video @ rows.T
+                    model.standard[i] = torch.stack([score.mean(), score.std(correction=0).clamp_min(1e-3)])
+        model.choice = torch.tensor([config.mix or 0.0, config.calibration or 0.0])
+        return history
+
+    validation = None
+    if eval_every and held_out is not None:
+        validation = Validation(eval_every, lambda: {"top1": _accuracy(model, tensors, held_out)}, "top1")
+    first = fit_stage(Stage1(model, len(batches)), batches, config.epochs, "stage1", validation)
+    best = None
+    if first.best is not None:
+        encoder = {name.removeprefix("model."): w for name, w in first.best.weights.items()}
+        best = deepcopy(model), first.best
+        best[0].encoder.load_state_dict(encoder)
+    history = first.history + finish(model, "stage2")
+    if best is not None:
+        finish(best[0], "stage2-best")
+    return model, history, best
+
+
+def _accuracy(model: LocateGat, tensors: Tensors, videos: Int) -> float:
+    """Return the mean accuracy over classes, in 0..100, of naming videos among their own classes by their texts."""
+    classes, target = np.unique(tensors.target.numpy()[videos], return_inverse=True)
+    text = F.normalize(tensors.text[torch.from_numpy(classes)], dim=1)
+    video = embed(model, tensors.frames[torch.from_numpy(videos)])
+    return mean_per_class((video @ text.T).argmax(1).numpy(), target, len(classes))
 
 
 def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Tensor:
@@ -315,17 +273,18 @@ def rehearse(
     names: tuple[str, ...],
     seed: int = 0,
     validation: Int | None = None,
-    resume_dir: Path | None = None,
+    **options: Unpack[FitOptions],
 ) -> Choice:
     """Choose mix and calibration on held-out seen classes, see :func:`inner_split`.
 
     The mix with the best mean per-class accuracy wins, the smaller one on a tie; the calibration is the mean
     over rehearsals.
     """
-    parts, blank = [], replace(config, mix=0.0, calibration=0.0)
+    parts, blank, folder = [], replace(config, mix=0.0, calibration=0.0), options.get("resume_dir")
+    quiet: FitOptions = {**options, "progress": False, "history": None}
     for i, inner in enumerate(inner_split(tensors, seen, train, config, names, seed, validation)):
-        state = None if resume_dir is None else resume_dir / f"rehearsal{i}"
-        model, _ = train_stages(tensors, inner.seen, inner.train, blank, seed=seed, resume_dir=state)
+        quiet["resume_dir"] = None if folder is None else folder / f"rehearsal{i}"
+        model, _, _ = train_stages(tensors, inner.seen, inner.train, blank, seed=seed, **quiet)
         parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
     rehearsed = {mix: float(np.mean([_unseen_accuracy(part, mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
@@ -356,7 +315,8 @@ class Fitted:
     part: Partition
     names: tuple[str, ...]
     seed: int
-    history: list[dict[str, float]]
+    history: list[Row]
+    best: tuple[LocateGat, Best] | None = None
 
     def scores(self, tensors: Tensors) -> ScoreParts:
         """Score every test video, seen and unseen, against every class."""
@@ -370,20 +330,33 @@ def fit_split(
     config: Config,
     *,
     seed: int = 0,
-    device: str = "cpu",
-    progress: bool = False,
-    resume_dir: Path | None = None,
+    watch: TrainOptions = DEFAULTS,
+    **options: Unpack[FitOptions],
 ) -> tuple[Fitted, Tensors]:
     """Hold out seen videos, rehearse where mix or calibration is open, train, and return all of it."""
     part = partition(data, split, config.holdout, seed)
+    train, held_out = watch.hold_out(part.train.tolist(), lambda i: _group(data, i), part.unseen_test.tolist())
+    part = replace(part, train=np.array(train, dtype=np.int64))
     tensors = Tensors.of(data, config.frames)
     seen, unseen = data.index(split.seen), data.index(split.unseen)
     if config.mix is None or config.calibration is None:
-        choice = rehearse(tensors, seen, part.train, config, data.classes, seed, part.validation, resume_dir)
+        choice = rehearse(tensors, seen, part.train, config, data.classes, seed, part.validation, **options)
     else:
         choice = Choice(config.mix, config.calibration, config.calibration, {})
-    model, history = train_stages(
-        tensors, seen, part.train, config, seed=seed, device=device, progress=progress, resume_dir=resume_dir
+    model, history, best = train_stages(
+        tensors,
+        seen,
+        part.train,
+        config,
+        seed=seed,
+        held_out=np.array(held_out, dtype=np.int64),
+        eval_every=watch.eval_every,
+        **options,
     )
-    model.choice = torch.tensor([choice.mix, choice.calibration])
-    return Fitted(model, choice, seen, unseen, part, data.classes, seed, history), tensors
+    for kept in [model, *([best[0]] if best else [])]:
+        kept.choice = torch.tensor([choice.mix, choice.calibration])
+    return Fitted(model, choice, seen, unseen, part, data.classes, seed, history, best), tensors
+
+
+def _group(data: ZeroShotData, video: int) -> str:
+    return data.videos[video].group or data.videos[video].id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +17,31 @@ from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.devices import device_of
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
-from whyact.locate_gat.answers import SHOWN
-from whyact.locate_gat.config import PRESETS, Config
+from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
-from whyact.locate_gat.runs import Run, load_run, parameters
+from whyact.locate_gat.runs import Loaded, Run, load, parameters
 from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "evaluate", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "load", "open_evaluation", "predict", "train"]
 
-OPTIONS = {
-    "labels": "candidate actions, comma-separated, or a text file with one a line (default: the run's unseen classes)",
-    "evidence": "how many frames and how many known classes to show (default: 5)",
-}
+DEFAULT_OPTIONS = PredictOptions()
 
 
 def train(
-    data: str, root: Path | None, out: Path, *, config: Config, fold: int = 1, seed: int = 0, progress: bool = True
+    data: str,
+    root: Path | None,
+    out: Path,
+    *,
+    config: Config,
+    fold: int = 1,
+    seed: int = 0,
+    progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train both stages on one split, save the run, and return its card.
 
@@ -51,7 +56,9 @@ def train(
         fitting = [name for name, preset in PRESETS.items() if preset.width == found.text.shape[1]]
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
         raise UserError("width", config.width, f"the text width of {data}, {found.text.shape[1]}", step)
-    fitted, tensors = fit_split(found, split, config, seed=seed, progress=progress, resume_dir=out / "state")
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        fitted, tensors = fit_split(found, split, config, seed=seed, watch=options, **fit_options)
+        log = fit_options["history"]
     metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
         settings=config,
@@ -80,11 +87,21 @@ def train(
             "parameters": parameters(fitted.model) | _backbone(found.pixels),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
-            "history": fitted.history,
+            **options.about,
         },
     }
-    others = tensors.text[torch.from_numpy(fitted.unseen)]
-    save_checkpoint(out, {**fitted.model.state_dict(), "others": others}, msgspec.to_builtins(run), card)
+    others, best = tensors.text[torch.from_numpy(fitted.unseen)], None
+    if fitted.best is not None:
+        model, epoch = fitted.best
+        best = BestWeights({**model.state_dict(), "others": others}, options.best_card(card, epoch))
+    save_checkpoint(
+        out,
+        {**fitted.model.state_dict(), "others": others},
+        msgspec.to_builtins(run),
+        card,
+        history=log.text() if log else "",
+        best=best,
+    )
     return load_checkpoint(out).card
 
 
@@ -126,7 +143,8 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
         UserError: As :func:`evaluate`.
     """
     run, data, root, fold = settings
-    known, model, _, card, digest = load_run(run)
+    loaded = load(run)
+    known, model, card = loaded.known, loaded.model, loaded.card
     config = known.settings
     fold = known.fold if fold is None else fold
     found, split = _load(data, root, fold, config, progress)
@@ -138,29 +156,32 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
     facts = {"parameters": parameters(model) | _backbone(found.pixels), "missing_videos": len(found.missing)}
-    identity = {"run": digest, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
+    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
     return Parts(model, found, split, tensors, videos, measures, facts, identity)
 
 
 def predict(
-    inputs: Sequence[str], run: Path | None, *, options: dict[str, Any] | None = None, progress: bool = True
+    run: Loaded,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
 ) -> list[Prediction]:
-    """Answer about videos, clips of a data set (option ``data``) or ``.npy`` feature files (T,D).
+    """Answer about videos, clips of a data set (``data``, in the folder ``root``) or ``.npy`` feature files (T,D).
 
     Raises:
         UserError: For an unknown input or label, a duplicate one, or features of the wrong width.
-        SomeFailed: When only some of several inputs are at fault.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    options = options or {}
-    if run is None:
-        raise UserError("--model", None, "a run of locate-gat", "whyact train locate-gat --data synthetic --out RUN")
-    known, model, others, card, digest = load_run(run)
-    top = _count(options.get("evidence", str(SHOWN)))
-    candidates = answers.candidates_of(known, model, others, options.get("labels"))
-    provenance = answers.provenance_of(known, run, card, digest, candidates, str(options.get("data", "")))
-    read = answers.reader(known, options, progress, device_of(model))
+    known, model = run.known, run.model
+    candidates = answers.candidates_of(known, model, run.others, options.labels)
+    provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
+    read = answers.reader(known, data, root, progress, device_of(model))
+    top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
@@ -172,9 +193,3 @@ def _backbone(pixels: str) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
     frozen = backbone_parameters(pixels)
     return {} if frozen is None else {"frozen_backbone": frozen}
-
-
-def _count(value: str) -> int:
-    if not str(value).isdigit():
-        raise UserError("--evidence", value, "a whole number")
-    return int(value)

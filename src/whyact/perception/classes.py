@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from whyact.errors import UserError
+from whyact.files import read_text, without_mark
 
 # Both spellings of COCO's names are in use. COCO has no hands and no heads: a whole person stands in for a hand,
 # so that something can hold a thing; what the model says of such a pair is a guess, and an answer has to say so.
@@ -44,11 +45,7 @@ def read_names(path: Path | str) -> tuple[str, ...]:
     Raises:
         UserError: When the file cannot be read, is no text or holds no name.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
-        raise UserError(path, reason, "one class name a line, UTF-8", "--names FILE") from error
+    lines = read_text(Path(path), "one class name a line").splitlines()
     found = tuple(line.strip() for line in lines if line.strip())
     if not found:
         raise UserError(path, "no names", "one class name a line, UTF-8", "--names FILE")
@@ -77,7 +74,7 @@ def read_class_map(path: Path | str, source: Sequence[str], target: Sequence[str
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = without_mark(path.read_bytes())
     except OSError as error:
         raise UserError(path, error.strerror, "a class map", "--class-map FILE") from error
     yaml = path.suffix.lower() in (".yaml", ".yml")

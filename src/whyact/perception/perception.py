@@ -6,7 +6,7 @@ It is chosen once, for a training, and stored with the run; an answer opens the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -18,13 +18,12 @@ from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder
 from whyact.perception.clean import clean_tracks
 from whyact.perception.link import LinkSettings, link
-from whyact.perception.tracks import Tracks
+from whyact.perception.tracks import RATE, Tracks
 from whyact.perception.types import Detections, Detector
 from whyact.prediction import VideoFacts
 from whyact.video.ahead import ahead
 from whyact.video.reader import VideoReader
 
-RATE = 10.0  # frames a second in which boxes are detected; the model samples fewer
 CHUNK = 16  # frames in memory at once
 BRIDGE = 1.0  # seconds without a box that are bridged
 LIMIT = 600.0  # seconds of decoding for each hour of video, at least for one
@@ -114,11 +113,12 @@ def find_tracks(
     Raises:
         UserError: When the video cannot be read or not one frame decodes.
     """
-    with VideoReader(path, limit=LIMIT) as reader:
-        first, last = span or (0.0, max(reader.length - reader.step / 2, 0.0))
+    # Numbered, so that the tracks say which frames they were found in: boxes may be looked up or corrected by number.
+    with VideoReader(path, limit=LIMIT, numbered=True) as reader:
+        first, last = span or (reader.start, max(reader.length - reader.step / 2, reader.start))
         step = max(1 / rate, reader.step)
         moments = first + step * np.arange(int((last - first) / step + 1e-6) + 1)
-        shown = (TimedFrame(1, frame.moment, frame.image) for frame in reader.frames_at(moments.tolist()))
+        shown = (TimedFrame(frame.number, frame.moment, frame.image) for frame in reader.frames_at(moments.tolist()))
 
         def on_time(time: float) -> None:
             if on_progress is not None:
@@ -130,7 +130,7 @@ def find_tracks(
             reason = reader.facts().degraded or "no frame"
             raise UserError(path, reason, "a video with at least one frame that decodes") from error
         facts = reader.facts()
-    return replace(tracks, frames=frame_numbers(tracks.times, facts.fps)), facts
+    return tracks, facts
 
 
 class NoFrameError(UserError):
@@ -209,8 +209,3 @@ def _chunks(shown: Iterable[TimedFrame]) -> Iterator[list[TimedFrame]]:
     frames = iter(shown)
     while chunk := list(islice(frames, CHUNK)):
         yield chunk
-
-
-def frame_numbers(times: NDArray[np.float64], fps: float) -> NDArray[np.int64]:
-    """Return the 1-based numbers of the frames on screen at these seconds."""
-    return np.floor(times * fps + 1e-6).astype(np.int64) + 1

@@ -28,24 +28,26 @@ class MeasureSettings:
     Args:
         near: Closeness from which things are near, not apart.
         touching: From which they touch.
-        overlapping: From which they overlap.
+        overlapping: From which they overlap: a fifth of the smaller box.
         inside: From which the smaller is inside the other.
         margins: Of the four.
         speed: Sizes a second, of the change of distance (approaching, leaving) or of both things (moving together).
         speed_margin: Of it.
         smooth: Seconds of the running median.
+        steady: Seconds that a state lasts at least, but for the first and the last; a shorter one is passed over.
         baseline: Seconds over which speed is taken.
         bridge: Seconds without a detection after which a track is uncertain.
     """
 
     near: float = -0.5
     touching: float = 0.0
-    overlapping: float = 0.35
+    overlapping: float = 0.2
     inside: float = 0.9
     margins: tuple[float, float, float, float] = (0.12, 0.06, 0.1, 0.04)
     speed: float = 0.35
     speed_margin: float = 0.15
-    smooth: float = 0.5
+    smooth: float = 0.6
+    steady: float = 0.5
     baseline: float = 0.6
     bridge: float = 0.35
 
@@ -81,7 +83,8 @@ def measured_relations(
     size = (np.sqrt(areas[0]) + np.sqrt(areas[1])) / 2
     closeness = _median(_closeness(a, b, areas, size), window)
     thresholds = np.array([s.near, s.touching, s.overlapping, s.inside])
-    level = _hysteresis(closeness, thresholds, np.array(s.margins))
+    steady = max(1, round(s.steady / step)) if (step := _step(times)) > 0 else 1
+    level = _steady(_hysteresis(closeness, thresholds, np.array(s.margins)), steady)
     larger = _hysteresis(_median(np.log(areas[0] / areas[1]), window), np.zeros(1), np.full(1, 0.2))
     level = np.where((level == 4) & (larger == 1), 5, level)
 
@@ -94,6 +97,7 @@ def measured_relations(
     change = _hysteresis(rate, np.array([-s.speed, s.speed]), margin)  # 0 approaching, 1 neither, 2 leaving
     together = _hysteresis(np.minimum(*moves) / scale, np.array([s.speed]), margin[:1])
     motion = np.where(change == 0, 1, np.where(change == 2, 2, np.where(together == 1, 3, 0)))
+    motion = _steady(motion, steady)
 
     frames, pairs = np.nonzero(certain)
     out[frames, pairs, motion[certain]] = True
@@ -166,8 +170,29 @@ def _closeness(a: Array, b: Array, areas: list[Array], size: Array) -> Array:
     return np.where(gap > 0, -gap / size, shared)
 
 
+def _steady(states: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+    """Return states (T,K) in which every run but the first and the last lasts ``least`` frames: shorter ones go on as
+    what was before them, the shortest first."""
+    out = states.copy()
+    for k in range(out.shape[1]):
+        row = out[:, k]
+        while True:
+            starts = np.concatenate([[0], np.flatnonzero(np.diff(row)) + 1])
+            lengths = np.diff(np.append(starts, len(row)))
+            inner = np.flatnonzero(lengths[1:-1] < least) + 1
+            if not len(inner):
+                break
+            i = int(inner[lengths[inner].argmin()])
+            row[starts[i] : starts[i] + lengths[i]] = row[starts[i] - 1]
+    return out
+
+
+def _step(times: NDArray[np.float64]) -> float:
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+
+
 def _half_window(times: NDArray[np.float64], seconds: float) -> int:
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    step = _step(times)
     return int(seconds / 2 / step + 1e-6) if step > 0 else 0
 
 

@@ -185,12 +185,17 @@ def cut_picture(image: NDArray[np.uint8], box: tuple[float, float, float, float]
 def _sheet(things: ThingsFile, pictures: dict[str, list[NDArray[np.uint8]]]) -> str:
     rows = "\n".join(
         f"<tr><th>{html.escape(thing.kind)}</th>"
-        f"<td>{html.escape(thing.name) if thing.keep else 'dropped'}{', acts' if thing.acts and thing.keep else ''}</td>"
+        f"<td>{html.escape(_use(thing))}</td>"
         f"<td>{thing.clips} of {things.clips}</td><td>{thing.tracks}</td><td>{thing.score:.2f}</td>"
         f"<td>{''.join(_picture(p, thing.kind) for p in pictures.get(thing.kind, []))}</td></tr>"
         for thing in things.things
     )
     return _PAGE.format(detector=html.escape(things.detector), clips=things.clips, file=FILE, rows=rows)
+
+
+def _use(thing: Thing) -> str:
+    """Say what is made of a thing."""
+    return "dropped" if not thing.keep else f"{thing.name}, acts" if thing.acts else thing.name
 
 
 def _picture(image: NDArray[np.uint8], kind: str) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from whyact.perception.types import Float, Int
 
+RATE = 10.0  # frames a second in which boxes are detected; the model samples fewer
 Bool = NDArray[np.bool_]
 Times = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from whyact.errors import Mistakes, UserError
-from whyact.files import write_atomic
+from whyact.files import without_mark, write_atomic
 from whyact.metrics.boxes import clip_to_image, guess_unit, look_like_percent
 from whyact.perception.tracks import Tracks
 from whyact.prediction import VideoFacts
@@ -57,7 +57,7 @@ def read_tracks(path: Path | str, *, clip_boxes: bool = False) -> Tracks:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        data = without_mark(path.read_bytes())
     except OSError as error:
         raise UserError(path, error.strerror, "a tracks file", "--tracks FILE") from error
     document = _decode(path, data)
@@ -85,10 +85,10 @@ def check_against_video(path: Path | str, tracks: Tracks, facts: VideoFacts) -> 
     last, length = float(tracks.times[-1]), facts.duration
     if not length > 0:
         return
-    step = float(np.median(np.diff(tracks.times))) if len(tracks.times) > 1 else 0.0
+    gap = float(np.median(np.diff(tracks.times))) if len(tracks.times) > 1 else 0.0
     whole = bool((tracks.times == np.round(tracks.times)).all())
     frames = max(facts.frames_decoded or 0, facts.frames_declared or 0, round(length * (facts.fps or 0)))
-    if last > length + max(_LATE, min(step, 2.0)):
+    if last > length + max(_LATE, min(gap, 2.0)):
         guess = ""
         if whole and last <= 1.05 * frames + 1:
             guess = f", which look like frame numbers: the video has {frames} frames"
@@ -96,7 +96,7 @@ def check_against_video(path: Path | str, tracks: Tracks, facts: VideoFacts) -> 
             guess = ", which look like milliseconds"
         found = f"times up to {last:.6g}{guess}"
         raise UserError(f"{path}, times", found, f"seconds from 0 to {length:.2f}, the end of {facts.path}", _NEXT)
-    if last + step < _COVERED * length:
+    if last + gap < _COVERED * length:
         found = f"times up to {last:.2f} s only"
         expected = f"times through all of {facts.path}, {length:.2f} s; where nothing is in view a box is null"
         raise UserError(f"{path}, times", found, expected, _NEXT)

@@ -75,7 +75,8 @@ def suppress(found: Detections, iou: float, *, across_classes: bool = False) -> 
     if len(found) < 2:
         return found
     import torch
-    from torchvision.ops import batched_nms
+
+    from whyact.features.operators import batched_nms
 
     groups = np.zeros_like(found.classes) if across_classes else found.classes
     kept = batched_nms(torch.from_numpy(found.boxes), torch.from_numpy(found.scores), torch.from_numpy(groups), iou)

@@ -6,72 +6,78 @@ published settings can be rerun. Each repair is one field, marked "repair" below
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from whyact.errors import UserError
+from whyact.files import check_single_input, writable_file, writable_folder
+from whyact.settings import setting
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes and switches of the network. Widths are numbers of channels."""
 
-    rgb_width: int = 1024  # both stream widths are set from the data
-    flow_width: int = 1024  # 0: one encoder plays both streams
-    hidden: int = 512  # channels inside the consensus head
-    fused: int = 2048  # channels of the fused streams
-    width: int = 1024  # D, the joint space
-    auxiliary_encoder: bool = True  # encode the other stream before it is compared (Eq. 1)
-    gate: Literal["cosine", "product"] = "cosine"  # of the main stream: Eq. 4, or Eq. 4'
-    fusion_kernel: int = 3  # snippets that the fusion sees at once
-    convex: float = 0.5  # share of the flow stream in the attention (Eq. 8)
-    attention_pool: int = 1  # odd window of a length-preserving average; 1: none
-    dropout: float = 0.5  # in the consensus heads
-    fusion_dropout: float = 0.7  # after the fusion
-    drop_attention_logits: bool = True  # kept from official: without it attention can collapse to 0
-    kaiming: bool = False  # initialise weights as He et al. do
-    variance: Literal["log", "relu"] = "log"  # repair: one meaning, log-variance; official reads it both ways
-    variance_hidden: int = 0  # width of a hidden layer in the variance head; 0: none
-    log_variance: tuple[float, float] = (-8.0, 4.0)  # smallest and largest log-variance of a snippet
-    noise: float = 0.1  # s: the sampler's noise has standard deviation s * exp(v/2)
-    samples: int = 20  # K
-    prefix: int = 4  # learned tokens before a class name
-    postfix: int = 4  # learned tokens behind it
-    background: Literal["context", "first-row"] = "context"  # repair: official reads one row of the prompt table
-    temperature_train: float = 8.0  # divides the inner products of training (Eq. 11)
-    temperature_test: float = 0.03  # divides the cosines of testing (Eq. 12)
+    rgb_width: int = setting(1024, "both stream widths are set from the data")
+    flow_width: int = setting(1024, "0: one encoder plays both streams")
+    hidden: int = setting(512, "channels inside the consensus head")
+    fused: int = setting(2048, "channels of the fused streams")
+    width: int = setting(1024, "D, the joint space")
+    auxiliary_encoder: bool = setting(True, "encode the other stream before it is compared (Eq. 1)")
+    gate: Literal["cosine", "product"] = setting("cosine", "of the main stream: Eq. 4, or Eq. 4'")
+    fusion_kernel: int = setting(3, "snippets that the fusion sees at once")
+    convex: float = setting(0.5, "share of the flow stream in the attention (Eq. 8)")
+    attention_pool: int = setting(1, "odd window of a length-preserving average; 1: none")
+    dropout: float = setting(0.5, "in the consensus heads")
+    fusion_dropout: float = setting(0.7, "after the fusion")
+    drop_attention_logits: bool = setting(True, "kept from official: without it attention can collapse to 0")
+    kaiming: bool = setting(False, "initialise weights as He et al. do")
+    variance: Literal["log", "relu"] = setting("log", "repair: one meaning, log-variance; official reads it both ways")
+    variance_hidden: int = setting(0, "width of a hidden layer in the variance head; 0: none")
+    log_variance: tuple[float, float] = setting((-8.0, 4.0), "smallest and largest log-variance of a snippet")
+    noise: float = setting(0.1, "s: the sampler's noise has standard deviation s * exp(v/2)")
+    samples: int = setting(20, "K")
+    prefix: int = setting(4, "learned tokens before a class name")
+    postfix: int = setting(4, "learned tokens behind it")
+    background: Literal["context", "first-row"] = setting(
+        "context", "repair: official reads one row of the prompt table"
+    )
+    temperature_train: float = setting(8.0, "divides the inner products of training (Eq. 11)")
+    temperature_test: float = setting(0.03, "divides the cosines of testing (Eq. 12)")
 
 
 @dataclass(frozen=True)
 class LossConfig:
     """Weights and switches of the losses."""
 
-    classification: float = 0.8  # weight of MIL with background (Eq. 14)
-    sparsity: float = 0.8  # weight of suppressed MIL without it (Eq. 14)
-    guide: float = 0.8  # weight of Eq. 15
-    co_activity: float = 1.0  # weight of Eq. 16
-    distillation: float = 200.0  # weight of Eq. 17
-    intra_action: float = 0.005  # weight of Eq. 21, hard actions
-    intra_background: float = 0.005  # weight of Eq. 21, hard background
-    inter: float = 0.005  # weight of Eq. 23
-    orthogonality: float = 0.5  # weight of Eq. 24
-    top_k: int = 7  # r: the T/r highest snippets of each class
-    easy: int = 20  # T/easy snippets are mined as easy (Eq. 20)
-    hard: int = 5  # T/hard snippets are mined as hard (Eq. 20)
-    mask_dropout: float = 0.6  # of the attentive half, before mining
-    inner: int = 3  # m
-    outer: int = 24  # M; repair: official swaps the two, which inverts the rings
-    valid_rings: bool = True  # repair: pick only inside the rings, fall back where a ring is too small
-    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = "kl"  # distance of two Gaussians (Eq. 18)
-    contrast: Literal["neg-log", "frobenius"] = "neg-log"  # form of the contrast (Eq. 21, 23)
-    symmetric: bool = True  # take distances both ways
-    half_bhattacharyya: bool = True  # repair: the constant of the second term
-    per_dimension: bool = True  # repair: divide distances by D, so that similarities do not saturate
-    variance_floor: float = 1e-2  # repair: official adds 1e-5, which lets dead units rule
-    similarity_floor: float = 1e-6  # repair: keeps both logarithms finite
-    mixture: Literal["attention", "time"] = "attention"  # repair: divide by the attention mass, not by T
-    mixture_variance: Literal["definition", "naive"] = "definition"  # of a whole video; naive: the mean
-    inter_metric: Literal["distribution", "cosine"] = "distribution"  # how two videos are compared (Eq. 23)
+    classification: float = setting(0.8, "weight of MIL with background (Eq. 14)")
+    sparsity: float = setting(0.8, "weight of suppressed MIL without it (Eq. 14)")
+    guide: float = setting(0.8, "weight of Eq. 15")
+    co_activity: float = setting(1.0, "weight of Eq. 16")
+    distillation: float = setting(200.0, "weight of Eq. 17")
+    intra_action: float = setting(0.005, "weight of Eq. 21, hard actions")
+    intra_background: float = setting(0.005, "weight of Eq. 21, hard background")
+    inter: float = setting(0.005, "weight of Eq. 23")
+    orthogonality: float = setting(0.5, "weight of Eq. 24")
+    top_k: int = setting(7, "r: the T/r highest snippets of each class")
+    easy: int = setting(20, "T/easy snippets are mined as easy (Eq. 20)")
+    hard: int = setting(5, "T/hard snippets are mined as hard (Eq. 20)")
+    mask_dropout: float = setting(0.6, "of the attentive half, before mining")
+    inner: int = setting(3, "m")
+    outer: int = setting(24, "M; repair: official swaps the two, which inverts the rings")
+    valid_rings: bool = setting(True, "repair: pick only inside the rings, fall back where a ring is too small")
+    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = setting("kl", "distance of two Gaussians (Eq. 18)")
+    contrast: Literal["neg-log", "frobenius"] = setting("neg-log", "form of the contrast (Eq. 21, 23)")
+    symmetric: bool = setting(True, "take distances both ways")
+    half_bhattacharyya: bool = setting(True, "repair: the constant of the second term")
+    per_dimension: bool = setting(True, "repair: divide distances by D, so that similarities do not saturate")
+    variance_floor: float = setting(1e-2, "repair: official adds 1e-5, which lets dead units rule")
+    similarity_floor: float = setting(1e-6, "repair: keeps both logarithms finite")
+    mixture: Literal["attention", "time"] = setting("attention", "repair: divide by the attention mass, not by T")
+    mixture_variance: Literal["definition", "naive"] = setting("definition", "of a whole video; naive: the mean")
+    inter_metric: Literal["distribution", "cosine"] = setting("distribution", "how two videos are compared (Eq. 23)")
 
     def __post_init__(self) -> None:
         if self.valid_rings and self.outer <= self.inner:
@@ -82,33 +88,63 @@ class LossConfig:
 class InferenceConfig:
     """From curves to segments. Windows are shares of a proposal's length."""
 
-    top_k: int = 20  # a class's probability: the mean of its T/top_k highest snippets
-    class_threshold: float = 0.2  # probability from which a class is looked for; the best one always is
-    cas_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)  # of the activation: first, last, how many
-    attention_thresholds: tuple[float, float, int] = (0.1, 0.95, 10)  # of the attention: first, last, how many
-    cas_gamma: float = 0.5  # share of the class probability in a proposal's score
-    cas_window: float = 0.1  # outer ring of a proposal, as a share of its length
-    attention_gamma: float = 0.05  # the same for proposals of the attention
-    attention_window: float = 0.1  # the same for proposals of the attention
-    sigma: float = 0.2  # width of soft-NMS
-    normalise_attention: bool = True  # repair: score attention proposals on the same min-max curve
-    suppression: Literal["positive", "product"] = "positive"  # repair: low attention never raises a negative value
-    drop_lone_first: bool = False  # repair: official loses a mask whose only snippet is the first
-    pixel_iou: bool = False  # repair: official counts n+1 snippets in the overlap of soft-NMS
-    detection: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # overlaps (tIoU) at which mAP is measured
-    chunk: int = 2048  # snippets held at once
+    top_k: int = setting(20, "a class's probability: the mean of its T/top_k highest snippets")
+    class_threshold: float = setting(0.2, "probability from which a class is looked for; the best one always is")
+    cas_thresholds: tuple[float, float, int] = setting((0.1, 0.95, 10), "of the activation: first, last, how many")
+    attention_thresholds: tuple[float, float, int] = setting((0.1, 0.95, 10), "of the attention: first, last, how many")
+    cas_gamma: float = setting(0.5, "share of the class probability in a proposal's score")
+    cas_window: float = setting(0.1, "outer ring of a proposal, as a share of its length")
+    attention_gamma: float = setting(0.05, "the same for proposals of the attention")
+    attention_window: float = setting(0.1, "the same for proposals of the attention")
+    sigma: float = setting(0.2, "width of soft-NMS")
+    normalise_attention: bool = setting(True, "repair: score attention proposals on the same min-max curve")
+    suppression: Literal["positive", "product"] = setting(
+        "positive", "repair: low attention never raises a negative value"
+    )
+    drop_lone_first: bool = setting(False, "repair: official loses a mask whose only snippet is the first")
+    pixel_iou: bool = setting(False, "repair: official counts n+1 snippets in the overlap of soft-NMS")
+    detection: tuple[float, ...] = setting(
+        (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "overlaps (tIoU) at which mAP is measured"
+    )
+    chunk: int = setting(2048, "snippets held at once")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How long, with what, on how much. Iterations are rounded up to whole epochs of 50."""
 
-    iterations: int = 7000  # steps in all
-    learning_rate: float = 5e-5  # of Adam
-    weight_decay: float = 1e-3  # of Adam
-    snippets: int = 320  # T: snippets of a training video
-    pairs: int = 3  # pairs of videos that share a class, in a batch
-    singles: int = 4  # further videos in a batch
+    iterations: int = setting(7000, "steps in all")
+    learning_rate: float = setting(5e-5, "of Adam")
+    weight_decay: float = setting(1e-3, "of Adam")
+    snippets: int = setting(320, "T: snippets of a training video")
+    pairs: int = setting(3, "pairs of videos that share a class, in a batch")
+    singles: int = setting(4, "further videos in a batch")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What an answer can be asked with, on the command line and in Python."""
+
+    vtt: Path | None = setting(None, "also write the segments as WebVTT subtitles into this folder", metavar="DIR")
+    activitynet: Path | None = setting(
+        None, "also write all scored segments to this file, as ActivityNet's evaluators read them", metavar="FILE"
+    )
+    weights: str | None = setting(
+        None, "the encoder's weight file, where the run's features were made with one", metavar="FILE"
+    )
+
+    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+        """Refuse before the work what could not be written after it.
+
+        Raises:
+            UserError: For a place that cannot be written to.
+        """
+        if not named:
+            check_single_input(inputs)
+        if self.activitynet is not None:
+            writable_file("--activitynet", self.activitynet)
+        if self.vtt is not None:
+            writable_folder("--vtt", self.vtt)
 
 
 @dataclass(frozen=True)
@@ -123,11 +159,13 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
-    text: Literal["auto", "stand-in", "clip", "sentence"] = "auto"  # where class names get their vectors
-    size: Literal["auto", "published", "small"] = "auto"  # of everything: published or small
-    clip: str = "auto"  # reads the class names: auto is the one that made clip/, else RN50; none: no distillation
-    clip_weights: str = "auto"  # auto as above, else OpenAI's; a tag of open_clip, a file, or random
-    start: str = ""  # a run folder whose weights training starts from, such as the authors' converted one
+    text: Literal["auto", "stand-in", "clip", "sentence"] = setting("auto", "where class names get their vectors")
+    size: Literal["auto", "published", "small"] = setting("auto", "of everything: published or small")
+    clip: str = setting(
+        "auto", "reads the class names: auto is the one that made clip/, else RN50; none: no distillation"
+    )
+    clip_weights: str = setting("auto", "auto as above, else OpenAI's; a tag of open_clip, a file, or random")
+    start: str = setting("", "a run folder whose weights training starts from, such as the authors' converted one")
 
 
 OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")

@@ -14,9 +14,9 @@ from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, Recipe, read_features, read_recipe, sequence
 from whyact.data.untrimmed.sets import Annotation
 from whyact.data.untrimmed.snippet_files import Streams, extract_features, streams_of
-from whyact.data.zero_shot.video_folders import ENDINGS
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
+from whyact.video import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ class Inputs:
             video = _unlabelled(path.stem, read_features(path), seconds)
             with open(path, "rb") as file:
                 return video, _facts(name, video, hashlib.file_digest(file, "sha256").hexdigest())
-        if path.suffix.lower() in ENDINGS or path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES or path.is_file():
             return self._film(path, scratch)
         step = "" if self.known else "give --data NAME --root DIR for a video of a data set"
         raise UserError(name, "no such input", "a video, a .npy file of snippet features, or a video's name", step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from whyact.files import sha256
 from whyact.pvlr import losses
 from whyact.pvlr.config import Config, TrainConfig
 from whyact.pvlr.model import PVLR
-from whyact.training.fit import FitResult, fit
+from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.processes import this_process
 from whyact.training.trainable import Optimization, StepOutput, Trainable
 
@@ -127,10 +127,9 @@ def learn(
     config: Config,
     *,
     seed: int,
-    progress: bool = False,
-    device: str = "auto",
-    resume_dir: Path | None = None,
     labels: NDArray[np.float32] | None = None,
+    validation: Validation | None = None,
+    **options: Unpack[FitOptions],
 ) -> FitResult:
     """Train ``model`` in place on video-level labels; it comes back in eval mode.
 
@@ -140,10 +139,9 @@ def learn(
         classes: C.
         config: Losses and schedule.
         seed: Of batches, dropout and sampling.
-        progress: Show a bar.
-        device: As :func:`whyact.training.fit.fit` takes it.
-        resume_dir: Where the state of a training in progress is kept.
         labels: (N,C) in place of the videos' own, for a negative control.
+        validation: What to measure on the way.
+        options: As :func:`whyact.training.fit.fit` takes them.
     """
     batches = PairedBatches(videos, label_matrix(videos, classes) if labels is None else labels, config.train)
     if config.loss.distillation and batches.distil and videos[0].second.shape[1] != model.cfg.width:  # type: ignore[union-attr]
@@ -152,18 +150,21 @@ def learn(
             "distillation target", f"{found} channels", f"{model.cfg.width}, the joint width of the text tower"
         )
     model.train()
+    options.setdefault("progress", False)
     result = fit(
         Learner(model, config, batches.pairs),
         batches,
         epochs=-(-config.train.iterations // len(batches)) if config.train.iterations else 0,
         seed=seed,
-        device=device,
         clip=0.0,
-        progress=progress,
-        resume_dir=resume_dir,
+        validation=validation,
+        **options,
         fingerprint=_fingerprint(config, videos, batches.labels),
     )
     model.eval()
+    if result.best is not None:
+        weights = {name.removeprefix("model."): w for name, w in result.best.weights.items()}
+        result = replace(result, best=replace(result.best, weights=weights))
     return result
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +20,25 @@ from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of
 from whyact.errors import PartialFailure, UserError, for_each
-from whyact.files import writable_file, writable_folder
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
-from whyact.pvlr.config import PRESETS, Config, InferenceConfig
+from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
 from whyact.pvlr.evidence import boundary_deviation, segment_evidence
-from whyact.pvlr.inference import Curves, Detections, curves, localise, softmax
+from whyact.pvlr.inference import Curves, Detections, class_scores, curves, localise, scores_map, softmax
 from whyact.pvlr.inputs import Inputs
 from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
 from whyact.report.webvtt import write_webvtt
-from whyact.training.checkpoint import check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
+from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
 
-__all__ = ["OPTIONS", "PRESETS", "Config", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
+__all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
-OPTIONS = {
-    "vtt": "also write the segments as WebVTT subtitles into this folder",
-    "activitynet": "also write all scored segments to this file, as ActivityNet's evaluators read them",
-    "weights": "the encoder's weight file again, where the run's features were made with one",
-}
+DEFAULT_OPTIONS = PredictOptions()
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
 SHOWN = 50  # segments of a prediction at most
 EXPLAINED = (10, 100_000)  # segments with evidence at most; and snippets a removal reruns, over all segments
@@ -68,6 +67,7 @@ def train(
     fold: int = 1,
     seed: int = 0,
     progress: bool = True,
+    options: TrainOptions = DEFAULTS,
 ) -> dict[str, Any]:
     """Train on video-level labels, save the run, and return its card.
 
@@ -79,6 +79,7 @@ def train(
         fold: Number of the generated world or composition.
         seed: Of everything random.
         progress: Show a bar.
+        options: Where to compute, and what to measure on the way.
 
     Raises:
         UserError: On bad data, settings or folders.
@@ -91,8 +92,13 @@ def train(
     if config.start:
         start_from(model, Path(config.start))
     config = replace(config, model=model.cfg)
-    resume = Path(out) / "state"
-    result = learn(model, split.train, len(split.classes), config, seed=seed, progress=progress, resume_dir=resume)
+    videos, held_out = options.hold_out(split.train, lambda video: video.id, split.test)
+    validation = None
+    if options.eval_every:
+        validation = Validation(options.eval_every, lambda: measure(model, held_out, config), "classification_mAP")
+    with experiment(out, options, config=asdict(config), progress=progress) as fit_options:
+        result = learn(model, videos, len(split.classes), config, seed=seed, validation=validation, **fit_options)
+        log = fit_options["history"]
     with torch.no_grad():
         text = model.text().cpu()
     metrics: dict[str, Any] = {}
@@ -111,14 +117,37 @@ def train(
             "prompts": list(split.prompts),
             "fold": fold,
             "note": split.note,
-            "train_videos": len(split.train),
+            "train_videos": len(videos),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
             "recipe": msgspec.to_builtins(split.recipe) if split.recipe else None,
+            **options.about,
         },
     }
-    save_checkpoint(Path(out), {**model.state_dict(), TEXTS: text}, msgspec.to_builtins(config), card)
+    best = None
+    if result.best is not None:
+        chosen = deepcopy(model)
+        chosen.load_state_dict(result.best.weights)
+        with torch.no_grad():
+            tensors = {**chosen.state_dict(), TEXTS: chosen.text()}
+        best = BestWeights(tensors, options.best_card(card, result.best))
+    save_checkpoint(
+        Path(out),
+        {**model.state_dict(), TEXTS: text},
+        msgspec.to_builtins(config),
+        card,
+        history=log.text() if log else "",
+        best=best,
+    )
     return card
+
+
+@torch.no_grad()
+def measure(model: PVLR, videos: Sequence[FeatureSequence], config: Config) -> dict[str, float]:
+    """Return the classification mAP of videos: all that their video-level labels can tell."""
+    text = model.text()
+    scores = [class_scores(curves(model, video.features, text, config.inference.chunk)) for video in videos]
+    return {"classification_mAP": scores_map(scores, videos)}
 
 
 def start_from(model: PVLR, folder: Path) -> None:
@@ -169,7 +198,7 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold)))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Parts:
+def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
     """Open a run's evaluation on a data set, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -189,39 +218,39 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None]) -> Part
 
 
 def predict(
-    inputs: list[str], run: Path | None, *, options: dict[str, str] | None = None, progress: bool = True
+    run: Run,
+    inputs: Sequence[str],
+    *,
+    data: str | None = None,
+    root: Path | None = None,
+    options: PredictOptions = DEFAULT_OPTIONS,
+    progress: bool = True,
 ) -> list[Prediction]:
     """Say when which action happens in each input, with evidence for every segment.
 
     Args:
-        inputs: Videos, ``.npy`` files of snippet features (T,D), or names of videos of ``options["data"]``.
-        run: The run folder.
-        options: ``data`` and ``root`` to look names up, and what :data:`OPTIONS` names.
+        run: A loaded run.
+        inputs: Videos, ``.npy`` files of snippet features (T,D), or names of videos of ``data``.
+        data: The data set to look names up in.
+        root: The folder that holds it.
+        options: What else to write, and where encoders come from.
         progress: Without effect.
 
     Raises:
-        UserError: On a missing run or input, or features of another width.
-        SomeFailed: When only some of several inputs are at fault.
+        UserError: On a missing input, or features of another width.
+        PartialFailure: When only some of several inputs are at fault.
     """
-    options = options or {}
-    if run is None:
-        raise UserError("--model", None, "a run folder of pvlr", "whyact train pvlr --data synthetic --out RUN")
-    if "activitynet" in options:
-        writable_file("--activitynet", Path(options["activitynet"]))
-    if "vtt" in options:
-        writable_folder("--vtt", Path(options["vtt"]))
-    loaded = load(run)
+    options.check(inputs)
     known: dict[str, FeatureSequence] = {}
-    if "data" in options:
-        root = Path(options["root"]) if "root" in options else None
-        split = load_features(options["data"], root, int(loaded.card["extra"]["fold"]))
+    if data is not None:
+        split = load_features(data, root, int(run.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
-        reader = Inputs(loaded.card, known, options.get("weights"), device_of(loaded.model))
+        reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(loaded, *reader.read(name, Path(scratch)))
+            prediction, rows = _predict(run, *reader.read(name, Path(scratch)))
             scored[prediction.id] = rows
             return [prediction]
 
@@ -230,11 +259,11 @@ def predict(
             predictions = for_each(inputs, answer)
         except PartialFailure as some:  # what the others gave is written all the same
             predictions, failure = some.done, some
-    if "activitynet" in options:
-        write_predictions(Path(options["activitynet"]), scored)
-    if "vtt" in options:
+    if options.activitynet is not None:
+        write_predictions(options.activitynet, scored)
+    if options.vtt is not None:
         for prediction in predictions:
-            write_webvtt(prediction, Path(options["vtt"]) / f"{prediction.id}.vtt")
+            write_webvtt(prediction, options.vtt / f"{prediction.id}.vtt")
     if failure is not None:
         raise failure
     return predictions

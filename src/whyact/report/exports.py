@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Collection, Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from whyact import wording
 from whyact.errors import UserError
@@ -43,15 +44,16 @@ def to_csv(predictions: Sequence[Prediction]) -> str:
     out = io.StringIO()
     table = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\r\n")
     table.writeheader()
-    for p in predictions:
+    ids = [p.id for p in predictions]
+    for name, p in zip(ids if len(set(ids)) == len(ids) else prediction_names(predictions), predictions, strict=True):
         for place, label in enumerate(p.labels, 1):
-            _row(table, id=p.id, row="action", rank=place, label=label.label, score=label.score)
+            _row(table, id=name, row="action", rank=place, label=label.label, score=label.score)
         for s in sorted(p.segments, key=lambda s: (s.start, s.end)):
-            _row(table, id=p.id, row="segment", label=s.label, start=s.start, end=s.end, score=s.score)
+            _row(table, id=name, row="segment", label=s.label, start=s.start, end=s.end, score=s.score)
         for place, e in wording.number_evidence(p):
             _row(
                 table,
-                id=p.id,
+                id=name,
                 row=e.kind,
                 rank=place,
                 label=e.label,
@@ -88,7 +90,7 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
     its contribution, pair and states as attributes, so that a view can tell the two kinds apart.
     """
     labels: dict[str, list[dict[str, object]]] = {}
-    for p in predictions:
+    for name, p in zip(unique_names([p.video.path or p.id or "video" for p in predictions]), predictions, strict=True):
         found: list[dict[str, object]] = []
         spans = [(s.start, s.end, s.label, s.score) for s in p.segments]
         if not spans and p.labels:
@@ -108,7 +110,7 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
                 "to_state": e.to_state,
             }
             found.append({"label": e.text or e.kind, "timestamps": [e.start, e.end], "attributes": attributes})
-        labels[_unused(Path(p.video.path or p.id or "video").stem, labels)] = found
+        labels.setdefault(name, []).extend(found)  # several clips of one video are about one file
     classes = sorted({str(one["label"]) for own in labels.values() for one in own})
     number = {label: i for i, label in enumerate(classes)}
     for own in labels.values():
@@ -117,11 +119,37 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
     return json.dumps({"classes": classes, "labels": labels}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _unused(stem: str, taken: Collection[str]) -> str:
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    return name
+def prediction_names(predictions: Sequence[Prediction]) -> list[str]:
+    """Return a name for each prediction that says which input it is about, see :func:`unique_names`.
+
+    Clips of one video are named by their ids. What neither tells apart is numbered.
+    """
+    paths, ids = [p.video.path or p.id or "video" for p in predictions], [p.id for p in predictions]
+    apart = next((names for names in (paths, ids) if len(set(names)) == len(names) and all(names)), paths)
+    names: list[str] = []
+    for name in unique_names(apart):
+        number = names.count(name)  # only the same input twice has the same name
+        names.append(name if not number else f"{name}-{number + 1}")
+    return names
+
+
+def unique_names(paths: Sequence[str]) -> list[str]:
+    """Return a name for each input: its path below the folder that holds all of them, without the ending.
+
+    Two inputs have the same name only where they are the same file. Those that differ in their ending alone keep it.
+    Nothing depends on the order, so that the same inputs have the same names the next time.
+    """
+    full = [PurePath(os.path.abspath(path)) for path in paths]
+    parents = [str(path.parent) for path in full]
+    try:
+        root = os.path.commonpath(parents) if parents else ""
+    except ValueError:  # on several drives
+        root = ""
+    names = [path.relative_to(root) if root else path.relative_to(path.anchor) for path in full]
+    files: dict[PurePath, set[PurePath]] = {}
+    for name in names:
+        files.setdefault(name.with_suffix(""), set()).add(name)
+    return [(name if len(files[name.with_suffix("")]) > 1 else name.with_suffix("")).as_posix() for name in names]
 
 
 @dataclass(frozen=True)
@@ -166,10 +194,10 @@ def write_exports(predictions: Sequence[Prediction], kind: str, out: Path) -> li
             return [write_atomic(out / "labels.json", export(predictions, kind))]
         if EXPORTS[kind].several or len(predictions) == 1:
             return [write_atomic(out, export(predictions, kind))]
-        written: dict[str, Path] = {}
-        for p in predictions:
-            stem = _unused(Path(p.id or p.video.path or "video").name, written)
-            written[stem] = write_atomic(out / f"{stem}.{EXPORTS[kind].ending}", export([p], kind))
-        return list(written.values())
+        ending = EXPORTS[kind].ending
+        return [
+            write_atomic(out / f"{name}.{ending}", export([p], kind))
+            for name, p in zip(prediction_names(predictions), predictions, strict=True)
+        ]
     except OSError as error:
         raise UserError(out, error.strerror, "a place that can be written", "choose another --out") from error

@@ -13,9 +13,9 @@ import torch
 from whyact.homeworld.film_set import film_fresh
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar.answers import answer_clips
-from whyact.laiar.config import PRESETS
+from whyact.laiar.config import PRESETS, PredictOptions
 from whyact.laiar.domain import fit_domain, frame_stats
-from whyact.laiar.predict import predict_videos
+from whyact.laiar.predict_videos import predict_videos
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
@@ -151,7 +151,7 @@ def _video_rows(trained: Run, each: int) -> list[Row]:
             paths = [Path(folder) / f"{action}-{i}.mp4" for i in range(each)]
             for i, path in enumerate(paths):
                 film_fresh(path, seed=90_000 + 100 * number + i, action=action, size=(640, 480))
-            for answer in predict_videos(trained, [str(p) for p in paths], {}, progress=False):
+            for answer in predict_videos(trained, [str(p) for p in paths], PredictOptions(), progress=False):
                 right.append(float(answer.label == action))
                 outside.append(float(any("outside of what" in note for note in answer.notes)))
                 if answer.label == action:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from whyact.errors import UserError
 from whyact.files import SHIPPED
+from whyact.methods import METHODS
 from whyact.studio.forms import ModelInfo
 from whyact.training.checkpoint import read_card
-from whyact.verbs.methods import ABOUT
 
 OWN = "household"  # the model that travels with whyact
 
@@ -55,9 +55,10 @@ def model_info(name: str, path: Path | None) -> ModelInfo:
     extra = card.get("extra") or {}
     words = extra.get("words") or {}
     trained = ", ".join(x for x in (card.get("data", ""), extra.get("trained_on", "")) if x)
+    method = METHODS[card["method"]].ABOUT if card["method"] in METHODS else card["method"]
     return ModelInfo(
         name=name,
-        about=f"{ABOUT.get(card['method'], card['method'])}; trained on {trained or 'unnamed data'}",
+        about=f"{method}; trained on {trained or 'unnamed data'}",
         actions=words.get("actions", []),
         relations=words.get("relations", []),
     )

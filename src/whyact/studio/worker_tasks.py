@@ -130,7 +130,7 @@ class _Models:
 
     def load(self, model: str | None) -> Session:
         from whyact.files import SHIPPED
-        from whyact.verbs.methods import open_run
+        from whyact.methods import open_run
 
         key = model or str(SHIPPED / "laiar")
         if key not in self._runs:

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 MODEL, CONFIG, CARD = "model.safetensors", "config.yaml", "card.json"
 STATE = "state"  # where a training in progress may keep what it needs to resume
-_OURS = {MODEL, CONFIG, CARD, STATE}
+HISTORY = "history.csv"  # what the training logged, epoch by epoch
+BEST = "best"  # a run folder within the run: the weights that scored highest on held-out data
+_OURS = {MODEL, CONFIG, CARD, STATE, HISTORY, BEST}
 _AGAIN = "fetch the folder again, or train it again with: whyact train"
 
 
@@ -72,7 +74,23 @@ class Checkpoint:
     sha256: str
 
 
-def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[str, Any], card: dict[str, Any]) -> Path:
+@dataclass(frozen=True)
+class BestWeights:
+    """The weights of the epoch that scored highest on held-out data, and a card of their own."""
+
+    tensors: Mapping[str, Tensor]
+    card: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    config: dict[str, Any],
+    card: dict[str, Any],
+    *,
+    history: str = "",
+    best: BestWeights | None = None,
+) -> Path:
     """Write a checkpoint folder whole or not at all.
 
     An existing run folder is replaced only once the new one is complete on disk; files in it that are not
@@ -84,18 +102,17 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
         config: Plain values (str, int, float, bool, None, lists, dicts).
         card: ``method``, ``data``, ``split_sha256``, ``licence``, ``seed``, and ``metrics``
             (name -> number, or ``{mean, sd, n}``); a free ``extra``; ``versions`` is filled in when absent.
+        history: The text of ``history.csv``.
+        best: Written as a run folder of its own, ``best``, with the same settings.
 
     Returns:
         ``folder``.
 
     Raises:
         UserError: When ``folder`` holds something other than a run, or cannot be written.
-        NoRoom: When the disk is full; a run that was there before is intact.
+        DiskFullError: When the disk is full; a run that was there before is intact.
         ValueError: When the card lacks a key or has an unknown one, or a number in it is not finite.
     """
-    import yaml
-    from safetensors.torch import save
-
     from whyact.training.processes import barrier, this_process
 
     folder = Path(folder)
@@ -103,23 +120,21 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, Tensor], config: dict[st
         barrier()
         return folder
     check_run_folder(folder)
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    files = {
-        MODEL: save(plain),
-        CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode(),
-    }
-    whole = {"versions": versions(), **card}
-    whole["tensors_sha256"] = tensors_sha256(plain)
-    whole["files_sha256"] = {name: sha256(data) for name, data in files.items()}
-    files[CARD] = _encode_card(whole)
+    files = _files(tensors, config, card)
+    if best is not None:
+        files |= {f"{BEST}/{name}": data for name, data in _files(best.tensors, config, best.card).items()}
+    if history:
+        files[HISTORY] = history.encode()
 
     temporary = temporary_sibling(folder)
     with telling_of_full_disk(folder):
         temporary.mkdir(parents=True)
         try:
             for name, data in files.items():
+                (temporary / name).parent.mkdir(exist_ok=True)
                 write_synced(temporary / name, data)
-            sync_folder(temporary)
+            for part in {(temporary / name).parent for name in files}:
+                sync_folder(part)
             _swap_in(temporary, folder)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -234,6 +249,22 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a source tree that is not installed
             found[name] = "unknown"
     return found
+
+
+def _files(tensors: Mapping[str, Tensor], config: dict[str, Any], card: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of a checkpoint, name -> content."""
+    import yaml
+    from safetensors.torch import save
+
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    files = {
+        MODEL: save(plain),
+        CONFIG: yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode(),
+    }
+    whole = {"versions": versions(), **card}
+    whole["tensors_sha256"] = tensors_sha256(plain)
+    whole["files_sha256"] = {name: sha256(data) for name, data in files.items()}
+    return {**files, CARD: _encode_card(whole)}
 
 
 def _encode_card(card: dict[str, Any]) -> bytes:

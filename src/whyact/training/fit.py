@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,16 @@ class Validation:
     every: int
     measure: Callable[[], Mapping[str, float]]
     metric: str
+
+
+class FitOptions(TypedDict, total=False):
+    """The options of :func:`fit` that a method hands through from its caller."""
+
+    device: str
+    precision: str
+    progress: bool
+    resume_dir: Path | None
+    history: History | None
 
 
 def fit(

@@ -15,7 +15,6 @@ from torch import Tensor
 from whyact.files import write_atomic
 from whyact.training.trainable import StepOutput
 
-HISTORY = "history.csv"
 MEASURED = ("seconds", "memory_mib", "gpu_memory_mib")  # columns that differ between two runs with the same bits
 Row = dict[str, Any]
 

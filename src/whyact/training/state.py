@@ -130,6 +130,8 @@ def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if facts["sha256"] != sha256(facts["training"] + tensors_sha256(tensors)):
             raise UserError(path, "other bytes", "the state that was written", _AGAIN)
         return json.loads(facts["training"]), tensors
+    except UserError:
+        raise
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise UserError(path, str(error), "the state of a training", _AGAIN) from error
 

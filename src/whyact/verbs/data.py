@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from whyact.verbs.lazy import choose, listed, load
+from whyact.errors import choose
+from whyact.verbs.lazy import listed, load
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "check": ("whyact.verbs.data_check:run", "read every file of a data set as training reads it"),

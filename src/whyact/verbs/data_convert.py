@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from whyact.errors import UserError
-from whyact.verbs.lazy import choose, one_of
+from whyact.errors import UserError, choose
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
 Said = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import UserError, choose
 from whyact.progress import progress
-from whyact.verbs.lazy import choose, one_of
+from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, print_json, print_numbers, whole_number
 
 _EXAMPLES = (

@@ -6,11 +6,11 @@ import sys
 import time
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact import api
+from whyact.errors import UserError, nearest
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
 from whyact.sentences import format_answer
-from whyact.verbs.lazy import nearest
 from whyact.verbs.parser import Parser, whole_number
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
@@ -47,7 +47,6 @@ def run(argv: list[str]) -> int:
     say = _Teller()
 
     from whyact.homeworld.vocabulary import VOCABULARY
-    from whyact.laiar import task
     from whyact.verbs.stills import write_illustrated
 
     if args.action not in VOCABULARY.actions:
@@ -59,7 +58,7 @@ def run(argv: list[str]) -> int:
     scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
-    predictions = task.predict([str(video)], None, options={"draw": str(answer)}, progress=not args.json)
+    predictions = api.load().predict(video, draw=answer, progress=not args.json)
     write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")

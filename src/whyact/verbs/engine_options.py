@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 
+from whyact.devices import DEVICES, check_device
 from whyact.engines.work import Engine
 from whyact.errors import UserError
 from whyact.verbs.parser import whole_number
@@ -20,6 +21,17 @@ def add_engine(parser: argparse.ArgumentParser, what: str) -> None:
     )
     parser.add_argument("--workers", metavar="N", type=whole_number, help="how many workers (default: cores here)")
     parser.add_argument("--address", metavar="A", default="", help="a running Ray cluster (default: start one here)")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        metavar="DEVICE",
+        type=lambda name: check_device(name, "--device"),
+        default="auto",
+        help=f"{DEVICES} (default: auto, the first GPU or else the CPU)",
+    )
 
 
 def read_engine(args: argparse.Namespace) -> Engine | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from whyact import api
 from whyact.errors import UserError
 from whyact.files import writable_file
-from whyact.training.checkpoint import read_card
+from whyact.methods import Method, find_method
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_engine, read_engine
-from whyact.verbs.methods import load_method
 from whyact.verbs.parser import (
+    Kind,
     Parser,
     existing_folder,
     print_json,
@@ -50,7 +51,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--shard",
         metavar="I/N",
-        type=_shard,
+        type=Kind("a share such as 1/3", _read_shard),
         help="only compute the I-th of N shares of --parts",
     )
     add_engine(parser, "video")
@@ -69,22 +70,23 @@ def run(argv: list[str]) -> int:
             raise UserError(str(args.run), "a file", "--data NAME --root DIR of the annotations to score it against")
         metrics = evaluate_predictions(args.run, args.data, root)
     else:
-        card = read_card(args.run)
-        task = load_method(card["method"], "eval")
-        data = args.data or card["data"]
+        model = api.load(args.run)
+        data = args.data or model.card["data"]
         with generated_root(data, root) as folder:
             if engine is None and args.parts is None:
-                metrics = task.evaluate(args.run, data, folder, fold=args.fold, progress=not args.json)
+                metrics = model.evaluate(data, folder, fold=args.fold, progress=not args.json)
             else:
                 settings = (args.run.absolute(), data, folder and folder.absolute(), args.fold)
-                metrics = _in_parts(task, settings, args, engine)
+                metrics = _in_parts(find_method(model.method), settings, args, engine)
     print_json(metrics, out, to_stdout=args.json)
     if not args.json:
         print_numbers(metrics)
     return 0
 
 
-def _in_parts(task: Any, settings: tuple[Path, str, Path | None, int | None], args: Any, engine: Any) -> dict[str, Any]:
+def _in_parts(
+    method: Method[Any, Any, Any], settings: tuple[Path, str, Path | None, int | None], args: Any, engine: Any
+) -> dict[str, Any]:
     """Compute the parts that are missing, and score all; with ``--shard`` only say how many there are."""
     from tempfile import TemporaryDirectory
 
@@ -92,7 +94,7 @@ def _in_parts(task: Any, settings: tuple[Path, str, Path | None, int | None], ar
 
     with TemporaryDirectory(prefix="whyact-") as scratch:
         folder = args.parts or Path(scratch)
-        evaluation = answer_parts(task.open_evaluation, settings, folder, args.shard or Shard(), engine)
+        evaluation = answer_parts(method.open_evaluation, settings, folder, args.shard or Shard(), engine)
         if args.shard is None:
             return score_parts(evaluation, folder)
         count = len(chunks(evaluation))
@@ -100,18 +102,10 @@ def _in_parts(task: Any, settings: tuple[Path, str, Path | None, int | None], ar
         return {**said, "next": "the other shards, then the same command without --shard"}
 
 
-def _shard(text: str) -> Any:
-    """Read I/N with 1 <= I <= N.
-
-    Raises:
-        ValueError: When it is something else (argparse names the option).
-    """
+def _read_shard(text: str) -> Any:
     from whyact.training.evaluation import Shard
 
     index, _, count = text.partition("/")
     if not 1 <= int(index) <= int(count):
         raise ValueError(text)
     return Shard(int(index), int(count))
-
-
-_shard.__name__ = "share such as 1/3"  # argparse puts it into its message

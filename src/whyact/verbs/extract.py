@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from whyact.errors import UserError
 from whyact.progress import progress
 from whyact.verbs.engine_options import add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
+from whyact.video.inputs import Inputs
 
 if TYPE_CHECKING:
     from whyact.data.untrimmed.feature_files import Recipe
@@ -30,14 +32,14 @@ def run(argv: list[str]) -> int:
         _EXAMPLES,
         "what was extracted",
     )
-    parser.add_argument("inputs", metavar="VIDEO", nargs="+", type=Path, help="a video, or a folder of videos")
+    parser.add_argument("inputs", metavar="VIDEO", nargs="+", help="a video, a folder of videos or a pattern")
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the feature folder to write")
     parser.add_argument(
         "--encoder",
         metavar="NAME[,NAME]",
         default="s3d",
         help="one encoder or two, the streams of the model: s3d, mvit_v1_b, mvit_v2_s, swin3d_t, swin3d_s, swin3d_b, "
-        "or clip:NAME of a CLIP (default: s3d)",
+        "efficientnet-lite0 (bundled weights, extra lite), or clip:NAME of a CLIP (default: s3d)",
     )
     parser.add_argument(
         "--weights",
@@ -65,7 +67,10 @@ def run(argv: list[str]) -> int:
     from whyact.data.untrimmed.snippet_files import extract, find_videos, read_recipe
     from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 
-    videos = find_videos(args.inputs)
+    skipped = Inputs()
+    videos = find_videos(args.inputs, skipped)
+    if skipped.note:
+        print(f"whyact: {skipped.note}", file=sys.stderr, flush=True)
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
     names, weights = args.encoder.split(","), args.weights.split(",")
     sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds)

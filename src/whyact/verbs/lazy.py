@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from whyact.errors import UserError
+from whyact.errors import choose
 
 
 def load(target: str) -> Any:
@@ -22,20 +22,6 @@ def present(table: Mapping[str, str]) -> dict[str, str]:
     return {name: target for name, target in table.items() if find_spec(target.partition(":")[0])}
 
 
-def choose(name: str, table: Iterable[str], what: str, help_command: str) -> str:
-    """Return ``name`` if the table has it.
-
-    Raises:
-        UserError: When it has not; with the nearest name as the next step.
-    """
-    names = list(table)
-    if name in names:
-        return name
-    near = nearest(name, names)
-    step = f"did you mean {near!r}? See: {help_command}" if near else f"see: {help_command}"
-    raise UserError(what, name, f"one of {', '.join(names)}", step)
-
-
 def listed(table: Mapping[str, tuple[str, str]]) -> str:
     """Return the names of ``name -> (target, text)`` with their texts, a line each, for a help."""
     width = max(map(len, table))
@@ -45,11 +31,3 @@ def listed(table: Mapping[str, tuple[str, str]]) -> str:
 def one_of(table: Iterable[str], what: str, help_command: str) -> Callable[[str], str]:
     """Return :func:`choose` as an argparse ``type``: a wrong name is then said before a missing option."""
     return lambda name: choose(name, table, what, help_command)
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the name that is spelt most like ``name``, or an empty string when none is."""
-    import difflib
-
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return found[0] if found else ""

@@ -1,17 +1,40 @@
-"""The argument parser of every verb: argparse, with its complaints turned into :class:`UserError`."""
+"""The argument parser of every verb: argparse for the grammar and the help, our own checks for what is wrong.
+
+argparse says what is wrong in sentences that another Python may word otherwise. So nothing here reads them: unknown
+options, missing ones, missing values and wrong values are found by the table of options, before and after parsing.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Generic, NoReturn, TypeVar
 
-from whyact.errors import UserError
+from whyact.errors import UserError, nearest
 from whyact.files import write_atomic
-from whyact.verbs.lazy import nearest
+from whyact.settings import convert, leaves
+
+T = TypeVar("T")
+Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """What the value of an option must be: how it is read, and how a message names it."""
+
+    expected: str
+    read: Callable[[str], T]
+
+    def __call__(self, text: str) -> T:
+        """Read the text.
+
+        Raises:
+            ValueError: When it is of another kind.
+        """
+        return self.read(text)
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,6 +49,8 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, verb: str, description: str, examples: Sequence[str], json_help: str, *, prog: str = "") -> None:
+        self.table: dict[str, argparse.Action] = {}  # option, or name of a positional argument -> what argparse made
+        self.checks: dict[str, tuple[Any, Sequence[Any] | None, Any]] = {}  # dest -> type, choices, default
         lines = "\n".join(f"  {line}" for line in examples)
         super().__init__(
             prog=prog or f"whyact {verb}",
@@ -36,73 +61,157 @@ class Parser(argparse.ArgumentParser):
         )
         self.add_argument("--json", action="store_true", help=f"print {json_help} as JSON on stdout; no progress bars")
 
+    def add_argument(self, *names: str, **about: Any) -> argparse.Action:
+        """Add an argument; its type and choices are checked by :meth:`parse_args`, not by argparse."""
+        return self._added(super().add_argument, names, about)
+
+    def add_settings(self, settings: Any, *, grouped: bool = True) -> None:
+        """Add one option for every setting of a dataclass, whose values are the defaults that help shows.
+
+        Args:
+            settings: An instance; see :func:`whyact.settings.setting`.
+            grouped: Spell names with dots, a group for each section, and show defaults. Off, for options: with dashes.
+        """
+        groups: dict[str, Any] = {}
+        for leaf in leaves(settings):
+            title = f"settings: {leaf.section}" if leaf.section else "settings"
+            if grouped and title not in groups:
+                groups[title] = self.add_argument_group(title)
+            add = groups[title].add_argument if grouped else super().add_argument
+            name = leaf.name if grouped else leaf.name.replace("_", "-")
+            text = f"{leaf.help} (default: {_format_default(leaf.default)})".strip() if grouped else leaf.help
+            metavar = leaf.metavar or None
+            about = {"metavar": metavar, "dest": leaf.name, "help": text.replace("%", "%%")}
+            self._added(add, (f"--{name}",), {**about, "default": argparse.SUPPRESS})
+
+    def _added(self, add: Callable[..., argparse.Action], names: Sequence[str], about: dict[str, Any]) -> Any:
+        kind, choices = about.pop("type", None), about.pop("choices", None)
+        if choices is not None:
+            about.setdefault("metavar", "|".join(map(str, choices)))
+        default = about.pop("default", None)
+        if about.get("action") not in ("help", "version", "store_true"):
+            about["default"] = argparse.SUPPRESS
+        action = add(*names, **about)
+        for name in action.option_strings or [action.dest]:
+            self.table[name] = action
+        if action.default is argparse.SUPPRESS and action.dest != "help":
+            self.checks[action.dest] = kind, choices, default
+        return action
+
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
         """Parse ``args``.
 
         Raises:
             UserError: For an unknown option (with the nearest one), a missing one or a wrong value.
         """
-        for word in args:
-            name = word.partition("=")[0]
-            if word == "--":
-                break
-            if name.startswith("--") and name not in self._option_string_actions:
-                self._refuse(name)
+        self._check_words(args)
+        required = [action for action in self.table.values() if action.required]
+        for action in required:  # or argparse would complain
+            action.required = False
         found, unknown = self.parse_known_args(args, namespace)
+        for action in required:
+            action.required = True
         if unknown:
             self._refuse(unknown[0])
-        assert found is not None
+        for dest in [action.dest for action in self.table.values() if action.dest in self.checks]:
+            kind, choices, default = self.checks[dest]
+            name = next(name for name, action in self.table.items() if action.dest == dest)
+            if not hasattr(found, dest):
+                if default is not argparse.SUPPRESS:
+                    setattr(found, dest, default)
+            elif kind is not None or choices is not None:
+                setattr(found, dest, self._read(name, getattr(found, dest), kind, choices))
+        for action in required:
+            if getattr(found, action.dest, None) in (None, []):
+                name = next(iter(action.option_strings), "") or str(action.metavar or action.dest)
+                raise UserError(self.prog, None, f"{name}: {action.help}".strip(": "), f"{self.prog} --help")
         return found
 
+    def _check_words(self, args: Sequence[str]) -> None:
+        """Show the help where it is asked for, and refuse unknown options and options without their value."""
+        words = list(args[: args.index("--")] if "--" in args else args)
+        if {"-h", "--help"} & set(words):
+            self.print_help()
+            raise SystemExit(0)
+        for word, following in zip(words, [*words, None][1:], strict=True):
+            if not word.startswith("--"):
+                continue
+            name, equals, value = word.partition("=")
+            if name not in self.table:
+                self._refuse(name)
+            takes_value = self.table[name].nargs != 0
+            if equals and not takes_value:
+                raise UserError(name, value, "no value", f"{self.prog} --help")
+            if takes_value and not equals and (following is None or following.startswith("--")):
+                raise UserError(name, "nothing after it", "one value", f"{self.prog} --help")
+
+    def _read(self, name: str, value: Any, kind: Any, choices: Sequence[Any] | None) -> Any:
+        if isinstance(value, list):
+            return [self._read(name, item, kind, choices) for item in value]
+        if choices is not None and value not in choices:
+            near = nearest(value, map(str, choices))
+            expected = f"one of {', '.join(map(str, choices))}"
+            raise UserError(name, value, expected, f"did you mean {near!r}?" if near else f"{self.prog} --help")
+        try:
+            return value if kind is None else kind(value)
+        except UserError:
+            raise
+        except ValueError as error:
+            expected = getattr(kind, "expected", {int: "an integer", float: "a number"}.get(kind, "another value"))
+            raise UserError(name, value, expected, f"{self.prog} --help") from error
+
     def _refuse(self, word: str) -> NoReturn:
-        is_option = word.startswith("-")
-        near = nearest(word, self._option_string_actions) if is_option else ""
+        is_option, step = word.startswith("-"), f"{self.prog} --help"
+        near = nearest(word, self.table) if is_option else ""
         expected = f"an option of {self.prog}" if is_option else "no further argument"
-        raise UserError(word, None, expected, f"{f'did you mean {near}? ' if near else ''}See: {self.prog} --help")
+        raise UserError(word, None, expected, f"did you mean {near}? Try: {step}" if near else step)
 
     def error(self, message: str) -> NoReturn:
-        """Raise argparse's complaint as a :class:`UserError`."""
-        step = f"see: {self.prog} --help"
-        if wrong := re.match(
-            r"argument (\S+): invalid (?:(choice)|(.+?) value): '?(.*?)'?(?: \(choose from (.*)\))?$", message
-        ):
-            option, _, kind, value, choices = wrong.groups()
-            expected = f"one of {choices.replace(chr(39), '')}" if choices else {"int": "an integer"}.get(kind, kind)
-            raise UserError(option, value, expected, step)
-        if missing := re.match(r"the following arguments are required: (.*)$", message):
-            raise UserError(self.prog, None, missing.group(1), step)
-        if empty := re.match(r"argument (\S+): expected (.*)$", message):
-            raise UserError(empty.group(1), "nothing after it", empty.group(2).replace("argument", "value"), step)
-        raise UserError(self.prog, message, "the usage that --help shows", step)
+        """Raise what argparse alone can find as a :class:`UserError`, in its own words."""
+        raise UserError(self.prog, message, "the usage that --help shows", f"{self.prog} --help")
 
 
-def whole_number(text: str) -> int:
-    """Read an integer that is not negative.
+def read_options(kind: type[Options], args: argparse.Namespace) -> Options:
+    """Return the options dataclass that a command line asks for; see :meth:`Parser.add_settings`.
 
     Raises:
-        ValueError: When it is not one (argparse names the option).
+        UserError: When a value is of the wrong type; it names the option.
     """
+    given = vars(args)
+    values = {
+        leaf.name: convert(f"--{leaf.name.replace('_', '-')}", given[leaf.name], leaf.type, leaf.metavar)
+        for leaf in leaves(kind())
+        if leaf.name in given
+    }
+    return kind(**values)
+
+
+def peek(argv: Sequence[str], option: str) -> str | None:
+    """Return the value that ``argv`` gives an option, before anything else of it is parsed."""
+    words = list(argv[: argv.index("--")] if "--" in argv else argv)
+    for word, following in zip(words, [*words, None][1:], strict=True):
+        name, equals, value = word.partition("=")
+        if name == option and (equals or following is not None):
+            return value if equals else following
+    return None
+
+
+def _whole_number(text: str) -> int:
     if int(text) < 0:
         raise ValueError(text)
     return int(text)
 
 
-whole_number.__name__ = "whole number (0, 1, 2, ...)"  # argparse puts it into its message
-
-
-def run_folder(text: str) -> Path:
-    """Read the path of a run folder; ``.`` becomes the name of the folder that one is in, as a run is renamed whole.
-
-    Raises:
-        ValueError: When it is empty (argparse names the option).
-    """
+def _run_folder(text: str) -> Path:
+    """Read a path; ``.`` becomes the name of the folder that one is in, as a run is renamed whole."""
     if not text:
         raise ValueError(text)
     path = Path(text)
     return path if path.name not in ("", "..") else path.resolve()
 
 
-run_folder.__name__ = "the path of a run folder"  # argparse puts it into its message
+whole_number = Kind("a whole number (0, 1, 2, ...)", _whole_number)
+run_folder = Kind("the path of a run folder", _run_folder)
 
 
 def existing_folder(option: str, path: Path | None) -> Path | None:
@@ -112,7 +221,8 @@ def existing_folder(option: str, path: Path | None) -> Path | None:
         UserError: When it is not there or is a file.
     """
     if path is not None and not path.is_dir():
-        raise UserError(option, str(path), "a folder that exists", "check the path")
+        found = "a file" if path.exists() else "no such folder"
+        raise UserError(f"{option} {path}", found, "a folder that exists", "check the path")
     return path
 
 
@@ -138,12 +248,12 @@ def print_numbers(values: dict[str, Any], indent: str = "") -> None:
             print(f"{indent}{name}:")
             print_numbers(value, indent + "  ")
         else:
-            print(f"{indent}{name:<{width}}  {_said(value)}")
+            print(f"{indent}{name:<{width}}  {_format_number(value)}")
 
 
-def _said(value: Any) -> str:
+def _format_number(value: Any) -> str:
     if value is None or value != value:  # NaN is unlike itself
-        return "not measured: nothing in this data to measure it on"
+        return "not measured: this data has nothing to measure it on"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list) and len(value) > 5 and all(map(_is_point, value)):
@@ -154,3 +264,9 @@ def _said(value: Any) -> str:
 
 def _is_point(value: Any) -> bool:
     return isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(v, int | float) for v in value)
+
+
+def _format_default(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "none" if value == "" or value is None else str(value)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import sys
-from glob import glob
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from whyact import api
 from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
-from whyact.prediction import Prediction, to_json
+from whyact.methods import METHODS
+from whyact.prediction import to_json
 from whyact.sentences import format_answer
-from whyact.training.checkpoint import read_card
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.methods import DEMO_METHOD, load_method
-from whyact.verbs.parser import Parser, existing_folder, run_folder
-from whyact.video import VIDEO_SUFFIXES
+from whyact.verbs.engine_options import add_device
+from whyact.verbs.parser import Parser, existing_folder, peek, read_options, run_folder
+from whyact.video.frame_folder import Prepared, prepared_inputs
+from whyact.video.inputs import Inputs
 
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
@@ -27,77 +30,61 @@ _EXAMPLES = (
 
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
-    model = _model(argv)
-    method = read_card(model)["method"] if model else DEMO_METHOD
-    task = load_method(method, "predict")
-    own: dict[str, str] = getattr(task, "OPTIONS", {})
-    args = _parser(own).parse_args(argv)
-
+    folder = peek(argv, "--model")
+    model = api.load(run_folder(folder) if folder else api.BUNDLED)
+    method = METHODS[model.method]
+    parser = _parser()
+    parser.add_settings(method.PredictOptions(), grouped=False)
+    args = parser.parse_args(argv)
+    model = replace(model, device=args.device)
     root = existing_folder("--root", args.root)
     report = writable_file("--report", args.report) if args.report else None
-    options = {name: getattr(args, name.replace("-", "_")) for name in ("data", *own)}
-    options = {name: value for name, value in options.items() if value is not None}
-    inputs = args.inputs if "data" in options else expand(args.inputs)
-    if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
-        raise UserError("--report", str(report), "another file than the input", "--report why.html")
+    options = read_options(method.PredictOptions, args)
+    by_name = args.data is not None  # clips of a data set
+    if by_name and args.fps is not None:
+        raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
     failed: list[UserError] = []
-    try:
-        with generated_root(options.get("data"), root) as folder:
-            if folder is not None:
-                options["root"] = str(folder)
-            predictions: list[Prediction] = task.predict(inputs, model, options=options, progress=not args.json)
-    except PartialFailure as some:
-        predictions, failed = some.done, some.failed
-    if not predictions:
-        report = None  # a page about nothing
-    if report is not None:
-        from whyact.verbs.stills import write_illustrated
+    with (
+        nullcontext(Prepared(Inputs(), args.inputs)) if by_name else prepared_inputs(args.inputs, args.fps) as prepared
+    ):
+        inputs = prepared.files
+        if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
+            raise UserError("--report", str(report), "another file than the input", "--report why.html")
+        if prepared.inputs.note:
+            print(f"whyact: {prepared.inputs.note}", file=sys.stderr, flush=True)
+        try:
+            with generated_root(args.data, root) as folder:
+                predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
+        except PartialFailure as some:
+            predictions, failed = some.done, some.failed
+        named = [prepared.named(prediction) for prediction in predictions]
+        if report is not None and predictions:
+            from whyact.verbs.stills import write_illustrated
 
-        write_illustrated(predictions, report)
+            write_illustrated(named, report, predictions)
+    if not named:
+        report = None  # a page about nothing
     if args.json:
-        print(to_json(predictions), flush=True)
+        print(to_json(named), flush=True)
     else:
-        for prediction in predictions:
+        for prediction in named:
             print(format_answer(prediction), flush=True)
-        for name in ("draw", "save-tracks"):
-            if name in options and predictions:
-                print(f"{name}: {options[name]}")
+        for name in ("draw", "save_tracks"):
+            written = getattr(options, name, None)
+            if written is not None and named:
+                print(f"{name.replace('_', '-')}: {written}")
         if report is not None:
             print(f"report: {report}")
     for error in failed:
-        print(f"whyact: {error}", file=sys.stderr, flush=True)
+        print(f"whyact: {error.command_line()}", file=sys.stderr, flush=True)
     return min((error.exit_code for error in failed), default=0)
 
 
-def expand(inputs: list[str]) -> list[str]:
-    """Return the inputs with the videos of a folder, and what a pattern matches, in place of folder and pattern.
-
-    Raises:
-        UserError: When an input is empty, a folder holds no video or a pattern matches nothing.
-    """
-    out: list[str] = []
-    for name in inputs:
-        path = Path(name)
-        if not name:  # an unset variable of a shell; as a path it would be the folder that one is in
-            raise UserError("INPUT", name, "a video, a folder or a pattern")
-        if path.is_dir():
-            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            what = "a folder with videos"
-        elif any(mark in name for mark in "*?[") and not path.exists():
-            found, what = sorted(glob(name, recursive=True)), "a pattern that matches files"
-        else:
-            found, what = [name], ""
-        if not found:
-            raise UserError("INPUT", name, what)
-        out += [f for f in found if f not in out]
-    return out
-
-
-def _parser(own: dict[str, str]) -> Parser:
+def _parser() -> Parser:
     parser = Parser(
         "predict",
         "Say which action each input shows, and which evidence decided it.\n"
-        "Without --model the small model that travels with whyact answers, and says what it was trained on.\n"
+        "Without --model the small model that is bundled with whyact answers, and says what it was trained on.\n"
         "A model of another method has other options: whyact predict --model RUN --help",
         _EXAMPLES,
         "a list of predictions",
@@ -107,18 +94,8 @@ def _parser(own: dict[str, str]) -> Parser:
     )
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
+    add_device(parser)
+    parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it")
-    for name, text in own.items():
-        parser.add_argument(f"--{name}", metavar="VALUE", help=text)
     return parser
-
-
-def _model(argv: list[str]) -> Path | None:
-    """Find ``--model`` before the rest is parsed: what else may be asked depends on the method."""
-    parser: Any = Parser("predict", "", (), "")
-    parser.add_argument("--model", type=run_folder)
-    without_help = [word for word in argv if word not in ("-h", "--help")]
-    found, _ = parser.parse_known_args(without_help)
-    model: Path | None = found.model
-    return model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import UserError, choose
 from whyact.verbs import lazy
 from whyact.verbs.parser import Parser, existing_folder, whole_number
 
@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where NAME.md and NAME.json go (default: {RESULTS})")
     args = parser.parse_args(argv)
-    study = lazy.choose(args.name, names, "NAME", "whyact reproduce --help")
+    study = choose(args.name, names, "NAME", "whyact reproduce --help")
     for option in ("seeds", "jobs"):
         if getattr(args, option) == 0:
             raise UserError(f"--{option}", 0, "at least 1")

@@ -73,8 +73,14 @@ def write_illustrated(
     Raises:
         UserError: When the file cannot be written.
     """
-    read = predictions if videos is None else videos
-    return write_report(list(predictions), path, stills(read), loops(read))
+    frames: dict[tuple[str, int], bytes] = {}
+    playing: dict[str, bytes] = {}
+    for prediction, video in zip(predictions, predictions if videos is None else videos, strict=True):
+        for (_, number), data in stills([video]).items():
+            frames[prediction.id, number] = data
+        for data in loops([video]).values():
+            playing[prediction.id] = data
+    return write_report(list(predictions), path, frames, playing)
 
 
 def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:

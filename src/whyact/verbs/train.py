@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from whyact import api
 from whyact.errors import UserError
-from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.methods import METHODS, find_method
+from whyact.settings import read_settings
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.methods import load_method, method_names
 from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
-from whyact.verbs.settings import add_settings, read_settings
 
 _EXAMPLES = (
     "whyact train laiar --data cad120 --root data/cad120 --out runs/kitchen",
@@ -21,45 +21,48 @@ _EXAMPLES = (
 
 def run(argv: list[str]) -> int:
     """Train the method that ``argv`` names; print what the run's card says."""
-    names = method_names()
-    method = argv[0] if argv and not argv[0].startswith("-") else ""
-    if argv and not method and not {"-h", "--help"} & set(argv):
-        raise UserError("whyact train", argv[0], f"METHOD first: {', '.join(names)}", "whyact train METHOD --data NAME")
-    task = load_method(method, "train") if method else None
-    parser = _parser(method or "METHOD", names, task.PRESETS if task is not None else ())
-    if task is not None:
-        add_settings(parser, task.PRESETS["default"])
-    args = parser.parse_args(argv[1:] if method else argv)
-    if task is None:
-        raise UserError("whyact train", None, f"METHOD first: {', '.join(names)}", "whyact train --help")
+    names = ", ".join(METHODS)
+    name = argv[0] if argv and not argv[0].startswith("-") else ""
+    if not name and not {"-h", "--help"} & set(argv):
+        given = argv[0] if argv else None
+        raise UserError("whyact train", given, f"METHOD first: {names}", "whyact train METHOD --data NAME --out RUN")
+    method = find_method(name) if name else None
+    parser = _parser(name or "METHOD", names, method.PRESETS if method is not None else ())
+    if method is not None:
+        parser.add_settings(method.PRESETS["default"])
+    args = parser.parse_args(argv[1:] if name else argv)
+    assert method is not None  # or the help was shown
 
-    config = read_settings(task.PRESETS, args.preset, args.config, vars(args))
-    check_run_folder(args.out)
-    if (args.out / CARD).is_file() and not args.overwrite:
-        card = read_card(args.out)
-        there = f"a finished run: {card['method']} on {card['data']}"
-        raise UserError("--out", f"{args.out}, {there}", "a name that is free", "--overwrite replaces it")
+    config = read_settings(method.PRESETS, args.preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
     with generated_root(args.data, root) as folder:
-        card = task.train(
-            args.data, folder, args.out, config=config, fold=args.fold, seed=args.seed, progress=not args.json
+        trained = api.train(
+            name,
+            args.data,
+            args.out,
+            root=folder,
+            config=config,
+            fold=args.fold,
+            seed=args.seed,
+            overwrite=args.overwrite,
+            progress=not args.json,
         )
     from whyact.training.processes import this_process
 
     if not this_process().is_rank_zero:  # under torchrun one process speaks for all
         return 0
     if args.json:
-        print_json(card)
+        print_json(trained.card)
     else:
-        print(f"{args.out}: {method} trained on {card['data']}")
-        print_numbers(card.get("metrics", {}), "  ")
+        print(f"{args.out}: {name} trained on {trained.card['data']}")
+        print_numbers(trained.card.get("metrics", {}), "  ")
     return 0
 
 
-def _parser(method: str, names: list[str], presets: Iterable[str]) -> Parser:
+def _parser(method: str, names: str, presets: Iterable[str]) -> Parser:
     parser = Parser(
         f"train {method}",
-        f"Train a method on a data set and save the run as a folder.\nMETHOD is one of: {', '.join(names)}.\n"
+        f"Train a method on a data set and save the run as a folder.\nMETHOD is one of: {names}.\n"
         "Settings come from a preset, then a YAML file, then the command line; the last one wins.",
         _EXAMPLES,
         "the run's card",
@@ -68,9 +71,11 @@ def _parser(method: str, names: list[str], presets: Iterable[str]) -> Parser:
     parser.add_argument("--data", metavar="NAME", required=True, help="the data set's name")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
     parser.add_argument("--out", metavar="RUN", type=run_folder, required=True, help="the run folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace a finished run; until the end it stays")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a finished run, which stays until training completes"
+    )
     known = f": {', '.join(presets)}" if presets else ""
-    parser.add_argument("--preset", metavar="P", default="default", help=f"named settings to start from{known}")
+    parser.add_argument("--preset", metavar="PRESET", default="default", help=f"named settings to start from{known}")
     parser.add_argument("--config", metavar="FILE", type=Path, help="YAML file of settings")
     parser.add_argument(
         "--fold", metavar="N", type=whole_number, default=1, help="which split to train on (default: 1)"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 from whyact.video import sampling
 from whyact.video.reader import Shown, VideoReader
+
+Key = TypeVar("Key", int, float)
+Item = TypeVar("Item")
 
 LIMIT = 60.0  # wall-clock seconds a file
 LONG_LIMIT = 3600.0  # the same for a file that is read window by window
@@ -78,7 +82,14 @@ def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], li
 
 
 def windows(
-    path: Path | str, window: float, stride: float, count: int, limit: float = LONG_LIMIT, *, ends: bool = True
+    path: Path | str,
+    window: float,
+    stride: float,
+    count: int,
+    limit: float = LONG_LIMIT,
+    *,
+    ends: bool = True,
+    origin: float | None = None,
 ) -> Iterator[Window]:
     """Read a video window by window, forwards and once; no more than the frames of overlapping windows are kept.
 
@@ -89,6 +100,7 @@ def windows(
         count: Frames a window, evenly spaced.
         limit: Wall-clock seconds spent in decoding, for the file; what is behind it is left out and said.
         ends: As for :func:`decode`, of the window.
+        origin: Where the first window starts on the player's clock; by default with the first frame.
 
     Yields:
         The windows in order; one without any frame is left out. ``times`` are those of the player's clock. The
@@ -98,20 +110,13 @@ def windows(
         UserError: As :func:`decode`, and when the options make no sense.
     """
     with VideoReader(path, limit) as reader:
-        spans = sampling.spans(reader.length - reader.start, window, stride)
-        parts = [(reader.start + a, reader.start + b) for a, b in spans]
+        first = reader.start if origin is None else origin
+        parts = [(first + a, first + b) for a, b in sampling.spans(reader.length - first, window, stride)]
         moments = [sampling.uniform(a, b, count, step=reader.step, ends=ends) for a, b in parts]
-        source = reader.frames_at(np.unique(np.concatenate(moments)))
-        kept: dict[float, Shown] = {}
-        last = -1.0
+        source = ((shown.moment, shown) for shown in reader.frames_at(np.unique(np.concatenate(moments))))
         waiting: Window | None = None  # one behind, so that the last one knows how the reading ended
-        for (start, end), own in zip(parts, moments, strict=True):
-            kept = {moment: shown for moment, shown in kept.items() if moment >= own[0]}
-            while last < own[-1] and (shown := next(source, None)) is not None:
-                last = shown.moment
-                kept[last] = shown
-            found = [kept[moment] for moment in own.tolist() if moment in kept]
-            if found:
+        for (start, end), frames in zip(parts, held_frames(source, [own.tolist() for own in moments]), strict=True):
+            if found := list(frames.values()):
                 if waiting is not None:
                     yield waiting
                 waiting = Window(start, end, _decoded(reader, found, end - start))
@@ -119,6 +124,27 @@ def windows(
             _decoded(reader, [], 0.0)
         else:
             yield replace(waiting, video=replace(waiting.video, facts=reader.facts()))
+
+
+def held_frames(source: Iterable[tuple[Key, Item]], spans: Sequence[Sequence[Key]]) -> Iterator[dict[Key, Item]]:
+    """Yield the frames of each span by their moments or numbers; each is read once and kept while a span needs it.
+
+    Args:
+        source: Every frame of the spans, rising.
+        spans: Rising moments or numbers each; they may overlap.
+
+    Yields:
+        A span's frames in its order, without those that the source does not give.
+    """
+    last_use = {key: place for place, span in enumerate(spans) for key in span}
+    rest, held = iter(source), dict[Key, Item]()
+    latest: Key | None = None
+    for place, span in enumerate(spans):
+        while span and (latest is None or latest < span[-1]) and (following := next(rest, None)) is not None:
+            latest = following[0]
+            held[latest] = following[1]
+        yield {key: held[key] for key in span if key in held}
+        held = {key: item for key, item in held.items() if last_use[key] > place}
 
 
 def can_decode(path: Path | str) -> str:

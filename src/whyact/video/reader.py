@@ -383,7 +383,7 @@ class VideoReader:
         """Return the length, or that of the frames in the file where a damaged header claims days."""
         if length <= LONG:
             return length
-        held = self.index.end or self.start + self.index.count * self.step
+        held = self.start + self.index.count * self.step
         if length <= 10 * held:
             return length
         self._say(f"the declared length of {length:.0f} s is not that of its {self.index.count} frames")

@@ -167,7 +167,7 @@ class TestFolds:
         assert swapped.split_sha256(1) != dataset.split_sha256(1)
 
     def test_unknown_fold(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"--fold: found 7; expected one of \[1, 2\]"):
+        with pytest.raises(UserError, match=r"fold: found 7, expected one of \[1, 2\]"):
             read(tmp_path).fold(7)
 
     @pytest.mark.parametrize("side", ["train", "test"])
@@ -176,7 +176,7 @@ class TestFolds:
         assert len(dataset.fold(2)[0]) == 2  # the other fold is as good as before
         with pytest.raises(
             UserError,
-            match=rf"fold 1 of cad120: found 'no clip'; expected at least one clip to {side} on. Next: --fold 2",
+            match=rf"fold 1 of cad120: found no clip, expected at least one clip to {side} on. Try: fold=2",
         ):
             dataset.fold(1)
 
@@ -220,13 +220,13 @@ class TestScores:
     def test_missing_pair(self, tmp_path: Path) -> None:
         scores = score_files()
         scores["01/Ada/tidy/0001/1_4_rel.json"] = "[]"
-        with pytest.raises(UserError, match=r"01/Ada/tidy/0001/1_4; expected scores for the pair hand_1-cup_1"):
+        with pytest.raises(UserError, match=r"01/Ada/tidy/0001/1_4: expected scores for the pair hand_1-cup_1"):
             self.read(tmp_path, scores)
 
     def test_missing_clip(self, tmp_path: Path) -> None:
         scores = score_files()
         del scores["01/Ada/tidy/0001/3_6_attr.json"]
-        with pytest.raises(UserError, match=r"relationships: 01/Ada/tidy/0001/3_6_attr.json; expected this file"):
+        with pytest.raises(UserError, match=r"relationships: 01/Ada/tidy/0001/3_6_attr.json: expected this file"):
             self.read(tmp_path, scores)
 
     def test_missing_archive(self, tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ class TestScores:
     def test_a_subject_that_no_fold_tests(self, tmp_path: Path) -> None:
         files = annotation_files()
         files["splits/testlist02.txt"] = "Cleo\n"
-        with pytest.raises(UserError, match="splits: found 'Ben'; expected a fold that tests this subject"):
+        with pytest.raises(UserError, match="splits: found 'Ben', expected a fold that tests this subject"):
             self.read(tmp_path, score_files(), files)
 
 
@@ -351,7 +351,7 @@ class TestWhatIsRefused:
             assert word in str(error.value)
 
     def test_root_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"--root: found '.*nowhere'; expected a folder"):
+        with pytest.raises(UserError, match=r"root: found '.*nowhere', expected a folder"):
             cad120.read(tmp_path / "nowhere")
 
     def test_missing_archive(self, tmp_path: Path) -> None:
@@ -376,7 +376,7 @@ class TestWhatIsRefused:
             cad120.read(tmp_path)
 
     def test_unknown_clip(self, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"clip: found 'Ada/tidy/0001/1-5'; .* such as Ada/tidy/0001/1-4"):
+        with pytest.raises(UserError, match=r"clip: found 'Ada/tidy/0001/1-5', .* such as Ada/tidy/0001/1-4"):
             read(tmp_path, only="Ada/tidy/0001/1-5")
 
     def test_boxes_up_to_the_edge_are_fine(self, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_the_key_is_the_content_of_a_video(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"video 7: found .*none\.mp4.*--data\.pixels false"):
+    with pytest.raises(UserError, match=r"video 7: found .*none\.mp4.*data\.pixels false"):
         VideoFootage(tmp_path / "none.mp4", "video 7")
     with pytest.raises(UserError, match="a folder with an image a frame"):
         FolderFootage(tmp_path / "none", 30.0)

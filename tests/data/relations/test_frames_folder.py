@@ -29,7 +29,7 @@ def test_both_layouts_are_found(tmp_path: Path, layout: str) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"--data\.frames_dir.*an image for each frame"):
+    with pytest.raises(UserError, match=r"data\.frames_dir.*an image for each frame"):
         FramesFolder(tmp_path / "absent")
     with pytest.raises(UserError, match=r"clip Subject1/drinking/0126/5-9.*RGB_<n>"):
         FramesFolder(tmp_path).footage(clip("fffff", id=ID))

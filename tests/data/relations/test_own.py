@@ -217,7 +217,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no such video": (video(fps=None, file="videos/none.mp4"), "none.mp4"),
     "frames fall": (video(frames=[1, 3, 2]), "each larger than the last"),
     "frame zero": (video(frames=[0, 1, 2]), "frames"),
-    "too few boxes": (boxes(FINE), "track h, boxes: found '1 boxes'"),
+    "too few boxes": (boxes(FINE), "track h, boxes: found 1 boxes"),
     "box turned round": (boxes(FINE, [5, 0, 1, 5], FINE), "track h, frame 2"),
     "box outside": (boxes(FINE, FINE, [0, 0, 500, 5]), "inside 100 x 80"),
     "three numbers": (boxes(FINE, FINE, [0, 0, 5]), "boxes"),

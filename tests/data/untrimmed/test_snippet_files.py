@@ -12,11 +12,19 @@ import pytest
 
 from made_encoders import Brightness
 from made_videos import write_clip
+from ruler_films import Film, write
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed import snippet_files
-from whyact.data.untrimmed.feature_files import Encoder, Recipe, open_folder, read_features
+from whyact.data.untrimmed.feature_files import Encoder, Recipe, open_folder, read_features, read_labels
 from whyact.data.untrimmed.sets import Annotation
-from whyact.data.untrimmed.snippet_files import Streams, extract, find_videos, load_streams, streams_of
+from whyact.data.untrimmed.snippet_files import (
+    Streams,
+    extract,
+    find_videos,
+    load_streams,
+    streams_of,
+    verify_features,
+)
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 
@@ -77,7 +85,7 @@ def test_a_rerun_does_only_what_is_left(films: Path, tmp_path: Path, monkeypatch
 
 def test_features_of_another_recipe_are_not_mixed(films: Path, tmp_path: Path) -> None:
     extract(find_videos([films]), tmp_path / "out", streams())
-    with pytest.raises(UserError, match="another --out"):
+    with pytest.raises(UserError, match="another out"):
         extract(find_videos([films]), tmp_path / "out", streams(seconds=0.5))
 
 
@@ -99,11 +107,52 @@ def test_broken_videos_are_listed_and_cut_ones_said(films: Path, tmp_path: Path)
     assert not list((tmp_path / "other").glob("features/*"))
 
 
+def test_rows_are_seconds_of_the_player_where_the_video_starts_late(tmp_path: Path) -> None:
+    film = write(Film("late.mp4", sound=True, delay=50), tmp_path)  # its first frame is on screen at 2 s
+    extract({"late": film}, tmp_path / "out", streams(0.4))
+    rows = np.load(tmp_path / "out" / "features" / "late.npy").astype(float)
+    alone = write(Film("early.mp4"), tmp_path)
+    extract({"early": alone}, tmp_path / "out", streams(0.4))
+    early = np.load(tmp_path / "out" / "features" / "early.npy").astype(float)
+    assert len(rows) == len(early) + 5
+    assert np.ptp(rows[:5, :2]) < 1  # the first frame, five times
+    np.testing.assert_allclose(rows[5:, :2], early[:, :2], atol=1)
+
+
+def test_a_name_is_the_path_below_the_folder(films: Path, tmp_path: Path) -> None:
+    for place in ("pour", "stir"):  # the same base name in every folder
+        (films / place).mkdir()
+        write_clip(films / place / "001.mp4", 8)
+    (films / "cache").mkdir()
+    (films / "a.mp4").rename(films / "cache" / "9f3c.bin")
+    (films / "a.mp4").symlink_to(films / "cache" / "9f3c.bin")
+    videos = find_videos([films])
+    assert list(videos) == ["a", "b", "pour/001", "stir/001"]
+    assert videos["a"].name == "a.mp4"
+    assert list(find_videos([films / "*" / "001.mp4"])) == ["pour/001", "stir/001"]
+    assert list(find_videos([films, films / "pour"])) == ["001", "a", "b", "pour/001", "stir/001"]
+    with pytest.raises(UserError, match=r"stir.001.mp4.*the same name as .*pour.001.mp4.*give the folder"):
+        find_videos([films / "pour" / "001.mp4", films / "stir" / "001.mp4"])
+    out = tmp_path / "out"
+    assert extract(videos, out, streams()).new == list(videos)
+    assert open_folder(out).names() == list(videos)
+    assert not verify_features(out)
+    (out / "features" / "pour" / "001.npy").unlink()
+    assert len(verify_features(out)) == 1
+    (out / "labels.csv").write_text("name,labels\npour/001,pour\nstir/001,stir\n../a,x\n")
+    folder = open_folder(out)
+    found = read_labels(out / "labels.csv")
+    assert len(folder.read(found.videos[1]).features) > 0
+    with pytest.raises(UserError, match="a name below"):
+        folder.read(found.videos[2])
+
+
 def test_inputs_that_make_no_sense_are_named(films: Path, tmp_path: Path) -> None:
     (films / "more").mkdir()
-    write_clip(films / "more" / "a.mkv", 4)
+    write_clip(films / "a.mkv", 4)
     with pytest.raises(UserError, match="the same name"):
         find_videos([films])
+    (films / "a.mkv").unlink()
     with pytest.raises(UserError, match="no such file"):
         find_videos([films / "absent.mp4"])
     (tmp_path / "empty").mkdir()
@@ -143,8 +192,9 @@ def test_hours_of_video_need_no_more_memory_than_minutes(tmp_path: Path, monkeyp
 
     def peak(count: int) -> int:
         def windows(*_: object, **__: object):  # type: ignore[no-untyped-def]
-            for _i in range(count):
-                yield SimpleNamespace(video=SimpleNamespace(frames=frames.copy(), facts=VideoFacts(path="x")))
+            for i in range(count):
+                video = SimpleNamespace(frames=frames.copy(), facts=VideoFacts(path="x"))
+                yield SimpleNamespace(start=0.64 * i, video=video)
 
         monkeypatch.setattr(snippet_files, "windows", windows)
         tracemalloc.start()
@@ -176,7 +226,7 @@ def test_encoders_of_a_run_are_found_again_or_refused(tmp_path: Path, monkeypatc
     assert made.recipe.encoders[1] == Encoder("clip:RN50", "random")
     streams_of(made.recipe, str(tmp_path / "own.pth"))
     assert asked[-2] == ("s3d", "own.pth", {"file": "own.pth"})
-    with pytest.raises(UserError, match="--weights"):
+    with pytest.raises(UserError, match="weights"):
         streams_of(made.recipe)
     (tmp_path / "other.pth").write_bytes(b"other")
     with pytest.raises(UserError, match="other weights"):

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from whyact.errors import UserError
+from whyact.files import decode_text, without_mark
 
 T = TypeVar("T")
 MOST_BYTES = 2**30  # a member, unpacked: small files may claim to hold anything
@@ -59,6 +60,8 @@ class Archive:
                 found = f"{size:,} bytes when unpacked"
                 raise UserError(f"{self.path}: {member}", found, f"at most {MOST_BYTES:,}", "do not trust this file")
             return self._zip.read(member)
+        except UserError:
+            raise
         except (KeyError, FileNotFoundError) as error:
             raise UserError(
                 f"{self.path}: {member}", None, "this file, which is missing", "whyact data check"
@@ -75,16 +78,13 @@ class Archive:
 
     def lines(self, member: str) -> list[str]:
         """Return the non-empty lines of a text member, stripped."""
-        try:
-            text = self.read(member).decode()
-        except UnicodeDecodeError as error:
-            raise UserError(f"{self.path}: {member}", str(error), "UTF-8 text") from error
+        text = decode_text(self.read(member), f"{self.path}: {member}", "lines of text")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def json(self, member: str, kind: type[T]) -> T:
         """Return a JSON member, validated against ``kind``."""
         with json_errors(f"{self.path}: {member}"):
-            return msgspec.json.decode(self.read(member), type=kind)
+            return msgspec.json.decode(without_mark(self.read(member)), type=kind)
 
     def names(self) -> list[str]:
         """Return the names of all files, sorted."""

@@ -307,6 +307,8 @@ def _objects(path: Path, related: Mapping[str, Any], order: Mapping[str, Any]) -
                 boxes.append(box)
         key = None
         xywh = np.array(boxes, np.float32).reshape(-1, 4)
+    except UserError:
+        raise
     except KeyError as error:
         expected = "the keys, classes and relations of Action Genome"
         raise UserError(f"{path}: {key}", error.args[0] if error.args else None, expected) from error

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 from whyact.data.io.archive import Archive
+from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.frames import FramesFolder
 from whyact.data.relations.pair_clips import AnnotatedVideo
 from whyact.data.relations.relation_data import RelationData, summary
@@ -211,6 +212,9 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         Rule(action, before, after, "", words(objects))
         for action, before, after, objects in fields("act_attr_list.txt", 4)
     ]
+    for kind in ("object", "relation", "attribute", "action"):
+        where = f"{archive.path}: knowledge/{kind}_list.txt"
+        refuse_alike(((where, word) for word in archive.lines(f"{prefix}knowledge/{kind}_list.txt")), "word")
     names = tuple(archive.lines(f"{prefix}knowledge/object_list.txt"))
     return Vocabulary(
         objects=names,
@@ -296,6 +300,8 @@ class _VideoArrays:
             xywh = np.asarray(location.loc_list, dtype=np.float32).reshape(-1, 4)
         xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
         seen = (xywh[:, 2:] > 0).all(axis=1)
+        if seen.any() and xywh[seen].max() <= 1:
+            raise UserError(where, "coordinates that look like shares of the image", "[x, y, width, height] in pixels")
         bad = seen & ((xyxy < 0).any(axis=1) | (xyxy > np.array(IMAGE_SIZE * 2)).any(axis=1))
         if bad.any():
             frame = int(np.flatnonzero(bad)[0])

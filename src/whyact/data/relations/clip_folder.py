@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whyact.data.relations.own_file import Fold, OwnAction, OwnFile, OwnVideo
 from whyact.errors import UserError
-from whyact.video import VIDEO_SUFFIXES
+from whyact.video.inputs import Inputs, videos_in
 from whyact.video.reader import VideoReader
 
 COLUMNS = ("file", "label", "group", "start", "end")
@@ -44,7 +44,7 @@ class ListedClip:
 
 @dataclass
 class ClipFolder:
-    """Clips as own data. ``base`` is the folder that the videos lie below; ``warnings`` are said before the training."""
+    """Clips as own data; the videos lie below ``base``, and ``warnings`` are printed before the training."""
 
     base: Path
     videos: list[OwnVideo]
@@ -69,7 +69,8 @@ def list_clips(path: Path) -> list[ListedClip]:
 
 def _list_folder(path: Path) -> list[ListedClip]:
     out = []
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    skipped = Inputs()
+    files = videos_in(path, skipped)
     loose = [p for p in files if p.parent == path]
     if loose:
         raise UserError(
@@ -79,7 +80,8 @@ def _list_folder(path: Path) -> list[ListedClip]:
         label, *between = file.relative_to(path).parent.parts
         out.append(ListedClip(file, label, "/".join(between)))
     if not out:
-        raise UserError("--videos", str(path), "videos in class folders, clips/CLASS/*.mp4")
+        expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
+        raise UserError("--videos", str(path), expected)
     return out
 
 
@@ -261,7 +263,7 @@ def _video(
     actions: dict[tuple[int, int], OwnAction] = {}
     for clip in clips:
         first = 1 if clip.start is None else min(count, int(clip.start * rate + 1e-6) + 1)
-        last = count if clip.end is None else min(count, max(first, int(math.ceil(clip.end * rate - 1e-6))))
+        last = count if clip.end is None else min(count, max(first, math.ceil(clip.end * rate - 1e-6)))
         if (first, last) in actions and actions[first, last].action != clip.label:
             raise UserError(str(file), f"{actions[first, last].action} and {clip.label}", "one class for a clip")
         actions[first, last] = OwnAction(clip.label, first, last)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.files import sha256
+from whyact.video.decode import held_frames
 from whyact.video.numbers import frame_times, frames_numbered
 from whyact.video.reader import VideoReader
 
@@ -176,19 +176,13 @@ def read_spans(footage: Footage, spans: Sequence[Sequence[int]]) -> Iterator[lis
     Raises:
         UserError: When a frame cannot be read.
     """
-    needed = Counter(n for span in spans for n in set(span))
-    source = iter(zip(numbers := sorted(needed), footage.frames(iter(numbers)), strict=False))
-    held: dict[int, Image] = {}
-    for span in spans:
-        while any(n not in held for n in span):
-            number, image = next(source, (0, None))
-            if image is None:
-                first = next(n for n in span if n not in held)
-                raise UserError(footage.path, f"nothing at frame {first}", "a video that decodes up to its last clip")
-            held[number] = image
-        yield [held[n] for n in span]
-        needed.subtract(set(span))
-        held = {n: image for n, image in held.items() if needed[n] > 0}
+    numbers = sorted({n for span in spans for n in span})
+    source = zip(numbers, footage.frames(iter(numbers)), strict=False)
+    for span, found in zip(spans, held_frames(source, [sorted(span) for span in spans]), strict=True):
+        if missing := [n for n in span if n not in found]:
+            expected = "a video that decodes up to its last clip"
+            raise UserError(footage.path, f"nothing at frame {missing[0]}", expected)
+        yield [found[n] for n in span]
 
 
 def check_size(clip: RelationClip, footage: Footage, size: tuple[int, int]) -> None:

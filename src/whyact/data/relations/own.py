@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
 from whyact.data.relations.pair_clips import AnnotatedVideo, Pair, pairs_in_view
@@ -38,19 +39,24 @@ from whyact.data.types import (
     Rule,
     Vocabulary,
 )
-from whyact.errors import UserError
+from whyact.errors import Mistakes, UserError
+from whyact.metrics.boxes import clip_to_image, guess_unit
+
+_CORNERS = "[x1, y1, x2, y2] in pixels"
 
 
-def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
+def read(root: Path, *, slots: int, only: str | None = None, clip_boxes: bool = False) -> RelationData:
     """Read ``root/whyact.json``; the videos are opened only where it does not say their rate and size.
 
     Args:
         root: The folder.
         slots: Most pairs of a clip.
         only: Read just the clip of this id, ``VIDEO/FROM-TO`` or ``VIDEO``.
+        clip_boxes: Cut off what lies outside the image instead of refusing it.
 
     Raises:
-        UserError: For a missing file, JSON of another form, or anything in it that contradicts the rest.
+        UserError: For a missing file, JSON of another form, or anything in it that contradicts the rest; the mistakes
+            of all videos are named at once.
     """
     path = root / FILE
     file = read_file(path)
@@ -60,16 +66,20 @@ def read(root: Path, *, slots: int, only: str | None = None) -> RelationData:
     seen: set[str] = set()
     video_of: dict[str, OwnVideo] = {}
     known: list[str] = []
+    mistakes = Mistakes(path)
     for video in file.videos:
         if video.id in seen:
             raise UserError(f"{path}: videos", video.id, "each id once")
         seen.add(video.id)
-        for clip in _Reader(path, file, words, video).clips(slots):
+        reader = mistakes.collect(lambda v=video: _Reader(path, file, words, v, clip_boxes or file.clip_boxes))  # type: ignore[misc]
+        found = mistakes.collect(lambda r=reader: list(r.clips(slots))) if reader is not None else None  # type: ignore[misc]
+        for clip in found or ():
             known.append(clip.id)
             if only is None or clip.id == only:
                 clips.append(clip)
                 splits.append(video.split)
                 video_of[clip.id] = video
+    mistakes.refuse()
     if not clips and only is not None:
         example = next(iter([*get_close_matches(only, known, n=1), *known]), "")
         raise UserError("clip", only, f"a clip of {path}{f', such as {example}' if example else ''}")
@@ -99,6 +109,7 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
     for where, listed in (("objects", file.objects), ("relations", file.relations), ("actions", file.actions)):
         if len(set(listed)) < len(listed):
             raise UserError(f"{path}: {where}", next(w for w in listed if listed.count(w) > 1), "each word once")
+        refuse_alike(((f"{path}: {where}", word) for word in listed), "word")
         if not listed and where != "relations":
             raise UserError(f"{path}: {where}", "an empty list", "at least one word")
     used: list[tuple[str, Sequence[str], Sequence[str]]] = [("subjects", file.subjects, file.objects)]
@@ -160,7 +171,7 @@ def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
 class _Reader:
     """One video of the file, checked and turned into arrays."""
 
-    def __init__(self, path: Path, file: OwnFile, words: Vocabulary, video: OwnVideo) -> None:
+    def __init__(self, path: Path, file: OwnFile, words: Vocabulary, video: OwnVideo, clip_boxes: bool) -> None:
         self.where = f"{path}: video {video.id}"
         self.words, self.video = words, video
         self.action = {name: i for i, name in enumerate(words.actions)}
@@ -168,6 +179,10 @@ class _Reader:
             raise UserError(self.where, "actions and labels", "spans of one action in all videos, or labels in all")
         rate, size = _rate_and_size(self.where, path.parent, video)
         self.frames = self._frames(path.parent)
+        self.clip_boxes = clip_boxes
+        given = [box for track in video.tracks for box in track.boxes if box is not None]
+        if unit := guess_unit(given, size):
+            raise UserError(f"{self.where}, boxes", f"coordinates that look like {unit}", _CORNERS, "convert them")
         boxes = {track.name: self._boxes(track, size) for track in video.tracks}
         if len(boxes) < len(video.tracks):
             raise UserError(f"{self.where}, tracks", ", ".join(t.name for t in video.tracks), "each name once")
@@ -225,12 +240,18 @@ class _Reader:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
             boxes = np.array([hidden if box is None else box for box in track.boxes], np.float32).reshape(-1, 4)
         there = np.array([box is not None for box in track.boxes], bool)
+        if self.clip_boxes:
+            boxes = np.where(np.isfinite(boxes), clip_to_image(boxes, size), boxes).astype(np.float32)
         inside = (boxes >= -1).all(1) & (boxes <= np.array(size * 2) + 1).all(1)
-        wrong = there & ~(np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1) & inside)
-        if wrong.any():
-            i = int(np.flatnonzero(wrong)[0])
-            expected = f"[x1, y1, x2, y2] in pixels with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}"
-            raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].tolist(), expected)
+        ordered = np.isfinite(boxes).all(1) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        wrong = np.flatnonzero(there & ~(ordered & inside))
+        if len(wrong):
+            i, more = int(wrong[0]), f" (and {len(wrong) - 1} more frames)" if len(wrong) > 1 else ""
+            expected = f"{_CORNERS} with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}{more}"
+            step = (
+                f'"clip_boxes": true in {FILE} cuts off what lies outside' if np.asarray(ordered)[wrong].all() else ""
+            )
+            raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].round(3).tolist(), expected, step)
         return boxes
 
     def _labels(self, boxes: dict[str, NDArray[np.float32]]) -> dict[Pair, NDArray[np.bool_]]:
@@ -308,5 +329,5 @@ videos/          the files that whyact.json names; needed for pixels only
 └── kitchen.mp4
 """,
     check=_check,
-    relations=lambda root, options: read(root, slots=options.slots, only=options.only),
+    relations=lambda root, options: read(root, slots=options.slots, only=options.only, clip_boxes=options.clip_boxes),
 )

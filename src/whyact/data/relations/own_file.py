@@ -9,6 +9,7 @@ import msgspec
 
 from whyact.data.io.archive import json_errors
 from whyact.errors import UserError
+from whyact.files import without_mark
 
 FILE = "whyact.json"
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -17,7 +18,7 @@ _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 _Box = tuple[float, float, float, float]
 
 
-class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     pass
 
 
@@ -114,6 +115,7 @@ class OwnFile(_Strict):
     at_most: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
     measured: bool = False
     name: str = "own"
+    clip_boxes: bool = False
 
 
 def read_file(path: Path) -> OwnFile:
@@ -127,7 +129,7 @@ def read_file(path: Path) -> OwnFile:
     except OSError as error:
         raise UserError(path, error.strerror, "the JSON of your data", "see docs/own-data.md") from error
     with json_errors(str(path)):
-        return msgspec.json.decode(data, type=OwnFile)
+        return msgspec.json.decode(without_mark(data), type=OwnFile)
 
 
 def video_path(where: str, root: Path, file: str) -> Path:

@@ -21,7 +21,7 @@ from whyact.data.untrimmed.sets import (
     summary,
 )
 from whyact.errors import UserError
-from whyact.files import write_atomic
+from whyact.files import without_mark, write_atomic
 
 VERSIONS = ("1.2", "1.3")
 Scored = tuple[float, float, str, float]  # start s, end s, label, score
@@ -164,7 +164,7 @@ def read_predictions(path: Path | str) -> dict[str, list[Scored]]:
 
 def _decode(path: Path, kind: Any, what: str) -> Any:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(without_mark(path.read_bytes()), type=kind)
     except (OSError, msgspec.DecodeError) as error:
         raise UserError(path, str(error), f"{what} as JSON") from error
 

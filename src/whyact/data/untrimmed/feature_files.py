@@ -27,6 +27,7 @@ from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import Dataset, FeatureSequence
 from whyact.data.untrimmed.sets import SUBSETS, Annotation, FeatureSplit, UntrimmedSet, summary
 from whyact.errors import UserError
+from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
 LAYOUTS = (("features",), ("rgb", "flow"))
@@ -235,7 +236,7 @@ def read_recipe(path: Path) -> Recipe:
     if not path.is_file():
         return Recipe()
     try:
-        recipe = msgspec.json.decode(path.read_bytes(), type=Recipe)
+        recipe = msgspec.json.decode(without_mark(path.read_bytes()), type=Recipe)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(path, str(error), 'such as {"snippet_seconds": 0.64}') from error
     if not recipe.snippet_seconds > 0:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 from whyact.data.io.pickles import load_torch
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, read_recipe
-from whyact.data.zero_shot.video_folders import ENDINGS
 from whyact.errors import DiskFullError, UserError
-from whyact.features.kinetics import CLIP, FRAMES, SnippetEncoder, load_encoder
+from whyact.features.kinetics import CLIP, DOWNLOAD, FRAMES, SnippetEncoder, load_encoder
+from whyact.features.lite import BUNDLED, LiteSnippets, build_network, weights_file
+from whyact.features.lite import NAME as LITE
 from whyact.files import (
     file_sha256,
     sha256,
@@ -32,6 +34,7 @@ from whyact.files import (
 )
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
+from whyact.video.inputs import Inputs, expand_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -91,28 +94,43 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
     video: msgspec.Raw
 
 
-def find_videos(inputs: Sequence[Path]) -> dict[str, Path]:
-    """Return name -> path of video files and of all videos under folders, sorted by name.
+def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> dict[str, Path]:
+    """Return name -> path of video files and of all videos under folders, sorted by name; a link has its own name.
+
+    A video's name is its path below the folder or pattern that gave it, without the ending: ``pour/001``.
+
+    Args:
+        inputs: Files, folders and patterns.
+        found: Counts what is skipped.
 
     Raises:
         UserError: When an input is not there, nothing is a video, or two videos have the same name.
     """
-    found: list[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            found += (p for p in sorted(path.rglob("*")) if p.suffix.lower() in ENDINGS and p.is_file())
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise UserError(path, "no such file", "a video, or a folder of videos")
-    if not found:
-        raise UserError(", ".join(map(str, inputs)), "no video", f"files that end in {', '.join(sorted(ENDINGS))}")
     named: dict[str, Path] = {}
-    for path in dict.fromkeys(path.resolve() for path in found):
-        if path.stem in named:
-            raise UserError(path, f"the same name as {named[path.stem]}", "videos with different names", "rename one")
-        named[path.stem] = path
+    for given in map(str, inputs):
+        expanded = expand_inputs([given])
+        if found is not None:
+            for reason, paths in expanded.skipped.items():
+                found.skipped.setdefault(reason, []).extend(paths)
+        root = Path(given) if Path(given).is_dir() else _fixed_part(given)
+        for path in map(Path, expanded.files):
+            if not path.is_file():
+                raise UserError(path, "no such file", "a video, or a folder of videos")
+            name = path.relative_to(root).with_suffix("").as_posix()
+            path = path.absolute()
+            if named.setdefault(name, path) != path:
+                step = "rename one, or give the folder that holds both: a name is the path below it"
+                raise UserError(path, f"the same name as {named[name]}", "videos with different names", step)
     return dict(sorted(named.items()))
+
+
+def _fixed_part(given: str) -> Path:
+    """Return the folder of a file, or the folders of a pattern in front of its first ``*``, ``?`` or ``[``."""
+    path = Path(given)
+    if path.exists():
+        return path.parent
+    fixed = itertools.takewhile(lambda part: not any(mark in part for mark in "*?["), path.parts[:-1])
+    return Path(*fixed)
 
 
 def extract(
@@ -136,7 +154,7 @@ def extract(
     result = Extracted()
     for name, path in videos.items():
         tell(name, 0)
-        result.take(name, extract_one(path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
+        result.take(name, extract_one(name, path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
     return finish(result, videos, out)
 
 
@@ -151,16 +169,18 @@ def check_recipe(out: Path, recipe: Recipe) -> None:
         raise UserError(path, "features made otherwise", "the same encoders, weights and snippets", "another --out")
 
 
-def extract_one(path: Path, out: Path, streams: Streams, tell: Callable[[int], None] = lambda count: None) -> Outcome:
+def extract_one(
+    name: str, path: Path, out: Path, streams: Streams, tell: Callable[[int], None] = lambda count: None
+) -> Outcome:
     """Encode one video, unless the folder has it; a video that cannot be read is an outcome too."""
-    record = out / "videos" / f"{path.stem}.json"
+    record = out / "videos" / f"{name}.json"
     try:
         facts = path.stat()
         key = f"{facts.st_size}-{facts.st_mtime_ns}"
         done = _read_done(record)
         if done is not None and done.key == key:
             return Outcome("kept", done.facts.degraded)
-        done = _extract_one(path, key, out, streams, tell)
+        done = _extract_one(name, path, key, out, streams, tell)
     except DiskFullError:
         raise
     except UserError as error:
@@ -257,10 +277,10 @@ def extract_features(path: Path, file: Path, streams: Streams) -> VideoFacts:
     return _encode(path, {file: streams.inputs}, streams.recipe.snippet_seconds, lambda count: None)[0]
 
 
-def _extract_one(path: Path, key: str, out: Path, streams: Streams, tell: Callable[[int], None]) -> _Done:
-    files: dict[Path, tuple[SnippetEncoder, ...]] = {out / "features" / f"{path.stem}.npy": streams.inputs}
+def _extract_one(name: str, path: Path, key: str, out: Path, streams: Streams, tell: Callable[[int], None]) -> _Done:
+    files: dict[Path, tuple[SnippetEncoder, ...]] = {out / "features" / f"{name}.npy": streams.inputs}
     if streams.target is not None:
-        files[out / "clip" / f"{path.stem}.npy"] = (streams.target,)
+        files[out / "clip" / f"{name}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
     sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
@@ -277,7 +297,7 @@ def verify_features(root: Path) -> list[str]:
     Raises:
         UserError: When ``root`` holds no extracted video.
     """
-    records = sorted((root / "videos").glob("*.json"))
+    records = sorted((root / "videos").rglob("*.json"))
     if not records:
         raise UserError(root, None, "a folder that `whyact extract` wrote")
     recipe = root / "features.json"
@@ -336,6 +356,11 @@ def _encode(
 
 
 def _load(name: str, weights: str, device: torch.device | str) -> tuple[SnippetEncoder, Encoder]:
+    if name == LITE:
+        if weights not in (DOWNLOAD, BUNDLED):
+            raise UserError(f"weights of {name}", weights, f"no weights: they come with the extra lite ({DOWNLOAD})")
+        network = build_network(load_torch(weights_file()))
+        return LiteSnippets(network, device), Encoder(name, BUNDLED)
     path = Path(weights)
     if not path.is_file():
         loaded = load_encoder(name, weights, device=device)
@@ -347,14 +372,21 @@ def _load(name: str, weights: str, device: torch.device | str) -> tuple[SnippetE
 
 
 def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], VideoFacts]]:
-    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated."""
-    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False):
+    """Yield the snippets (FRAMES,H,W,3) of a video with its facts as known so far; frames that lack are repeated.
+
+    Snippet i is what a player shows from i times ``seconds`` on, also where the video starts late or has a gap: a time
+    without any frame repeats the nearest one, so that rows and seconds stay together.
+    """
+    count = 0
+    for window in windows(path, seconds, seconds, FRAMES, DECODING_LIMIT, ends=False, origin=0.0):
         frames = window.video.frames
         lacking = FRAMES - len(frames)
-        yield (
-            np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames,
-            window.video.facts,
-        )
+        snippet = np.concatenate([frames, np.repeat(frames[-1:], lacking, axis=0)]) if lacking else frames
+        place = max(count, round(window.start / seconds))
+        for _ in range(place - count):
+            yield np.repeat(snippet[:1], FRAMES, axis=0), window.video.facts
+        yield snippet, window.video.facts
+        count = place + 1
 
 
 def _read_done(path: Path) -> _Done | None:

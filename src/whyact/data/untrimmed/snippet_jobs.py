@@ -65,7 +65,7 @@ def extract_on(
     found = run(
         engine,
         Job(_open, _work, (sources, out.absolute())),
-        [videos[name] for name in names],
+        list(videos.items()),
         lambda index, _: tell(names[index]),
         TRIES,
     )
@@ -83,6 +83,6 @@ def _open(settings: tuple[Sources, Path]) -> tuple[Streams, Path]:
     return sources.load(), out
 
 
-def _work(state: tuple[Streams, Path], path: Path) -> Outcome:
+def _work(state: tuple[Streams, Path], video: tuple[str, Path]) -> Outcome:
     streams, out = state
-    return extract_one(path, out, streams)
+    return extract_one(*video, out, streams)

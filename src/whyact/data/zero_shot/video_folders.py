@@ -20,11 +20,11 @@ from whyact.devices import resolve_device
 from whyact.errors import UserError
 from whyact.progress import progress as show
 from whyact.video.decode import decode
+from whyact.video.inputs import Inputs, videos_in
 
 if TYPE_CHECKING:
     from whyact.features.clip import ClipEncoder
 
-ENDINGS = {".avi", ".mp4", ".mkv", ".webm", ".mov", ".m4v", ".mpg"}
 STORED_FRAMES = 32
 STORE = ".whyact-features"
 WORDS = "word vectors of Label.mat"
@@ -43,20 +43,29 @@ class Listed:
     part: str = ""
 
 
-def class_folders(folder: Path, part: str = "") -> list[Listed]:
+def class_folders(folder: Path, part: str = "", found: Inputs | None = None) -> list[Listed]:
     """List ``folder/<class>/*`` (UCF101, HMDB51, Olympic Sports, Kinetics, and one's own videos), sorted.
+
+    Args:
+        folder: What holds a folder for each class.
+        part: Of a data set that keeps parts apart.
+        found: Counts what is skipped: hidden files, links to nothing, files that are no videos.
 
     Raises:
         UserError: When no subfolder holds a video.
     """
-    found = [
-        Listed(path, path.parent.name, source(path), part)
-        for path in sorted(folder.glob("*/*"))
-        if path.suffix.lower() in ENDINGS
+    found = found if found is not None else Inputs()
+    places = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
+    listed = [
+        Listed(path, place.name, source(path), part)
+        for place in places
+        if not place.name.startswith(".")
+        for path in videos_in(place, found, deep=False)
     ]
-    if not found:
-        raise UserError(folder, "no video", "a folder per class with videos in it", "point --root at that folder")
-    return found
+    if not listed:
+        expected = f"a folder per class with videos in it{f'; {found.note}' if found.note else ''}"
+        raise UserError(folder, "no video", expected, "point --root at that folder")
+    return listed
 
 
 def source(path: Path) -> str:
