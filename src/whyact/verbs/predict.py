@@ -30,8 +30,8 @@ _EXAMPLES = (
 
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
-    folder = peek(argv, "--model")
-    model = api.load(run_folder(folder) if folder else api.BUNDLED)
+    run_name = peek(argv, "--model")
+    model = api.load(run_folder(run_name) if run_name else api.BUNDLED)
     method = METHODS[model.method]
     parser = _parser()
     parser.add_settings(method.PredictOptions(), grouped=False)

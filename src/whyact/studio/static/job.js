@@ -18,7 +18,7 @@ corrections(job, answer, film);
 
 // What is pointed at in one place is marked in the others: a lane, its things in the picture, its evidence.
 const link = (names, on) => {
-  const same = (subject, object) => names.includes(subject) && names.includes(object);
+  const same = (subject, object) => subject === names[0] && object === names[1];
   for (const row of rows) row.classList.toggle("linked", on && same(row.dataset.subject, row.dataset.object));
   for (const row of document.querySelectorAll("#timeline [data-slot]")) {
     const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);

@@ -57,13 +57,13 @@ export const questions = (job, answer, film) => {
     const counted = removed.filter((one) => one.count);
     const nothingLeft = counted.some((one) => one === removed[0] && one.count === one.of);
     verdict.classList.toggle("changed", label !== first);
-    if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
-    else if (!counted.length) verdict.textContent = "Nothing was taken away: the model saw nothing in there.";
+    if (!taken.size) verdict.textContent = "With everything on. Switch something off to see what changes.";
+    else if (!counted.length) verdict.textContent = "Nothing was removed: the model saw nothing there.";
     else {
       about.delete(label === first ? "" : label);
       const told = [...about].map((name) => scores.find((one) => one.label === name)).filter(Boolean);
-      const same = nothingLeft ? "Nothing is left to see" : label === first ? `Still ${formatLabel(first)}` : `Now the answer is ${formatLabel(label)}`;
-      verdict.textContent = `${same}: ${told.map(moved).join(", ")}. Taken away: ${counted.map(amount).join(" and ")}. Answered in ${Math.round(milliseconds)} ms.`;
+      const same = nothingLeft ? "Nothing is left of the input" : label === first ? `Still ${formatLabel(first)}` : `Now the answer is ${formatLabel(label)}`;
+      verdict.textContent = `${same}: ${told.map(moved).join(", ")}. Removed: ${counted.map(amount).join(" and ")}. Answered in ${Math.round(milliseconds)} ms.`;
     }
   };
 
@@ -222,7 +222,7 @@ export const questions = (job, answer, film) => {
   at("flip")?.addEventListener("submit", async (event) => {
     event.preventDefault();
     const box = at("flipped");
-    box.textContent = "Asking the model about every small set …";
+    box.textContent = "Trying every small set of removals …";
     try {
       const found = await post("flip", { target: at("target").value });
       box.replaceChildren(...flipped(found));
@@ -234,7 +234,7 @@ export const questions = (job, answer, film) => {
     const lead = document.createElement("p");
     const name = formatLabel(found.target);
     if (!found.removals.length) {
-      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be taken away from this video makes ${name} the answer (${found.asked} sets tried).`;
+      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be removed from this video makes ${name} the answer (${found.asked} sets tried).`;
       return [lead];
     }
     const count = found.removals.length;
