@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from whyact.verbs.methods import open_run
 
 from whyact.ablation.protocol import removal_of
 from whyact.files import SHIPPED
 from whyact.homeworld.film_set import film_fresh
+from whyact.methods import open_run
 from whyact.prediction import Evidence, Prediction
 from whyact.video.draw import draw_boxes
 from whyact.video.lettering import font

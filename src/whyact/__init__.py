@@ -1,33 +1,55 @@
-"""Video action understanding that shows its evidence."""
+"""Video action understanding that shows its evidence.
+
+import whyact
+
+model = whyact.load()                          # the bundled model, or whyact.load("runs/mine", device="cuda")
+answer = model.predict("kitchen.mp4")[0]       # or model.predict(frames, fps=25)
+print(answer.label, answer.score, answer.evidence[0].text)
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__all__ = [
+    "Evidence",
+    "MissingFileError",
+    "Model",
+    "PartialFailure",
+    "Prediction",
+    "UserError",
+    "__version__",
+    "load",
+    "train",
+]
+
 if TYPE_CHECKING:
-    from whyact.api import Model, load
-    from whyact.errors import PartialFailure, UserError
+    from whyact.api import Model, load, train
+    from whyact.errors import MissingFileError, PartialFailure, UserError
     from whyact.prediction import Evidence, Prediction
 
-__all__ = ["Evidence", "Model", "PartialFailure", "Prediction", "UserError", "load"]
+    __version__: str
+else:
+    from whyact.exports import exports
 
-_HOME = {
-    "Evidence": "whyact.prediction",
-    "Model": "whyact.api",
-    "Prediction": "whyact.prediction",
-    "PartialFailure": "whyact.errors",
-    "UserError": "whyact.errors",
-    "load": "whyact.api",
-}
+    _get, __dir__ = exports(
+        __name__,
+        {
+            "Evidence": "whyact.prediction",
+            "MissingFileError": "whyact.errors",
+            "Model": "whyact.api",
+            "PartialFailure": "whyact.errors",
+            "Prediction": "whyact.prediction",
+            "UserError": "whyact.errors",
+            "load": "whyact.api",
+            "train": "whyact.api",
+        },
+    )
 
+    def __getattr__(name: str) -> Any:
+        """Import a public name on first use, so that ``import whyact`` stays instant."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use, so that ``import whyact`` stays instant."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'whyact' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+            return version("whyact")
+        return _get(name)

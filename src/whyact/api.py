@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -161,25 +162,32 @@ def load(run: str | Path = BUNDLED, *, device: str = "auto") -> Model:
 
 def train(
     method: str,
-    data: str,
-    out: str | Path,
+    data: str | None = None,
+    out: str | Path | None = None,
     *,
     root: str | Path | None = None,
-    preset: str = "default",
+    videos: str | Path | None = None,
+    things: str | Path | None = None,
+    preset: str | None = None,
     config: Any = None,
     fold: int = 1,
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Model:
-    """Train a method on a data set and save the run as a folder. A training that was stopped goes on where it was.
+    """Train a method on a data set or on own clips, and save the run as a folder.
+
+    A training that was stopped goes on where it was.
 
     Args:
         method: ``laiar``, ``pvlr`` or ``locate-gat``.
         data: The data set's name.
-        out: The run folder to write.
+        out: The run folder to write; ``runs/mine`` by default.
         root: The folder that holds the data; generated data needs none.
-        preset: Named settings to start from.
+        videos: In the place of a data set, own clips with a label each: ``clips/CLASS/*.mp4``, a CSV with the columns
+            file and label, or a ``whyact.json`` that an earlier training wrote beside its run.
+        things: The things in the clips, as ``whyact data things`` lists them and a person edited them.
+        preset: Named settings to start from: ``default``, or ``clips`` for own clips.
         config: All settings as the method's config, or changes to the preset: a YAML file, or a mapping such as
             ``{"optim.epochs": 2}`` or ``{"optim": {"epochs": 2}}``.
         fold: Which split to train on.
@@ -193,10 +201,31 @@ def train(
     Raises:
         UserError: For unknown names, bad settings, bad data, or a folder that holds something else.
     """
-    chosen, folder = find_method(method), Path(out)
-    settings = _settings(chosen, preset, config)
+    chosen, folder = find_method(method), Path("runs/mine" if out is None else out)
+    if (data is None) == (videos is None):
+        raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
+    if things is not None and videos is None:
+        raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
+    prepare: Callable[..., Any] | None = getattr(chosen, "prepare_clips", None)
+    if videos is not None and prepare is None:
+        step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
+        raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
+    settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
+        if videos is not None and prepare is not None:
+            prepared = prepare(
+                Path(videos),
+                folder,
+                settings,
+                things=None if things is None else Path(things),
+                replace_json=overwrite,
+                progress=progress,
+            )
+            for warning in prepared.warnings:
+                print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
+            data, place, settings = "own", prepared.root, prepared.config
+        assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress)
     return load(folder)
 

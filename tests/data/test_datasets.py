@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from torch.utils.data import DataLoader
 
 from whyact.cli import main
 from whyact.data import DATASETS, FeatureSequence, RelationClip, load_dataset
-from whyact.data.datasets import find_dataset, names_for
+from whyact.data.datasets import find_dataset, load_features, names_for
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
+from whyact.pvlr.config import PRESETS
+from whyact.pvlr.sets import resolve
 
 METHODS = ("laiar", "pvlr", "locate-gat")
 
@@ -120,3 +123,107 @@ def test_the_layout_is_not_shown_for_what_is_wrong_inside_a_file(
     err = capsys.readouterr().err
     assert "labels.csv:2" in err
     assert "expected for folder" not in err
+
+
+def feature_folder(root: Path, labels: str, **arrays: np.ndarray) -> Path:
+    (root / "features").mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(root / "features" / f"{name}.npy", array)
+    (root / "labels.csv").write_text(f"name,labels,subset\n{labels}")
+    return root
+
+
+GOOD = np.ones((4, 6), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"a": GOOD, "b": np.full((4, 6), np.nan, np.float32)}, "NaN"),
+        ({"a": GOOD, "b": np.ones((0, 6), np.float32)}, "at least one snippet"),
+        ({"a": GOOD, "b": np.ones((4, 5), np.float32), "c": GOOD}, "width 5; expected 6"),
+        ({"a": GOOD}, "b.npy"),
+    ],
+)
+def test_check_reads_the_features_that_training_reads_and_lists_what_is_wrong(
+    arrays: dict[str, np.ndarray], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = "a,run,train\nb,jump,train\n" + ("c,run,train\n" if "c" in arrays else "")
+    root = feature_folder(tmp_path / "own", labels, **arrays)
+    assert main(["data", "check", "folder", "--root", str(root), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert list(found["broken"]) == ["b"]
+    assert said in found["broken"]["b"]
+    assert found["usable"] is False
+
+
+def test_check_warns_of_classes_that_nothing_tests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = feature_folder(tmp_path / "own", "a,run,train\nb,jump,train\nc,run,test\n", a=GOOD, b=GOOD, c=GOOD)
+    assert main(["data", "check", "folder", "--root", str(root)]) == 0
+    assert "warning: classes without a video to test on: jump\n" in capsys.readouterr().out
+    (root / "clip").mkdir()  # CLIP features of some videos only
+    np.save(root / "clip" / "a.npy", GOOD)
+    assert main(["data", "check", "folder", "--root", str(root), "--json"]) == 1
+    assert set(json.loads(capsys.readouterr().out)["broken"]) == {"b", "c"}
+
+
+@pytest.mark.parametrize("labels", ["", "a,run,test\n"])
+def test_a_set_without_a_video_to_train_on_is_no_set(
+    labels: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = feature_folder(tmp_path / "own", labels, a=GOOD)
+    assert main(["data", "check", "folder", "--root", str(root)]) == (1 if labels else 2)
+    out, err = capsys.readouterr()
+    assert "no training video" in out if labels else "at least one video" in err
+
+
+def thumos(root: Path, rows: list[np.ndarray]) -> Path:
+    """Write the published layout of THUMOS'14 with as many videos as rows, one class."""
+    folder = root / "Thumos14reduced-Annotations"
+    folder.mkdir(parents=True)
+    count = len(rows)
+
+    def save(name: str, values: list[Any]) -> None:
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+        np.save(folder / f"{name}.npy", array)
+
+    save("classlist", ["Diving"])
+    save("videoname", [f"video_{i}" for i in range(count)])
+    save("subset", ["validation", *["test"] * (count - 1)])
+    save("segments", [[[0.0, 1.0]]] * count)
+    save("labels", [["Diving"]] * count)
+    save("labels_all", [["Diving"]] * count)
+    save("duration", [10.0] * count)
+    (folder / "Ambiguous_test.txt").write_text("")
+    joint = np.empty(count, dtype=object)
+    joint[:] = rows
+    np.save(root / "Thumos14reduced-I3D-JOINTFeatures.npy", joint)
+    return root
+
+
+ROW = np.ones((5, 2048), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (np.full((5, 2048), np.nan, np.float32), "NaN"),
+        (np.ones((5, 1024), np.float32), "(5, 1024)"),
+        (np.ones((0, 2048), np.float32), "(0, 2048)"),
+    ],
+)
+def test_check_reads_every_row_of_a_joint_array(
+    bad: np.ndarray, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = thumos(tmp_path / "good", [ROW, ROW, ROW])
+    assert main(["data", "check", "thumos14", "--root", str(root), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["snippets"], found["clip_features"]) == (15, False)
+    with pytest.raises(UserError, match="--clip none"):  # what training then says
+        resolve(PRESETS["default"], load_features("thumos14", root))
+    root = thumos(tmp_path / "bad", [ROW, ROW, bad])
+    assert main(["data", "check", "thumos14", "--root", str(root)]) == 2
+    err = capsys.readouterr().err
+    assert "row 2 (video_2)" in err
+    assert said in err

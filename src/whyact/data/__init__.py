@@ -1,34 +1,25 @@
-"""Data sets: readers that turn published layouts into typed clips and sequences.
+"""Published layouts and own data, a file a data set; and what others read them with.
 
-``load_dataset`` and ``DATASETS`` name every data set; the types are what readers return.
+from whyact.data import RelationClip, load_dataset
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+__all__ = ["FeatureSequence", "RelationClip", "load_dataset"]
 
 if TYPE_CHECKING:
-    from whyact.data.datasets import DATASETS, load_dataset
-    from whyact.data.types import FeatureSequence, RelationClip, Vocabulary
+    from whyact.data.datasets import load_dataset
+    from whyact.data.types import FeatureSequence, RelationClip
+else:
+    from whyact.exports import exports
 
-__all__ = ["DATASETS", "FeatureSequence", "RelationClip", "Vocabulary", "load_dataset"]
-
-_HOME = {
-    "DATASETS": "whyact.data.datasets",
-    "load_dataset": "whyact.data.datasets",
-    "FeatureSequence": "whyact.data.types",
-    "RelationClip": "whyact.data.types",
-    "Vocabulary": "whyact.data.types",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'whyact.data' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    __getattr__, __dir__ = exports(
+        __name__,
+        {
+            "FeatureSequence": "whyact.data.types",
+            "RelationClip": "whyact.data.types",
+            "load_dataset": "whyact.data.datasets",
+        },
+    )

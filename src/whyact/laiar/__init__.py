@@ -17,6 +17,7 @@ __all__ = [
     "open_evaluation",
     "open_session",
     "predict",
+    "prepare_clips",
     "train",
 ]
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from whyact.laiar.config import PRESETS, PredictOptions
     from whyact.laiar.config import Config as LaIARConfig
     from whyact.laiar.model import LaIAR
+    from whyact.laiar.own_clips import prepare_clips
     from whyact.laiar.predict_videos import Session as open_session
     from whyact.laiar.runs import load_run as load
     from whyact.laiar.task import evaluate, open_evaluation, predict, train
@@ -37,6 +39,7 @@ else:
             "PredictOptions": "whyact.laiar.config",
             "LaIARConfig": "whyact.laiar.config:Config",
             "LaIAR": "whyact.laiar.model",
+            "prepare_clips": "whyact.laiar.own_clips",
             "open_session": "whyact.laiar.predict_videos:Session",
             "load": "whyact.laiar.runs:load_run",
             "evaluate": "whyact.laiar.task",

@@ -62,6 +62,11 @@ class PreparedClips:
     warnings: list[str]
 
 
+def data_folder(run: Path) -> Path:
+    """Return where the own data of a run's clips is kept: beside the run."""
+    return run.absolute().with_name(f"{run.absolute().name}-data")
+
+
 def prepare_clips(
     videos: Path, out: Path, config: Config, *, things: Path | None = None, replace_json: bool = False, progress: bool
 ) -> PreparedClips:
@@ -80,7 +85,7 @@ def prepare_clips(
     """
     if videos.name == FILE and videos.is_file():
         return _again(videos, out, config)
-    root = out.absolute().with_name(f"{out.name}-data")
+    root = data_folder(out)
     if (root / FILE).exists() and not replace_json:
         step = f"--videos {root / FILE} trains on it; --overwrite replaces it"
         raise UserError(str(root / FILE), "the data of an earlier training, which may be edited", "a free --out", step)

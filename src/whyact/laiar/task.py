@@ -24,6 +24,7 @@ from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, sized_for
 from whyact.laiar.model import LaIAR
+from whyact.laiar.own_clips import FILE, data_folder
 from whyact.laiar.parts import Parts
 from whyact.laiar.perceive import (
     check_data_config,
@@ -298,6 +299,9 @@ def _people(clips: Sequence[RelationClip]) -> str:
 
 
 def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
+    beside = data_folder(Path(run.path))
+    if root is None and data == (run.card or {}).get("data") and (beside / FILE).is_file():
+        root = beside  # own clips, written there by the training
     found = read_relations(data, root, run.config.data, only=only)
     ours, theirs = run.vocabulary, found.vocabulary
     if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):

@@ -15,6 +15,7 @@ from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbe
 _EXAMPLES = (
     "whyact train laiar --data cad120 --root data/cad120 --out runs/kitchen",
     "whyact train laiar --data cad120 --root data/cad120 --out runs/small --fold 2 --model.width 32",
+    "whyact train laiar --videos clips/ --out runs/mine      (clips/CLASS/*.mp4)",
     "whyact train laiar --help      every setting of the method, with its default",
 )
 
@@ -33,7 +34,8 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv[1:] if name else argv)
     assert method is not None  # or the help was shown
 
-    config = read_settings(method.PRESETS, args.preset, args.config, vars(args))
+    preset = args.preset or ("default" if args.videos is None else "clips")
+    config = read_settings(method.PRESETS, preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
     with generated_root(args.data, root) as folder:
         trained = api.train(
@@ -41,6 +43,8 @@ def run(argv: list[str]) -> int:
             args.data,
             args.out,
             root=folder,
+            videos=args.videos,
+            things=args.things,
             config=config,
             fold=args.fold,
             seed=args.seed,
@@ -67,15 +71,23 @@ def _parser(method: str, names: str, presets: Iterable[str]) -> Parser:
         _EXAMPLES,
         "the run's card",
     )
-    parser.usage = f"whyact train {method} --data NAME --out RUN [option ...] [--SETTING VALUE ...]"
-    parser.add_argument("--data", metavar="NAME", required=True, help="the data set's name")
+    parser.usage = f"whyact train {method} --data NAME | --videos DIR --out RUN [option ...] [--SETTING VALUE ...]"
+    parser.add_argument("--data", metavar="NAME", help="the data set's name")
+    parser.add_argument(
+        "--videos",
+        metavar="DIR",
+        type=Path,
+        help="own clips with a label each: clips/CLASS/*.mp4, a CSV (file,label[,group][,start,end]), or the "
+        "whyact.json of an earlier training",
+    )
+    parser.add_argument("--things", metavar="FILE", type=Path, help="the list of `whyact data things`, edited")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
     parser.add_argument("--out", metavar="RUN", type=run_folder, required=True, help="the run folder to write")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a finished run, which stays until training completes"
     )
     known = f": {', '.join(presets)}" if presets else ""
-    parser.add_argument("--preset", metavar="PRESET", default="default", help=f"named settings to start from{known}")
+    parser.add_argument("--preset", metavar="PRESET", help=f"named settings to start from{known}")
     parser.add_argument("--config", metavar="FILE", type=Path, help="YAML file of settings")
     parser.add_argument(
         "--fold", metavar="N", type=whole_number, default=1, help="which split to train on (default: 1)"

@@ -195,6 +195,8 @@ def read_videos(path: Path, classes: tuple[ActionClass, ...]) -> tuple[Video, ..
 def summary(data: Charades) -> dict[str, object]:
     """Count what was read: videos, intervals, classes, empty rows, odd intervals and people on both sides."""
     videos = data.train + data.test
+    if not videos:
+        raise UserError("charades", "0 videos", f"at least one row in {TRAIN} and {TEST}")
     intervals = [(video, interval) for video in videos for interval in video.intervals]
     scenes = Counter(video.scene for video in videos)
     return {

@@ -56,6 +56,8 @@ def summary(found: RelationData) -> dict[str, Any]:
     Raises:
         UserError: When a group of clips stands on both sides of a fold.
     """
+    if not found.clips:
+        raise UserError(found.name, "0 clips", "at least one clip", "check the annotation files")
     actions = Counter(action for clip in found.clips for action in _targets(clip))
     folds: dict[str, Any] = {}
     for number, sides in found.folds.items():

@@ -204,6 +204,8 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     """
     path = Path(path)
     rows = read_table(path, ("name", "labels"), ("subset",))
+    if not rows:
+        raise UserError(path, "no rows below the header", "at least one video")
     refuse_repeats(path, rows, "name", "video")
     labels = [[part.strip() for part in row["labels"].split(";") if part.strip()] for row in rows]
     for row, found in zip(rows, labels, strict=True):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
+from whyact.data.io.tables import refuse_alike
 from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
 
@@ -51,7 +52,10 @@ class UntrimmedSet:
     ambiguous: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.videos:
+            raise UserError(self.name, "0 videos", "at least one video", "check the annotation files")
         refuse_duplicates(self.name, (video.id for video in self.videos))
+        refuse_alike(((self.name, name) for name in self.classes), "class")
 
     @property
     def train(self) -> tuple[Annotation, ...]:
@@ -208,4 +212,18 @@ def summary(found: UntrimmedSet) -> dict[str, Any]:
         "ambiguous_spans": sum(map(len, found.ambiguous.values())),
         "ambiguous_videos": len(found.ambiguous),
         "split_sha256": found.sha256(),
+        **({"warnings": lines} if (lines := _warnings(found)) else {}),
+        **({} if found.train else {"usable": False}),
     }
+
+
+def _warnings(found: UntrimmedSet) -> list[str]:
+    """Name the classes that no video trains on or, where there is a test part, tests; and an empty training part."""
+    lines = [] if found.train else [f"no training video: none is of the subset {found.train_subset}"]
+    for what, videos in (("to train on", found.train), ("to test on", found.test)):
+        shown = {c for video in videos for c in (*video.labels, *(c for _, _, c in video.segments))}
+        lacking = [name for c, name in enumerate(found.classes) if c not in shown]
+        if videos and lacking:
+            more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+            lines.append(f"classes without a video {what}: {', '.join(lacking[:10])}{more}")
+    return lines

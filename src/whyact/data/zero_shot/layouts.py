@@ -17,7 +17,7 @@ from whyact.data.zero_shot import video_folders
 from whyact.data.zero_shot.types import ClassSplit, seeded_split
 from whyact.data.zero_shot.video_folders import Listed
 from whyact.errors import UserError
-from whyact.files import canonical_json, sha256
+from whyact.files import canonical_json, read_text, sha256
 
 Order = Literal["label", "ascii"]
 OWN_SPLITS = 10
@@ -77,13 +77,12 @@ def read(name: str, root: Path, order: Order = "label") -> Layout:
         UserError: When a list is missing, broken or changed, or there is no video.
     """
     layout = LAYOUTS[name](name, root, order)
+    if not layout.videos:
+        raise UserError(root, "0 videos", f"the videos of {name}", f"whyact data check {name} --root DIR")
     path = root / GRAPH_NAMES
     if not path.is_file():
         return layout
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), "a text file with one name a line") from error
+    names = [line.strip() for line in read_text(path, "a text file with one name a line").splitlines()]
     return replace(layout, auxiliary=tuple(dict.fromkeys(n for n in names if n and n not in layout.classes)))
 
 

@@ -1,0 +1,183 @@
+"""From a folder of clips to a run that answers a new film by itself: generated films of two squares, class folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import whyact
+from whyact.cli import main
+from whyact.data.types import MEASURED
+from whyact.errors import UserError
+from whyact.laiar import own_clips
+from whyact.laiar.runs import load_run
+from whyact.perception.types import Detections, Frames, detections
+from whyact.video.write import write_video
+
+SIZE = (96, 72)
+QUICK = {"optim.epochs": 12, "data.pixels": False}
+
+
+class Squares:
+    """A detector that finds a red and a blue square by their colours."""
+
+    name = "squares"
+    classes = ("person", "cup", "kite")
+
+    def __call__(self, frames: Frames) -> list[Detections]:
+        found = []
+        for frame in frames.astype(int):
+            boxes, kinds = [], []
+            for kind, channel in ((0, 0), (1, 2)):
+                mask = (frame[..., channel] > 150) & (frame[..., 1] < 110)
+                if mask.sum() > 20:
+                    y, x = np.nonzero(mask)
+                    boxes.append([x.min(), y.min(), x.max() + 1, y.max() + 1])
+                    kinds.append(kind)
+            found.append(detections(boxes, [0.9] * len(boxes), kinds))
+        return found
+
+
+def film(path: Path, label: str, seed: int, frames: int = 24) -> Path:
+    """Film a person (red) that comes to a cup (blue), or goes away from it; another seed, another room."""
+    random = np.random.default_rng(seed)
+    room = np.kron(random.integers(120, 200, (9, 12, 1)), np.ones((8, 8, 3))).astype(np.uint8)
+    near, far = 34 + random.integers(0, 4), 2 + random.integers(0, 4)
+    way = np.linspace(far, near, frames) if label == "take" else np.linspace(near, far, frames)
+    images = []
+    for x in way.round().astype(int):
+        image = room.copy()
+        image[20:50, x : x + 20] = (220, 20, 20)
+        image[30:44, 50:64] = (20, 20, 220)
+        images.append(image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, images, 10.0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("films") / "clips"
+    for i in range(12):
+        label = ("take", "leave")[i % 2]
+        film(root / label / f"{i}.mp4", label, i)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("whyact.laiar.own_clips", "whyact.laiar.perceive"):
+        monkeypatch.setattr(f"{place}.open_detector", lambda name, names=None: Squares())
+
+
+@pytest.fixture(scope="module")
+def run(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train once from the command line."""
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("whyact.laiar.own_clips", "whyact.laiar.perceive"):
+            patch.setattr(f"{place}.open_detector", lambda name, names=None: Squares())
+        command = ["train", "laiar", "--videos", str(clips), "--out", str(out), "--data.detector", "squares"]
+        assert main([*command, "--data.pixels", "false", "--optim.epochs", "60", "--json"]) == 0
+    return out
+
+
+def test_a_new_film_is_answered_with_a_measured_reason_and_no_further_option(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for label in ("take", "leave"):
+        video = film(tmp_path / f"{label}.mp4", label, 77)
+        assert main(["predict", str(video), "--model", str(run), "--report", str(tmp_path / "why.html"), "--json"]) == 0
+        (answer,) = json.loads(capsys.readouterr().out)
+        assert answer["labels"][0]["label"] == label
+        assert "measured from the boxes" in " ".join(answer["notes"])
+        changes = [(e["from_state"], e["to_state"]) for e in answer["evidence"] if e["kind"] == "transition"]
+        far, close = ("near", "apart"), ("touching", "overlapping")
+        assert changes
+        for before, after in changes:
+            assert (before in far and after in close + far) if label == "take" else (after in far)
+    assert (tmp_path / "why.html").stat().st_size > 1000
+
+
+def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -> None:
+    loaded = load_run(run)
+    assert loaded.vocabulary.measured
+    assert loaded.vocabulary.relations == MEASURED
+    assert (loaded.vocabulary.objects, loaded.vocabulary.actions) == (("cup", "person"), ("leave", "take"))
+    stored = (loaded.card or {})["extra"]["perception"]
+    assert stored["detector"] == "squares"
+    assert stored["class_map"] == {"person": "person", "cup": "cup"}
+    assert loaded.config.data.clean
+    scores = whyact.load(run).evaluate()
+    assert scores["naming"] == 1  # what is measured is true of the boxes
+
+
+def test_the_json_can_be_edited_and_trained_again(run: Path, tmp_path: Path) -> None:
+    data = run.with_name("mine-data")
+    path = data / "whyact.json"
+    document = json.loads(path.read_text())
+    with pytest.raises(UserError, match=r"whyact\.json.*videos .*whyact\.json trains on it"):
+        own_clips.prepare_clips(Path(data / "videos"), run, own_clips.PRESETS["clips"], progress=False)
+    for video in document["videos"]:
+        for action in video["actions"]:
+            action["action"] = {"take": "fetch", "leave": "leave"}[action["action"]]
+    document["actions"] = ["fetch", "leave"]
+    original = path.read_text()
+    try:
+        path.write_text(json.dumps(document))
+        model = whyact.train("laiar", videos=path, out=tmp_path / "again", config=QUICK | {"data.detector": "squares"})
+    finally:
+        path.write_text(original)
+    assert load_run(model.path).vocabulary.actions == ("fetch", "leave")
+
+
+def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path) -> None:
+    command = ["data", "things", "--videos", str(clips), "--detector", "squares", "--out", str(tmp_path / "things")]
+    assert main(command) == 0
+    path = tmp_path / "things" / "things.json"
+    assert (tmp_path / "things" / "things.html").read_text().count("data:image/jpeg") == 12
+    document = json.loads(path.read_text())
+    document["things"][0 if document["things"][0]["class"] == "cup" else 1]["name"] = "mug"
+    path.write_text(json.dumps(document))
+    model = whyact.train(
+        "laiar", videos=clips, things=path, out=tmp_path / "run", config=QUICK | {"data.detector": "squares"}
+    )
+    assert load_run(model.path).vocabulary.objects == tuple(
+        {"cup": "mug", "person": "person"}[thing["class"]] for thing in document["things"]
+    )
+
+
+def test_it_stops_before_the_work_where_it_would_end_in_nothing(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(videos: Path, **data: object) -> None:
+        whyact.train(
+            "laiar", videos=videos, out=tmp_path / "run", config=QUICK | {f"data.{k}": v for k, v in data.items()}
+        )
+
+    class Blind(Squares):
+        def __call__(self, frames: Frames) -> list[Detections]:
+            return [detections([], [], []) for _ in frames]
+
+    with pytest.raises(UserError, match="no such file or folder"):
+        prepare(tmp_path / "nowhere")
+    monkeypatch.setattr(own_clips, "_is_familiar", lambda files: False)
+    monkeypatch.setattr(own_clips, "_is_downloaded", lambda: False)
+    with pytest.raises(UserError, match=r"the bundled one does not know such films.*data\.detector=FILE\.onnx"):
+        prepare(clips)
+    monkeypatch.setattr(own_clips, "open_detector", lambda name, names=None: Blind())
+    with pytest.raises(UserError, match=r"squares: nothing of 12 clips.*things that it is sure of"):
+        prepare(clips, detector="squares")
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run-data").exists()
+    with pytest.raises(UserError, match=r"pvlr.*a method that learns from short clips"):
+        whyact.train("pvlr", videos=clips, out=tmp_path / "run")
+    with pytest.raises(UserError, match=r"one of .*data.* and .*videos"):
+        whyact.train("laiar", out=tmp_path / "run")
+
+
+def test_a_film_of_another_kind_is_not_left_to_the_bundled_detector(clips: Path) -> None:
+    assert not own_clips._is_familiar(sorted(clips.rglob("*.mp4")))
