@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from whyact import wording
 from whyact.prediction import Prediction
 from whyact.report.timeline import Timeline
+from whyact.sentences import find_state
 
 _ALMOST_ONE = 0.01  # scores are printed with two decimals
 TIPS = {
@@ -127,13 +128,14 @@ def judge_answer(prediction: Prediction) -> tuple[str, str]:
     if not true:
         return "", ""
     target = " and ".join(wording.shorten_label(label) for label in true)
+    answer = "guess" if find_state(prediction) == "unfamiliar" else "answer"
     if not prediction.labels:
         return "wrong", f"The annotation says {target}; there is no answer."
     if prediction.label in true:
-        return "right", f"The annotation says {target}: the answer is {'right' if len(true) == 1 else 'one of them'}."
+        return "right", f"The annotation says {target}: the {answer} is {'right' if len(true) == 1 else 'one of them'}."
     place = next((i for i, s in enumerate(prediction.labels, 1) if s.label in true), None)
     where = "which is not among the scored labels" if len(true) == 1 else "of which none is among the scored labels"
     if place is not None:
         best = "which comes" if len(true) == 1 else "of which the best comes"
         where = f"{best} at place {place} with score {wording.format_score(prediction.labels[place - 1].score)}"
-    return "wrong", f"The annotation says {target}, {where}: the answer is wrong."
+    return "wrong", f"The annotation says {target}, {where}: the {answer} is wrong."
