@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "settings", "exports", "files", "progress", "devices"},
+    {"prediction", "errors", "settings", "exports", "arrays", "files", "progress", "devices"},
     {"wording", "sentences"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
