@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whyact.ablation.protocol import Session
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
+    from whyact.training.options import TrainOptions
 
 C = TypeVar("C")
 Opt = TypeVar("Opt", bound="Options")
@@ -57,6 +58,7 @@ class Method(Protocol[C, Opt, R]):
         fold: int = 1,
         seed: int = 0,
         progress: bool = True,
+        options: TrainOptions = ...,
     ) -> dict[str, Any]:
         """Train, save the run, and return its card."""
 

@@ -123,6 +123,10 @@ class Evidence(_Record):
     removed from the model's input (negative: removing it would raise the score).
     ``action`` names the label whose score that is, where it is not the answer's: a segment or a window of a long video
     may show another one. ``similarity`` and ``margin`` belong to the naming, not to the decision.
+
+    ``stated`` is whether a reader may be told that it is a reason. A method that names what it sees states only what
+    has a calibrated ``probability`` of being true of at least its level, and a ``contribution`` above its ``control``:
+    the most that removing as much of the input at random costs the same score. ``removed`` says what was removed.
     """
 
     kind: Literal["transition", "state", "frame", "snippet", "neighbour"]
@@ -140,6 +144,10 @@ class Evidence(_Record):
     margin: float | None = None
     rank: int = 0
     action: str = ""
+    probability: float | None = None
+    control: float | None = None
+    stated: bool = True
+    removed: str = ""
 
 
 class Provenance(_Record):

@@ -163,19 +163,31 @@ def describe_effect(prediction: Prediction, evidence: Evidence) -> list[Part]:
     if effect is None:
         return []
     now, then = format_score(effect[1]), format_score(effect[2])
-    parts: list[Part] = [("", "without it the score of "), ("label", shorten_label(effect[0]))]
+    parts: list[Part] = [("", f"without {evidence.removed or 'it'} the score of "), ("label", shorten_label(effect[0]))]
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if effect[2] < effect[1] else " rises from "
-    return [*parts, ("", verb), ("score", now), ("", " to "), ("score", then)]
+    parts += [("", verb), ("score", now), ("", " to "), ("score", then)]
+    control = find_control(prediction, evidence)
+    if control is None:
+        return parts
+    return [*parts, ("", " (as much removed at random leaves at least "), ("score", format_score(control)), ("", ")")]
+
+
+def find_control(prediction: Prediction, evidence: Evidence) -> float | None:
+    """Return the least score that is left where as much of the input is removed at random, if that was measured."""
+    effect = find_effect(prediction, evidence)
+    if effect is None or evidence.control is None or not math.isfinite(evidence.control):
+        return None
+    return min(1.0, max(0.0, effect[1] - evidence.control))
 
 
 def explain_answer(prediction: Prediction) -> list[Part]:
     """Write what happens when, where the answer has segments; the deciding evidence, and what the score is without it.
 
-    "Because" is said of evidence that raises the score of an answer about a familiar video, and of nothing else.
+    "Because" is said of stated evidence that raises the score of an answer about a familiar video, and of nothing else.
     """
-    found, ranked = _describe_segments(prediction), sort_evidence(prediction)
+    found, ranked = _describe_segments(prediction), [e for e in sort_evidence(prediction) if e.stated]
     if not ranked:
         return [*found, ("", _why_nothing(prediction))]
     first, effect = ranked[0], describe_effect(prediction, ranked[0])
@@ -242,6 +254,10 @@ def _enumerate(parts: list[Part]) -> list[Part]:
 
 
 def _why_nothing(prediction: Prediction) -> str:
+    if prediction.evidence:
+        count = len(prediction.evidence)
+        listed = "what is listed is not both" if count == 1 else f"of the {count} things listed, none is both"
+        return f"No single moment decides this: {listed} likely enough to be true and needed for this answer."
     if prediction.tokens_valid and not prediction.tokens_kept:
         return f"There is no evidence: the model kept none of the {prediction.tokens_valid} tokens that it saw."
     if prediction.provenance.method == "laiar" and prediction.labels and not prediction.tokens_valid:

@@ -137,13 +137,14 @@ def list_pair(subject: str, thing: str) -> tuple[str, ...]:
 
 
 def sort_evidence(prediction: Prediction) -> list[Evidence]:
-    """Sort evidence as it is said everywhere: what is about the answer first, then by rank, then by contribution.
+    """Sort evidence as it is said everywhere: stated first, then what is about the answer, by rank, by contribution.
 
     A contribution that is not a number counts as nothing.
     """
     return sorted(
         prediction.evidence,
         key=lambda e: (
+            not e.stated,
             e.action not in ("", prediction.label),
             e.rank if e.rank > 0 else math.inf,
             -e.contribution if math.isfinite(e.contribution) else 0.0,
@@ -152,8 +153,8 @@ def sort_evidence(prediction: Prediction) -> list[Evidence]:
 
 
 def find_deciding(prediction: Prediction) -> Evidence | None:
-    """Return the first evidence in order: one that is about the answer itself, where there is any."""
-    return next(iter(sort_evidence(prediction)), None)
+    """Return the first stated evidence in order: one that is about the answer itself, where there is any."""
+    return next((e for e in sort_evidence(prediction) if e.stated), None)
 
 
 def number_evidence(prediction: Prediction) -> list[tuple[int, Evidence]]:
@@ -164,7 +165,7 @@ def number_evidence(prediction: Prediction) -> list[tuple[int, Evidence]]:
 def format_evidence_line(place: int, evidence: Evidence) -> str:
     """Write one piece of evidence in one line, with its number and what it is worth, for other tools."""
     what = summarize_evidence(evidence)[0] if evidence.subject else evidence.text or evidence.kind
-    return f"{place}. {what} ({format_contribution(evidence.contribution)})"
+    return f"{place}. {what} ({format_contribution(evidence.contribution)}{'' if evidence.stated else ', not stated'})"
 
 
 def summarize_evidence(evidence: Evidence, *, clock: bool | None = None) -> tuple[str, str]:

@@ -220,7 +220,7 @@ def test_check_reads_every_row_of_a_joint_array(
     assert main(["data", "check", "thumos14", "--root", str(root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["snippets"], found["clip_features"]) == (15, False)
-    with pytest.raises(UserError, match="--clip none"):  # what training then says
+    with pytest.raises(UserError, match="clip none"):  # what training then says
         resolve(PRESETS["default"], load_features("thumos14", root))
     root = thumos(tmp_path / "bad", [ROW, ROW, bad])
     assert main(["data", "check", "thumos14", "--root", str(root)]) == 2

@@ -37,6 +37,9 @@ def made(seed: int) -> Prediction:
     for e in p.evidence:
         e.contribution = rng.choice((rng.uniform(-0.4, 0.9), 0.0, 0.001, -0.002))
         e.rank = rng.choice((0, 1, 2, 3))
+        e.stated = rng.random() < 0.7
+        e.control = rng.choice((None, 0.05))
+        e.removed = rng.choice(("", "the pair"))
     if kind == "windows":
         p.segments = [
             Segment(start=float(i), end=i + 1.5, label=rng.choice(p.labels[:3]).label, score=rng.random())
@@ -44,7 +47,7 @@ def made(seed: int) -> Prediction:
         ]
         for e in p.evidence:
             e.action = rng.choice(("", *(s.label for s in p.segments)))
-    p.threshold = rng.choice((None, 0.4821, 0.3))
+    p.threshold = rng.choice((None, 0.4821, 0.3, 0.9))
     p.unsure = p.threshold is not None and p.score < p.threshold
     if seed % 4 == 3:  # unlike what the model knows, whatever the score
         p.unsure = True
@@ -173,12 +176,14 @@ def check_truth(p: Prediction, surface: Surface, state: str) -> None:
     if "Because" in surface.sentence:
         first = wording.find_deciding(p)
         assert first is not None
+        assert first.stated
         assert state != "unfamiliar"
-        assert first.contribution > 0 or "without it" not in surface.sentence
+        assert first.contribution > 0 or "; without" not in surface.sentence
+    assert ("No single moment decides this" in surface.sentence) <= (not any(e.stated for e in p.evidence))
     if "No listed evidence" in surface.sentence:
         first = wording.find_deciding(p)
         assert first is not None
-        own = [e for e in p.evidence if e.action == first.action]
+        own = [e for e in p.evidence if e.action == first.action and e.stated]
         assert not any(wording.format_score(e.contribution) != "0.00" and e.contribution > 0 for e in own)
     for verb, now, then in re.findall(r"(falls|rises) from (\d\.\d+)\+? to (\d\.\d+)", surface.sentence):
         assert (float(now) >= float(then)) if verb == "falls" else (float(now) <= float(then))

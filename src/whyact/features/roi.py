@@ -68,7 +68,7 @@ def pool(maps: Maps, boxes: Tensor, side: int) -> Tensor:
         (N,C,side,side).
     """
     x, y = maps.scale
-    scaled = boxes.to(maps.values) * boxes.new_tensor([1, x, y, x, y]).to(maps.values)
+    scaled = (boxes * boxes.new_tensor([1, x, y, x, y])).to(maps.values.device, maps.values.dtype)
     return roi_align(maps.values, scaled, side, SAMPLES)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whyact.data.types import Vocabulary
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.features.roi import identity
 from whyact.files import SHIPPED
@@ -74,7 +75,7 @@ def run_perception(run: Run, vocabulary: Vocabulary) -> Perception | None:
     for what, now in describe_perception(perception, config).items():
         if what in ("encoder", "detector") and trained.get(what, now) != now:
             raise UserError(f"{run.path}: {what}", now, str(trained[what]), "put back what it was trained with")
-    return perception
+    return perception.to(device_of(run.model))
 
 
 def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_only: bool = False) -> ClipSettings:
@@ -108,7 +109,7 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         raise UserError(run.path, "no detector folder", "the detector whose backbone encodes boxes for this model")
     encoder = open_encoder(config.encoder, own) if run.config.model.roi[0] else None
     if options.tracks is not None:
-        return Perception(encoder=encoder)
+        return Perception(encoder=encoder).to(device_of(run.model))
     name = options.detector
     stored = _stored(run)
     detector: Detector | None = own
@@ -145,7 +146,8 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
             f"a detector that knows one of {', '.join(target)}",
             "--class-map FILE says which is which",
         )
-    return Perception(detector, words, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+    perception = Perception(detector, words, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+    return perception.to(device_of(run.model))
 
 
 def _own_or_named(config: DataConfig, run: Path) -> Detector | None:

@@ -19,7 +19,7 @@ from whyact.data.zero_shot.sets import encode_names, encode_video
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
 from whyact.training.checkpoint import versions
@@ -33,7 +33,7 @@ def answer(
     facts: VideoFacts,
     target: str,
     known: Run,
-    model: LocateGat,
+    model: LoCATeGAT,
     candidates: why.Candidates,
     provenance: Provenance,
     top: int,
@@ -91,7 +91,7 @@ def provenance_of(
     )
 
 
-def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> list[str]:
+def _notes(known: Run, model: LoCATeGAT, found: why.Answer, several: bool) -> list[str]:
     """Say what encoded names and frames, how text and graph shared the lead, and what could not be done."""
     if known.pixels == known.semantics:
         notes = [f"Frames and class names read by {known.semantics}."]
@@ -124,7 +124,7 @@ def _signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # adding 0 turns -0.00 into +0.00
 
 
-def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]:
+def _tables(model: LoCATeGAT, found: why.Answer, best: list[int]) -> list[Table]:
     """Return text against graph for the best labels, and the names whose rank the graph changes."""
     names = found.candidates.names
     text, graph = why.part_scores(model, found)
@@ -151,7 +151,7 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
     return [shares, moved]
 
 
-def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | tuple[str, ...] | None) -> why.Candidates:
+def candidates_of(known: Run, model: LoCATeGAT, others: Tensor, labels: str | tuple[str, ...] | None) -> why.Candidates:
     """Return the classes to choose from: the given labels, or the run's unseen classes.
 
     A label may be a class of the run by its name or by the words that its prompt used, whatever their case.

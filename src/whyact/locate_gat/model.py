@@ -233,7 +233,7 @@ class GAT(nn.Module):
         return F.normalize(x, dim=1), attention.mean(0) @ reach
 
 
-class LocateGat(nn.Module):
+class LoCATeGAT(nn.Module):
     """Both stages, and what a score needs: seen and auxiliary class texts, standardisation, mix and calibration.
 
     A score is linear in the unit video vector, so text and graph merge into one classifier row a class:

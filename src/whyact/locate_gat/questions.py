@@ -22,7 +22,7 @@ from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.locate_gat import answers
 from whyact.locate_gat import evidence as why
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.runs import load
 from whyact.prediction import Prediction
 
@@ -44,7 +44,7 @@ class Ablation:
 
     def __init__(
         self,
-        model: LocateGat,
+        model: LoCATeGAT,
         known: Sequence[str],
         candidates: why.Candidates,
         frames: Tensor,

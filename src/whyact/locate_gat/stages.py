@@ -24,7 +24,7 @@ from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.learner import Batches, Stage1, Stage2
 from whyact.locate_gat.losses import prototypes
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
 from whyact.training.experiment import DEFAULTS, TrainOptions
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
@@ -69,7 +69,7 @@ def train_stages(
     held_out: Int | None = None,
     eval_every: int = 0,
     **options: Unpack[FitOptions],
-) -> tuple[LocateGat, list[Row], tuple[LocateGat, Best] | None]:
+) -> tuple[LoCATeGAT, list[Row], tuple[LoCATeGAT, Best] | None]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
     With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped resumes from it. With
@@ -84,7 +84,7 @@ def train_stages(
     local[torch.from_numpy(seen)] = torch.arange(len(seen))
     index = torch.from_numpy(train)
     frames, target = tensors.frames[index], local[tensors.target[index]]
-    model = LocateGat(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
+    model = LoCATeGAT(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
     if isinstance(model.encoder.project, torch.nn.Linear):
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
@@ -102,7 +102,7 @@ def train_stages(
             learner, batches, epochs=epochs, seed=seed, fingerprint=fingerprint, stage=stage, validation=check, **own
         )
 
-    def finish(model: LocateGat, stage: str) -> list[Row]:
+    def finish(model: LoCATeGAT, stage: str) -> list[Row]:
         """Train the graph and standardise both parts of the score."""
         model.eval()
         video, history = embed(model, frames), []
@@ -135,7 +135,7 @@ def train_stages(
     return model, history, best
 
 
-def _accuracy(model: LocateGat, tensors: Tensors, videos: Int) -> float:
+def _accuracy(model: LoCATeGAT, tensors: Tensors, videos: Int) -> float:
     """Return the mean accuracy over classes, in 0..100, of naming videos among their own classes by their texts."""
     classes, target = np.unique(tensors.target.numpy()[videos], return_inverse=True)
     text = F.normalize(tensors.text[torch.from_numpy(classes)], dim=1)
@@ -163,7 +163,7 @@ def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Ten
 
 
 @torch.no_grad()
-def embed(model: LocateGat, frames: Tensor) -> Tensor:
+def embed(model: LoCATeGAT, frames: Tensor) -> Tensor:
     """Return unit video vectors (N,D) of frames (N,T,Dv), a chunk at a time."""
     return torch.cat([model.embed(part) for part in frames.split(model.config.eval_batch)])
 
@@ -191,7 +191,7 @@ class ScoreParts:
 
 
 @torch.no_grad()
-def score_parts(model: LocateGat, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
+def score_parts(model: LoCATeGAT, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
     """Score ``videos`` against seen and unseen classes, text and graph apart."""
     classes = np.concatenate([seen, unseen])
     position = np.full(len(tensors.text), -1)
@@ -308,7 +308,7 @@ def _unseen_accuracy(part: ScoreParts, mix: float) -> float:
 class Fitted:
     """A trained model with what was chosen for it and where its videos went."""
 
-    model: LocateGat
+    model: LoCATeGAT
     choice: Choice
     seen: Int
     unseen: Int
@@ -316,7 +316,7 @@ class Fitted:
     names: tuple[str, ...]
     seed: int
     history: list[Row]
-    best: tuple[LocateGat, Best] | None = None
+    best: tuple[LoCATeGAT, Best] | None = None
 
     def scores(self, tensors: Tensors) -> ScoreParts:
         """Score every test video, seen and unseen, against every class."""

@@ -38,6 +38,10 @@ class DetectorEncoder:
         self.detector = detector
         self.name, self.weights_sha256 = f"backbone of {detector.name}", detector.sha256
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.detector.to(device)
+
     def maps(self, frames: NDArray[np.uint8]) -> Maps:
         """Return maps (T,64,h,w) of frames (T,H,W,3) uint8 RGB."""
         values, scale = self.detector.feature_map(frames)

@@ -29,6 +29,7 @@ from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
+from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
@@ -240,17 +241,20 @@ def predict(
         UserError: On a missing input, or features of another width.
         PartialFailure: When only some of several inputs are at fault.
     """
-    options.check(inputs)
+    options.check(inputs, named=data is not None)
     known: dict[str, FeatureSequence] = {}
     if data is not None:
         split = load_features(data, root, int(run.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
+    files = [name for name in inputs if name not in known]
+    identity = dict(zip(files, unique_names(files), strict=True))  # base names repeat from folder to folder
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
         reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(run, *reader.read(name, Path(scratch)))
+            video, facts = reader.read(name, Path(scratch))
+            prediction, rows = _predict(run, replace(video, id=identity.get(name, video.id)), facts)
             scored[prediction.id] = rows
             return [prediction]
 

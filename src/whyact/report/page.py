@@ -50,13 +50,18 @@ class Reason:
 
 @dataclass(frozen=True)
 class Effect:
-    """A label's score with the deciding evidence and without it, as two bars; widths in percent."""
+    """A label's score with the deciding evidence and without it, as bars; widths in percent.
+
+    ``control`` is the least score left where as much is removed at random; empty where that was not measured.
+    """
 
     label: str
     score: str
     width: float
     without: str
     without_width: float
+    control: str
+    control_width: float
 
 
 @dataclass(frozen=True)
@@ -225,12 +230,15 @@ def _effect(prediction: Prediction, deciding: Evidence | None) -> Effect | None:
     if found is None or wording.format_score(found[1]) == wording.format_score(found[2]):
         return None
     label, score, without = found
+    control = sentences.find_control(prediction, deciding) if deciding is not None else None
     return Effect(
         wording.shorten_label(label),
         wording.format_score(score),
         round(100 * min(1.0, max(0.0, score)), 2),
         wording.format_score(without),
         round(100 * without, 2),
+        "" if control is None else wording.format_score(control),
+        round(100 * (control or 0.0), 2),
     )
 
 
@@ -260,7 +268,7 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         evidence=evidence,
         names=names,
         what=what,
-        tag=tag,
+        tag=tag if evidence.stated else f"{tag}, not stated".lstrip(", "),
         # the method's own text is shown where it says more than the columns do
         extra=evidence.text
         if set(_WORD.findall(_DECIMAL.sub(" ", wording.format_label(evidence.text)))) - told
@@ -278,12 +286,13 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
 
 def _naming(evidence: Evidence) -> str:
     """Say how surely a thing got its name; a known action has none to get, its likeness to the answer's name counts."""
+    likely = "" if evidence.probability is None else f"probability {wording.format_score(evidence.probability)}"
     if evidence.similarity is None:
-        return ""
+        return likely
     if evidence.kind == "neighbour":
         return f"likeness of the two names {wording.format_score(evidence.similarity)}"
     margin = "" if evidence.margin is None else f", margin {wording.format_score(evidence.margin)}"
-    return f"similarity {wording.format_score(evidence.similarity)}{margin}"
+    return ", ".join(filter(None, [likely, f"similarity {wording.format_score(evidence.similarity)}{margin}"]))
 
 
 def _some(texts: list[str]) -> str:

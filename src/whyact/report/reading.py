@@ -17,7 +17,7 @@ TIPS = {
     "naming": "How well the names of the things and states fit; it says nothing about how much they decided.",
     "similarity": "How well the name fits what was seen: the cosine of the two, at most 1.",
     "margin": "How far the next best name is behind.",
-    "contribution": "How far the score falls when exactly this evidence is taken away and the model answers again.",
+    "contribution": "How far the score falls when this evidence is removed from the input and the model answers again.",
     "attention": "How much the model weighs a moment, whatever the action.",
 }
 
@@ -97,10 +97,15 @@ def _evidence(prediction: Prediction) -> list[str]:
     evidence, answer = prediction.evidence, wording.shorten_label(prediction.label) or "the answer"
     other = any(e.action not in ("", prediction.label) for e in evidence)
     whose = f"{answer}, or of the other action that a row names," if other else answer
+    what = "everything about its pair is removed" if any(e.removed for e in evidence) else "exactly this is removed"
     said = [
-        f"Contribution is how far the score of {whose} drops when exactly this evidence is taken away and the model "
-        "answers again; below zero, the score would rise."
+        f"Contribution is how far the score of {whose} drops when {what} and the model answers again; below zero, the "
+        "score would rise."
     ]
+    if any(not e.stated for e in evidence):
+        said.append("What is not stated is too likely to be wrong, or no more needed than as much removed at random.")
+    if any(e.probability is not None for e in evidence):
+        said.append("The probability says how likely it is to be true.")
     kinds = {e.kind for e in evidence}
     if "snippet" in kinds:
         said.append("A snippet is a short piece of the video that the model reads as one.")

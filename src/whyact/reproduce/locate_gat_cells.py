@@ -90,12 +90,12 @@ def graph_effect(fitted: Fitted, tensors: Tensors) -> dict[str, float]:
     """Return the largest change of a score when all graph weights are drawn anew, at mix 0 and at ``SHARE``."""
     import torch
 
-    from whyact.locate_gat.model import LocateGat
+    from whyact.locate_gat.model import LoCATeGAT
 
     model = fitted.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitted.seed + 1)
-        fresh = LocateGat(model.config, tensors.frames.shape[2], model.seen, model.auxiliary)
+        fresh = LoCATeGAT(model.config, tensors.frames.shape[2], model.seen, model.auxiliary)
     assert fresh.gat is not None
     other = {name: value for name, value in model.state_dict().items() if not name.startswith("gat.")}
     fresh.load_state_dict(other | {f"gat.{name}": value for name, value in fresh.gat.state_dict().items()})

@@ -39,9 +39,9 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     root = existing_folder("--root", args.root)
     assert root is not None
-    line, said = CONVERTERS[args.to](args.source, root, args.out)
+    line, summary = CONVERTERS[args.to](args.source, root, args.out)
     if args.json:
-        print_json(said)
+        print_json(summary)
     else:
         print(line)
     return 0
@@ -55,9 +55,9 @@ def _own(source: str, root: Path, out: Path) -> Said:
     file = from_cad120(root)
     path = write_own(out, file, root)
     clips = sum(len(video.actions) for video in file.videos)
-    said = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
+    summary = {"file": str(path), "videos": len(file.videos), "clips": clips, "folds": len(file.folds)}
     folds = f"{len(file.folds)} folds with clips to train and test on" if file.folds else "each group a fold"
-    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", said
+    return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", summary
 
 
 def _features(source: str, root: Path, out: Path) -> Said:

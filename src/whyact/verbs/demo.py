@@ -11,7 +11,7 @@ from whyact.errors import UserError, nearest
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
 from whyact.sentences import format_answer
-from whyact.verbs.parser import Parser, whole_number
+from whyact.verbs.parser import Parser, open_page, whole_number
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
 SIZE = (640, 480)
@@ -40,11 +40,12 @@ def run(argv: list[str]) -> int:
         _EXAMPLES,
         "the prediction",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where (default: demo)")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where to write (default: demo)")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=1, help="which video (default: 1)")
     parser.add_argument("--action", metavar="NAME", default="pick", help="the action to film (default: pick)")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     args = parser.parse_args(argv)
-    say = _Teller()
+    say = _Log()
 
     from whyact.homeworld.vocabulary import VOCABULARY
     from whyact.verbs.stills import write_illustrated
@@ -68,11 +69,13 @@ def run(argv: list[str]) -> int:
     print(format_answer(predictions[0]))
     print(f"video:  {answer}")
     print(f"report: {report}")
+    if args.open:
+        open_page(report)
     return 0
 
 
-class _Teller:
-    """Say on stderr what is happening, with the time since the start."""
+class _Log:
+    """Prints on stderr what is happening, with the time since the start."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()

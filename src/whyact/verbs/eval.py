@@ -46,19 +46,19 @@ def run(argv: list[str]) -> int:
         "--parts",
         metavar="DIR",
         type=Path,
-        help="keep the answers here, a file for some videos; those that are there already are not computed again",
+        help="keep the answers in this folder, a file for some videos; a rerun computes only what is missing",
     )
     parser.add_argument(
         "--shard",
         metavar="I/N",
         type=Kind("a share such as 1/3", _read_shard),
-        help="only compute the I-th of N shares of --parts",
+        help="compute the I-th of N shares of --parts only",
     )
     add_engine(parser, "video")
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if args.shard is not None and args.parts is None:
-        raise UserError("--shard", None, "--parts DIR beside it, where the shares meet")
+        raise UserError("--shard", None, "--parts DIR, the folder that all shares write to")
 
     root = existing_folder("--root", args.root)
     out = writable_file("--out", args.out) if args.out else None
@@ -87,7 +87,7 @@ def run(argv: list[str]) -> int:
 def _in_parts(
     method: Method[Any, Any, Any], settings: tuple[Path, str, Path | None, int | None], args: Any, engine: Any
 ) -> dict[str, Any]:
-    """Compute the parts that are missing, and score all; with ``--shard`` only say how many there are."""
+    """Compute the parts that are missing, and score all of them; with ``--shard`` only count them."""
     from tempfile import TemporaryDirectory
 
     from whyact.training.evaluation import Shard, answer_parts, chunks, score_parts
@@ -98,8 +98,8 @@ def _in_parts(
         if args.shard is None:
             return score_parts(evaluation, folder)
         count = len(chunks(evaluation))
-        said = {"shard": f"{args.shard.index}/{args.shard.count}", "parts": len(args.shard.of(count)), "of": count}
-        return {**said, "next": "the other shards, then the same command without --shard"}
+        share = {"shard": f"{args.shard.index}/{args.shard.count}", "parts": len(args.shard.of(count)), "of": count}
+        return {**share, "next": "the other shards, then the same command without --shard"}
 
 
 def _read_shard(text: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +11,11 @@ from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.methods import METHODS
 from whyact.prediction import to_json
+from whyact.progress import print_error
 from whyact.sentences import format_answer
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device
-from whyact.verbs.parser import Parser, existing_folder, peek, read_options, run_folder
+from whyact.verbs.parser import Parser, existing_folder, open_page, peek, read_options, run_folder
 from whyact.video.frame_folder import Prepared, prepared_inputs
 from whyact.video.inputs import Inputs
 
@@ -39,6 +39,8 @@ def run(argv: list[str]) -> int:
     model = replace(model, device=args.device)
     root = existing_folder("--root", args.root)
     report = writable_file("--report", args.report) if args.report else None
+    if args.open and report is None:
+        raise UserError("--open", None, "--report FILE beside it", "--report why.html --open")
     options = read_options(method.PredictOptions, args)
     by_name = args.data is not None  # clips of a data set
     if by_name and args.fps is not None:
@@ -51,7 +53,7 @@ def run(argv: list[str]) -> int:
         if report is not None and any(report.resolve() == Path(name).resolve() for name in inputs):
             raise UserError("--report", str(report), "another file than the input", "--report why.html")
         if prepared.inputs.note:
-            print(f"whyact: {prepared.inputs.note}", file=sys.stderr, flush=True)
+            print_error(prepared.inputs.note)
         try:
             with generated_root(args.data, root) as folder:
                 predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
@@ -76,7 +78,9 @@ def run(argv: list[str]) -> int:
         if report is not None:
             print(f"report: {report}")
     for error in failed:
-        print(f"whyact: {error.command_line()}", file=sys.stderr, flush=True)
+        print_error(error.command_line())
+    if report is not None and args.open:
+        open_page(report)
     return min((error.exit_code for error in failed), default=0)
 
 
@@ -94,6 +98,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     add_device(parser)
     parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")

@@ -25,7 +25,7 @@ _SLOW, _QUICK, _LAST = 150, 90, 900  # milliseconds that a frame of the moment, 
 def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
     """Return JPEG bytes by (prediction id, frame number) for the moments that the reports of these answers show.
 
-    Predictions about anything but a video file have none. A video that has gone or broken costs its pictures only.
+    Predictions about anything but a video file have none. A video that is missing or broken has no pictures.
     """
     from PIL import Image
 
@@ -33,18 +33,18 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
     out: dict[tuple[str, int], bytes] = {}
     for prediction in predictions:
-        wanted = _moments(prediction)
-        if not wanted or not prediction.video.fps or not Path(prediction.video.path).is_file():
+        numbers = _moments(prediction)
+        if not numbers or not prediction.video.fps or not Path(prediction.video.path).is_file():
             continue
         try:
             with VideoReader(prediction.video.path) as reader:
-                for shown in reader.frames_at(sorted(wanted)):
+                for shown in reader.frames_at(sorted(numbers)):
                     image = Image.fromarray(shown.image)
                     if image.width > WIDTH:
                         image = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
                     buffer = io.BytesIO()
                     image.save(buffer, "JPEG", quality=QUALITY)
-                    out[prediction.id, wanted[shown.moment]] = buffer.getvalue()
+                    out[prediction.id, numbers[shown.moment]] = buffer.getvalue()
         except UserError:
             continue
     return out

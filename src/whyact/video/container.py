@@ -43,8 +43,8 @@ def open_container(av: Any, path: Path, wait: float) -> Any:
         options = {"protocol_whitelist": "file"}
         return av.open(f"file:{path}", metadata_errors="ignore", options=options, timeout=wait)
     except av.error.InvalidDataError as error:
-        found = f"cut short, or no video file ({reason_of(error)})"
-        raise UserError(path, found, "a whole video file", "does a player show it? copy it again") from error
+        value = f"cut short, or no video file ({reason_of(error)})"
+        raise UserError(path, value, "a whole video file", "does a player show it? copy it again") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UserError(path, reason_of(error), "a video file that can be read") from error
 
@@ -146,5 +146,5 @@ def _movie_length(head: bytes) -> float:
 
 def _flags(stream: Any) -> int:
     """Return a stream's disposition as a number; some releases of av give an enumeration that is none."""
-    found = getattr(stream, "disposition", 0)
-    return int(getattr(found, "value", found))
+    flags = getattr(stream, "disposition", 0)
+    return int(getattr(flags, "value", flags))

@@ -1,4 +1,4 @@
-"""One video, read forwards: the frame on screen at each wanted moment, by scanning or by jumping to keyframes."""
+"""One video, read forwards: the frame on screen at each requested moment, by scanning or jumping to keyframes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HOLD = 1.0  # seconds: how long the last frame stays on screen, if it does not s
 
 
 @dataclass(frozen=True)
-class Shown:
+class VideoFrame:
     """The frame on screen at ``moment``: shown since ``time`` (both seconds), as an (H,W,3) uint8 RGB image, upright.
 
     Two moments with the same frame share one image. ``number`` counts the frames that the video shows, from 1; it is 0
@@ -94,7 +94,7 @@ class VideoReader:
         self._open()
         try:
             if is_image(self._container) and not image:
-                step = "for a folder of frames, give the folder and --fps"
+                step = "whyact predict FOLDER --fps RATE, for a folder of frames"
                 raise UserError(self.path, "an image", "a video file", step)
             self._prepare()
         except BaseException:
@@ -194,8 +194,8 @@ class VideoReader:
             reasons.append(f"damaged frames: {self._damaged}")
         if self._resized:
             reasons.append(f"frames of another size, scaled: {self._resized}")
-        known = self.__dict__.get("index", index.EMPTY)
-        absent, expected = index.declared_frames(known, self.declared, self._clock)
+        packets = self.__dict__.get("index", index.EMPTY)
+        absent, expected = index.declared_frames(packets, self.declared, self._clock)
         if absent:
             reasons.append(f"{absent} of {self.declared} declared frames are not in the file")
         elif self._ended and not self._jumped and self.decoded < expected:
@@ -203,7 +203,7 @@ class VideoReader:
         return "; ".join(reasons)
 
     def facts(self) -> VideoFacts:
-        """Return the facts as known so far; ``frames_decoded`` counts what the decoder gave, wanted or not."""
+        """Return the facts so far; ``frames_decoded`` counts all that the decoder gave."""
         context = self._stream.codec_context
         size = self._shape or upright.shown_size(context.width, context.height, self._aspect, self._orientation)
         return VideoFacts(
@@ -223,7 +223,7 @@ class VideoReader:
             streams=len(self._streams),
         )
 
-    def frames_at(self, moments: Iterable[float]) -> Iterator[Shown]:
+    def frames_at(self, moments: Iterable[float]) -> Iterator[VideoFrame]:
         """Yield the frame on screen at each moment; moments that have none are left out and ``degraded`` says why.
 
         Args:
@@ -232,14 +232,14 @@ class VideoReader:
         """
         for moment in moments:
             self._since = time.monotonic()
-            shown = None if self._stopped else self._frame_at(float(moment))
+            frame = None if self._stopped else self._frame_at(float(moment))
             self._spent += time.monotonic() - self._since
             if self._stopped:
                 return
-            if shown is not None:
-                yield shown
+            if frame is not None:
+                yield frame
 
-    def frames_numbered(self, numbers: Iterable[int]) -> Iterator[Shown]:
+    def frames_numbered(self, numbers: Iterable[int]) -> Iterator[VideoFrame]:
         """Yield frames by their numbers, counted from the start; it ends where the video does.
 
         Args:
@@ -256,7 +256,7 @@ class VideoReader:
             self._spent += time.monotonic() - self._since
             if current is None or image is None:
                 return
-            yield Shown(current.time, current.time, image, number)
+            yield VideoFrame(current.time, current.time, image, number)
 
     def times(self) -> Iterator[float]:
         """Yield when each frame comes on screen, by decoding all of them without making images."""
@@ -265,13 +265,13 @@ class VideoReader:
         self._open()
         while True:
             self._since = time.monotonic()
-            found = self._pull()
+            frame = self._pull()
             self._spent += time.monotonic() - self._since
-            if found is None:
+            if frame is None:
                 return
-            yield found.time
+            yield frame.time
 
-    def _frame_at(self, moment: float) -> Shown | None:
+    def _frame_at(self, moment: float) -> VideoFrame | None:
         moment = max(moment, 0.0)
         self._approach(moment)
         while self._next is not None and (self._current is None or self._next.time <= moment + LATE):
@@ -281,9 +281,9 @@ class VideoReader:
             return None
         at, frame, number = self._current
         if self._next is None and moment > at + max(self._clock.hold(frame), HOLD, 2 * self.step):
-            self._say(f"frames end at {at:.2f} s of the declared {self.length:.2f} s")
+            self._add_reason(f"frames end at {at:.2f} s of the declared {self.length:.2f} s")
             return None
-        return Shown(moment, at, self._upright(self._current), number)
+        return VideoFrame(moment, at, self._upright(self._current), number)
 
     def _approach(self, moment: float) -> None:
         """Make sure that a frame is at hand, by a jump to a keyframe where that saves decoding."""
@@ -327,20 +327,20 @@ class VideoReader:
         while True:
             if time.monotonic() - self._since + self._spent > self.limit:
                 self._stopped = True
-                self._say(f"stopped at the time limit of {self.limit:g} s, at {max(self._last, 0):.2f} s")
+                self._add_reason(f"stopped at the time limit of {self.limit:g} s, at {max(self._last, 0):.2f} s")
                 return None
-            found = next(self._source, None)
-            if found is None:
+            picture = next(self._source, None)
+            if picture is None:
                 self._ended = True
                 if not self._jumped and self.decoded < self.declared:
                     _ = self.index  # tells lost frames from placeholders
                 return None
             self.decoded += 1
-            self._damaged += bool(getattr(found, "is_corrupt", False))
-            at = self._last = self._clock.time_of(found)
+            self._damaged += bool(getattr(picture, "is_corrupt", False))
+            at = self._last = self._clock.time_of(picture)
             # What is shown before the keyframe of a jump may refer to pictures before it.
             if at >= self._first_key - LATE:
-                return _Frame(at, found, 0 if self._jumped else self.decoded)
+                return _Frame(at, picture, 0 if self._jumped else self.decoded)
 
     def _packets(self, *, after_jump: bool = False) -> Iterator[Any]:
         """Yield frames; packets that do not decode are skipped and counted. After a jump a keyframe comes first."""
@@ -360,7 +360,7 @@ class VideoReader:
                     if time.monotonic() - self._since + self._spent > self.limit:
                         return
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            self._say(f"reading stopped at {max(self._last, 0):.2f} s: {reason_of(error)}")
+            self._add_reason(f"reading stopped at {max(self._last, 0):.2f} s: {reason_of(error)}")
 
     def _upright(self, frame: _Frame) -> NDArray[np.uint8]:
         if self._image[0] == frame.time:
@@ -375,7 +375,7 @@ class VideoReader:
         self._image = (frame.time, image)
         return image
 
-    def _say(self, reason: str) -> None:
+    def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons:
             self._reasons.append(reason)
 
@@ -386,7 +386,7 @@ class VideoReader:
         held = self.start + self.index.count * self.step
         if length <= 10 * held:
             return length
-        self._say(f"the declared length of {length:.0f} s is not that of its {self.index.count} frames")
+        self._add_reason(f"the declared length of {length:.0f} s is not that of its {self.index.count} frames")
         return held
 
     def _length(self) -> float:

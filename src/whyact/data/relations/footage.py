@@ -121,8 +121,8 @@ class FolderFootage:
 
     @cached_property
     def _images(self) -> dict[int, Path]:
-        found = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
-        return {int(match[1]): path for match, path in found if match}
+        matches = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
+        return {int(match[1]): path for match, path in matches if match}
 
     @cached_property
     def key(self) -> str:
@@ -178,11 +178,11 @@ def read_spans(footage: Footage, spans: Sequence[Sequence[int]]) -> Iterator[lis
     """
     numbers = sorted({n for span in spans for n in span})
     source = zip(numbers, footage.frames(iter(numbers)), strict=False)
-    for span, found in zip(spans, held_frames(source, [sorted(span) for span in spans]), strict=True):
-        if missing := [n for n in span if n not in found]:
+    for span, images in zip(spans, held_frames(source, [sorted(span) for span in spans]), strict=True):
+        if missing := [n for n in span if n not in images]:
             expected = "a video that decodes up to its last clip"
             raise UserError(footage.path, f"nothing at frame {missing[0]}", expected)
-        yield [found[n] for n in span]
+        yield [images[n] for n in span]
 
 
 def check_size(clip: RelationClip, footage: Footage, size: tuple[int, int]) -> None:
@@ -208,5 +208,5 @@ def ranges(numbers: Sequence[int]) -> str:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    said = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(said[:_NAMED]) + (", ..." if len(said) > _NAMED else "")
+    parts = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+    return ", ".join(parts[:_NAMED]) + (", ..." if len(parts) > _NAMED else "")

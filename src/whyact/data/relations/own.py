@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
@@ -33,7 +34,6 @@ from whyact.data.types import (
     IN_VIEW,
     MEASURED,
     MOTION,
-    Dataset,
     RelationClip,
     RelationGroup,
     Rule,
@@ -248,9 +248,8 @@ class _Reader:
         if len(wrong):
             i, more = int(wrong[0]), f" (and {len(wrong) - 1} more frames)" if len(wrong) > 1 else ""
             expected = f"{_CORNERS} with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}{more}"
-            step = (
-                f'"clip_boxes": true in {FILE} cuts off what lies outside' if np.asarray(ordered)[wrong].all() else ""
-            )
+            step = f'"clip_boxes": true in {FILE}, or --data.clip_boxes true, cuts it off'
+            step = step if np.asarray(ordered)[wrong].all() else ""
             raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].round(3).tolist(), expected, step)
         return boxes
 

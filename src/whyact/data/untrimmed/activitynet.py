@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
-from whyact.data.types import Dataset
-from whyact.data.untrimmed.feature_files import FeatureFolder, check_features, open_folder, split_of
+from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, split_of
 from whyact.data.untrimmed.sets import (
     SUBSETS,
     Annotation,
-    FeatureSplit,
     UntrimmedSet,
     annotations_from_arrays,
     read_arrays,

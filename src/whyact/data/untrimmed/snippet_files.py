@@ -94,14 +94,14 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
     video: msgspec.Raw
 
 
-def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> dict[str, Path]:
+def find_videos(inputs: Sequence[Path | str], skipped: Inputs | None = None) -> dict[str, Path]:
     """Return name -> path of video files and of all videos under folders, sorted by name; a link has its own name.
 
     A video's name is its path below the folder or pattern that gave it, without the ending: ``pour/001``.
 
     Args:
         inputs: Files, folders and patterns.
-        found: Counts what is skipped.
+        skipped: Counts what is not read.
 
     Raises:
         UserError: When an input is not there, nothing is a video, or two videos have the same name.
@@ -109,9 +109,9 @@ def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> di
     named: dict[str, Path] = {}
     for given in map(str, inputs):
         expanded = expand_inputs([given])
-        if found is not None:
+        if skipped is not None:
             for reason, paths in expanded.skipped.items():
-                found.skipped.setdefault(reason, []).extend(paths)
+                skipped.skipped.setdefault(reason, []).extend(paths)
         root = Path(given) if Path(given).is_dir() else _fixed_part(given)
         for path in map(Path, expanded.files):
             if not path.is_file():

@@ -13,19 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.definition import Dataset
 from whyact.data.io.pickles import load_array
-from whyact.data.types import Dataset, FeatureSequence
-from whyact.data.untrimmed.feature_files import (
-    FeatureFolder,
-    check_features,
-    open_folder,
-    read_features,
-    sequence,
-    split_of,
-)
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_features, sequence
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, split_of
 from whyact.data.untrimmed.sets import (
     Annotation,
-    FeatureSplit,
     UntrimmedSet,
     annotations_from_arrays,
     read_arrays,

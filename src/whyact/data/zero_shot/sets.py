@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from whyact.data.types import Dataset, FeatureSequence, ZeroShotOptions
+from whyact.data.definition import Dataset
+from whyact.data.types import FeatureSequence, ZeroShotOptions
 from whyact.data.untrimmed import gym as gym_untrimmed
 from whyact.data.untrimmed import synthetic as synthetic_untrimmed
 from whyact.data.zero_shot import gym, layouts, synthetic, video_folders
