@@ -57,7 +57,7 @@ from whyact.training.options import DEFAULTS, TrainOptions
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
 # What a card shows.
-SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
+SHOWN: tuple[str, ...] = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
 SHOWN += ("reason_precision", "reason_coverage", "transition_precision", "transition_recall")
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 

@@ -333,6 +333,11 @@ def _predict(
         video=facts,
         labels=labels,
         segments=segments,
+        annotated=[
+            Segment(start=a, end=b, label=run.classes[c], score=1.0)
+            for a, b, c in video.segments
+            if c < len(run.classes)
+        ],
         evidence=segment_evidence(
             run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
         ),

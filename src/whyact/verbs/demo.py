@@ -10,8 +10,8 @@ from whyact import api
 from whyact.errors import choose
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
+from whyact.sentences import format_answer
 from whyact.verbs.parser import Parser, open_page, whole_number
-from whyact.verbs.predict import format_answer
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
 SIZE = (640, 480)
@@ -54,11 +54,10 @@ def run(argv: list[str]) -> int:
     scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
-    from whyact.report import write_report
-    from whyact.verbs.stills import stills
+    from whyact.verbs.stills import write_illustrated
 
     predictions = api.load().predict(video, draw=answer, progress=not args.json)
-    write_report(predictions, report, stills(predictions))
+    write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")
     if args.json:
