@@ -21,7 +21,6 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor
 
-from whyact.data.io.pickles import load_torch
 from whyact.errors import UserError
 from whyact.files import file_sha256
 
@@ -141,7 +140,9 @@ def openai_state(path: Path) -> dict[str, Tensor] | None:
         except RuntimeError:
             return None
     elif marked:
-        state = load_torch(path)
+        from open_clip.factory import load_state_dict
+
+        state = load_state_dict(str(path))
     else:
         return None
     if not all(mark in state for mark in OPENAI_MARKS):

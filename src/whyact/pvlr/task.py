@@ -20,7 +20,7 @@ from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
-from whyact.prediction import Curve, LabelScore, Prediction, Provenance, VideoFacts
+from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, PredictOptions
 from whyact.pvlr.evidence import segment_evidence
 from whyact.pvlr.inference import Curves, class_scores, curves, localise, scores_map, softmax
