@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +22,10 @@ from torch import Tensor, nn
 
 from whyact.devices import device_of
 from whyact.errors import UserError
+from whyact.features.clip_weights import RANDOM, find_weights, openai_state, uses_quick_gelu, weights_name
 from whyact.features.towers import freeze
 
 BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
-RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ClipEncoder:
 
     @property
     def semantics(self) -> str:
-        """Return how a run names this encoder; random weights are said to be random."""
-        return f"CLIP {self.name} {'random weights' if self.weights == RANDOM else self.weights}"
+        """Return how a run names this encoder: a weight file by its SHA-256, random weights as random."""
+        return f"CLIP {self.name} {weights_name(self.weights)}"
 
     @property
     def parameters(self) -> int:
@@ -159,6 +159,24 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai", device: torch.dev
     return encoder
 
 
+def load_named_clip(
+    semantics: str, places: Sequence[Path] = (), given: Path | None = None, device: torch.device | str = "cpu"
+) -> ClipEncoder:
+    """Load the CLIP that a run names by :attr:`ClipEncoder.semantics`.
+
+    Args:
+        semantics: The name.
+        places: Where a weight file may lie.
+        given: Where the user says it lies.
+        device: As :func:`load_clip`.
+
+    Raises:
+        UserError: As :func:`load_clip`, and when the weight file is not found or is another one.
+    """
+    _, name, weights = semantics.split(" ", 2)
+    return load_clip(name, find_weights(weights, places, given), device)
+
+
 @lru_cache(maxsize=1)
 def _load_clip(name: str, weights: str) -> ClipEncoder:
     try:
@@ -178,10 +196,14 @@ def _load_clip(name: str, weights: str) -> ClipEncoder:
     try:
         with _silent(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            # OpenAI's weights were trained with QuickGELU: with the plain GELU every activation would differ.
+            state = openai_state(Path(weights)) if Path(weights).is_file() else None
             model, _, preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=None if weights == RANDOM else weights, force_quick_gelu=weights == "openai"
+                name,
+                pretrained=None if weights == RANDOM or state is not None else weights,
+                force_quick_gelu=uses_quick_gelu(name, weights),
             )
+            if state is not None:
+                model.load_state_dict(state)
     except Exception as error:  # a file that is no weight file fails in open_clip and torch in any way there is
         expected = f"weights of {name} that open_clip can fetch or read"
         raise UserError(f"weights of CLIP {name}", weights, expected, step) from error

@@ -10,7 +10,7 @@ from whyact.errors import UserError, choose
 from whyact.verbs.lazy import one_of
 from whyact.verbs.parser import Parser, existing_folder, print_json
 
-Said = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
+Report = tuple[str, dict[str, Any]]  # a line for a person, and the same for --json
 
 _EXAMPLES = (
     "whyact data convert cad120 own --root data/cad120 --out my-data",
@@ -47,7 +47,7 @@ def run(argv: list[str]) -> int:
     return 0
 
 
-def _own(source: str, root: Path, out: Path) -> Said:
+def _own(source: str, root: Path, out: Path) -> Report:
     """Write a data set in the format of one's own data."""
     from whyact.data.relations.own_write import from_cad120, write_own
 
@@ -60,7 +60,7 @@ def _own(source: str, root: Path, out: Path) -> Said:
     return f"{path}: {len(file.videos)} videos, {clips} clips, {folds}", summary
 
 
-def _features(source: str, root: Path, out: Path) -> Said:
+def _features(source: str, root: Path, out: Path) -> Report:
     """Split THUMOS'14's joint feature array."""
     from whyact.data.untrimmed import thumos14
 
@@ -69,10 +69,10 @@ def _features(source: str, root: Path, out: Path) -> Said:
     return f"{out / 'features'}: {count} videos", {"out": str(out / "features"), "videos": count}
 
 
-def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str, Path, Path], Said]:
+def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str, Path, Path], Report]:
     """Import one of the authors' checkpoints."""
 
-    def convert(source: str, root: Path, out: Path) -> Said:
+    def convert(source: str, root: Path, out: Path) -> Report:
         from whyact.pvlr.published import import_published
 
         if not Path(source).is_file():
@@ -84,7 +84,7 @@ def _run_of(benchmark: Literal["thumos14", "activitynet-1.3"]) -> Callable[[str,
     return convert
 
 
-CONVERTERS: dict[str, Callable[[str, Path, Path], Said]] = {
+CONVERTERS: dict[str, Callable[[str, Path, Path], Report]] = {
     "own": _own,
     "features": _features,
     "pvlr-thumos14": _run_of("thumos14"),

@@ -11,14 +11,13 @@ import msgspec
 from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
 from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
-from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, split_of
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
 from whyact.data.untrimmed.sets import (
     SUBSETS,
     Annotation,
     UntrimmedSet,
     annotations_from_arrays,
     read_arrays,
-    summary,
 )
 from whyact.errors import UserError
 from whyact.files import without_mark, write_atomic
@@ -98,7 +97,7 @@ def prompt_name(name: str) -> str:
 def read_json(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read ActivityNet's ground-truth JSON: ``{"database": {NAME: {"subset", "duration", "annotations"}}}``.
 
-    Videos of the subset ``testing`` carry no annotations and are left out. What is tested on are the videos of
+    Videos of the subset ``testing`` carry no annotations and are skipped. What is tested on are the videos of
     ``test`` if there are any, else those of ``validation``.
 
     Args:
@@ -176,8 +175,7 @@ def _dataset(version: str) -> Dataset:
         return split_of(found, feature_folder(root, version), prompts, "published", root / "Anet_CLIP")
 
     def check(root: Path) -> dict[str, Any]:
-        found = load(root, version)
-        return {**summary(found), **check_features(found, feature_folder(root, version))}
+        return check_set(load(root, version), lambda: feature_folder(root, version))
 
     return Dataset(
         f"activitynet-{version}",

@@ -17,7 +17,7 @@ from whyact.data.definition import Dataset
 from whyact.data.io.pickles import load_array
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_features, sequence
-from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, split_of
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
 from whyact.data.untrimmed.sets import (
     Annotation,
     UntrimmedSet,
@@ -150,8 +150,6 @@ def _files(root: Path) -> FeatureFolder | None:
     Raises:
         UserError: When neither is.
     """
-    if _joint(root) is not None and not (root / "features").is_dir():
-        return None
     if _joint(root) is not None and not any((root / "features").glob("*.npy")):
         return None
     folder = open_folder(root)
@@ -205,8 +203,8 @@ def _read(root: Path, fold: int) -> FeatureSplit:
 def _check(root: Path) -> dict[str, Any]:
     """Read the annotations, every row of the features and every CLIP file."""
     found = load(root)
-    if (folder := _files(root)) is not None:
-        return {**summary(found), **check_features(found, folder)}
+    if _joint(root) is None or any((root / "features").glob("*.npy")):
+        return check_set(found, lambda: _files(root) or open_folder(root))
     lengths = [len(video.features) for video in _sequences(root, found)]
     return {
         **summary(found),
