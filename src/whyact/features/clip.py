@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,7 +22,14 @@ from torch import Tensor, nn
 
 from whyact.devices import device_of
 from whyact.errors import UserError
-from whyact.features.clip_weights import RANDOM, find_weights, openai_state, uses_quick_gelu, weights_name
+from whyact.features.clip_weights import (
+    OPENAI_MARKS,
+    RANDOM,
+    find_weights,
+    openai_state,
+    uses_quick_gelu,
+    weights_name,
+)
 from whyact.features.towers import freeze
 
 BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
@@ -126,6 +133,45 @@ class ClipTower(nn.Module):
         hidden = self.transformer(tokens + self.position[:length], attn_mask=self.mask[:length, :length])
         hidden = self.norm(hidden)
         return hidden[torch.arange(len(hidden), device=hidden.device), read_at] @ self.projection
+
+
+def tower_from_state(state: Mapping[str, Tensor]) -> ClipTower:
+    """Return the text side of an OpenAI CLIP from its tensors alone: no download, and no image side is built.
+
+    Args:
+        state: By the names of OpenAI's model; what belongs to the image side is ignored.
+
+    Raises:
+        UserError: When the extra is not installed, or a tensor is missing or of another shape.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
+    text = {name: value.float() for name, value in state.items() if not name.startswith("visual.")}
+    try:
+        words, width = text["token_embedding.weight"].shape
+        context, out_width = len(text["positional_embedding"]), text["text_projection"].shape[1]
+        layers = len({name.split(".")[2] for name in text if name.startswith("transformer.resblocks.")})
+        small = {"image_size": 32, "patch_size": 32, "width": 64, "layers": 1}  # an image side that nobody reads
+        sizes = {
+            "context_length": context,
+            "vocab_size": words,
+            "width": width,
+            "heads": max(1, width // 64),
+            "layers": layers,
+        }
+        with torch.random.fork_rng(devices=[]):
+            model = open_clip.CLIP(out_width, small, sizes, quick_gelu=True)
+        missing, unknown = model.load_state_dict(
+            {name: value for name, value in text.items() if name not in OPENAI_MARKS}, strict=False
+        )
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise UserError("CLIP's tensors", str(error).splitlines()[0], "the text side of an OpenAI CLIP") from error
+    odd = [name for name in missing if not name.startswith(("visual.", "logit_scale"))] + list(unknown)
+    if odd:
+        raise UserError("CLIP's tensors", ", ".join(odd[:3]), "those of the text side of an OpenAI CLIP")
+    return ClipTower(model.eval(), open_clip.SimpleTokenizer(context_length=context))
 
 
 @contextmanager

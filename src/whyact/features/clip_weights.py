@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whyact.data.io.pickles import load_torch
 from whyact.errors import UserError
 from whyact.files import file_sha256
 
@@ -73,16 +74,25 @@ def openai_state(path: Path) -> dict[str, Tensor] | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            scripted = any("/code/" in member for member in archive.namelist())
-        if scripted:
+            members = archive.namelist()
+            scripted = any("/code/" in member for member in members)
+            index = next((member for member in members if member.endswith("data.pkl")), None)
+            marked = index is not None and OPENAI_MARKS[0].encode() in archive.read(index)
+    except (OSError, zipfile.BadZipFile):  # no archive: whoever loads it says what is wrong with it
+        return None
+    state: dict[str, Tensor]
+    if scripted:
+        try:
             with warnings.catch_warnings():  # the form is old, and so are OpenAI's files
                 warnings.simplefilter("ignore")
                 state = dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception:  # no archive, no weights: whoever loads it says what is wrong with it
+        except RuntimeError:
+            return None
+    elif marked:
+        state = load_torch(path)
+    else:
         return None
-    if not isinstance(state, dict) or not all(mark in state for mark in OPENAI_MARKS):
+    if not all(mark in state for mark in OPENAI_MARKS):
         return None
     return {key: value for key, value in state.items() if key not in OPENAI_MARKS}
 

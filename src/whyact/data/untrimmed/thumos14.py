@@ -38,7 +38,7 @@ def load(root: Path | str) -> UntrimmedSet:
 
     Args:
         root: The folder of the ``.npy`` arrays, or one that holds it (``thumos14``,
-            ``Thumos14reduced-Annotations``, or the published ``features/`` folder or its parent).
+            ``Thumos14reduced-Annotations``, or the published ``features/`` or ``data/thumos/`` or what holds that).
 
     Raises:
         UserError: When the arrays are missing, misaligned or broken.
@@ -81,7 +81,8 @@ def convert_features(root: Path | str, out: Path | str) -> int:
 
 def _annotations(root: Path) -> Path:
     name = "Thumos14reduced-Annotations"
-    for folder in (root, root / "thumos14", root / name, root / "features" / name):
+    places = (root, *(root / place for place in ("thumos14", "features", "thumos", "data/thumos")))
+    for folder in (*places, *(place / name for place in places)):
         if (folder / "videoname.npy").is_file():
             return folder
     raise UserError(
