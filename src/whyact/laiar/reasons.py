@@ -50,17 +50,16 @@ class Claims:
 
 def claims_of(run: Run, answers: Sequence[Answer]) -> Claims:
     """Return what a run claims about clips whose relations are known, with the chances that its answers bring."""
-    rows: list[tuple[int, bool, float, bool, bool, bool]] = []
+    rows: list[tuple[float, ...]] = []
     for number, answer in enumerate(answers):
-        known, true = (whole_labels(run, answer) >= 0).any(0), confirmed(run, answer)
+        known: np.ndarray = (whole_labels(run, answer) >= 0).any(axis=0)
+        true = confirmed(run, answer)
         for i, change in enumerate(answer.changes):
-            state = change.before == change.after
-            chance = float(answer.chance[i])
-            rows.append((number, state, chance, bool(answer.decisive[i]), bool(known[change.slot]), bool(true[i])))
-    table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    flags = table[:, [1, 3, 4, 5]] > 0
+            state, flags = change.before == change.after, (answer.decisive[i], known[change.slot], true[i])
+            rows.append((number, state, float(answer.chance[i]), *map(float, flags)))
+    clip, state, chance, decisive, known, true = np.array(rows, dtype=np.float64).reshape(-1, 6).T
     right = np.array([a.predicted in (a.clip.targets or (a.clip.target,)) for a in answers], dtype=bool)
-    return Claims(table[:, 0].astype(np.int64), flags[:, 0], table[:, 2], *flags[:, 1:].T, right)
+    return Claims(clip.astype(np.int64), state > 0, chance, decisive > 0, known > 0, true > 0, right)
 
 
 def fit_claims(claims: Claims) -> Fits:
@@ -116,8 +115,8 @@ def transition_scores_of(run: Run, answers: Sequence[Answer]) -> dict[str, float
     named = right = annotated = hits = 0
     for answer in answers:
         true, labels = confirmed(run, answer), whole_labels(run, answer)
-        known = (labels >= 0).any(0)
-        moving = np.array([c.before != c.after and bool(known[c.slot]) for c in answer.changes], dtype=bool)
+        known: np.ndarray = (labels >= 0).any(axis=0)
+        moving = np.array([c.before != c.after and known[c.slot] for c in answer.changes]).astype(bool)
         named, right = named + int(moving.sum()), right + int((moving & true).sum())
         times, sampled = answer.clip.times, answer.clip.times[answer.positions]
         for k in range(labels.shape[1]):

@@ -126,9 +126,8 @@ def run(
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
     if stored:
-        done = stored_cells(cells, cell, RUNS)
-        cells = [c for c, result in zip(cells, done, strict=True) if result is not None]
-        done = [result for result in done if result is not None]
+        there = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
+        cells, done = [c for c, _ in there], [r for _, r in there]
     else:
         done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
