@@ -174,13 +174,15 @@ class Prediction(_Record):
     """The answer about one video: labels, segments, evidence and provenance.
 
     ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the model's own threshold,
-    or the video is unlike what the model was trained on; ``notes`` are sentences a reader must see beside the answer.
+    or the video is unlike what the model was trained on; ``unfamiliar`` in the second case only. ``annotated`` are the
+    segments of the annotation, where it has any. ``notes`` are sentences a reader must see beside the answer.
     """
 
     video: VideoFacts
     labels: list[LabelScore]
     provenance: Provenance
     segments: list[Segment] = []
+    annotated: list[Segment] = []
     evidence: list[Evidence] = []
     tracks: list[Track] = []
     curves: list[Curve] = []
@@ -188,6 +190,7 @@ class Prediction(_Record):
     id: str = ""
     target: str = ""
     unsure: bool = False
+    unfamiliar: bool = False
     threshold: float | None = None
     tokens_valid: int = 0
     tokens_kept: int = 0

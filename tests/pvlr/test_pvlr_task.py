@@ -59,7 +59,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
 def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
     folder, _ = run
     prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
-    first = sort_evidence(prediction.evidence)[0]
+    first = sort_evidence(prediction)[0]
     best = prediction.segments[0]
     assert best.score == max(segment.score for segment in prediction.segments)
     assert (first.rank, first.action) == (1, best.label)

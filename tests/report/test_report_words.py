@@ -10,14 +10,15 @@ from parsed_page import Page
 
 from whyact.prediction import Evidence, LabelScore
 from whyact.report import render
-from whyact.wording import describe_evidence, explain_answer, find_deciding, format_span, format_time, join_parts
+from whyact.sentences import describe_evidence, explain_answer, join_parts
+from whyact.wording import find_deciding, format_span, format_time
 
 
 def test_doubt_and_damage_are_said_in_words() -> None:
     page = Page(render([sample.frames()]))
     warnings = [" ".join(text.split()) for _, text in page.all("p", class_="warn")]
     assert warnings == [
-        "Unsure. The best score, 0.31, lies under the model’s own threshold of 0.40.",
+        "Unsure. The best score, 0.31, is below the model’s own threshold of 0.40.",
         "Degraded input. 20 of 200 frames could not be decoded",
     ]
     assert "Note. Neither name was in the training set." in page.text("main")

@@ -13,7 +13,7 @@ from whyact import api
 from whyact.cli import main
 from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
-from whyact.verbs.predict import format_answer
+from whyact.sentences import format_answer
 
 
 @pytest.fixture

@@ -49,16 +49,16 @@ from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
 from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
-SHOWN = (  # on the card
-    *("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece"),
-    *("reason_precision", "reason_coverage", "transition_precision", "transition_recall"),
-)
+# What a card shows.
+SHOWN: tuple[str, ...] = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
+SHOWN += ("reason_precision", "reason_coverage", "transition_precision", "transition_recall")
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
@@ -275,7 +275,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on the test side of a fold, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -283,6 +285,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load_run(run)
+    loaded.model.to(resolve_device(device))
     fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(fold)

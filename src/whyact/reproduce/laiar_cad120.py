@@ -126,8 +126,8 @@ def run(
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
     if stored:
-        there = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
-        cells, done = [c for c, _ in there], [r for _, r in there]
+        kept = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
+        cells, done = [c for c, _ in kept], [r for _, r in kept]
     else:
         done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)

@@ -10,8 +10,9 @@ from whyact import api
 from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.methods import METHODS
-from whyact.prediction import Prediction, to_json
-from whyact.progress import print_error
+from whyact.prediction import to_json
+from whyact.progress import announce, print_error
+from whyact.sentences import format_answer
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, existing_folder, open_page, peek, read_options, run_folder
@@ -29,8 +30,8 @@ _EXAMPLES = (
 
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
-    named = peek(argv, "--model")
-    model = api.load(run_folder(named) if named else api.BUNDLED)
+    run_name = peek(argv, "--model")
+    model = api.load(run_folder(run_name) if run_name else api.BUNDLED)
     method = METHODS[model.method]
     parser = _parser()
     parser.add_settings(method.PredictOptions(), grouped=False)
@@ -44,8 +45,8 @@ def run(argv: list[str]) -> int:
     by_name = args.data is not None  # clips of a data set
     if by_name and args.fps is not None:
         raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
+    announce(f"loading {model.path.name}", wanted=not args.json, in_logs=False)
     failed: list[UserError] = []
-    pictures: dict[tuple[str, int], bytes] = {}
     with (
         nullcontext(Prepared(Inputs(), args.inputs)) if by_name else prepared_inputs(args.inputs, args.fps) as prepared
     ):
@@ -59,25 +60,21 @@ def run(argv: list[str]) -> int:
                 predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
         except PartialFailure as some:
             predictions, failed = some.done, some.failed
+        named = [prepared.named(prediction) for prediction in predictions]
         if report is not None and predictions:
-            from whyact.verbs.stills import stills
+            from whyact.verbs.stills import write_illustrated
 
-            pictures = {(prepared.name_of(name), n): data for (name, n), data in stills(predictions).items()}
-        predictions = [prepared.named(prediction) for prediction in predictions]
-    if not predictions:
+            write_illustrated(named, report, predictions)
+    if not named:
         report = None  # a page about nothing
-    if report is not None:
-        from whyact.report import write_report
-
-        write_report(predictions, report, pictures)
     if args.json:
-        print(to_json(predictions), flush=True)
+        print(to_json(named), flush=True)
     else:
-        for prediction in predictions:
+        for prediction in named:
             print(format_answer(prediction), flush=True)
         for name in ("draw", "save_tracks"):
             written = getattr(options, name, None)
-            if written is not None and predictions:
+            if written is not None and named:
                 print(f"{name.replace('_', '-')}: {written}")
         if report is not None:
             print(f"report: {report}")
@@ -86,21 +83,6 @@ def run(argv: list[str]) -> int:
     if report is not None and args.open:
         open_page(report)
     return min((error.exit_code for error in failed), default=0)
-
-
-def format_answer(prediction: Prediction) -> str:
-    """Write an answer for a terminal: the action and its score, the reason in words, what a reader must know."""
-    from whyact import wording
-
-    name = prediction.id or prediction.video.path
-    label, score = wording.format_headline(prediction.label), wording.format_score(prediction.score)
-    answer = f"unsure, perhaps {label}, score {score}" if prediction.unsure else f"{label} {score}"
-    lines = [f"{name}: {answer if label else 'no answer'}"]
-    lines.append(f"  {wording.join_parts(wording.explain_answer(prediction))}")
-    if prediction.video.degraded:
-        lines.append(f"  note: {prediction.video.degraded}")
-    lines += [f"  note: {note}" for note in prediction.notes]
-    return "\n".join(lines)
 
 
 def _parser() -> Parser:

@@ -59,11 +59,10 @@ def run(argv: list[str]) -> int:
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
     if args.export == "html":
-        from whyact.report import write_report
-        from whyact.verbs.stills import stills
+        from whyact.verbs.stills import write_illustrated
 
         out = writable_file("--out", args.out or stem.with_suffix(".html"))
-        written = [write_report(predictions, out, stills(predictions))]
+        written = [write_illustrated(predictions, out)]
     else:
         from whyact.report.exports import EXPORTS, write_exports
 
@@ -104,5 +103,5 @@ def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
         print(f"{wording.format_label(row.label):{wide}}  {numbers}")
     for clip in found.changed:
         target = f" (annotated: {clip.target})" if clip.target else ""
-        print(f"\n{clip.id}{target}\n  A {clip.a.label} {clip.a.score:.2f}. {clip.a.because}")
-        print(f"  B {clip.b.label} {clip.b.score:.2f}. {clip.b.because}")
+        print(f"\n{clip.id}{target}\n  A {clip.a.text}. {clip.a.because}")
+        print(f"  B {clip.b.text}. {clip.b.because}")

@@ -15,6 +15,7 @@ from whyact.prediction import Box
 from whyact.video.draw import draw_boxes, track_colour
 from whyact.video.lettering import canvas, fitted, font, spelt
 from whyact.video.write import write_video
+from whyact.wording import format_label
 
 FASTEST, SLOWEST = 30.0, 1.0  # frames a second of what is written
 _GROUND, _PALE, _BRIGHT = 24, (150, 155, 165), (255, 255, 255)
@@ -84,7 +85,7 @@ def _caption_strip(clip: RelationClip, vocabulary: Vocabulary, at: int, title: s
     rows = 1 + -(-len(clip.slots) // columns)
     letters = font(size)
     image, draw = canvas(np.full((line_height * rows + 6, width, 3), _GROUND, np.uint8))
-    draw.text((4, 2), fitted(draw, spelt(title), letters, width - 8), _BRIGHT, font=letters)
+    draw.text((4, 2), fitted(draw, spelt(format_label(title)), letters, width - 8), _BRIGHT, font=letters)
     for slot, (first, second) in enumerate(clip.slots):
         valid_at = np.flatnonzero(clip.valid[:, slot])
         label = _label(clip, vocabulary, at, slot) if clip.valid[at, slot] else "no token"
@@ -93,7 +94,7 @@ def _caption_strip(clip: RelationClip, vocabulary: Vocabulary, at: int, title: s
         )
         line = f"{first}: {label}" if first == second else f"{first}, {second}: {label}"
         where = (4 + slot % columns * (width // columns), 2 + line_height * (1 + slot // columns))
-        text = fitted(draw, spelt(line), letters, width / columns - 8)
+        text = fitted(draw, spelt(format_label(line)), letters, width / columns - 8)
         draw.text(where, text, _BRIGHT if changed else _PALE, font=letters)
     return np.asarray(image)
 
