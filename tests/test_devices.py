@@ -190,7 +190,8 @@ def test_a_training_on_a_gpu_is_the_training_on_the_cpu(
 
 def test_both_stages_of_locate_gat_train_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     from whyact.locate_gat.config import PRESETS
-    from whyact.locate_gat.stages import Tensors, score_parts, train_stages
+    from whyact.locate_gat.scores import Tensors, score_parts
+    from whyact.locate_gat.stages import train_stages
 
     torch.manual_seed(0)
     config = replace(PRESETS["synthetic"], epochs=1, gat_steps=2, gat_hidden=8, mixer="none")

@@ -78,7 +78,7 @@ class Method(Protocol[C, Opt, R]):
         """Answer inputs, with evidence."""
 
     def open_evaluation(
-        self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False
+        self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
     ) -> Evaluation:
         """Open a run's evaluation; settings are run, data, root and fold."""
 

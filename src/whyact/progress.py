@@ -110,6 +110,18 @@ def progress(title: str, total: float | None = None, *, wanted: bool = True, don
             yield _Rich(title, total, done, shown)
 
 
+def announce(text: str, *, wanted: bool = True, in_logs: bool = True) -> None:
+    """Say on stderr what is about to begin, before the seconds that importing torch takes.
+
+    Args:
+        text: What begins.
+        wanted: Off: say nothing.
+        in_logs: Say it also where there is no terminal. Of several processes under torchrun the first speaks.
+    """
+    if wanted and (in_logs or sys.stderr.isatty()) and os.environ.get("RANK", "0") == "0":
+        print(f"whyact: {text} ...", file=sys.stderr, flush=True)
+
+
 def print_error(message: str) -> None:
     """Print a message as one line on stderr, ``whyact:`` before it in red where there is a terminal with colours."""
     line = f"whyact: {' '.join(message.removeprefix('whyact: ').split())}"

@@ -178,6 +178,14 @@ def summarize_evidence(evidence: Evidence, *, clock: bool | None = None) -> tupl
     return f"{names}: {what}" if names else what, when
 
 
+def summarize_answer(prediction: Prediction) -> tuple[str, str]:
+    """Name the deciding evidence in a few words, and its time, for an index."""
+    deciding = find_deciding(prediction)
+    if deciding is not None:
+        return summarize_evidence(deciding)
+    return ("no single moment decides" if prediction.evidence else "no evidence recorded"), ""
+
+
 def format_change(evidence: Evidence) -> str:
     """Write a change of state with an arrow; empty where a state is missing or nothing changes."""
     before, after = format_label(evidence.from_state), format_label(evidence.to_state)

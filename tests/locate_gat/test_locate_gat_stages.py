@@ -18,15 +18,13 @@ from whyact.locate_gat.baselines import conse, ridge
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.losses import prototypes
 from whyact.locate_gat.model import LoCATeGAT, best_classes
+from whyact.locate_gat.scores import ScoreParts, Tensors, score_parts
 from whyact.locate_gat.stages import (
-    ScoreParts,
     Stage1,
     Stage2,
-    Tensors,
     fit_split,
     inner_split,
     rehearse,
-    score_parts,
     train_stages,
 )
 

@@ -17,9 +17,10 @@ from test_fit import Shuffled, Tiny, options, same
 
 from whyact.errors import UserError
 from whyact.training.checkpoint import load_checkpoint, save_checkpoint
-from whyact.training.experiment import TrainOptions, experiment, open_loggers
+from whyact.training.experiment import experiment, open_loggers
 from whyact.training.fit import Validation, fit
 from whyact.training.log import MEASURED, History, read_history
+from whyact.training.options import TrainOptions
 
 CARD = {"method": "fake", "data": "toy", "split_sha256": "", "licence": "", "seed": 0}
 

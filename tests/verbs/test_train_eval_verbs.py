@@ -239,3 +239,19 @@ def test_a_training_that_fails_leaves_no_empty_folder(
     monkeypatch.setattr(fake, "train", failing)
     assert train(tmp_path / "run") == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_says_what_it_is_about_before_it_begins(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    original = fake.train
+
+    def listening(*words: Any, **rest: Any) -> Any:
+        said.append(capsys.readouterr().err)
+        return original(*words, **rest)
+
+    monkeypatch.setattr(fake, "train", listening)
+    assert train(tmp_path / "run") == 0
+    assert train(tmp_path / "other", "--json") == 0
+    assert said == ["whyact: training fake on toy ...\n", ""]

@@ -34,8 +34,8 @@ class DataConfig:
     )
     boxes: Literal["oracle", "detected"] = setting("oracle", "annotated boxes and classes, or a detector's")
     clean: bool = setting(False, "merge duplicate tracks of detected boxes, and drop short and doubtful ones")
-    pixels: bool = setting(False, "look into the boxes, in the videos of the data set")
-    looks: int = setting(16, "frames of a clip that are looked into, evenly spaced; training samples among them")
+    pixels: bool = setting(False, "add RoI features of the boxes, from the videos of the data set")
+    looks: int = setting(16, "frames of a clip with RoI features, evenly spaced; training samples among them")
     detector: str = setting("shipped", "what finds boxes: a name, a small detector's folder, or a file")
     encoder: str = setting(
         "detector", "of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W"
@@ -43,7 +43,7 @@ class DataConfig:
     names: str = setting("", "a file with the detector's class names, one a line, where it does not know them")
     class_map: str = setting("", "a JSON or YAML file, detector class -> class of the data; by default the same words")
     clip_boxes: bool = setting(False, "cut off what boxes of own data have outside the image")
-    frames_dir: str = setting("", "the frames of CAD-120, which travels without pixels; stands for `pixels` too")
+    frames_dir: str = setting("", "the frames of CAD-120, which comes without pixels; implies `pixels`")
     features: str = setting(
         "", "the folder in which features and tracks are kept; by default `features` beside the run"
     )

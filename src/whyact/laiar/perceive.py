@@ -54,7 +54,7 @@ def open_perception(config: DataConfig, vocabulary: Vocabulary) -> Perception | 
     has_shipped = (SHIPPED / "laiar" / OWN).is_dir()
     needed = config.boxes == "detected" or config.encoder == OWN
     if shipped and needed and not has_shipped:
-        expected = "a small detector's folder or a detector's file: this installation brings none"
+        expected = "a small detector's folder or a detector's file: none is bundled with this installation"
         raise UserError("--data.detector", SHIPPED_NAME, expected, "--data.detector FOLDER")
     if shipped and not needed:
         return _perception(config, vocabulary, None)
@@ -130,23 +130,23 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         )
     target = run.vocabulary.objects
     notes: tuple[str, ...] = ()
-    words: Mapping[str, str]
+    names: Mapping[str, str]
     if class_map := options.class_map:
-        words = read_class_map(class_map, detector.classes, target)
+        names = read_class_map(class_map, detector.classes, target)
     elif not name:
-        words = _class_map(config, detector, target, stored)
+        names = _class_map(config, detector, target, stored)
     else:
-        words = default_map(detector.classes, target)
-    if words.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
+        names = default_map(detector.classes, target)
+    if names.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
         notes = (f"Boxes by {detector.name}: {PERSON_NOTE}.",)
-    if not words:
+    if not names:
         raise UserError(
             "--detector",
             name,
             f"a detector that knows one of {', '.join(target)}",
             "--class-map FILE says which is which",
         )
-    perception = Perception(detector, words, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+    perception = Perception(detector, names, run.vocabulary.at_most, encoder, bool(config.clean), notes)
     return perception.to(device_of(run.model))
 
 
@@ -177,8 +177,8 @@ def _class_map(
     config: DataConfig, detector: Detector, target: tuple[str, ...], stored: Mapping[str, Any]
 ) -> Mapping[str, str]:
     """Return detector class -> class of the vocabulary: as stored with the run, as its settings say, or by name."""
-    if isinstance(words := stored.get("class_map"), dict) and set(words) <= set(detector.classes):
-        return {str(name): str(word) for name, word in words.items()}
+    if isinstance(kept := stored.get("class_map"), dict) and set(kept) <= set(detector.classes):
+        return {str(name): str(word) for name, word in kept.items()}
     if config.class_map:
         return read_class_map(config.class_map, detector.classes, target)
     return default_map(detector.classes, target)

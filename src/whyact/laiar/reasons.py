@@ -52,15 +52,16 @@ def claims_of(run: Run, answers: Sequence[Answer]) -> Claims:
     """Return what a run claims about clips whose relations are known, with the chances that its answers bring."""
     rows: list[tuple[int, bool, float, bool, bool, bool]] = []
     for number, answer in enumerate(answers):
-        known, true = (whole_labels(run, answer) >= 0).any(0), confirmed(run, answer)
+        known = np.asarray((whole_labels(run, answer) >= 0).any(0))
+        true = confirmed(run, answer)
         for i, change in enumerate(answer.changes):
             state = change.before == change.after
             chance = float(answer.chance[i])
             rows.append((number, state, chance, bool(answer.decisive[i]), bool(known[change.slot]), bool(true[i])))
     table = np.array(rows, dtype=np.float64).reshape(-1, 6)
-    flags = table[:, [1, 3, 4, 5]] > 0
+    held, decisive, known_pair, truth = (np.asarray(table[:, column] > 0) for column in (1, 3, 4, 5))
     right = np.array([a.predicted in (a.clip.targets or (a.clip.target,)) for a in answers], dtype=bool)
-    return Claims(table[:, 0].astype(np.int64), flags[:, 0], table[:, 2], *flags[:, 1:].T, right)
+    return Claims(table[:, 0].astype(np.int64), held, table[:, 2], decisive, known_pair, truth, right)
 
 
 def fit_claims(claims: Claims) -> Fits:
@@ -117,7 +118,8 @@ def transition_scores_of(run: Run, answers: Sequence[Answer]) -> dict[str, float
     for answer in answers:
         true, labels = confirmed(run, answer), whole_labels(run, answer)
         known = (labels >= 0).any(0)
-        moving = np.array([c.before != c.after and bool(known[c.slot]) for c in answer.changes], dtype=bool)
+        changes = answer.changes
+        moving = np.array([c.before != c.after and bool(np.take(known, c.slot)) for c in changes], dtype=np.bool_)
         named, right = named + int(moving.sum()), right + int((moving & true).sum())
         times, sampled = answer.clip.times, answer.clip.times[answer.positions]
         for k in range(labels.shape[1]):

@@ -49,14 +49,15 @@ from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
 from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
 # What a card shows.
-SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
+SHOWN: tuple[str, ...] = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
 SHOWN += ("reason_precision", "reason_coverage", "transition_precision", "transition_recall")
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
@@ -160,7 +161,10 @@ def calibrate(
     held, inner = ([c for c, own in zip(clips, apart, strict=True) if own is side] for side in (True, False))
     if not held or not inner or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
         return None
-    run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+    try:
+        run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+    except UserError:  # such as no pair with a relation: too little is left over
+        return None
     groups = f"{len(out)} held-out training group{'s' if len(out) > 1 else ''}"
     return calibration_of(run, list(answer_clips(run, held)), f"on {groups if out else 'held-out training clips'}")
 
@@ -271,7 +275,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on the test side of a fold, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -279,6 +285,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load_run(run)
+    loaded.model.to(resolve_device(device))
     fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(fold)

@@ -150,9 +150,10 @@ class Session:
     def __init__(self, folder: Path) -> None:
         run = load(folder)
         self.known, self.model = run.known, run.model
-        self.candidates = answers.candidates_of(self.known, self.model, run.others, None)
+        weights = answers.WeightFile(self.known.weight_places(folder))
+        self.candidates = answers.candidates_of(self.known, self.model, run.others, None, weights)
         self.provenance = answers.provenance_of(self.known, folder, run.card, run.sha256, self.candidates)
-        self._read = answers.reader(self.known, None, None, False)
+        self._read = answers.reader(self.known, None, None, False, weights=weights)
 
     def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the vectors of its frames."""

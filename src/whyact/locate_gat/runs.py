@@ -31,6 +31,11 @@ class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pixels: str = ""
     said: dict[str, str] = {}
 
+    def weight_places(self, folder: Path) -> tuple[Path, ...]:
+        """Return where CLIP's weight file may lie: where training found it, in the run's folder, beside that folder."""
+        recorded = Path(self.settings.backbone_weights)
+        return recorded, folder / recorded.name, folder.parent / recorded.name
+
     def sentence(self, name: str) -> str:
         """Return the sentence that stands for a class name."""
         return self.prompt.format(self.said.get(name, name))
@@ -38,7 +43,7 @@ class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 def parameters(model: LoCATeGAT) -> dict[str, int]:
     """Return the trainable parameters of each stage and of both; a frozen backbone is counted apart."""
-    locate = sum(p.numel() for p in model.encoder.parameters())
+    locate = sum(p.numel() for p in model.encoder.parameters() if p.requires_grad)
     gat = sum(p.numel() for p in model.gat.parameters()) if model.gat is not None else 0
     return {"locate": locate, "gat": gat, "trained": locate + gat}
 

@@ -70,7 +70,7 @@ class TransitionAccuracy:
     """Share of clips whose stated transition is true.
 
     ``pair`` asks for the right tracks and states, ``named`` for the right classes and states (another cup
-    counts). Clips whose action has no true transition (null) are left out and counted in ``skipped``.
+    counts). Clips whose action has no true transition (null) are skipped and counted in ``skipped``.
     A clip that states nothing is wrong. NaN if no clip is left.
     """
 
@@ -156,7 +156,7 @@ def defining_transitions(
 
     Args:
         found: The clip's transitions, as :func:`rule_transitions` finds them.
-        action: The clip's true action; transitions of other actions are left out.
+        action: The clip's true action; transitions of other actions are ignored.
         subject_class: Subject class of each slot (K,).
         object_class: Object class of each slot (K,).
         slots: Names of the two tracks of each slot (K,).
@@ -188,12 +188,12 @@ def transition_accuracy(
     """
     if len(stated) != len(true) or top < 1:
         raise ValueError(f"{len(stated)} clips stated, {len(true)} true, top {top}; expected as many, and top > 0")
-    judged = [(said[:top], truth) for said, truth in zip(stated, true, strict=True) if truth]
+    judged = [(given[:top], truth) for given, truth in zip(stated, true, strict=True) if truth]
     skipped = len(true) - len(judged)
     if not judged:
         return TransitionAccuracy(float("nan"), float("nan"), 0, skipped)
-    pair = [any(t in truth for t in said) for said, truth in judged]
-    named = [not {t[:4] for t in said}.isdisjoint({t[:4] for t in truth}) for said, truth in judged]
+    pair = [any(t in truth for t in given) for given, truth in judged]
+    named = [not {t[:4] for t in given}.isdisjoint({t[:4] for t in truth}) for given, truth in judged]
     return TransitionAccuracy(float(np.mean(pair)), float(np.mean(named)), len(judged), skipped)
 
 

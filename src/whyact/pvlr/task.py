@@ -18,7 +18,7 @@ from torch import Tensor
 from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
-from whyact.devices import device_of
+from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
@@ -33,9 +33,10 @@ from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
 from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -199,7 +200,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold)))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on a data set, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -207,6 +210,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load(run)
+    loaded.model.to(resolve_device(device))
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
     split = load_features(data, root, fold)
     if split.classes != loaded.classes:

@@ -206,7 +206,9 @@ def view(
         prediction=prediction,
         title=wording.format_label(prediction.label) or "No answer",
         text=sentences.describe_answer(prediction),
-        in_short=wording.summarize_evidence(deciding, clock=clock) if deciding else ("no evidence recorded", ""),
+        in_short=(
+            wording.summarize_evidence(deciding, clock=clock) if deciding else wording.summarize_answer(prediction)
+        ),
         verdict=judge_answer(prediction),
         effect=_effect(prediction, deciding),
         loop="" if loop is None else _webp(prediction, loop),
@@ -285,14 +287,18 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
 
 
 def _naming(evidence: Evidence) -> str:
-    """Say how surely a thing got its name; a known action has none to get, its likeness to the answer's name counts."""
-    likely = "" if evidence.probability is None else f"probability {wording.format_score(evidence.probability)}"
+    """Say how surely a thing got its name and whether that is stated; of a known action, how alike the names are."""
+    chance = "" if evidence.probability is None else f"probability {wording.format_score(evidence.probability)}"
+    if evidence.control is not None:  # a method that states only what passes both tests
+        verdict = "stated" if evidence.stated else "not stated"
+        control = f"control {wording.format_score(evidence.control)}"
+        chance = f"{verdict}: {', '.join(filter(None, [chance, control]))}"
     if evidence.similarity is None:
-        return likely
+        return chance
     if evidence.kind == "neighbour":
         return f"likeness of the two names {wording.format_score(evidence.similarity)}"
     margin = "" if evidence.margin is None else f", margin {wording.format_score(evidence.margin)}"
-    return ", ".join(filter(None, [likely, f"similarity {wording.format_score(evidence.similarity)}{margin}"]))
+    return "; ".join(filter(None, [chance, f"similarity {wording.format_score(evidence.similarity)}{margin}"]))
 
 
 def _some(texts: list[str]) -> str:

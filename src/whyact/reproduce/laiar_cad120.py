@@ -126,9 +126,8 @@ def run(
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
     if stored:
-        done = stored_cells(cells, cell, RUNS)
-        cells = [c for c, result in zip(cells, done, strict=True) if result is not None]
-        done = [result for result in done if result is not None]
+        kept = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
+        cells, done = [c for c, _ in kept], [r for _, r in kept]
     else:
         done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
@@ -141,12 +140,15 @@ def run(
                     other = second if person[fold] == first else first
                     held[params["row"]][fold] = result["held"][other]
         else:
+            if params["row"] in BASELINES:
+                target, predicted = np.array(result["target"]), np.array(result["predicted"])
+                result["mAR"] = mean_recall(target, predicted, len(found.vocabulary.actions)).with_null
             results[params["row"]][params["fold"], params["seed"]] = result
 
     rows = _main(results)
     if not quick:
         rows += _gains(results) + _table1(results) + _table2(results) + _table6(results)
-        rows += _baselines(results, found.vocabulary.actions) + _explanation(results)
+        rows += _baselines(results) + _explanation(results)
         rows += _honesty(results, held) + _unsure(results, held)
     command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
     command += " --stored" * stored
@@ -259,14 +261,10 @@ def _table6(results: Results) -> list[Row]:
     return rows
 
 
-def _baselines(results: Results, actions: Sequence[str]) -> list[Row]:
+def _baselines(results: Results) -> list[Row]:
     rows = []
     for name, baseline in BASELINES.items():
-        values = [
-            mean_recall(np.array(c["target"]), np.array(c["predicted"]), len(actions)).with_null
-            for c in results[name].values()
-        ]
-        rows += _row("baselines", name, "mAR", values, unit="0..1", note=baseline.note)
+        rows += _row("baselines", name, "mAR", _values(results[name], "mAR"), unit="0..1", note=baseline.note)
     return rows
 
 

@@ -14,10 +14,8 @@ from whyact.errors import UserError
 from whyact.training.checkpoint import HISTORY, STATE
 from whyact.training.fit import FitOptions
 from whyact.training.log import History, MetricLogger
-from whyact.training.options import DEFAULTS, LOGGERS, TrainOptions
+from whyact.training.options import LOGGERS, TrainOptions
 from whyact.training.processes import this_process
-
-__all__ = ["DEFAULTS", "LOGGERS", "TrainOptions", "experiment", "open_loggers"]
 
 
 @contextmanager
@@ -35,7 +33,7 @@ def experiment(
     Raises:
         UserError: When the device is absent, or a logger's package is.
     """
-    check_precision(options.precision, resolve_device(options.device))
+    check_precision(options.precision, resolve_device(options.device, "--device"), "--precision")
     state = Path(out) / STATE
     loggers = open_loggers(options.loggers, Path(out)) if this_process().is_rank_zero else []
     status = "failed"
@@ -65,7 +63,7 @@ def open_loggers(names: Sequence[str], out: Path) -> list[MetricLogger]:
         for package in ("lightning", LOGGERS[name]):
             if find_spec(package) is None:
                 expected = f"the packages lightning and {LOGGERS[name]}"
-                raise UserError("logger", name, expected, f"pip install 'whyact[logs]' {LOGGERS[name]}")
+                raise UserError("--logger", name, expected, f"pip install 'whyact[logs]' {LOGGERS[name]}")
     place = Path(out).absolute()
     loggers: list[MetricLogger] = []
     for name in names:

@@ -36,7 +36,9 @@ class TrainOptions:
     logger: str = setting("", f"also log to {', '.join(LOGGERS)}; several with commas", metavar="NAME")
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        check_device(self.device, "--device")
+        if self.precision not in PRECISIONS:
+            raise UserError("--precision", self.precision, f"one of {', '.join(PRECISIONS)}")
         if self.eval_every < 0:
             raise UserError("--eval-every", self.eval_every, "a number of epochs, or 0 for no validation")
         if self.watch_test and not self.eval_every:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from whyact import api
-from whyact.errors import UserError, nearest
+from whyact.errors import choose
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
 from whyact.sentences import format_answer
@@ -47,18 +47,15 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     say = _Log()
 
-    from whyact.homeworld.vocabulary import VOCABULARY
-    from whyact.verbs.stills import write_illustrated
-
-    if args.action not in VOCABULARY.actions:
-        near = nearest(args.action, VOCABULARY.actions)
-        step = f"did you mean {near}?" if near else ""
-        raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}", step)
+    choose(args.action, demo_actions(), "--action", "whyact demo --help")
     out = writable_folder("--out", args.out)
+    say(f"Filming a visitor who will {args.action.replace('_', ' ')} ...")
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
     scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
+    from whyact.verbs.stills import write_illustrated
+
     predictions = api.load().predict(video, draw=answer, progress=not args.json)
     write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from whyact import api
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.methods import Method, find_method
+from whyact.progress import announce
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_engine, read_engine
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import (
     Kind,
     Parser,
@@ -55,6 +57,7 @@ def run(argv: list[str]) -> int:
         help="compute the I-th of N shares of --parts only",
     )
     add_engine(parser, "video")
+    add_device(parser)
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if args.shard is not None and args.parts is None:
@@ -70,8 +73,9 @@ def run(argv: list[str]) -> int:
             raise UserError(str(args.run), "a file", "--data NAME --root DIR of the annotations to score it against")
         metrics = evaluate_predictions(args.run, args.data, root)
     else:
-        model = api.load(args.run)
+        model = api.load(args.run, device=args.device)
         data = args.data or model.card["data"]
+        announce(f"evaluating {args.run} on {data}", wanted=not args.json, in_logs=False)
         with generated_root(data, root) as folder:
             if engine is None and args.parts is None:
                 metrics = model.evaluate(data, folder, fold=args.fold, progress=not args.json)
@@ -94,7 +98,9 @@ def _in_parts(
 
     with TemporaryDirectory(prefix="whyact-") as scratch:
         folder = args.parts or Path(scratch)
-        evaluation = answer_parts(method.open_evaluation, settings, folder, args.shard or Shard(), engine)
+        evaluation = answer_parts(
+            partial(method.open_evaluation, device=args.device), settings, folder, args.shard or Shard(), engine
+        )
         if args.shard is None:
             return score_parts(evaluation, folder)
         count = len(chunks(evaluation))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
-from whyact.progress import progress
-from whyact.verbs.engine_options import add_engine, read_engine
+from whyact.progress import announce, progress
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 from whyact.video.inputs import Inputs
 
@@ -57,6 +57,7 @@ def run(argv: list[str]) -> int:
         "--snippet-seconds", metavar="SECONDS", type=float, default=0.64, help="length of a snippet (default: 0.64)"
     )
     add_engine(parser, "video")
+    add_device(parser)
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if not 0.04 <= args.snippet_seconds <= 60:
@@ -64,6 +65,7 @@ def run(argv: list[str]) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError("--out", str(args.out), "a folder, or a name that is free")
 
+    announce(f"extracting features into {args.out}", wanted=not args.json, in_logs=False)
     from whyact.data.untrimmed.snippet_files import extract, find_videos, read_recipe
     from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 
@@ -73,7 +75,7 @@ def run(argv: list[str]) -> int:
         print(f"whyact: {skipped.note}", file=sys.stderr, flush=True)
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
     names, weights = args.encoder.split(","), args.weights.split(",")
-    sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds)
+    sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds, args.device)
     with progress("videos", len(videos), wanted=not args.json) as bar:
         if engine is None:
             begun = -1  # videos before the one that is being read

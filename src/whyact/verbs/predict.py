@@ -11,7 +11,7 @@ from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
 from whyact.methods import METHODS
 from whyact.prediction import to_json
-from whyact.progress import print_error
+from whyact.progress import announce, print_error
 from whyact.sentences import format_answer
 from whyact.verbs.data_make import generated_root
 from whyact.verbs.engine_options import add_device
@@ -45,6 +45,7 @@ def run(argv: list[str]) -> int:
     by_name = args.data is not None  # clips of a data set
     if by_name and args.fps is not None:
         raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
+    announce(f"loading {model.path.name}", wanted=not args.json, in_logs=False)
     failed: list[UserError] = []
     with (
         nullcontext(Prepared(Inputs(), args.inputs)) if by_name else prepared_inputs(args.inputs, args.fps) as prepared

@@ -12,6 +12,8 @@ STUDIES: dict[str, str] = {
     "laiar-cad120": "whyact.reproduce.laiar_cad120:run",
     "laiar-subactivities": "whyact.reproduce.laiar_subactivities:run",
     "laiar-homeworld": "whyact.reproduce.laiar_homeworld:run",
+    "laiar-ut": "whyact.reproduce.laiar_ut:run",
+    "measured-relations": "whyact.reproduce.measured_relations:run",
     "shipped-model": "whyact.reproduce.shipped_model:run",
     "pvlr": "whyact.reproduce.pvlr:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",

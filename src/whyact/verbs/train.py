@@ -9,6 +9,7 @@ from pathlib import Path
 from whyact import api
 from whyact.errors import UserError
 from whyact.methods import METHODS, find_method
+from whyact.progress import announce
 from whyact.settings import read_settings
 from whyact.training.options import TrainOptions
 from whyact.verbs.data_make import generated_root
@@ -48,6 +49,7 @@ def run(argv: list[str]) -> int:
     config = read_settings(method.PRESETS, preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
     options = read_options(TrainOptions, args)
+    announce(f"training {name} on {args.data or args.videos}", wanted=not args.json)
     with generated_root(args.data, root) as folder:
         trained = api.train(
             name,

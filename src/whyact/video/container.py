@@ -77,8 +77,11 @@ def declared_length(container: Any, stream: Any, start: float, zero: float) -> f
         start: When the first frame is shown, in seconds of the player's clock.
         zero: The stamp in seconds at which that clock starts.
     """
+    whole = float(container.duration) / 1e6 if container.duration and container.duration > 0 else 0.0
     if stream.duration and stream.duration > 0:
-        return start + float(stream.duration * (stream.time_base or 0))
+        # Only MP4 and MOV count it from the first frame, the others from the start of the file.
+        first = start if "mov" in container.format.name else 0.0
+        return first + float(stream.duration * (stream.time_base or 0))
     parts = str(stream.metadata.get("DURATION", "")).split(":")  # what Matroska says of a stream
     try:
         tagged = sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
@@ -86,7 +89,7 @@ def declared_length(container: Any, stream: Any, start: float, zero: float) -> f
         tagged = 0.0
     if 0 < tagged - zero < 1e7:
         return tagged - zero
-    return float(container.duration) / 1e6 if container.duration and container.duration > 0 else 0.0
+    return whole
 
 
 @dataclass(frozen=True)

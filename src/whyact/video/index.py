@@ -54,6 +54,8 @@ EMPTY = PacketIndex(np.zeros(0), np.zeros(0))
 
 def declared_frames(packets: PacketIndex, declared: int, clock: Clock) -> tuple[int, int]:
     """Return how many of the frames that a file declares are not in it, and how many should decode."""
+    if clock.counts:
+        return 0, packets.count - packets.unshown
     if not declared or not packets.count:
         return 0, declared
     if clock.in_slots:  # an AVI declares its slots, of which some may be empty by intent
@@ -99,7 +101,8 @@ def from_packets(av: Any, container: Any, stream: int, clock: Clock, deadline: f
         for packet in container.demux(container.streams[stream]):
             if not packet.size:
                 continue
-            dts, pts = packet.dts, packet.dts if clock.in_slots else packet.pts
+            dts = None if clock.counts else packet.dts
+            pts = dts if clock.in_slots or clock.counts else packet.pts
             small += packet.size < PLACEHOLDER or packet.is_discard
             if dts is not None:  # the first packets of reordered frames may have none
                 decoded.append(dts)

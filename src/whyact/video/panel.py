@@ -33,7 +33,7 @@ def reasons(prediction: Prediction, time: float) -> list[Evidence]:
     if prediction.segments and segment is None:
         return []
     best: dict[int, Evidence] = {}
-    for item in sort_evidence(prediction):
+    for item in (e for e in sort_evidence(prediction) if e.stated):
         inside = segment is None or (segment.start <= item.start and item.end <= segment.end + 1e-6)
         if item.track is not None and item.stated and inside:
             best.setdefault(item.track, item)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
+from whyact.files import file_sha256
 from whyact.prediction import VideoFacts
 from whyact.video import index, upright
 from whyact.video.clock import Clock
@@ -130,11 +130,10 @@ class VideoReader:
     def _prepare(self) -> None:
         self.fps, self.step = self._clock.fps, self._clock.step
         self.declared = int(self._stream.frames or 0)
-        self.start, self._counts_frames = self._clock.start, self._stream.start_time is None
+        self.start = self._clock.start
         self._orientation = upright.Orientation()
         self._aspect = upright.pixel_aspect(self._stream)
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
-        if width * height * self._aspect > self.most_pixels:
+        if self._stream.codec_context.width * self._stream.codec_context.height * self._aspect > self.most_pixels:
             self._aspect = 1.0
         self._shape: tuple[int, int] | None = None  # width and height on screen
         self._image: tuple[float, NDArray[np.uint8]] = (-1.0, np.zeros((0, 0, 3), np.uint8))
@@ -143,8 +142,8 @@ class VideoReader:
         self._layout = read_mp4_layout(self._container, self.path, self._size)
         self._has_own_index = self._layout.is_whole and self.declared > 0
         self._reasons += [self._layout.note] if self._layout.note else []
-        if self._counts_frames and self.index.end > 0:  # the rate that the stream itself knows
-            self.fps = self.index.count / self.index.end
+        if (self._clock.counts or not self.fps) and self.index.end > self.start:  # the rate of its own packets
+            self.fps = self.index.count / (self.index.end - self.start)
             self.step = self._clock.step = 1 / self.fps
 
     @property
@@ -181,8 +180,7 @@ class VideoReader:
     @cached_property
     def sha256(self) -> str:
         """Return the SHA-256 of the file."""
-        with open(self.path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     @property
     def degraded(self) -> str:
@@ -199,7 +197,7 @@ class VideoReader:
         if absent:
             reasons.append(f"{absent} of {self.declared} declared frames are not in the file")
         elif self._ended and not self._jumped and self.decoded < expected:
-            reasons.append(f"{self.decoded} of {expected} declared frames decode")
+            reasons.append(f"{self.decoded} of {expected} frames decode")
         return "; ".join(reasons)
 
     def facts(self) -> VideoFacts:
@@ -332,12 +330,14 @@ class VideoReader:
             picture = next(self._source, None)
             if picture is None:
                 self._ended = True
-                if not self._jumped and self.decoded < self.declared:
+                if not self._jumped and (self.decoded < self.declared or self._clock.counts):
                     _ = self.index  # tells lost frames from placeholders
                 return None
             self.decoded += 1
             self._damaged += bool(getattr(picture, "is_corrupt", False))
             at = self._last = self._clock.time_of(picture)
+            if self.decoded == 1 and not self._jumped and at > self.start + 1.5 * self.step:
+                self._add_reason(f"the first {at - self.start:.2f} s do not decode: no keyframe begins the file")
             # What is shown before the keyframe of a jump may refer to pictures before it.
             if at >= self._first_key - LATE:
                 return _Frame(at, picture, 0 if self._jumped else self.decoded)
@@ -396,5 +396,5 @@ class VideoReader:
         if declared > 0 and self._has_own_index:
             return declared
         # Streams without a header have a length that FFmpeg guessed from the last stamps.
-        guessed = self._clock.has_jumps or self._counts_frames
+        guessed = self._clock.has_jumps or self._clock.counts
         return self.index.end if guessed and self.index.end else max(declared, self.index.end)

@@ -153,15 +153,15 @@ def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] |
         listed = ", ".join(f"{name} ({count})" for name, count in few.items())
         warnings.append(f"classes with fewer than {FEW} clips, of which little can be learned: {listed}")
     base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
-    groups, said = _groups(base, clips, prints)
-    warnings += said
+    groups, notes = _groups(base, clips, prints)
+    warnings += notes
     videos = []
     for file in files:
         own = [clip for clip in clips if clip.file == file]
         if own:
             videos.append(_video(base, file, own, groups[file], *facts[file]))
-    folds, said = _folds(videos)
-    return ClipFolder(base, videos, sorted(counts), folds, warnings + said)
+    folds, notes = _folds(videos)
+    return ClipFolder(base, videos, sorted(counts), folds, warnings + notes)
 
 
 def own_file(folder: ClipFolder, objects: Sequence[str], subjects: Sequence[str]) -> OwnFile:
@@ -222,7 +222,7 @@ def _groups(
         names = ", ".join(f"{a.name} and {b.name}" for a, b in alike[:3])
         warnings.append(
             f"{found} pairs of clips share nearly the same frame and are kept on one side of a fold ({names}"
-            f"{', ...' if found > 3 else ''}); name the films in the column group of a CSV to say it yourself"
+            f"{', ...' if found > 3 else ''}); to decide it yourself, name the films in the column group of a CSV"
         )
     name = {file: file.absolute().relative_to(base).with_suffix("").as_posix() for file in given}
     return {file: given[find(file)] or name[find(file)] for file in given}, warnings

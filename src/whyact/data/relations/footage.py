@@ -5,7 +5,6 @@ Frames are asked for by the numbers that the annotation uses, in rising order, a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
-from whyact.files import sha256
+from whyact.files import file_sha256, sha256
 from whyact.video.decode import held_frames
 from whyact.video.numbers import frame_times, frames_numbered
 from whyact.video.reader import VideoReader
@@ -75,8 +74,7 @@ class VideoFootage:
     @cached_property
     def key(self) -> str:
         """Return the SHA-256 of the file."""
-        with open(self.path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     @cached_property
     def _shown(self) -> NDArray[np.float64]:
@@ -122,7 +120,13 @@ class FolderFootage:
     @cached_property
     def _images(self) -> dict[int, Path]:
         matches = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
-        return {int(match[1]): path for match, path in matches if match}
+        images: dict[int, Path] = {}
+        for number, path in ((int(match[1]), path) for match, path in matches if match):
+            if number in images:
+                value = f"the number of {images[number].name}"
+                raise UserError(path, value, "one image for each number", "remove one of them")
+            images[number] = path
+        return images
 
     @cached_property
     def key(self) -> str:

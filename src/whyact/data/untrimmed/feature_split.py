@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import FeatureFolder, Recipe
-from whyact.data.untrimmed.sets import UntrimmedSet
+from whyact.data.untrimmed.sets import UntrimmedSet, summary
 from whyact.errors import UserError
 
 
@@ -84,6 +84,21 @@ def split_of(
         # a folder that whyact extracted with --clip none has none on purpose
         clip=None if folder.recipe.encoders and folder.recipe.target is None else clip,
     )
+
+
+def check_set(found: UntrimmedSet, open_features: Callable[[], FeatureFolder]) -> dict[str, Any]:
+    """Return what ``whyact data check`` prints about annotations and their features.
+
+    Annotations alone serve to score predictions, so they are summarised without features too; the set is then not
+    ``usable`` for a training, and a warning says what lacks.
+    """
+    counts = summary(found)
+    try:
+        folder = open_features()
+    except UserError as error:
+        lines = [*counts.get("warnings", ()), f"no features to train on: {error.command_line()}"]
+        return {**counts, "warnings": lines, "usable": False}
+    return {**counts, **check_features(found, folder)}
 
 
 def check_features(

@@ -1,7 +1,7 @@
 """Videos to a feature folder: snippet by snippet into files that grow, so that memory does not depend on the length.
 
 A video is done when its ``videos/NAME.json`` is there, which comes last: an interrupted extraction goes on at the next
-video, and several machines may share a folder. What cannot be read is listed in ``broken.csv`` and left out.
+video, and several machines may share a folder. What cannot be read is listed in ``broken.csv`` and skipped.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class Extracted:
     def take(self, name: str, outcome: Outcome) -> None:
         """Note what came of a video."""
         if outcome.state == "broken":
-            self.broken[name] = outcome.said
+            self.broken[name] = outcome.note
             return
         (self.new if outcome.state == "new" else self.kept).append(name)
-        if outcome.said:
-            self.degraded[name] = outcome.said
+        if outcome.note:
+            self.degraded[name] = outcome.note
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Outcome:
     """What came of one video: encoded, found done, or not readable; and what was wrong with it, if anything."""
 
     state: Literal["new", "kept", "broken"]
-    said: str = ""
+    note: str = ""
 
 
 class _Done(msgspec.Struct):
@@ -139,7 +139,7 @@ def extract(
     streams: Streams,
     tell: Callable[[str, int], None] = lambda name, snippets: None,
 ) -> Extracted:
-    """Encode every video that the folder lacks; what cannot be read is listed and left out.
+    """Encode every video that the folder lacks; what cannot be read is listed and skipped.
 
     Args:
         videos: From :func:`find_videos`.
@@ -337,12 +337,12 @@ def _encode(
         rows = {file: RowFile(file) for file in files}
         try:
             while batch := list(islice(prepared, BATCH)):
-                said = {
+                encoded = {
                     key: encoder.encode(torch.stack([one[key] for one, _ in batch]))
                     for key, encoder in encoders.items()
                 }
                 for file, several in files.items():
-                    rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+                    rows[file].add(torch.cat([encoded[id(encoder)] for encoder in several], dim=1).numpy())
                 facts = batch[-1][1]
                 count += len(batch)
                 tell(count)
