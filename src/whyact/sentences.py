@@ -52,9 +52,9 @@ def find_state(prediction: Prediction) -> State:
     """Tell how an answer is to be taken.
 
     An answer whose score is at or above the threshold can be unsure for one reason only: the video is unlike what the
-    model knows. Answers written before :attr:`Prediction.unfamiliar` existed are told apart by that.
+    model knows. Answers written before :attr:`Prediction.unfamiliar` existed are recognised by that.
     """
-    if not prediction.label:
+    if not format_label(prediction.label):
         return "none"
     above = prediction.threshold is None or prediction.score >= prediction.threshold
     if prediction.unfamiliar or (prediction.unsure and above and prediction.threshold is not None):
@@ -120,12 +120,12 @@ def describe_evidence(evidence: Evidence, *, segment: bool = False, clock: bool 
         when = [("", " at "), start] if start == end else [("", " between "), start, ("", " and "), end]
         return [*_transition(evidence, names), *when]
     if evidence.kind == "state" and names and (state := evidence.label or evidence.to_state or evidence.from_state):
-        told = format_relation(state, names[1]) if len(names) == 2 else format_label(state)
+        text = format_relation(state, names[1]) if len(names) == 2 else format_label(state)
         parts = [("name", names[0]), ("", " was ")]
-        if told and len(names) == 2:
-            parts += [("state", told.removesuffix(names[1])), ("name", names[1])]
-        elif told:
-            parts += [("state", told)]
+        if text and len(names) == 2:
+            parts += [("state", text.removesuffix(names[1])), ("name", names[1])]
+        elif text:
+            parts += [("state", text)]
         else:
             parts += [("state", f"“{format_label(state)}”"), ("", " to "), ("name", names[1])]
         if start == end:
@@ -146,17 +146,17 @@ def _transition(evidence: Evidence, names: tuple[str, ...]) -> list[Part]:
     if len(names) == 1:
         return [("name", names[0]), ("", " went from "), ("state", before), ("", " to "), ("state", after)]
     subject, thing = names
-    told_before, told_after = format_relation(before, thing), format_relation(after, thing)
-    if not told_before or not told_after:
+    before_text, after_text = format_relation(before, thing), format_relation(after, thing)
+    if not before_text or not after_text:
         parts: list[Part] = [("", "the relation of "), ("name", subject), ("", " to "), ("name", thing)]
         return [*parts, ("", " changed from "), ("state", f"“{before}”"), ("", " to "), ("state", f"“{after}”")]
     return [
         ("name", subject),
         ("", " went from "),
-        ("state", _being(told_before).removesuffix(thing)),
+        ("state", _being(before_text).removesuffix(thing)),
         ("name", thing),
         ("", " to "),
-        ("state", _being(told_after).removesuffix(thing)),
+        ("state", _being(after_text).removesuffix(thing)),
         ("name", thing),
     ]
 

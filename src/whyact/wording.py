@@ -112,8 +112,8 @@ def assign_hues(prediction: Prediction) -> dict[str, int]:
 
 def shorten_label(label: str) -> str:
     """Write a label as words for a sentence: a very long one is cut, for its whole stands in the headline."""
-    told = format_label(label)
-    return told if len(told) <= LONG_LABEL else f"{told[: LONG_LABEL - 1].rstrip()}…"
+    text = format_label(label)
+    return text if len(text) <= LONG_LABEL else f"{text[: LONG_LABEL - 1].rstrip()}…"
 
 
 def format_relation(state: str, thing: str) -> str:

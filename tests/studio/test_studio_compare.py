@@ -80,6 +80,16 @@ def test_the_same_video_sent_again_is_found_by_its_bytes(two: Studio) -> None:
         assert two.client.get(f"/jobs/{a}/against/{wrong}").status_code == 404
 
 
+def test_a_model_is_never_compared_with_itself_and_each_other_model_is_offered_once(two: Studio) -> None:
+    a, again = two.send(), two.send()
+    assert "/against/" not in two.client.get(f"/jobs/{a}").text
+    seconds = [two.send(model="second") for _ in range(2)]
+    page = two.client.get(f"/jobs/{a}").text
+    assert page.count("/against/") == 1
+    assert any(f"/jobs/{a}/against/{b}" in page for b in seconds)
+    assert f"/against/{again}" not in page
+
+
 def test_a_demo_clip_is_asked_of_two_models(two: Studio) -> None:
     order = {"action": "pick", "seed": 4, "against": "second"}
     a = two.client.post("/api/demo", json=order).json()

@@ -160,6 +160,9 @@ def test_reasons_are_the_best_of_each_pair_and_worth_something() -> None:
         (0, 0.2),
     ]
     assert [e.track for e in reasons(answer(evidence=[reason(2, 0.0)]), 1.0)] == [2]  # the first one always
+    evidence[1].stated = False
+    assert [e.track for e in reasons(answer(evidence=evidence), 1.0)] == [1, 3, 0]
+    assert reasons(answer(evidence=evidence), 1.0)[0].contribution == 0.4
 
 
 def test_reasons_are_those_of_the_segment_that_is_shown() -> None:

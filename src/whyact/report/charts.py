@@ -25,7 +25,7 @@ class Chart:
     band: str
     low: str
     high: str
-    told: str
+    summary: str
     zero: float = _HIGH
 
 
@@ -81,9 +81,9 @@ def chart(curve: Curve, axis: Axis) -> Chart:
             back = [place(t, low) for t, _, low, _ in reversed(points)]
             band += "M" + "L".join(there + back) + "Z"
     peak = max(finite, key=lambda row: row[1])
-    told = f"{name} over time, highest {wording.format_score(peak[1])} at {wording.format_time(peak[0])}"
+    summary = f"{name} over time, highest {wording.format_score(peak[1])} at {wording.format_time(peak[0])}"
     zero = round(_HIGH * top / (top - bottom), 1) if top > 0 else 0.0
-    return Chart(name, line, band, wording.format_score(bottom), wording.format_score(top), told, zero)
+    return Chart(name, line, band, wording.format_score(bottom), wording.format_score(top), summary, zero)
 
 
 def _pieces(rows: list[tuple[float, float, float, float]]) -> list[list[tuple[float, float, float, float]]]:

@@ -264,7 +264,7 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         else wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction))
     )
     shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
-    told = {*_WORD.findall(wording.format_label(" ".join(shown))), *_JOINING}
+    repeated = {*_WORD.findall(wording.format_label(" ".join(shown))), *_JOINING}
     return Reason(
         place=place,
         evidence=evidence,
@@ -273,7 +273,7 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         tag=tag if evidence.stated else f"{tag}, not stated".lstrip(", "),
         # the method's own text is shown where it says more than the columns do
         extra=evidence.text
-        if set(_WORD.findall(_DECIMAL.sub(" ", wording.format_label(evidence.text)))) - told
+        if set(_WORD.findall(_DECIMAL.sub(" ", wording.format_label(evidence.text)))) - repeated
         else "",
         about=wording.format_label(evidence.action)
         if evidence.action not in ("", prediction.label, evidence.label)

@@ -41,56 +41,58 @@ def how_to_read(prediction: Prediction, time: Timeline | None) -> Reading:
 
 
 def _time(prediction: Prediction, time: Timeline) -> list[str]:
-    said = [time.whole] if time.whole else []
+    lines = [time.whole] if time.whole else []
     if time.segments:
-        said.append(
+        lines.append(
             "A bar is a segment: a stretch of the video in which the model sees this action. "
             "The number in it is the segment’s score, 0 to 1; the stronger its shade, the higher."
         )
         if prediction.annotated:
-            said.append("An outlined bar is a segment of the annotation.")
+            lines.append("An outlined bar is a segment of the annotation.")
         if any(bar.whiskers for lane in (*time.segments, *time.more_segments) for bar in lane.bars):
-            said.append("The thin line at each end of a bar says how far off that end may be.")
+            lines.append("The thin line at each end of a bar says how far off that end may be.")
     if time.loose:
-        said.append("The row “Evidence” shows where each piece of evidence lies; the red one is in the sentence above.")
+        lines.append(
+            "The row “Evidence” shows where each piece of evidence lies; the red one is in the sentence above."
+        )
     if prediction.curves:
-        said.append("A curve lies between the two values beside it.")
+        lines.append("A curve lies between the two values beside it.")
         if any(curve.name == "attention" for curve in prediction.curves):
-            said.append("Attention says how much that moment counts for the model, whatever the action.")
+            lines.append("Attention says how much that moment counts for the model, whatever the action.")
         if any(curve.name == "contribution" for curve in prediction.curves):
-            said.append("Contribution is what the score loses without that moment; the line under it is zero.")
+            lines.append("Contribution is what the score loses without that moment; the line under it is zero.")
         if any(curve.lower is not None and curve.upper is not None for curve in prediction.curves):
-            said.append("The grey band around it is its uncertainty.")
+            lines.append("The grey band around it is its uncertainty.")
     if time.shown or time.folded:
-        said.append(
+        lines.append(
             "One lane is one pair of things, or one thing with its state; lanes that count most come first. "
             "Each block is a token: what the model saw of the pair at one moment. It answers from the tokens it keeps."
         )
         if time.segments:
-            said.append("They are drawn where a segment scores best, and empty elsewhere.")
+            lines.append("They are drawn where a segment scores best, and empty elsewhere.")
         if time.unpaired:
-            said.append(f"Followed, but in no pair: {time.unpaired} thing{'s' if time.unpaired > 1 else ''}.")
+            lines.append(f"Followed, but in no pair: {time.unpaired} thing{'s' if time.unpaired > 1 else ''}.")
         if any(lane.contribution is not None for lane in [*time.shown, *time.folded]):
-            said.append("A number with a sign is the lane’s largest contribution, explained under Evidence.")
-    return said
+            lines.append("A number with a sign is the lane’s largest contribution, explained under Evidence.")
+    return lines
 
 
 def _scores(prediction: Prediction) -> list[str]:
     several = len(prediction.labels)
-    said = [f"The ten best of {several} labels." if several > 10 else "Every label and its score."]
-    said.append("A score says how sure the model is, from 0 (not at all) to 1 (wholly).")
+    lines = [f"The ten best of {several} labels." if several > 10 else "Every label and its score."]
+    lines.append("A score says how sure the model is, from 0 (not at all) to 1 (wholly).")
     scores = [s.score for s in prediction.labels]
     if several > 1 and all(map(math.isfinite, scores)) and abs(sum(scores) - 1) < _ALMOST_ONE:
         share = wording.format_score(1 / several)
-        said.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
+        lines.append(f"They add up to 1 (an even share is {share}): they compare these labels and know no other.")
     elif sum(filter(math.isfinite, scores)) > 1 + _ALMOST_ONE:
-        said.append("They need not add up to 1: several of these actions may happen.")
+        lines.append("They need not add up to 1: several of these actions may happen.")
     if nothing := next((s.label for s in prediction.labels if s.label.lower() in wording.NOTHING), ""):
-        said.append(f"The label {nothing} stands for none of the other actions.")
+        lines.append(f"The label {nothing} stands for none of the other actions.")
     if prediction.threshold is not None:
         least = wording.format_score(prediction.threshold)
-        said.append(f"The upright line is the threshold, {least}; an answer under it counts as unsure.")
-    return said
+        lines.append(f"The upright line is the threshold, {least}; an answer under it counts as unsure.")
+    return lines
 
 
 def _evidence(prediction: Prediction) -> list[str]:
@@ -98,26 +100,26 @@ def _evidence(prediction: Prediction) -> list[str]:
     other = any(e.action not in ("", prediction.label) for e in evidence)
     whose = f"{answer}, or of the other action that a row names," if other else answer
     what = "everything about its pair is removed" if any(e.removed for e in evidence) else "exactly this is removed"
-    said = [
+    lines = [
         f"Contribution is how far the score of {whose} drops when {what} and the model answers again; below zero, the "
         "score would rise."
     ]
     if any(not e.stated for e in evidence):
-        said.append("What is not stated is too likely to be wrong, or no more needed than as much removed at random.")
+        lines.append("What is not stated is too likely to be wrong, or no more needed than as much removed at random.")
     if any(e.probability is not None for e in evidence):
-        said.append("The probability says how likely it is to be true.")
+        lines.append("The probability says how likely it is to be true.")
     kinds = {e.kind for e in evidence}
     if "snippet" in kinds:
-        said.append("A snippet is a short piece of the video that the model reads as one.")
-        said.append("The raw score is what the model computes before it is turned into a score of 0 to 1.")
+        lines.append("A snippet is a short piece of the video that the model reads as one.")
+        lines.append("The raw score is what the model computes before it is turned into a score of 0 to 1.")
     if "neighbour" in kinds:
-        said.append("A known action is one that the model was trained on and holds to be related to the answer.")
+        lines.append("A known action is one that the model was trained on and holds to be related to the answer.")
     if any(e.similarity is not None and e.kind != "neighbour" for e in evidence):
-        said.append(
+        lines.append(
             "Naming is a separate matter and not how much a thing decided: similarity (at most 1) says how well its "
             "name fits, margin how far the next name is behind."
         )
-    return said
+    return lines
 
 
 def list_targets(prediction: Prediction) -> list[str]:

@@ -41,7 +41,7 @@ class Scene:
     head: str
     when: str
     frame: int | None
-    told: str
+    caption: str
     width: float
     height: float
     font: float
@@ -113,21 +113,21 @@ def _draw(
         wording.format_time(point.time, clock=wording.uses_clock(prediction)),
     )
     names = wording.list_pair(track.subject, track.object)
-    told = wording.format_relation(state, names[1]) if len(names) == 2 else state
-    told = f"{names[0]} {told}" if told and names else f"{' – '.join(names)}: {state}"
-    told += "".join(f"; {name} has no box here" for name in unseen)
+    caption = wording.format_relation(state, names[1]) if len(names) == 2 else state
+    caption = f"{names[0]} {caption}" if caption and names else f"{' – '.join(names)}: {state}"
+    caption += "".join(f"; {name} has no box here" for name in unseen)
     still = stills.get((prediction.id, point.frame))
     return Scene(
         head=head,
         when=when,
         frame=point.frame,
-        told=told,
+        caption=caption,
         width=width,
         height=height,
         font=round(font, 2),
         boxes=_label_boxes(boxes, width, height, font),
         still="" if still is None or not prediction.video.width else _data_uri(prediction, point.frame, still),
-        title=f"{head}: frame {point.frame} at {when}, {told}",
+        title=f"{head}: frame {point.frame} at {when}, {caption}",
     )
 
 
@@ -143,7 +143,7 @@ def _plain_still(
     frame = min(frames, key=lambda number: abs(number - wanted))
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
-    when, told = (
+    when, caption = (
         wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction)),
         f"contribution {wording.format_contribution(evidence.contribution)}",
     )
@@ -151,7 +151,7 @@ def _plain_still(
         head=f"Rank {place}",
         when=when,
         frame=frame,
-        told=told,
+        caption=caption,
         width=float(video.width or 4),
         height=float(video.height or 3),
         font=1.0,

@@ -77,7 +77,8 @@ def job(request: Request, id_: str) -> Response:
         prediction = jobs.prediction(found)
     except Unknown as error:
         return _page("gone.html.j2", 404, why=str(error))
-    others = [info(other) for other in jobs.others(found) if other.state != "failed"]
+    others = [info(other) for other in jobs.others(found) if other.state != "failed" and other.model != found.model]
+    others = list({other.model: other for other in others}.values())  # never a model against itself, and each once
     model = model_info(found.model, jobs.models[found.model])
     return HTMLResponse(
         render_answer(prediction, info(found), model, others, request.app.state.corrections is not None)

@@ -22,6 +22,7 @@ from whyact.studio.limits import Limits
 
 Task = Callable[..., Any]
 _POLL = 0.1
+_START_SECONDS = 120.0  # that a process may take to start and import; a busy machine is slow, not wrong
 
 
 class WorkerLost(Exception):
@@ -46,7 +47,7 @@ class Worker:
         self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
-        self._closed = False
+        self._started, self._closed = False, False
 
     @property
     def pid(self) -> int | None:
@@ -63,7 +64,7 @@ class Worker:
 
         Args:
             task: The name of a task.
-            seconds: After which the process is stopped.
+            seconds: After which the process is stopped, counted from when it has started.
             on_progress: Called with the progress.
             arguments: The task's own.
 
@@ -73,8 +74,9 @@ class Worker:
         """
         with self._lock:
             pipe = self._ready()
-            deadline = time.monotonic() + seconds
             try:
+                self._await_start(pipe)
+                deadline = time.monotonic() + seconds
                 pipe.send_bytes(msgspec.json.encode((task, arguments)))
                 while True:
                     if pipe.poll(_POLL):
@@ -119,7 +121,21 @@ class Worker:
             theirs.close()
         return self._pipe
 
+    def _await_start(self, pipe: Connection) -> None:
+        """Wait until the process says that it is ready for tasks."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._started:
+            if pipe.poll(_POLL):
+                pipe.recv_bytes()
+                self._started = True
+            elif not self._process.is_alive():
+                raise EOFError
+            elif time.monotonic() > deadline:
+                self._stop()
+                raise WorkerLost(f"the process that does the work did not start within {_START_SECONDS:g} seconds")
+
     def _stop(self) -> None:
+        self._started = False
         if self._process is not None:
             self._process.kill()
             self._process.join(5)
@@ -133,6 +149,9 @@ def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], lim
     """Be the worker: wait for tasks until the parent goes away."""
     tasks = make_tasks(limits)
     _bound(limits)
+
+    with suppress(OSError):
+        pipe.send_bytes(msgspec.json.encode(("ready",)))
 
     def on_progress(stage: str, share: float) -> None:
         pipe.send_bytes(msgspec.json.encode(("progress", stage, min(max(share, 0.0), 1.0))))

@@ -25,7 +25,7 @@ _RAIL: Colour = (70, 74, 84)
 
 
 def reasons(prediction: Prediction, time: float) -> list[Evidence]:
-    """Return the first piece of evidence of each of up to :data:`REASONS` pairs, in the order of the report.
+    """Return the first stated evidence of each of up to :data:`REASONS` pairs, in the order of the report.
 
     Where an answer has segments, these are the reasons of the one that a moment lies in.
     """
@@ -35,7 +35,7 @@ def reasons(prediction: Prediction, time: float) -> list[Evidence]:
     best: dict[int, Evidence] = {}
     for item in (e for e in sort_evidence(prediction) if e.stated):
         inside = segment is None or (segment.start <= item.start and item.end <= segment.end + 1e-6)
-        if item.track is not None and inside:
+        if item.track is not None and item.stated and inside:
             best.setdefault(item.track, item)
     found = list(best.values())[:REASONS]
     return found[:1] + [item for item in found[1:] if item.contribution >= LEAST]
