@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import whyact
 import zero_shot_trees as trees
@@ -112,3 +114,48 @@ def test_evaluation_reports_the_backbone_beside_the_trained_parameters(
     parameters = found.get("parameters") or found["metrics"]["parameters"]
     assert parameters["trained"] == parameters["locate"] + parameters["gat"]
     assert parameters["frozen_backbone"] > 0
+
+
+def test_a_run_moves_with_its_folder_and_knows_its_weight_file_by_what_it_holds(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import open_clip
+    from safetensors.torch import save_file
+
+    trees.trust(monkeypatch, "ucf101")
+    data, weights = tmp_path / "data", tmp_path / "here" / "clip.safetensors"
+    shutil.copytree(root, data, ignore=shutil.ignore_patterns(".whyact-features"))
+    weights.parent.mkdir()
+
+    def write(seed: int) -> None:
+        torch.manual_seed(seed)
+        state = open_clip.create_model(trees.CLIP).state_dict()
+        save_file({name: tensor.clone() for name, tensor in state.items() if name != "attn_mask"}, weights)
+
+    write(1)
+    config = replace(NARROW, backbone_weights=str(weights), graph=False, calibration=0.0, mix=0.0)
+    task.train("ucf101", data, tmp_path / "run", config=config, progress=False)
+    known = task.load(tmp_path / "run").known
+    assert str(tmp_path) not in known.pixels + known.semantics
+    assert "sha256" in known.pixels
+    video = trees.write_video(tmp_path / "new.mp4", frames=9, level=140)
+    labels = {"labels": "pouring coffee, YoYo"}
+    first = whyact.load(tmp_path / "run").predict(str(video), **labels)[0]
+    stores = {folder.name for folder in (data / ".whyact-features").iterdir()}
+    write(2)  # another file in the same place: another store, and no answer of the first run
+    task.train("ucf101", data, tmp_path / "other", config=config, progress=False)
+    assert len({folder.name for folder in (data / ".whyact-features").iterdir()} - stores) == 1
+    with pytest.raises(UserError, match="the run was trained with"):
+        whyact.load(tmp_path / "run").predict(str(video), **labels)
+    with pytest.raises(UserError, match="the run's"):
+        whyact.load(tmp_path / "run").predict(str(video), clip_weights=str(weights), **labels)
+    write(1)
+    moved = tmp_path / "elsewhere" / "renamed"
+    shutil.copytree(tmp_path / "run", moved)
+    kept = tmp_path / "kept.safetensors"
+    shutil.move(weights, kept)
+    again = whyact.load(moved).predict(str(video), clip_weights=str(kept), **labels)[0]
+    shutil.move(kept, moved / "clip.safetensors")
+    beside = whyact.load(moved).predict(str(video), **labels)[0]
+    assert [(x.label, x.score) for x in again.labels] == [(x.label, x.score) for x in first.labels]
+    assert [(x.label, x.score) for x in beside.labels] == [(x.label, x.score) for x in first.labels]

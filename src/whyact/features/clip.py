@@ -201,7 +201,9 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai", device: torch.dev
     Raises:
         UserError: When the extra is not installed, the name is unknown, or the weights cannot be had.
     """
-    encoder = _load_clip(name, weights)
+    path = Path(weights)
+    facts = path.stat() if weights != RANDOM and path.is_file() else None  # a file that changed is loaded again
+    encoder = _load_clip(name, weights, (facts.st_size, facts.st_mtime_ns) if facts else None)
     encoder.model.to(device)
     return encoder
 
@@ -225,7 +227,7 @@ def load_named_clip(
 
 
 @lru_cache(maxsize=1)
-def _load_clip(name: str, weights: str) -> ClipEncoder:
+def _load_clip(name: str, weights: str, stamp: tuple[int, int] | None) -> ClipEncoder:
     try:
         import open_clip
     except ImportError as error:
