@@ -28,6 +28,7 @@ from whyact.wording import (
 
 Part = tuple[str, str]
 State = Literal["none", "unfamiliar", "unsure", "sure"]
+LINES = 20  # segments that a terminal shows at most
 UNFAMILIAR = "Not a video that this model knows"
 
 
@@ -93,9 +94,21 @@ def format_answer(prediction: Prediction) -> str:
     """Write an answer as lines for a terminal: what, how sure, why, and what a reader must know beside it."""
     text = describe_answer(prediction)
     name = prediction.id or prediction.video.path
-    lines = [f"{name}: {summarize_answer(prediction)}", f"  {join_parts(text.sentence)}"]
+    lines = [f"{name}: {summarize_answer(prediction)}", *_timeline(prediction), f"  {join_parts(text.sentence)}"]
     lines += [f"  note: {note}" for note in (text.doubt, prediction.video.degraded, *prediction.notes) if note]
     return "\n".join(lines)
+
+
+def _timeline(prediction: Prediction) -> list[str]:
+    """Write segments in the order of time, a line each; the best :data:`LINES` where there are more."""
+    best, clock = sorted(prediction.segments, key=lambda s: -s.score)[:LINES], uses_clock(prediction)
+    lines = []
+    for s in sorted(best, key=lambda s: (s.start, s.end)):
+        ends = f" (± {s.interval[0]:.1f} s, ± {s.interval[1]:.1f} s)" if s.interval else ""
+        span = format_span(s.start, s.end, clock=clock)
+        lines.append(f"  {span}  {format_headline(s.label)} {format_score(s.score)}{ends}")
+    more = len(prediction.segments) - len(best)
+    return lines + ([f"  and {more} that score less"] if more else [])
 
 
 def describe_evidence(evidence: Evidence, *, segment: bool = False, clock: bool | None = None) -> list[Part]:

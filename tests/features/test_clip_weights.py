@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ open_clip = pytest.importorskip("open_clip", reason="needs the extra: pip instal
 from safetensors.torch import save_file  # noqa: E402
 
 import zero_shot_trees as trees  # noqa: E402
+from whyact.features import clip_weights  # noqa: E402
 from whyact.features.clip import load_clip, load_named_clip  # noqa: E402
 from whyact.features.clip_weights import find_weights, uses_quick_gelu, weights_name  # noqa: E402
 
@@ -163,3 +166,42 @@ def test_a_changed_file_has_another_name_and_tags_need_no_file(tmp_path: Path) -
     assert find_weights("old/ViT-B-16.pt", (), path) == str(path), "a run of an older version"
     with pytest.raises(UserError, match="reads frames and names with openai"):
         find_weights("openai", (), path)
+
+
+def test_weights_that_cannot_be_fetched_are_refused_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def never(*asked: object, **options: object) -> None:
+        time.sleep(30)
+
+    def begun(*asked: object, **options: object) -> None:
+        raise AssertionError("the download was tried")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(clip_weights, "getproxies", dict)
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", begun)
+    for connect in (never, lambda *asked, **options: socket.socket().connect(("127.0.0.1", 1))):
+        monkeypatch.setattr(clip_weights.socket, "create_connection", connect)
+        started = time.monotonic()
+        with pytest.raises(UserError, match="does not answer") as caught:
+            clip_weights.refuse_unreachable("ViT-B-16", "openai", 0.2)
+        assert time.monotonic() - started < 5
+        assert "weight file" in str(caught.value)
+    with pytest.raises(UserError, match="does not answer"):
+        load_clip("ViT-B-16", "openai")
+
+
+def test_weights_that_are_here_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    def refuse(*asked: object, **options: object) -> None:
+        raise AssertionError("nobody is asked")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(clip_weights, "getproxies", dict)
+    monkeypatch.setattr(clip_weights.socket, "create_connection", refuse)
+    hub = open_clip.get_pretrained_cfg("ViT-B-16", "openai")["hf_hub"].rstrip("/")
+    file = tmp_path / f"models--{hub.replace('/', '--')}" / "snapshots" / "1" / "open_clip_model.safetensors"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"")
+    clip_weights.refuse_unreachable("ViT-B-16", "openai", 0.2)

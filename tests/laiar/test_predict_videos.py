@@ -77,23 +77,34 @@ def test_saved_tracks_give_the_same_answer(run: Run, video: Path, knows: Knowing
     assert read_tracks(tmp_path / "t.json").source == "known boxes"
 
 
+def lower_edges(drawn: Path) -> list[np.ndarray]:
+    """Return the strip about the mug's lower edge in the first frames of a drawn video, which is enlarged.
+
+    Frames of the decisive moment are shown several times and a card comes last, so the first ones are of the film.
+    """
+    x1, _, x2, y2 = mug(0)
+    with VideoReader(drawn) as reader:
+        assert not reader.degraded
+        assert reader.declared >= FRAMES
+        shown = list(reader.frames_at(np.arange(FRAMES) / RATE))
+    scale = shown[0].image.shape[1] / SIZE[0]
+    rows = slice(int((y2 - 1) * scale), int((y2 + 2) * scale))
+    columns = slice(int((x1 + 2) * scale), int((x2 - 2) * scale))
+    return [frame.image[rows, columns].astype(float) for frame in shown]
+
+
 def test_a_drawn_video_can_be_read_and_shows_boxes_and_action(
     run: Run, video: Path, knows: Knowing, tmp_path: Path
 ) -> None:
     (answer,) = ask(run, video, detector="any", draw=tmp_path / "out.mp4")
-    with VideoReader(tmp_path / "out.mp4") as reader:
-        shown = list(reader.frames_at(np.arange(FRAMES) / RATE))
-        assert not reader.degraded
-        assert reader.declared == FRAMES
-    assert len(shown) == FRAMES
     with VideoReader(video) as reader:
-        plain = [s.image for s in reader.frames_at(np.arange(FRAMES) / RATE)]
-    edge = [int(v) for v in mug(0)]
-    for before, after in zip(plain, shown, strict=True):
-        assert after.image.shape[1] == before.shape[1]
-        assert after.image.shape[0] > before.shape[0]  # the panel
-        assert np.ptp(before) < 8
-        assert after.image[edge[3] - 1 : edge[3] + 2, edge[0] + 2 : edge[2] - 2].std() > 5  # the mug's lower edge
+        for plain in reader.frames_at(np.arange(FRAMES) / RATE):
+            assert np.ptp(plain.image) < 8
+    with VideoReader(tmp_path / "out.mp4") as reader:
+        first = next(reader.frames_at([0.0])).image
+    assert first.shape[0] / first.shape[1] > SIZE[1] / SIZE[0]  # the panel
+    for strip in lower_edges(tmp_path / "out.mp4"):
+        assert strip.std() > 5
     assert answer.label
 
 
@@ -102,11 +113,8 @@ def test_every_moment_of_a_video_in_windows_has_its_boxes(
 ) -> None:
     """Only windows that decide bring tokens; the boxes are drawn elsewhere too."""
     ask(run, video, detector="any", draw=tmp_path / "out.mp4", window=0.5, stride=0.5)
-    edge = [int(v) for v in mug(0)]
-    with VideoReader(tmp_path / "out.mp4") as reader:
-        for shown in reader.frames_at(np.arange(FRAMES) / RATE):
-            below = shown.image[edge[3] - 1 : edge[3] + 2, edge[0] + 2 : edge[2] - 2].astype(float)
-            assert below.max() - below.min() > 20
+    for strip in lower_edges(tmp_path / "out.mp4"):
+        assert np.ptp(strip) > 20
 
 
 def test_one_bad_video_does_not_cost_the_others(run: Run, video: Path, knows: Knowing, tmp_path: Path) -> None:

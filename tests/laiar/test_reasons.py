@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whyact.laiar.reasons import Claims, fit_claims, reason_scores, with_calibration
+from whyact.laiar.evidence import Change
+from whyact.laiar.reasons import (
+    Claims,
+    claims_of,
+    fit_claims,
+    reason_scores,
+    transition_scores_of,
+    with_calibration,
+)
 from whyact.metrics.calibration import calibrated, fit_calibration
 from whyact.metrics.transitions import confirms_state, confirms_transition, label_changes
 
@@ -107,6 +117,26 @@ def test_kinds_are_calibrated_apart() -> None:
     after = with_calibration(HAND, fits)
     assert (after.chance[~HAND.state] < HAND.chance[~HAND.state]).all()
     assert after.chance[HAND.state] == pytest.approx(HAND.chance[HAND.state])
+
+
+def test_claims_of_answers_by_hand() -> None:
+    """A pair that changes once, named right in one answer and not at all in the other."""
+    relations = np.zeros((4, 1, 2), bool)
+    relations[:2, 0, 0] = relations[2:, 0, 1] = True
+    valid, times = np.ones((4, 1), bool), np.arange(4) / 10
+    shown = SimpleNamespace(relations=relations, valid=valid, times=times, id="x", targets=None, target=1)
+    one = {"clip": shown, "valid": valid, "positions": np.arange(4), "predicted": 1}
+    named = [Change(0, 0, 1, 1, 2, (0, 1, 2, 3))]
+    first = SimpleNamespace(**one, changes=named, chance=np.array([0.9]), decisive=np.array([True]))
+    second = SimpleNamespace(**one | {"predicted": 0}, changes=[], chance=np.zeros(0), decisive=np.zeros(0, bool))
+    run: Any = SimpleNamespace(vocabulary=SimpleNamespace(naming=(0, 1)))
+    answers: Any = [first, second]
+    found = claims_of(run, answers)
+    assert (found.clip.tolist(), found.true.tolist(), found.known.tolist()) == ([0], [True], [True])
+    assert found.right.tolist() == [True, False]
+    assert transition_scores_of(run, answers) == {"transition_precision": 1.0, "transition_recall": 0.5}
+    nobody: Any = [second]
+    assert len(claims_of(run, nobody).clip) == 0
 
 
 TIMES = np.arange(10) / 10

@@ -5,7 +5,7 @@ To add a data set, write one file that defines its :class:`~whyact.data.definiti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -86,6 +86,19 @@ def load_features(name: str, root: Path | None, fold: int = 1) -> FeatureSplit:
     dataset, place = find_dataset(name, "pvlr", root)
     assert dataset.features is not None
     return dataset.features(place, fold)
+
+
+def load_videos(name: str, root: Path | None, fold: int, names: Collection[str]) -> list[FeatureSequence]:
+    """Read the features of the videos of a data set that are named; those of no other, where they are in files.
+
+    Raises:
+        UserError: As :func:`load_features`.
+    """
+    dataset, place = find_dataset(name, "pvlr", root)
+    if dataset.videos is not None:
+        return dataset.videos(place, names)
+    split = load_features(name, root, fold)
+    return [video for video in (*split.test, *split.train) if video.id in names]
 
 
 def load_annotations(name: str, root: Path) -> UntrimmedSet:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import RelationOptions, ZeroShotOptions
+from whyact.data.types import FeatureSequence, RelationOptions, ZeroShotOptions
 from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.data.untrimmed.sets import UntrimmedSet
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
@@ -20,7 +20,8 @@ class Dataset:
 
     ``layout`` is a drawn tree of the root. ``check(root)`` reads what training reads and returns what is there.
     ``relations`` reads clips for LaIAR, ``features`` a training and a test side for PVLR, ``zero_shot`` videos and a
-    class split for LoCATe-GAT; ``annotations`` reads who does what when, without features. Readers get the root
+    class split for LoCATe-GAT; ``annotations`` reads who does what when, without features; ``videos`` reads only the
+    features of the videos named, where that takes less than reading all. Readers get the root
     (an unused one where the set is ``generated``) and the number of a fold where there are several.
     """
 
@@ -31,6 +32,7 @@ class Dataset:
     features: Callable[[Path, int], FeatureSplit] | None = None
     annotations: Callable[[Path], UntrimmedSet] | None = None
     zero_shot: Callable[[Path, int, ZeroShotOptions], tuple[ZeroShotData, ClassSplit]] | None = None
+    videos: Callable[[Path, Collection[str]], list[FeatureSequence]] | None = None
     generated: bool = False
 
     @property

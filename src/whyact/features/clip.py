@@ -27,6 +27,7 @@ from whyact.features.clip_weights import (
     RANDOM,
     find_weights,
     openai_state,
+    refuse_unreachable,
     uses_quick_gelu,
     weights_name,
 )
@@ -237,6 +238,7 @@ def _load_clip(name: str, weights: str) -> ClipEncoder:
         if weights not in tags:
             expected = f"a file, random, or weights that open_clip can fetch, such as {', '.join(tags[:3])}"
             raise UserError(f"weights of CLIP {name}", weights, expected, step)
+        refuse_unreachable(name, weights)
         if sys.stderr.isatty():
             print(f"CLIP {name}: open_clip fetches its weights {weights!r}, once", file=sys.stderr)
     try:

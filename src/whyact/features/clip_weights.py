@@ -7,17 +7,20 @@ that of its tags. Of a file it knows nothing, so the file is asked.
 from __future__ import annotations
 
 import json
+import socket
+import threading
 import warnings
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor
 
-from whyact.data.io.pickles import load_torch
 from whyact.errors import UserError
 from whyact.files import file_sha256
 
@@ -67,6 +70,54 @@ def _tag_is_quick(name: str, tag: str) -> bool:
     return bool(known)
 
 
+def refuse_unreachable(name: str, tag: str, seconds: float = 5.0) -> None:
+    """Refuse, within seconds, weights that would have to be fetched from a host that does not answer.
+
+    The libraries that fetch them try again for minutes. Behind a proxy nothing is asked: only the download can tell.
+
+    Raises:
+        UserError: When the weights are not on this machine and their host does not answer.
+    """
+    import open_clip
+
+    found: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag)
+    if hub := str(found.get("hf_hub") or ""):
+        from huggingface_hub import constants
+
+        folder = Path(constants.HF_HUB_CACHE) / f"models--{hub.rpartition('/')[0].replace('/', '--')}" / "snapshots"
+        here = any(path.suffix in _SUFFIXES for path in folder.glob("*/*"))
+        url = constants.ENDPOINT
+    else:
+        url = str(found.get("url") or "")
+        here = (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
+    host = urlsplit(url).hostname
+    if here or not host or getproxies() or _answers(host, urlsplit(url).port or 443, seconds):
+        return
+    raise UserError(
+        f"weights of CLIP {name}",
+        f"{tag}, which is not on this machine, and {host} does not answer",
+        "weights that are here, or a network",
+        "give the path of a weight file, or random to try the parts",
+    )
+
+
+def _answers(host: str, port: int, seconds: float) -> bool:
+    """Return whether a host takes a connection; in a thread, because looking up a name has no time limit."""
+    reached: list[bool] = []
+
+    def connect() -> None:
+        try:
+            socket.create_connection((host, port), timeout=seconds).close()
+            reached.append(True)
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=connect, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return bool(reached)
+
+
 def openai_state(path: Path) -> dict[str, Tensor] | None:
     """Return the weights of a file in OpenAI's own form, without its marks; ``None`` for any other file.
 
@@ -89,7 +140,9 @@ def openai_state(path: Path) -> dict[str, Tensor] | None:
         except RuntimeError:
             return None
     elif marked:
-        state = load_torch(path)
+        from open_clip.factory import load_state_dict
+
+        state = load_state_dict(str(path))
     else:
         return None
     if not all(mark in state for mark in OPENAI_MARKS):

@@ -50,7 +50,7 @@ class Claims:
 
 def claims_of(run: Run, answers: Sequence[Answer]) -> Claims:
     """Return what a run claims about clips whose relations are known, with the chances that its answers bring."""
-    rows: list[tuple[int, bool, float, bool, bool, bool]] = []
+    rows: list[tuple[float, ...]] = []
     for number, answer in enumerate(answers):
         known = np.asarray((whole_labels(run, answer) >= 0).any(0))
         true = confirmed(run, answer)

@@ -129,6 +129,7 @@ class TrainConfig:
 class PredictOptions:
     """What an answer can be asked with, on the command line and in Python."""
 
+    all: bool = setting(False, "list every proposal in rank order, as the benchmarks take them, not a timeline")
     vtt: Path | None = setting(None, "also write the segments as WebVTT subtitles into this folder", metavar="DIR")
     activitynet: Path | None = setting(
         None, "also write all scored segments to this file, as ActivityNet's evaluators read them", metavar="FILE"

@@ -15,20 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whyact.data.datasets import load_features
+from whyact.data.datasets import load_features, load_videos
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
-from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
-from whyact.pvlr.evidence import boundary_deviation, segment_evidence
-from whyact.pvlr.inference import Curves, Detections, class_scores, curves, localise, scores_map, softmax
+from whyact.pvlr.config import PRESETS, Config, PredictOptions
+from whyact.pvlr.evidence import segment_evidence
+from whyact.pvlr.inference import Curves, class_scores, curves, localise, scores_map, softmax
 from whyact.pvlr.inputs import Inputs
-from whyact.pvlr.learner import learn
+from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
+from whyact.pvlr.timeline import choose_level, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
@@ -42,9 +43,8 @@ __all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "op
 
 DEFAULT_OPTIONS = PredictOptions()
 TEXTS = "class_texts"  # the tensor that makes a saved model independent of any text tower
-SHOWN = 50  # segments of a prediction at most
 EXPLAINED = (10, 100_000)  # segments with evidence at most; and snippets a removal reruns, over all segments
-FAINT = 0.1  # of the best score: what is fainter is not shown
+LEVEL_VIDEOS = 200  # training videos at most that choose the level of a timeline
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ def train(
             "fold": fold,
             "note": split.note,
             "train_videos": len(videos),
+            "segment_level": _level(model, text, videos, len(split.classes), config),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
             "recipe": msgspec.to_builtins(split.recipe) if split.recipe else None,
@@ -142,6 +143,14 @@ def train(
         best=best,
     )
     return card
+
+
+def _level(model: PVLR, text: Tensor, videos: Sequence[FeatureSequence], classes: int, config: Config) -> float:
+    """Return the level of a timeline, chosen on training videos spread evenly over all."""
+    chosen = videos[:: max(1, -(-len(videos) // LEVEL_VIDEOS))]
+    cfg = config.inference
+    found = [localise(curves(model, video.features, text, cfg.chunk), cfg) for video in chosen]
+    return round(choose_level(found, label_matrix(chosen, classes), cfg), 4)
 
 
 @torch.no_grad()
@@ -248,8 +257,8 @@ def predict(
     options.check(inputs, named=data is not None)
     known: dict[str, FeatureSequence] = {}
     if data is not None:
-        split = load_features(data, root, int(run.card["extra"]["fold"]))
-        known = {video.id: video for video in (*split.test, *split.train)}
+        fold = int(run.card["extra"]["fold"])
+        known = {video.id: video for video in load_videos(data, root, fold, set(inputs))}
     scored: dict[str, list[Scored]] = {}
     files = [name for name in inputs if name not in known]
     identity = dict(zip(files, unique_names(files), strict=True))  # base names repeat from folder to folder
@@ -258,7 +267,7 @@ def predict(
 
         def answer(name: str) -> list[Prediction]:
             video, facts = reader.read(name, Path(scratch))
-            prediction, rows = _predict(run, replace(video, id=identity.get(name, video.id)), facts)
+            prediction, rows = _predict(run, replace(video, id=identity.get(name, video.id)), facts, options.all)
             scored[prediction.id] = rows
             return [prediction]
 
@@ -286,7 +295,9 @@ def predict_sequence(run: Run, video: FeatureSequence, facts: VideoFacts | None 
     return _predict(run, video, facts)[0]
 
 
-def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tuple[Prediction, list[Scored]]:
+def _predict(
+    run: Run, video: FeatureSequence, facts: VideoFacts | None, ranked: bool = False
+) -> tuple[Prediction, list[Scored]]:
     cfg = run.config
     width = cfg.model.rgb_width + cfg.model.flow_width
     if video.features.shape[1] != width:
@@ -298,16 +309,25 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
     order = np.argsort(-detections.probability, kind="stable")
     labels = [LabelScore(label=run.classes[c], score=float(detections.probability[c])) for c in order]
     facts = facts or VideoFacts(path=video.id, duration=len(video.features) / video.rate)
-    segments = shown_segments(found, detections, run.classes, video.rate, cfg.inference)
+    extra = run.card["extra"]
+    level = float(extra.get("segment_level", 0.0))
+    clean = timeline(detections, cfg.inference, level)
+    rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean
+    segments = segments_of(found, detections, rows_shown, run.classes, video.rate, cfg.inference)
     for segment in segments:  # the last snippet may reach past the end of a video
         segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
-    extra = run.card["extra"]
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
     notes = [f"About the training: {extra['note']}."] if extra.get("note") else []
     if explained < min(EXPLAINED[0], len(segments)):
         notes.append(f"The video is long: there is evidence for the {explained} best of {len(segments)} segments only.")
     if not segments:
         notes.append("No segment was found: no action stands out in any stretch of this video.")
+    if not ranked and len(detections) > len(segments):
+        floor = f" and {level:.2f}, a level chosen on training videos" if level else ""
+        notes.append(
+            "No two segments of one action overlap, and each scores at least half of the best of that action"
+            f"{floor}. All {len(detections)} proposals: --all."
+        )
     prediction = Prediction(
         id=video.id,
         video=facts,
@@ -343,43 +363,6 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
     columns = (detections.start / video.rate, detections.end / video.rate, detections.label, detections.score)
     rows = [(float(s), float(e), run.classes[c], float(score)) for s, e, c, score in zip(*columns, strict=True)]
     return prediction, rows
-
-
-def shown_segments(
-    found: Curves, detections: Detections, classes: tuple[str, ...], rate: float, cfg: InferenceConfig
-) -> list[Segment]:
-    """Return the segments worth showing, best first: not faint, not much covered by a better one of the class.
-
-    The score is scaled to 0..1 by its largest possible value (inside 1, outside 0, class certain).
-    """
-    kept: list[int] = []
-    for i in np.argsort(-detections.score, kind="stable"):
-        if detections.score[i] <= FAINT * detections.score.max() or len(kept) == SHOWN:
-            break
-        start, end = detections.start[i], detections.end[i]
-        overlaps = (
-            (min(end, detections.end[j]) - max(start, detections.start[j]))
-            / (max(end, detections.end[j]) - min(start, detections.start[j]))
-            for j in kept
-            if detections.label[j] == detections.label[i]
-        )
-        if all(overlap <= 0.3 for overlap in overlaps):
-            kept.append(int(i))
-    top = 1 + max(cfg.cas_gamma, cfg.attention_gamma)
-    result = []
-    for i in kept:
-        c, start, end = int(detections.label[i]), int(detections.start[i]), int(detections.end[i])
-        deviation = boundary_deviation(found, c, start, end)
-        result.append(
-            Segment(
-                start=start / rate,
-                end=end / rate,
-                label=classes[c],
-                score=float(min(1.0, detections.score[i] / top)),
-                interval=(deviation[0] / rate, deviation[1] / rate),
-            )
-        )
-    return result
 
 
 def _drawn(found: Curves, video: FeatureSequence, classes: tuple[str, ...], shown: set[int]) -> list[Curve]:

@@ -11,7 +11,7 @@ import msgspec
 from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
 from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
-from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, read_named, split_of
 from whyact.data.untrimmed.sets import (
     SUBSETS,
     Annotation,
@@ -195,7 +195,7 @@ def _dataset(version: str) -> Dataset:
     return Dataset(
         f"activitynet-{version}",
         f"""\
-ActivityNet{version}-Annotations/    or the root itself
+ActivityNet{version}-Annotations/    or the root itself; also below features/ or data/annet/
 └── videoname.npy, classlist.npy, subset.npy, segments.npy, labels.npy, labels_all.npy, duration.npy
     or activity_net.v{version.replace(".", "-")}.min.json in the root
 ActivityNet{version}/
@@ -206,6 +206,7 @@ Anet_CLIP/VIDEO.npy             image-language features; without them: --clip no
         check=check,
         features=read,
         annotations=lambda root: load(root, version),
+        videos=lambda root, names: read_named(load(root, version), feature_folder(root, version), names),
     )
 
 

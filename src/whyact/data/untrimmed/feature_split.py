@@ -101,6 +101,15 @@ def check_set(found: UntrimmedSet, open_features: Callable[[], FeatureFolder]) -
     return {**counts, **check_features(found, folder)}
 
 
+def read_named(found: UntrimmedSet, folder: FeatureFolder, names: Collection[str]) -> list[FeatureSequence]:
+    """Return the features of the videos named, and read no other file.
+
+    Raises:
+        UserError: When a file of theirs is missing or broken.
+    """
+    return [folder.read(video) for video in found.videos if video.id in names]
+
+
 def check_features(
     found: UntrimmedSet, folder: FeatureFolder, skipped: Collection[str] = (), every: bool = True
 ) -> dict[str, Any]:

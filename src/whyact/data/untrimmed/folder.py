@@ -9,7 +9,7 @@ from typing import Any
 from whyact.data.definition import Dataset
 from whyact.data.untrimmed.activitynet import read_json
 from whyact.data.untrimmed.feature_files import open_folder, read_broken, read_labels
-from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, split_of
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_features, read_named, split_of
 from whyact.data.untrimmed.sets import UntrimmedSet, summary
 
 
@@ -49,4 +49,5 @@ features.json        optional: {"snippet_seconds": 0.64}
     check=_check,
     features=_read,
     annotations=read_folder,
+    videos=lambda root, names: read_named(read_folder(root), open_folder(root), names),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from whyact.data.definition import Dataset
 from whyact.data.io.pickles import load_array
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_features, sequence
-from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, read_named, split_of
 from whyact.data.untrimmed.sets import (
     Annotation,
     UntrimmedSet,
@@ -176,6 +176,19 @@ def _clip_rows(folders: Sequence[Path], name: str, length: int) -> NDArray[np.fl
     return rows[:length]
 
 
+def _videos(root: Path, names: Collection[str]) -> list[FeatureSequence]:
+    found = load(root)
+    if (folder := _files(root)) is not None:
+        return read_named(found, folder, names)
+    path, target = _joint(root), _clip_folders(root)
+    assert path is not None
+    return [
+        sequence(video, features, target=_clip_rows(target, video.id, len(features)))
+        for video, features in _joint_rows(path, found)
+        if video.id in names
+    ]
+
+
 def _read(root: Path, fold: int) -> FeatureSplit:
     found = load(root)
     prompts = tuple(prompt_name(name) for name in found.classes)
@@ -218,7 +231,7 @@ def _check(root: Path) -> dict[str, Any]:
 DATASET = Dataset(
     "thumos14",
     f"""\
-Thumos14reduced-Annotations/    or thumos14/, or the root itself
+Thumos14reduced-Annotations/    or thumos14/, or the root itself; also below features/ or data/thumos/
 ├── videoname.npy, classlist.npy, subset.npy, segments.npy, labels.npy, labels_all.npy, duration.npy
 └── Ambiguous_test.txt
 Thumos14reduced/
@@ -229,4 +242,5 @@ Thumos14_CLIP/
     check=_check,
     features=_read,
     annotations=load,
+    videos=_videos,
 )
