@@ -80,7 +80,7 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
         assert before[e.label] - without[0, questions.labels.index(e.label)] == pytest.approx(e.contribution, abs=1e-6)
         (gone,) = questions.count_removed([removal_of(e)])
         assert gone.count == round((e.end - e.start) * questions.rate)
-    assert max(abs(e.contribution) for e in prediction.evidence) > 0.01
+    assert max(abs(e.contribution) for e in prediction.evidence) > 0.005, "or the comparison above says little"
 
 
 @settings(max_examples=20, deadline=None)
