@@ -240,7 +240,7 @@ def predict(
         UserError: On a missing input, or features of another width.
         PartialFailure: When only some of several inputs are at fault.
     """
-    options.check(inputs)
+    options.check(inputs, named=data is not None)
     known: dict[str, FeatureSequence] = {}
     if data is not None:
         split = load_features(data, root, int(run.card["extra"]["fold"]))
