@@ -127,13 +127,13 @@ def _training_epoch(videos: int, frames: int) -> Any:
 
     from whyact.locate_gat.config import PRESETS
     from whyact.locate_gat.learner import Batches, Stage1
-    from whyact.locate_gat.model import LocateGat
+    from whyact.locate_gat.model import LoCATeGAT
     from whyact.training.fit import fit
 
     torch.manual_seed(0)
     config = PRESETS["default"]
     features, target = torch.randn(videos, frames, config.width), torch.arange(videos) % 51
-    model = LocateGat(config, config.width, torch.randn(51, config.width), torch.zeros(0))
+    model = LoCATeGAT(config, config.width, torch.randn(51, config.width), torch.zeros(0))
     batches = Batches(features, target, config.batch)
 
     def train() -> None:

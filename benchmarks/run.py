@@ -144,13 +144,18 @@ def training(repeats: int) -> list[results.Row]:
 
 
 def start(repeats: int) -> list[results.Row]:
-    """Compare ``whyact --help`` with a Python that does nothing."""
+    """Compare ``whyact --help`` with a Python that does nothing, and importing a method with importing torch."""
 
     def run(*words: str) -> Work:
         return lambda: subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
 
-    work = (run("-m", "whyact", "--help"), run("-c", "pass"))
-    return [ratio("start", "whyact-help", "empty-python", work, repeats, "must be at least 0.05")]
+    helped = (run("-m", "whyact", "--help"), run("-c", "pass"))
+    model = "import whyact.laiar, whyact.laiar.task; whyact.laiar.LaIAR"  # all that an answer and a training need
+    method = (run("-c", model), run("-c", "import torch"))
+    return [
+        ratio("start", "whyact-help", "empty-python", helped, repeats, "must be at least 0.05"),
+        ratio("start", "import-laiar", "import-torch", method, repeats, "must be at least 0.77, that is 1 / 1.3"),
+    ]
 
 
 def _seconds(work: Work) -> float:

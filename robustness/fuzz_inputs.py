@@ -35,6 +35,7 @@ _TABLES = (
     *(b"idx1", b"avih", b"strh", b"00dc", b"\x1c\x53\xbb\x6b", b"\x1f\x43\xb6\x75", b"\xe7", b"\xa3"),
     *(b"\0\0\1\xe0", b"\0\0\1\xba", b"\0\0\0\1\x67"),
 )
+_DIALECTS = (".csv", "tracks.json", "whyact.json")  # tables, and boxes and times: dialects and units
 _VIDEOS = (".mp4", ".mkv", ".avi", ".ts", ".mpg", ".h264")
 _ODD_TEXT = (b"", b"nan", b"-1", b"1e999", b"99999999999999999999", b"null", b"[]", b'"\xff"', b"\0", b"../..", b'"x"')
 _ODD_VALUES: tuple[Any, ...] = (None, -1, 2**70, float("nan"), "", "x", b"\xff", [], {}, (), np.zeros((0, 4)))
@@ -56,7 +57,11 @@ class Target:
 
 def damaged(name: str, data: bytes, rng: np.random.Generator) -> bytes:
     """Return a file's bytes with one kind of damage; by its name, also to the values inside."""
-    kind = int(rng.integers(12 if name.endswith(_VIDEOS) else 8))
+    kind = int(rng.integers(12 if name.endswith((*_VIDEOS, *_DIALECTS)) else 8))
+    if kind >= 8 and name.endswith(".csv"):
+        return _in_another_dialect(data, rng)
+    if kind >= 8 and name.endswith(".json"):
+        return _in_another_unit(data, rng)
     if kind >= 8:
         return _with_odd_table(data, rng)
     at = int(rng.integers(len(data) + 1))
@@ -103,6 +108,54 @@ def _with_odd_table(data: bytes, rng: np.random.Generator) -> bytes:
             if at < len(changed):
                 changed[at] = int(rng.choice((0, 1, 127, 128, 255, int(rng.integers(256)))))
     return bytes(changed)
+
+
+def _in_another_dialect(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return a CSV as another program saves it: separator, quotes, encoding, header, rows and columns."""
+    text = data.decode("utf-8-sig")
+    for _ in range(int(rng.integers(1, 4))):
+        lines = text.splitlines() or [""]
+        row = int(rng.integers(len(lines)))
+        how = int(rng.integers(8))
+        if how == 0:
+            text = text.replace(",", str(rng.choice([";", "\t", "|", ", "])))
+        elif how == 1:
+            lines[0] = str(rng.choice([lines[0].upper(), lines[0].title(), f" {lines[0]} ", f"{lines[0]},,"]))
+        elif how == 2:
+            lines[row] += str(rng.choice([",", ",more", ";more", ",,,"]))
+        elif how == 3:
+            lines.insert(row, str(rng.choice([lines[row], lines[row].upper(), lines[row].replace(" ", "_"), "", ",,"])))
+        elif how == 4:
+            text = text.replace('"', str(rng.choice(["", "'", '""'])))
+        elif how == 5:
+            text = text.replace("\n", str(rng.choice(["\r\n", "\r", "\n\n"])))
+        elif how == 6:
+            lines[row] = f'"{lines[row]}'
+        else:
+            lines[row] = lines[row].swapcase()
+        text = text if how in (0, 4, 5) else "\n".join(lines) + "\n"
+    encoding = str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-32"]))
+    return text.encode(encoding, errors="replace")
+
+
+def _in_another_unit(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return JSON with the boxes in shares, percent or x, y, width and height, or with times in frames or ms."""
+    document = json.loads(data)
+    how = int(rng.integers(5))
+    factor = float(rng.choice([1 / 640, 100 / 640, 1.1, 30, 1000, 0.1]))
+
+    def changed(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: changed(name, inner) for name, inner in value.items()}
+        if isinstance(value, list) and len(value) == 4 and all(isinstance(x, int | float) for x in value):
+            x, y, u, v = value
+            return [x, y, u - x, v - y] if how == 0 else [n * factor for n in value] if how < 3 else value
+        if isinstance(value, list):
+            return [changed(key, inner) for inner in value]
+        scale = how >= 3 and key in ("times", "frames", "from", "to", "fps") and isinstance(value, int | float)
+        return value * factor if scale else value
+
+    return json.dumps(changed("", document)).encode()
 
 
 def unpickled(data: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -107,13 +108,49 @@ def arrays() -> Target:
 
 def tracks_file() -> Target:
     """Return boxes over time as a file of tracks."""
-    from whyact.perception.tracks_file import read_tracks
+    from whyact.perception.tracks_file import check_against_video, read_tracks
+    from whyact.prediction import VideoFacts
+
+    def work(root: Path) -> None:
+        for clip in (True, False):
+            tracks = read_tracks(root / "tracks.json", clip_boxes=clip)
+            if len(tracks.times):
+                facts = VideoFacts(path="a.mp4", duration=0.6, fps=30.0, width=64, height=48, frames_decoded=18)
+                check_against_video(root / "tracks.json", tracks, facts)
 
     text = (
         '{"format": "whyact-tracks", "version": 1, "image_size": [64, 48], "times": [0.0, 0.5], "frames": [1, 16], '
         '"tracks": [{"name": "mug_1", "class": "mug", "boxes": [[3.5, 2, 31, 27], null], "scores": [0.9, null]}]}'
     )
-    return Target({"tracks.json": text.encode()}, lambda root: read_tracks(root / "tracks.json"))
+    return Target({"tracks.json": text.encode()}, work)
+
+
+def labels() -> Target:
+    """Return a folder of features with its list of labels, a list of class names, and predicted segments."""
+    from whyact.data.io.tables import read_label_names
+    from whyact.data.untrimmed.activitynet import read_predictions
+    from whyact.data.untrimmed.folder import DATASET
+
+    features = io.BytesIO()
+    np.save(features, np.ones((3, 4), np.float16))
+    sound = {
+        "labels.csv": b'name,labels,subset\na,pour;stir,train\nd1/b,"listen (e.g., to music)",val\n',
+        "classes.csv": b'label\npour\n"listen (e.g., to music)"\n',
+        "classes.txt": "pour\nstir\n\u00fcben\n".encode(),
+        "broken.csv": b"name,reason\nc,no frame\n",
+        "found.json": b'{"results": {"a": [{"label": "pour", "score": 0.5, "segment": [0.5, 1.5]}]}}',
+        "features/a.npy": features.getvalue(),
+        "features/d1/b.npy": features.getvalue(),
+    }
+
+    def work(root: Path) -> None:
+        for name in ("classes.csv", "classes.txt"):
+            read_label_names("--labels", str(root / name))
+        read_predictions(root / "found.json")
+        assert DATASET.check is not None
+        DATASET.check(root)
+
+    return Target(sound, work, tuple(name for name in sound if not name.endswith(".npy")))
 
 
 READERS: dict[str, Callable[[], Target]] = {
@@ -124,6 +161,7 @@ READERS: dict[str, Callable[[], Target]] = {
     "cad120": cad120_layout,
     "arrays": arrays,
     "tracks": tracks_file,
+    "labels": labels,
 }
 
 

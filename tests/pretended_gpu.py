@@ -19,7 +19,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 GPU = torch.device("cuda", 0)
-MAY_MIX = ("aten._to_copy", "aten.copy_", "aten.index.", "aten.index_put", "aten._index_put", "aten._pack_padded")
+MAY_MIX = (
+    "aten._to_copy",
+    "aten.to.",
+    "aten.copy_",
+    "aten.index.",
+    "aten.index_put",
+    "aten._index_put",
+    "aten._pack_padded",
+)
 
 
 class MixedDevices(RuntimeError):
@@ -56,6 +64,12 @@ class OnGpu(Tensor):
     def new_tensor(self, data: Any, **kwargs: Any) -> Tensor:
         return OnGpu(self.values.new_tensor(data, **kwargs))
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_as_tensors(index), value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return super().__getitem__(_as_tensors(index))
+
     def tolist(self) -> Any:
         return self.values.tolist()
 
@@ -72,6 +86,13 @@ class OnGpu(Tensor):
         raise RuntimeError("a tensor of the pretended GPU is not to be copied or sent")
 
 
+def _as_tensors(index: Any) -> Any:
+    """Return an index with tensors of the CPU for lists: torch would create them where it takes the tensor to be."""
+    if isinstance(index, tuple):
+        return tuple(_as_tensors(part) for part in index)
+    return torch.tensor(index, dtype=torch.long) if isinstance(index, list) else index
+
+
 class _Mode(TorchDispatchMode):
     """Also sees operations without a tensor of the GPU: those that create one, or move one there."""
 
@@ -84,17 +105,17 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
     on_gpu = [x for x in tensors if isinstance(x, OnGpu)]
     name = str(func)
+    if any(x.is_meta and not isinstance(x, OnGpu) for x in tensors):
+        raise RuntimeError(f"{name}: a tensor without values, which torch created beside one of the pretended GPU")
     here = [x for x in tensors if not isinstance(x, OnGpu) and x.dim() > 0]
     if on_gpu and here and not name.startswith(MAY_MIX):
         raise MixedDevices(
             f"{name}: shapes {[tuple(x.shape) for x in on_gpu]} on the GPU, {[tuple(x.shape) for x in here]} on the CPU"
         )
-    asked = kwargs.get("device")
-    to_gpu = bool(on_gpu) if asked is None else torch.device(asked).type in ("cuda", "meta")
-    kwargs = {key: value for key, value in kwargs.items() if key not in ("device", "pin_memory", "non_blocking")}
-    values, named = tree_map(lambda x: x.values if isinstance(x, OnGpu) else x, (args, kwargs))
-    if asked is not None and not name.startswith("aten._to_copy"):
-        named["device"] = "cpu"
+    asked = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, torch.device)]
+    to_gpu = asked[0].type in ("cuda", "meta") if asked else bool(on_gpu)
+    kwargs = {key: value for key, value in kwargs.items() if key not in ("pin_memory", "non_blocking")}
+    values, named = tree_map(_on_cpu, (args, kwargs))
     result = func(*values, **named)
     if result is None:
         return None
@@ -103,6 +124,12 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if name.startswith("aten.copy_") or (func._schema.name.endswith("_") and not func._schema.name.endswith("__")):
         return args[0]
     return tree_map(lambda x: OnGpu(x) if isinstance(x, Tensor) and to_gpu else x, result)
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, torch.device):
+        return torch.device("cpu")
+    return value.values if isinstance(value, OnGpu) else value
 
 
 @contextmanager

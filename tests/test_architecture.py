@@ -12,8 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
 METHODS = {"laiar", "pvlr", "locate_gat"}
 FLOORS = (
-    {"prediction", "errors", "settings", "exports", "files", "progress", "devices"},
-    {"wording"},
+    {"prediction", "errors", "settings", "exports", "arrays", "files", "progress", "devices"},
+    {"wording", "sentences"},
     {"metrics", "video"},
     {"training", "engines", "report", "perception", "features", "data", "ablation"},
     {"homeworld"},
@@ -60,8 +60,8 @@ def wrong_arrows(source: str, path: str) -> set[str]:
     wrong = {room for room in rooms if FLOOR.get(room, len(FLOORS)) > FLOOR[own]}
     if own in METHODS:
         wrong |= rooms & METHODS
-    if own in ("report", "wording"):
-        wrong |= rooms - FLOORS[0] - {"wording"}
+    if own in ("report", *FLOORS[1]):
+        wrong |= rooms - FLOORS[0] - FLOORS[1]
     if own in FLOORS[0]:
         wrong |= rooms - {"errors"}
     return wrong

@@ -135,7 +135,7 @@ def test_ctrl_c_says_where_the_same_command_goes_on(
 
     monkeypatch.setattr(cli, "_dispatch", interrupted)
     assert cli.main(["train", "laiar"]) == 130
-    assert "goes on where it stopped" in capsys.readouterr().err
+    assert "run the same command to resume" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes end differently on Windows")

@@ -22,6 +22,7 @@ from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
 from whyact.prediction import Prediction, from_json, json_schema, to_json
 from whyact.training.checkpoint import load_checkpoint
+from whyact.training.log import read_history
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-4}
 
@@ -197,13 +198,13 @@ class Pvlr(Method):
                 yield one.contribution, float(whole[label] - scores(left)[label])
 
 
-class LocateGat(Method):
+class LoCATeGAT(Method):
     def train(self, folder: Path, seed: int) -> list[float]:
         from whyact.locate_gat import task
 
         config = replace(task.PRESETS["synthetic"], epochs=2, batch=10**6, gat_steps=2, gat_hidden=8, mix=0.4)
-        card = task.train("synthetic", None, folder, config=replace(config, calibration=0.1), seed=seed, progress=False)
-        return [value for epoch in card["extra"]["history"] for value in epoch.values()]
+        task.train("synthetic", None, folder, config=replace(config, calibration=0.1), seed=seed, progress=False)
+        return [float(row["loss"]) for row in read_history(folder / "history.csv")]
 
     def open(self, folder: Path) -> Any:
         from whyact.locate_gat import answers, load
@@ -266,7 +267,7 @@ class LocateGat(Method):
             yield one.contribution, prediction.score - float(left[best])
 
 
-METHODS: dict[str, Method] = {"laiar": Laiar(), "pvlr": Pvlr(), "locate-gat": LocateGat()}
+METHODS: dict[str, Method] = {"laiar": Laiar(), "pvlr": Pvlr(), "locate-gat": LoCATeGAT()}
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -157,11 +158,11 @@ def locate() -> tuple[Trainable, list[Any]]:
 
 def locate_gat() -> Any:
     from whyact.locate_gat.config import PRESETS
-    from whyact.locate_gat.model import LocateGat
+    from whyact.locate_gat.model import LoCATeGAT
 
     torch.manual_seed(0)
     config = replace(PRESETS["synthetic"], gat_hidden=8)
-    return LocateGat(config, 20, torch.randn(6, config.width), torch.randn(2, config.width))
+    return LoCATeGAT(config, 20, torch.randn(6, config.width), torch.randn(2, config.width))
 
 
 @pytest.mark.parametrize(
@@ -189,7 +190,8 @@ def test_a_training_on_a_gpu_is_the_training_on_the_cpu(
 
 def test_both_stages_of_locate_gat_train_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     from whyact.locate_gat.config import PRESETS
-    from whyact.locate_gat.stages import Tensors, score_parts, train_stages
+    from whyact.locate_gat.scores import Tensors, score_parts
+    from whyact.locate_gat.stages import train_stages
 
     torch.manual_seed(0)
     config = replace(PRESETS["synthetic"], epochs=1, gat_steps=2, gat_hidden=8, mixer="none")
@@ -210,3 +212,120 @@ def test_both_stages_of_locate_gat_train_on_a_gpu(monkeypatch: pytest.MonkeyPatc
     assert [row["loss"] for row in again] == pytest.approx([row["loss"] for row in history], rel=1e-4)
     np.testing.assert_allclose(scores.text, expected.text, atol=1e-3)
     np.testing.assert_allclose(scores.graph, expected.graph, atol=1e-3)
+
+
+def test_an_answer_of_laiar_on_a_gpu_is_that_of_the_cpu() -> None:
+    from hand_clips import VOCABULARY, clip
+    from laiar_samples import SMALL
+    from whyact.laiar.answers import answer_clips
+    from whyact.laiar.config import Config, DataConfig, OptimConfig
+    from whyact.laiar.explain import explain
+    from whyact.laiar.task import train_run
+
+    clips = [clip("fffhhh", "aaaaaa", action="pick"), clip("hhhfff", "ssssss", action="place")]
+    optim = OptimConfig(lr=5e-3, batch=2, epochs=2, calibrate=False)
+    config = Config(data=DataConfig(frames=6, slots=4), model=SMALL, optim=optim)
+    run = train_run(clips, VOCABULARY, config, seed=0, device="cpu")
+    expected = [explain(run, answer, source="x", data="y") for answer in answer_clips(run, clips)]
+    with pretended_gpu() as gpu:
+        run.model.to(gpu)
+        found = [explain(run, answer, source="x", data="y") for answer in answer_clips(run, clips)]
+    for a, b in zip(found, expected, strict=True):
+        assert [label.label for label in a.labels] == [label.label for label in b.labels]
+        assert [label.score for label in a.labels] == pytest.approx([label.score for label in b.labels], abs=1e-4)
+        assert [e.text for e in a.evidence] == [e.text for e in b.evidence]
+        contributions = [[e.contribution for e in prediction.evidence] for prediction in (a, b)]
+        assert contributions[0] == pytest.approx(contributions[1], abs=1e-4)
+
+
+def test_curves_of_pvlr_on_a_gpu_are_those_of_the_cpu() -> None:
+    from whyact.pvlr.inference import curves
+
+    learner, _ = pvlr()
+    model: Any = learner.model.eval()
+    features, text = np.random.default_rng(0).normal(size=(50, 16)).astype(np.float32), model.text()
+    expected = curves(model, features, text, chunk=20)
+    with pretended_gpu() as gpu:
+        found = curves(model.to(gpu), features, text, chunk=20)
+    for name in ("cas", "std", "attention"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-5)
+
+
+def test_an_answer_of_locate_gat_on_a_gpu_is_that_of_the_cpu() -> None:
+    from whyact.locate_gat import evidence as why
+
+    model = locate_gat().eval()
+    model.choice = torch.tensor([0.4, 0.2])
+    names = tuple("abcdefgh")
+    torch.manual_seed(2)
+    candidates = why.Candidates(names, torch.arange(8), torch.randn(2, model.config.width))
+    frames = torch.randn(1, model.config.frames, 20)
+
+    def told() -> list[Any]:
+        answer = why.answer(model, frames, np.arange(model.config.frames), candidates)
+        return [
+            answer.probabilities.tolist(),
+            [float(value) for value in why.frame_contributions(model, answer).values()],
+            [e.contribution for e in why.neighbour_evidence(model, answer, names[:6], 3)],
+            list(why.part_scores(model, answer)[0]),
+            list(why.part_scores(model, answer)[1]),
+            [getattr(why.shares(model, answer), side) for side in ("text", "graph")],
+        ]
+
+    expected = told()
+    with pretended_gpu() as gpu:
+        model.to(gpu)
+        found = told()
+    for a, b in zip(found, expected, strict=True):
+        assert a == pytest.approx(b, abs=1e-4)
+
+
+def test_boxes_and_maps_on_a_gpu_are_those_of_the_cpu() -> None:
+    from whyact.perception.centre import CentreNet
+    from whyact.perception.open import DetectorEncoder
+    from whyact.perception.perception import Perception
+    from whyact.perception.small import SmallDetector
+
+    torch.manual_seed(0)
+    detector = SmallDetector(CentreNet(2), ("a", "b"), score=0.01)
+    perception = Perception(detector, encoder=DetectorEncoder(detector))
+    frames = np.random.default_rng(0).integers(0, 255, (2, 48, 64, 3)).astype(np.uint8)
+    expected, before = detector(frames), detector.feature_map(frames)[0]
+    with pretended_gpu() as gpu:
+        perception.to(gpu)
+        found, after = detector(frames), detector.feature_map(frames)[0]
+        assert after.device == gpu
+        torch.testing.assert_close(after.cpu(), before, atol=1e-4, rtol=1e-3)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a.boxes, b.boxes, atol=1e-3)
+        assert a.classes.tolist() == b.classes.tolist()
+
+
+def test_encoders_of_pictures_and_words_compute_on_a_gpu_and_answer_on_the_cpu(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+    import zero_shot_trees as trees
+    from whyact.features.clip import load_clip
+    from whyact.features.patches import encode_with_patches
+
+    trees.add_tiny_clip(tmp_path)
+    frames = np.random.default_rng(0).integers(0, 255, (3, 40, 50, 3)).astype(np.uint8)
+    clip = load_clip(trees.CLIP, "random")
+    expected = clip.encode_frames(frames), clip.encode_texts(["wave", "pour"]), encode_with_patches(clip, frames, 1)
+    with pretended_gpu() as gpu:
+        clip = load_clip(trees.CLIP, "random", gpu)
+        found = clip.encode_frames(frames), clip.encode_texts(["wave", "pour"]), encode_with_patches(clip, frames, 1)
+        load_clip(trees.CLIP, "random", "cpu")
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_a_video_network_computes_on_a_gpu_and_answers_on_the_cpu() -> None:
+    from whyact.features.kinetics import FRAMES, load_encoder
+
+    encoder = load_encoder("s3d", "random")
+    snippet = np.random.default_rng(0).integers(0, 255, (FRAMES, 32, 32, 3)).astype(np.uint8)
+    prepared = torch.stack([encoder.prepare(snippet)])
+    expected = encoder.encode(prepared)
+    with pretended_gpu() as gpu:
+        found = load_encoder("s3d", "random", device=gpu).encode(prepared)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)

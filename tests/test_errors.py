@@ -90,6 +90,6 @@ def test_errors_travel_between_processes_whole(error: UserError) -> None:
 
 
 def test_a_nearest_name_is_suggested() -> None:
-    with pytest.raises(UserError, match=r"METHOD: found 'larai', expected one of laiar, pvlr\. Did you mean 'laiar'"):
+    with pytest.raises(UserError, match=r"method: found 'larai', expected one of laiar, pvlr\. Did you mean 'laiar'"):
         choose("larai", ["laiar", "pvlr"], "METHOD", "whyact train --help")
     assert choose("pvlr", ["laiar", "pvlr"], "METHOD", "whyact train --help") == "pvlr"

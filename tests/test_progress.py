@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from whyact import progress
-from whyact.progress import Bar
+from whyact.progress import Bar, print_error
 
 
 class Clock:
@@ -98,3 +98,25 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, total: float | N
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "videos" in shown
     assert "[bold]a.mp4" in shown
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "coloured"),
+    [(True, {}, True), (False, {}, False), (True, {"NO_COLOR": "1"}, False), (True, {"TERM": "dumb"}, False)],
+)
+def test_an_error_is_one_line_coloured_only_where_that_can_be_seen(
+    terminal: bool,
+    environment: dict[str, str],
+    coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    print_error("whyact: a.mp4: no such\n file")
+    err = capsys.readouterr().err
+    assert err.replace("\033[1;31m", "").replace("\033[0m", "") == "whyact: a.mp4: no such file\n"
+    assert ("\033" in err) is coloured

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from whyact.training.checkpoint import load_checkpoint
-from whyact.training.experiment import TrainOptions
 from whyact.training.log import read_history
+from whyact.training.options import TrainOptions
 
 
 def laiar(tmp_path: Path) -> tuple[Any, dict[str, Any], Path | None]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 else:
     from whyact.exports import exports
 
-    _get, __dir__ = exports(
+    _get, _names = exports(
         __name__,
         {
             "Evidence": "whyact.prediction",
@@ -45,6 +45,9 @@ else:
             "train": "whyact.api",
         },
     )
+
+    def __dir__() -> list[str]:
+        return sorted({*_names(), *__all__})
 
     def __getattr__(name: str) -> Any:
         """Import a public name on first use, so that ``import whyact`` stays instant."""

@@ -18,6 +18,7 @@ from whyact.files import SHIPPED, folder_lock
 from whyact.methods import LoadedRun, Method, find_method, method_of
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
+from whyact.training.options import TrainOptions
 from whyact.video.frame_folder import prepared_inputs
 
 if TYPE_CHECKING:
@@ -174,6 +175,11 @@ def train(
     seed: int = 0,
     overwrite: bool = False,
     progress: bool = False,
+    device: str = "auto",
+    precision: str = "fp32",
+    eval_every: int = 0,
+    watch_test: bool = False,
+    logger: str = "",
 ) -> Model:
     """Train a method on a data set or on own clips, and save the run as a folder.
 
@@ -194,6 +200,11 @@ def train(
         seed: Of everything random.
         overwrite: Replace a finished run, which stays until training completes.
         progress: Show progress on stderr.
+        device: Where to compute, as in :func:`load`.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        eval_every: Measure held-out training groups after so many epochs, and keep the best weights too; 0: never.
+        watch_test: Measure the test part instead, which the card then says.
+        logger: Experiment loggers, with commas between them: ``tensorboard``, ``wandb``, ``mlflow``.
 
     Returns:
         The run, opened.
@@ -210,6 +221,7 @@ def train(
     if videos is not None and prepare is None:
         step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
         raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
+    how = TrainOptions(device, precision, eval_every, watch_test, logger)
     settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
@@ -226,8 +238,8 @@ def train(
                 print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
             data, place, settings = "own", prepared.root, prepared.config
         assert data is not None
-        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress)
-    return load(folder)
+        chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
+    return load(folder, device=device)
 
 
 @contextmanager

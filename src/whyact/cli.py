@@ -19,10 +19,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("whyact.verbs.report:run", "turn the JSON of predict into one HTML page"),
     "reproduce": ("whyact.verbs.reproduce:run", "measure a published table again"),
     "serve": ("whyact.studio.serve:run", "open the studio: look at answers and question them in a browser"),
-    "doctor": ("whyact.verbs.doctor:run", "say what of this installation works, and how to mend the rest"),
+    "doctor": ("whyact.verbs.doctor:run", "check this installation, and say how to fix what does not work"),
 }
 
-_GO_ON = {"train", "extract", "reproduce"}
+RESUMABLE = {"train", "extract", "reproduce"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(words)
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on where it stopped" if words[:1] and words[0] in _GO_ON else ""
-        return _say(f"whyact: interrupted{goes_on}", 130)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does: nothing to tell anybody
+        resume = "; run the same command to resume" if words[:1] and words[0] in RESUMABLE else ""
+        return _say(f"whyact: interrupted{resume}", 130)
+    except BrokenPipeError:  # the reader of our output is gone, as `head` is after ten lines
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except SystemExit as stop:  # argparse after --help
@@ -87,7 +87,9 @@ def _help() -> str:
 
 
 def _say(text: str, code: int) -> int:
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    from whyact.progress import print_error
+
+    print_error(text)
     return code
 
 

@@ -204,6 +204,8 @@ def _python_names(text: str) -> str:
     """Spell options as Python arguments: ``--class-map FILE`` as ``class_map=FILE``; whole commands stay."""
     if "whyact " in text:
         return text
+    if text.isalpha() and text.isupper():  # the metavar of a positional argument, such as METHOD
+        return text.lower()
 
     def rename(match: re.Match[str]) -> str:
         name, value = match[1].replace("-", "_"), match[2]

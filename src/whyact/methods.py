@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whyact.ablation.protocol import Session
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
+    from whyact.training.options import TrainOptions
 
 C = TypeVar("C")
 Opt = TypeVar("Opt", bound="Options")
@@ -57,6 +58,7 @@ class Method(Protocol[C, Opt, R]):
         fold: int = 1,
         seed: int = 0,
         progress: bool = True,
+        options: TrainOptions = ...,
     ) -> dict[str, Any]:
         """Train, save the run, and return its card."""
 
@@ -76,7 +78,7 @@ class Method(Protocol[C, Opt, R]):
         """Answer inputs, with evidence."""
 
     def open_evaluation(
-        self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False
+        self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
     ) -> Evaluation:
         """Open a run's evaluation; settings are run, data, root and fold."""
 

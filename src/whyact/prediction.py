@@ -123,6 +123,10 @@ class Evidence(_Record):
     removed from the model's input (negative: removing it would raise the score).
     ``action`` names the label whose score that is, where it is not the answer's: a segment or a window of a long video
     may show another one. ``similarity`` and ``margin`` belong to the naming, not to the decision.
+
+    ``stated`` is whether a reader may be told that it is a reason. A method that names what it sees states only what
+    has a calibrated ``probability`` of being true of at least its level, and a ``contribution`` above its ``control``:
+    the most that removing as much of the input at random costs the same score. ``removed`` says what was removed.
     """
 
     kind: Literal["transition", "state", "frame", "snippet", "neighbour"]
@@ -140,6 +144,10 @@ class Evidence(_Record):
     margin: float | None = None
     rank: int = 0
     action: str = ""
+    probability: float | None = None
+    control: float | None = None
+    stated: bool = True
+    removed: str = ""
 
 
 class Provenance(_Record):
@@ -166,13 +174,15 @@ class Prediction(_Record):
     """The answer about one video: labels, segments, evidence and provenance.
 
     ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the model's own threshold,
-    or the video is unlike what the model was trained on; ``notes`` are sentences a reader must see beside the answer.
+    or the video is unlike what the model was trained on; ``unfamiliar`` in the second case only. ``annotated`` are the
+    segments of the annotation, where it has any. ``notes`` are sentences a reader must see beside the answer.
     """
 
     video: VideoFacts
     labels: list[LabelScore]
     provenance: Provenance
     segments: list[Segment] = []
+    annotated: list[Segment] = []
     evidence: list[Evidence] = []
     tracks: list[Track] = []
     curves: list[Curve] = []
@@ -180,6 +190,7 @@ class Prediction(_Record):
     id: str = ""
     target: str = ""
     unsure: bool = False
+    unfamiliar: bool = False
     threshold: float | None = None
     tokens_valid: int = 0
     tokens_kept: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -107,6 +108,27 @@ def progress(title: str, total: float | None = None, *, wanted: bool = True, don
         columns = (TextColumn("{task.description}"), BarColumn(), counted, TimeElapsedColumn(), TimeLeft())
         with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=3600.0) as shown:
             yield _Rich(title, total, done, shown)
+
+
+def announce(text: str, *, wanted: bool = True, in_logs: bool = True) -> None:
+    """Say on stderr what is about to begin, before the seconds that importing torch takes.
+
+    Args:
+        text: What begins.
+        wanted: Off: say nothing.
+        in_logs: Say it also where there is no terminal. Of several processes under torchrun the first speaks.
+    """
+    if wanted and (in_logs or sys.stderr.isatty()) and os.environ.get("RANK", "0") == "0":
+        print(f"whyact: {text} ...", file=sys.stderr, flush=True)
+
+
+def print_error(message: str) -> None:
+    """Print a message as one line on stderr, ``whyact:`` before it in red where there is a terminal with colours."""
+    line = f"whyact: {' '.join(message.removeprefix('whyact: ').split())}"
+    # https://no-color.org
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        line = f"\033[1;31mwhyact:\033[0m{line.removeprefix('whyact:')}"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _span(seconds: float) -> str:

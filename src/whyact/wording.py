@@ -1,21 +1,15 @@
-"""Numbers, times and reasons in plain words. Nothing here knows HTML.
-
-A sentence is a list of parts ``(kind, text)``; ``kind`` is ``""`` for plain words, else ``"name"``, ``"state"``,
-``"time"``, ``"label"`` or ``"score"``, so that a page can set each in its own type. :func:`plain` joins them.
-"""
+"""How scores, times, names and evidence are written: report, studio, overlay video, terminal and exports alike."""
 
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 
 from whyact.prediction import Evidence, Prediction
 
-Part = tuple[str, str]
-
 LONG_LABEL = 80  # letters; a longer label is cut in sentences and has a line of its own in lists
 NOTHING = ("null", "none", "background")  # labels that stand for none of the other actions
+_FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
+_GOLDEN_ANGLE = 137.508
 _LONG = 600.0  # seconds; above it a clock reads better than a count of seconds
 # fmt: off
 _TAKES_OBJECT = frozenset((
@@ -70,9 +64,15 @@ def needs_clock(*seconds: float) -> bool:
     return any(abs(value) >= _LONG for value in seconds if math.isfinite(value))
 
 
-def format_span(start: float, end: float) -> str:
+def uses_clock(prediction: Prediction) -> bool:
+    """Tell whether the times of an answer are written as ``h:mm:ss``, all of them alike."""
+    ends = [e.end for e in prediction.evidence if e.kind != "neighbour"] + [s.end for s in prediction.segments]
+    return needs_clock(prediction.video.duration, *ends)
+
+
+def format_span(start: float, end: float, *, clock: bool | None = None) -> str:
     """Write a time span, or one moment when both ends read the same: ``1.2 – 1.8 s``."""
-    clock = needs_clock(start, end)
+    clock = needs_clock(start, end) if clock is None else clock
     first, last = format_time(start, clock=clock), format_time(end, clock=clock)
     if first == last:
         return first
@@ -87,6 +87,27 @@ def format_label(label: str) -> str:
 def format_headline(label: str) -> str:
     """Write an answer as words for people who do not know what ``null`` is; empty without an answer."""
     return f"{format_label(label)} (none of its actions)" if label.lower() in NOTHING else format_label(label)
+
+
+def format_apart(value: float, other: float) -> tuple[str, str]:
+    """Write two scores with as many decimals as it takes to tell them apart, where they differ at all."""
+    texts = format_score(value), format_score(other)
+    for decimals in range(3, 7):
+        if texts[0] != texts[1] or value == other:
+            break
+        texts = f"{value:.{decimals}f}", f"{other:.{decimals}f}"
+    return texts
+
+
+def assign_hues(prediction: Prediction) -> dict[str, int]:
+    """Give every named thing a hue of its own (degrees): the deciding pair first, then as the tracks name them."""
+    first = find_deciding(prediction)
+    names = [first.subject, first.object] if first else []
+    names += [name for track in prediction.tracks for name in (track.subject, track.object)]
+    names += [name for e in prediction.evidence for name in (e.subject, e.object)]
+    named = list(dict.fromkeys(name for name in names if name))
+    spread = [round(i * _GOLDEN_ANGLE) % 360 for i in range(len(named))]
+    return dict(zip(named, [*_FIRST_HUES, *spread], strict=False))
 
 
 def shorten_label(label: str) -> str:
@@ -115,177 +136,57 @@ def list_pair(subject: str, thing: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in (subject, thing) if name))
 
 
-def sort_evidence(evidence: list[Evidence]) -> list[Evidence]:
-    """Sort evidence by rank where it is given (1 first), then by falling contribution; NaN counts as nothing."""
+def sort_evidence(prediction: Prediction) -> list[Evidence]:
+    """Sort evidence as it is said everywhere: stated first, then what is about the answer, by rank, by contribution.
+
+    A contribution that is not a number counts as nothing.
+    """
     return sorted(
-        evidence,
-        key=lambda e: (e.rank if e.rank > 0 else math.inf, -e.contribution if math.isfinite(e.contribution) else 0.0),
+        prediction.evidence,
+        key=lambda e: (
+            not e.stated,
+            e.action not in ("", prediction.label),
+            e.rank if e.rank > 0 else math.inf,
+            -e.contribution if math.isfinite(e.contribution) else 0.0,
+        ),
     )
 
 
 def find_deciding(prediction: Prediction) -> Evidence | None:
-    """Return the first evidence in order that is about the answer itself, else the first of all."""
-    ranked = sort_evidence(prediction.evidence)
-    return next((e for e in ranked if e.action in ("", prediction.label)), ranked[0] if ranked else None)
+    """Return the first stated evidence in order: one that is about the answer itself, where there is any."""
+    return next((e for e in sort_evidence(prediction) if e.stated), None)
 
 
-def list_targets(prediction: Prediction) -> list[str]:
-    """Return the annotated labels: none, one, or several that ``; `` joins."""
-    if any(s.label == prediction.target for s in prediction.labels):
-        return [prediction.target]
-    return [label for label in prediction.target.split("; ") if label]
-
-
-def number_evidence(evidence: list[Evidence]) -> list[tuple[int, Evidence]]:
-    """Return the evidence in order with the number that a reader sees: its rank, or its place where it has none."""
-    return [(e.rank if e.rank > 0 else place, e) for place, e in enumerate(sort_evidence(evidence), 1)]
-
-
-def _being(state: str) -> str:
-    words = [word for word in state.split() if word.lower() != "not"]
-    return state if words and words[0].lower().endswith("ing") else f"being {state}"
-
-
-def describe_evidence(evidence: Evidence) -> list[Part]:
-    """Say in words, without a leading capital, what one piece of evidence is."""
-    names = list_pair(evidence.subject, evidence.object)
-    clock = needs_clock(evidence.start, evidence.end)
-    start, end = (("time", format_time(time, clock=clock)) for time in (evidence.start, evidence.end))
-    if evidence.kind == "transition" and names and evidence.from_state and evidence.to_state:
-        when = [("", " at "), start] if start == end else [("", " between "), start, ("", " and "), end]
-        return [*_transition(evidence, names), *when]
-    if evidence.kind == "state" and names and (state := evidence.label or evidence.to_state or evidence.from_state):
-        told = format_relation(state, names[1]) if len(names) == 2 else format_label(state)
-        parts = [("name", names[0]), ("", " was ")]
-        if told and len(names) == 2:
-            parts += [("state", told.removesuffix(names[1])), ("name", names[1])]
-        elif told:
-            parts += [("state", told)]
-        else:
-            parts += [("state", f"“{format_label(state)}”"), ("", " to "), ("name", names[1])]
-        if start == end:
-            return [*parts, ("", " at "), start]
-        return [*parts, ("", " from "), start, ("", " to "), end]
-    if evidence.kind == "frame":
-        return [("", "of the frame at "), start]
-    if evidence.kind == "snippet":
-        return [("", "of the snippet "), ("time", format_span(evidence.start, evidence.end))]
-    if evidence.kind == "neighbour" and evidence.label:
-        return [("", "of the related known action "), ("label", format_label(evidence.label))]
-    return [("", f"of this evidence: {evidence.text or evidence.kind}")]
-
-
-def _transition(evidence: Evidence, names: tuple[str, ...]) -> list[Part]:
-    before, after = format_label(evidence.from_state), format_label(evidence.to_state)
-    if len(names) == 1:
-        return [("name", names[0]), ("", " went from "), ("state", before), ("", " to "), ("state", after)]
-    subject, thing = names
-    told_before, told_after = format_relation(before, thing), format_relation(after, thing)
-    if not told_before or not told_after:
-        parts: list[Part] = [("", "the relation of "), ("name", subject), ("", " to "), ("name", thing)]
-        return [*parts, ("", " changed from "), ("state", f"“{before}”"), ("", " to "), ("state", f"“{after}”")]
-    return [
-        ("name", subject),
-        ("", " went from "),
-        ("state", _being(told_before).removesuffix(thing)),
-        ("name", thing),
-        ("", " to "),
-        ("state", _being(told_after).removesuffix(thing)),
-        ("name", thing),
-    ]
-
-
-def describe_effect(prediction: Prediction, evidence: Evidence) -> list[Part]:
-    """Say what removing this evidence does to the answer's score; empty without an answer or a finite number."""
-    about = evidence.action or prediction.label
-    score = next((s.score for s in prediction.labels if s.label == about), math.nan)
-    if not math.isfinite(score) or not math.isfinite(evidence.contribution):
-        return []
-    now, then = format_score(score), format_score(min(1.0, max(0.0, score - evidence.contribution)))
-    parts: list[Part] = [("", "without it the score of "), ("label", shorten_label(about))]
-    if now == then:
-        return [*parts, ("", " stays at "), ("score", now)]
-    verb = " falls from " if evidence.contribution > 0 else " rises from "
-    return [*parts, ("", verb), ("score", now), ("", " to "), ("score", then)]
-
-
-def explain_answer(prediction: Prediction) -> list[Part]:
-    """Write the one sentence that names the deciding evidence and what the score is without it."""
-    first = find_deciding(prediction)
-    if first is None:
-        return [("", _why_nothing(prediction))]
-    effect = describe_effect(prediction, first)
-    happened = describe_evidence(first)
-    if effect and not first.contribution > 0:
-        lead = "No listed evidence raises this score. First in rank: "
-        return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
-    if any("stays" in text for kind, text in effect if not kind):
-        lead = "No listed evidence alone moves this score. First in rank: "
-        return [("", lead), *_trim(happened), ("", "; "), *effect, ("", ".")]
-    tail: list[Part] = [("", "; "), *effect] if effect else []
-    return [("", "Because "), *happened, *tail, ("", ".")]
-
-
-def _why_nothing(prediction: Prediction) -> str:
-    if prediction.tokens_valid and not prediction.tokens_kept:
-        return f"There is no evidence: the model kept none of the {prediction.tokens_valid} tokens that it saw."
-    if prediction.provenance.method == "laiar" and prediction.labels and not prediction.tokens_valid:
-        return "There is no evidence: nothing was seen whose relations the model knows."
-    return "No evidence is recorded for this answer."
+def number_evidence(prediction: Prediction) -> list[tuple[int, Evidence]]:
+    """Return the evidence in order with the number that a reader sees: its place, so that each number occurs once."""
+    return list(enumerate(sort_evidence(prediction), 1))
 
 
 def format_evidence_line(place: int, evidence: Evidence) -> str:
     """Write one piece of evidence in one line, with its number and what it is worth, for other tools."""
     what = summarize_evidence(evidence)[0] if evidence.subject else evidence.text or evidence.kind
-    return f"{place}. {what} ({format_contribution(evidence.contribution)})"
+    return f"{place}. {what} ({format_contribution(evidence.contribution)}{'' if evidence.stated else ', not stated'})"
 
 
-def summarize_evidence(evidence: Evidence) -> tuple[str, str]:
+def summarize_evidence(evidence: Evidence, *, clock: bool | None = None) -> tuple[str, str]:
     """Name one piece of evidence in a few words, and its time, for an index."""
     names = " – ".join(list_pair(evidence.subject, evidence.object))
     what = format_change(evidence) or format_label(evidence.label) or evidence.text
     if not names:
         what = f"{evidence.kind} {what}" if evidence.label or not what else f"{evidence.kind} ({what})"
-    when = "" if evidence.kind == "neighbour" else format_span(evidence.start, evidence.end)
+    when = "" if evidence.kind == "neighbour" else format_span(evidence.start, evidence.end, clock=clock)
     return f"{names}: {what}" if names else what, when
+
+
+def summarize_answer(prediction: Prediction) -> tuple[str, str]:
+    """Name the deciding evidence in a few words, and its time, for an index."""
+    deciding = find_deciding(prediction)
+    if deciding is not None:
+        return summarize_evidence(deciding)
+    return ("no single moment decides" if prediction.evidence else "no evidence recorded"), ""
 
 
 def format_change(evidence: Evidence) -> str:
     """Write a change of state with an arrow; empty where a state is missing or nothing changes."""
     before, after = format_label(evidence.from_state), format_label(evidence.to_state)
     return f"{before} → {after}" if before and after and before != after else ""
-
-
-def join_parts(parts: list[Part]) -> str:
-    """Join the parts of a sentence to plain text."""
-    return "".join(text for _, text in parts)
-
-
-def judge_answer(prediction: Prediction) -> tuple[str, str]:
-    """Compare the answer with the target: ``("right" | "wrong" | "", sentence)``; empty when no target is known."""
-    true = list_targets(prediction)
-    if not true:
-        return "", ""
-    target = " and ".join(shorten_label(label) for label in true)
-    if not prediction.labels:
-        return "wrong", f"The annotation says {target}; there is no answer."
-    if prediction.label in true:
-        return "right", f"The annotation says {target}: the answer is {'right' if len(true) == 1 else 'one of them'}."
-    place = next((i for i, s in enumerate(prediction.labels, 1) if s.label in true), None)
-    where = "which is not among the scored labels" if len(true) == 1 else "of which none is among the scored labels"
-    if place is not None:
-        best = "which comes" if len(true) == 1 else "of which the best comes"
-        where = f"{best} at place {place} with score {format_score(prediction.labels[place - 1].score)}"
-    return "wrong", f"The annotation says {target}, {where}: the answer is wrong."
-
-
-def _trim(parts: list[Part]) -> list[Part]:
-    """Drop the ``of`` that only follows ``Because``."""
-    (kind, text), *rest = parts
-    return [(kind, text.removeprefix("of ")), *rest]
-
-
-def replace_path(text: str, path: Path | str, name: str) -> str:
-    """Return a text with ``name`` in place of a path and of what lies below it; other words that hold it stay whole."""
-    pattern = rf"(?<![\w./\\-]){re.escape(str(path))}(?:[/\\][^\s'\"<>|:;,]*|(?![\w-]))"
-    return re.sub(pattern, lambda _: name, text)

@@ -14,8 +14,8 @@ import pytest
 from torch.utils.data import DataLoader
 
 from whyact.cli import main
-from whyact.data import DATASETS, FeatureSequence, RelationClip, load_dataset
-from whyact.data.datasets import find_dataset, load_features, names_for
+from whyact.data import FeatureSequence, RelationClip, load_dataset
+from whyact.data.datasets import DATASETS, find_dataset, load_features, names_for
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.pvlr.config import PRESETS
@@ -220,10 +220,19 @@ def test_check_reads_every_row_of_a_joint_array(
     assert main(["data", "check", "thumos14", "--root", str(root), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["snippets"], found["clip_features"]) == (15, False)
-    with pytest.raises(UserError, match="--clip none"):  # what training then says
+    with pytest.raises(UserError, match="clip none"):  # what training then says
         resolve(PRESETS["default"], load_features("thumos14", root))
     root = thumos(tmp_path / "bad", [ROW, ROW, bad])
     assert main(["data", "check", "thumos14", "--root", str(root)]) == 2
     err = capsys.readouterr().err
     assert "row 2 (video_2)" in err
     assert said in err
+
+
+def test_annotations_alone_are_summarised_but_not_usable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = thumos(tmp_path, [ROW, ROW])
+    (root / "Thumos14reduced-I3D-JOINTFeatures.npy").unlink()
+    assert main(["data", "check", "thumos14", "--root", str(root)]) == 1
+    out = capsys.readouterr().out
+    assert "warning: no features to train on" in out
+    assert "split_sha256" in out

@@ -44,33 +44,61 @@ def test_no_answer_is_sure_where_all_are_wrong() -> None:
     assert task.choose(10 * np.eye(4)[(target + 1) % 4], target)[1] == 1.0
 
 
-def test_each_group_is_answered_by_a_model_that_never_saw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_groups_near_a_third_of_the_clips_are_held_out() -> None:
+    def people(**counts: int) -> set[str]:
+        return task.held_out_groups([clip("ff", group=g, id=f"{g}{i}") for g, n in counts.items() for i in range(n)])
+
+    assert people(Ada=2, Ben=2, Cid=2, Dan=2, Eve=2) == {"Ada", "Ben"}
+    assert people(Ada=10, Ben=5, Cid=1) == {"Ben"}
+    assert people(Ada=9, Ben=1) == {"Ben"}
+    assert people(Ada=5) == set()
+
+
+def test_calibration_answers_people_that_its_model_never_saw(monkeypatch: pytest.MonkeyPatch) -> None:
     people = ["Ada", "Ben", "Cid", "Dan", "Eve"]
-    clips = [clip("ffhh", action="pick", group=name, id=f"{name}-{i}") for name in people for i in range(2)]
+    clips = [
+        clip("ffhh", action=action, group=name, id=f"{name}-{action}") for name in people for action in ("pick", "null")
+    ]
     trained: list[set[str]] = []
     answered: list[str] = []
 
     def train_run(inner: Any, *_: Any, **__: Any) -> Any:
         trained.append({c.group for c in inner})
-        return SimpleNamespace()
+        return SimpleNamespace(model=SimpleNamespace(naming=None), vocabulary=VOCABULARY)
 
     def answer_clips(run: Any, held: Any, **_: Any) -> Any:
         assert not trained[-1] & {c.group for c in held}
         answered.extend(c.group for c in held)
-        logits = np.zeros(len(VOCABULARY.actions))
-        logits[held[0].target] = 1.0
-        return [SimpleNamespace(logits=logits) for _ in held]
+        return [SimpleNamespace(logits=np.eye(len(VOCABULARY.actions))[c.target], clip=c) for c in held]
 
     monkeypatch.setattr(task, "train_run", train_run)
     monkeypatch.setattr(task, "answer_clips", answer_clips)
-    temperature, threshold, how = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)
-    assert trained == [set(people) - {name} for name in people[:3]]
-    assert answered == ["Ada", "Ada", "Ben", "Ben", "Cid", "Cid"]
-    assert temperature < 1  # always right: surer than the logits say
-    assert threshold <= 1
-    assert how == "on 3 held-out training groups"
+    made = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)
+    assert made is not None
+    assert trained == [{"Cid", "Dan", "Eve"}]
+    assert answered == ["Ada", "Ada", "Ben", "Ben"]
+    assert made.temperature < 1  # always right: surer than the logits say
+    assert made.threshold <= 1
+    assert made.text == "on 2 held-out training groups"
+    assert made.naming == {}  # a model that names token by token
 
 
-def test_one_group_cannot_be_held_out() -> None:
-    clips = [clip("ffhh", action="pick", group="Ada", id=str(i)) for i in range(3)]
-    assert task.calibrate(clips, VOCABULARY, CONFIG, seed=0)[:2] == (1.0, 0.0)
+def test_of_one_group_a_third_of_the_clips_is_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = [clip("ffhh", action=("pick", "null")[i % 2], group="Ada", id=str(i)) for i in range(60)]
+    held: list[Any] = []
+
+    def answer_clips(run: Any, some: Any, **_: Any) -> Any:
+        held.extend(some)
+        return [SimpleNamespace(logits=np.eye(len(VOCABULARY.actions))[c.target], clip=c) for c in some]
+
+    run = SimpleNamespace(model=SimpleNamespace(naming=None), vocabulary=VOCABULARY)
+    monkeypatch.setattr(task, "train_run", lambda *_, **__: run)
+    monkeypatch.setattr(task, "answer_clips", answer_clips)
+    made = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)
+    assert made is not None
+    assert made.text == "on held-out training clips"
+    assert 10 <= len(held) <= 30
+
+
+def test_a_single_clip_calibrates_nothing() -> None:
+    assert task.calibrate([clip("ffhh", action="pick", group="Ada")], VOCABULARY, CONFIG, seed=0) is None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from watch_samples import FRAMES, RATE, SIZE, Knowing, film, hand, known_tracks, mug
 
 from made_videos import numbers, picture, write_sound
+from ruler_films import Film, write
 from whyact.data.types import IN_VIEW, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
@@ -61,6 +62,13 @@ class TestFindTracks:
         np.testing.assert_allclose(hands, [hand(n - 1) for n in tracks.frames.tolist()])
         again = [shown.image for shown in frames_numbered(path, tracks.frames.tolist())]
         assert (numbers(np.stack(again)) + 1).tolist() == tracks.frames.tolist()
+
+    def test_tracks_begin_when_the_picture_does(self, tmp_path: Path) -> None:
+        path = write(Film("late.mp4", sound=True, delay=50), tmp_path)
+        tracks, facts = find_tracks(path, Knowing(), rate=5.0)
+        assert tracks.frames.tolist() == [1, 6, 11, 16, 21]
+        np.testing.assert_allclose(tracks.times, 2 + np.arange(5) / 5, atol=0.011)
+        assert facts.start == pytest.approx(2, abs=0.011)
 
     def test_a_span_alone(self, video: Path) -> None:
         tracks, _ = find_tracks(video, Knowing(), span=(1.0, 1.5))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from laiar_samples import FRAMES, SLOTS, close, random_batch, random_keep, small_model
-from whyact.laiar.model import Block, DTFormer, gated_attention
+from whyact.laiar.attention import Block, gated_attention
+from whyact.laiar.model import DTFormer
 
 SEEDS = st.integers(0, 10_000)
 FEW = settings(max_examples=15)

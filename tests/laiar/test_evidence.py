@@ -20,8 +20,10 @@ from whyact.laiar.evidence import (
     Change,
     LabelBank,
     build_bank,
+    have_boxes,
     list_changes,
     name_tokens,
+    random_masks,
     rank_changes,
     removal_masks,
     scores_without,
@@ -76,7 +78,7 @@ class TestNames:
         names = name_tokens(bank, tokens, classes, 4)
         for b, t, k in itertools.product(range(2), range(3), range(2)):
             cosine = [float(unit(tokens[b, t, k]) @ row) for row in bank.vectors]
-            assert int(names.free[b, t, k]) == int(np.argmax(cosine))
+            assert int(names.nearest_row[b, t, k]) == int(np.argmax(cosine))
             subject, thing = classes[b, k].tolist()
             own = {r: cosine[i] for i, (s, r, o) in enumerate(chosen) if (s, o) == (subject, thing)}
             assert {r for r in range(4) if torch.isfinite(names.likely[b, t, k, r])} == set(own)
@@ -94,7 +96,7 @@ class TestNames:
         bank = self.bank([(0, 0, 1), (0, 1, 1), (1, 0, 1)])
         names = name_tokens(bank, bank.vectors[None, :, None] * 7, torch.tensor([[[0, 1]]]), 2)
         assert names.label[0, :2, 0].tolist() == [0, 1]
-        assert names.free[0, :, 0].tolist() == [0, 1, 2]
+        assert names.nearest_row[0, :, 0].tolist() == [0, 1, 2]
         assert names.similarity[0, :2, 0].tolist() == pytest.approx([1, 1], abs=1e-5)
 
 
@@ -112,9 +114,10 @@ def changes_by_loops(labels: np.ndarray) -> list[Change]:
         if len(runs) == 1:
             name = int(labels[runs[0][0], slot])
             out.append(Change(slot, name, name, runs[0][0], runs[0][-1], tuple(runs[0])))
+        every = tuple(t for run in runs for t in run)
         for old, new in itertools.pairwise(runs):
             before, after = int(labels[old[0], slot]), int(labels[new[0], slot])
-            out.append(Change(slot, before, after, old[-1], new[0], (*old, *new)))
+            out.append(Change(slot, before, after, old[-1], new[0], every))
     return out
 
 
@@ -129,22 +132,51 @@ class TestChanges:
         labels = np.array([[2, -1, 0], [-1, -1, 0], [2, -1, -1], [5, -1, 0]])
         assert list_changes(labels) == [Change(0, 2, 5, 2, 3, (0, 2, 3)), Change(2, 0, 0, 0, 3, (0, 1, 3))]
 
-    def test_masks_hold_each_change_and_then_the_rest_of_its_slot(self) -> None:
-        changes = [Change(0, 2, 5, 2, 3, (0, 2)), Change(2, 0, 0, 0, 3, (1,))]
-        kept = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 0], [1, 1, 1]], bool)
-        masks = removal_masks(changes, kept)
-        assert masks.dtype == torch.bool
-        assert masks[:2].nonzero().tolist() == [[0, 0, 0], [0, 2, 0], [1, 1, 2]]
-        assert masks[2:].nonzero().tolist() == [[0, 3, 0], [1, 3, 2]]
-        assert removal_masks([], kept).shape == (0, 4, 3)
+    def test_of_several_in_a_slot_each_removes_the_whole_pair(self) -> None:
+        labels = np.array([[2], [5], [-1], [2]])
+        assert list_changes(labels) == [Change(0, 2, 5, 0, 1, (0, 1, 3)), Change(0, 5, 2, 1, 3, (0, 1, 3))]
 
-    def test_transitions_rank_before_states_and_by_what_they_alone_carry(self) -> None:
-        changes = [Change(0, 1, 1, 0, 1, ()), *(Change(k, 0, 1, 0, 1, ()) for k in (1, 2)), Change(3, 4, 4, 0, 1, ())]
-        nothing = np.zeros(4)
-        assert rank_changes(changes, np.array([0.9, -0.2, 0.1, 0.95]), nothing) == [2, 1, 3, 0]
-        # To and fro: both changes break the answer, but without the rest of the slot only one still carries it.
-        assert rank_changes(changes[1:3], np.array([0.8, 0.7]), np.array([0.6, 0.0])) == [1, 0]
-        assert rank_changes([], nothing[:0], nothing[:0]) == []
+    def test_a_pair_is_removed_in_the_frames_that_have_no_name_too(self) -> None:
+        labels, valid = np.array([[2], [-1], [5], [-1]]), np.array([[True], [True], [True], [False]])
+        assert list_changes(labels, valid) == [Change(0, 2, 5, 0, 2, (0, 1, 2))]
+
+    def test_a_thing_without_a_box_at_that_time_is_no_reason(self) -> None:
+        changes = [
+            Change(0, 2, 5, 1, 2, (0, 1, 2, 3)),
+            Change(0, 5, 2, 2, 3, (0, 1, 2, 3)),
+            Change(1, 0, 0, 0, 3, (0, 3)),
+        ]
+        seen = np.ones((4, 2, 2), bool)
+        assert have_boxes(changes, seen).all()
+        seen[3, 0, 1] = seen[1, 1] = False  # the first pair's object at the end; the second pair where it has no token
+        assert have_boxes(changes, seen).tolist() == [True, False, True]
+        assert have_boxes([], seen).shape == (0,)
+
+    def test_masks_hold_the_tokens_of_each_change(self) -> None:
+        changes = [Change(0, 2, 5, 2, 3, (0, 2)), Change(2, 0, 0, 0, 3, (1,))]
+        masks = removal_masks(changes, (4, 3))
+        assert masks.dtype == torch.bool
+        assert masks.nonzero().tolist() == [[0, 0, 0], [0, 2, 0], [1, 1, 2]]
+        assert removal_masks([], (4, 3)).shape == (0, 4, 3)
+
+    @settings(max_examples=20)
+    @given(SEEDS)
+    def test_random_masks_take_so_many_valid_tokens(self, seed: int) -> None:
+        random = np.random.default_rng(seed)
+        valid = random.random((5, 4)) < 0.6
+        count = int(random.integers(0, valid.sum() + 1))
+        masks = random_masks(valid, count, 7, random).numpy()
+        assert masks.shape == (7, 5, 4)
+        assert (masks.sum((1, 2)) == count).all()
+        assert not masks[:, ~valid].any()
+
+    def test_order_is_stated_then_contribution_then_chance(self) -> None:
+        stated = np.array([False, True, True, False, True])
+        contribution, chance = np.array([0.9, 0.1, 0.3, 0.9, 0.3]), np.array([0.2, 0.9, 0.91, 0.4, 0.95])
+        assert rank_changes(stated, contribution, chance) == [4, 2, 1, 3, 0]
+        assert rank_changes(stated[:0], contribution[:0], chance[:0]) == []
+        unknown = np.full(2, np.nan)
+        assert rank_changes(stated[[0, 3]], np.array([0.1, 0.2]), unknown) == [1, 0]
 
 
 def alone(seed: int = 0, **options: Any) -> RelationBatch:

@@ -228,3 +228,22 @@ def test_each_note_is_one_sentence() -> None:
     for baseline in BASELINES.values():
         assert baseline.note.count(".") == 1
         assert baseline.note.endswith(".")
+
+
+def test_rivals_are_measured_on_the_same_clips_and_the_last_line_says_who_is_ahead(fold: Fold) -> None:
+    train, test, words = fold
+    rivals = laiar_baselines.measure_rivals(train, test, words)
+    assert list(rivals) == list(laiar_baselines.RIVALS)
+    truth = np.array([clip.target for clip in test])
+    for name, value in rivals.items():
+        assert value == macro_recall(truth, BASELINES[name].predict(train, test, words, 0), len(words.actions))
+    best = max(rivals.values())
+    assert "is behind" in laiar_baselines.compare_rivals(best - 0.01, rivals)
+    assert "Next: " in laiar_baselines.compare_rivals(best - 0.01, rivals)
+    assert "ahead of" in laiar_baselines.compare_rivals(best + 0.01, rivals)
+
+
+def test_of_one_action_nothing_can_be_learned(fold: Fold) -> None:
+    train, test, words = fold
+    same = [replace(clip, target=0) for clip in train]
+    assert set(laiar_baselines.measure_rivals(same, test, words)) == {"majority"}

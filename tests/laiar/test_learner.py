@@ -24,6 +24,7 @@ from whyact.laiar.config import PRESETS, Config, DataConfig, LossConfig, OptimCo
 from whyact.laiar.learner import Learner, build_model, learn, sized_for, triple_labels
 from whyact.laiar.model import LaIAR
 from whyact.metrics.transitions import rule_transitions
+from whyact.training.fit import FitResult
 
 OFF = dict.fromkeys(("reverse", "crop", "time_jitter", "box_jitter", "mirror", "drop_boxes", "drop_slots"), 0.0)
 PLAIN = DataConfig(frames=5, slots=4, **OFF)  # type: ignore[arg-type]
@@ -322,9 +323,11 @@ class TestLearn:
     def test_class_weights_and_steps(self, monkeypatch: pytest.MonkeyPatch) -> None:
         caught: dict[str, Any] = {}
 
-        def instead(learner: Learner, batches: TrainingBatches, **options: Any) -> str:
+        expected_result = FitResult([], 0.0)
+
+        def instead(learner: Learner, batches: TrainingBatches, **options: Any) -> FitResult:
             caught.update(learner=learner, batches=batches, **options)
-            return "result"
+            return expected_result
 
         monkeypatch.setattr(module, "fit", instead)
         model, result = learn(CLIPS, VOCABULARY, with_("loss", balance=0.5), seed=0)
@@ -333,7 +336,7 @@ class TestLearn:
         assert caught["learner"].class_weight.tolist() == pytest.approx(expected)
         assert caught["learner"].steps == 2 * 2
         assert caught["epochs"] == 2
-        assert result == "result"
+        assert result is expected_result
         assert not model.training
 
     def test_the_seed_decides_the_weights(self) -> None:

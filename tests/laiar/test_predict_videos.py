@@ -133,8 +133,26 @@ def test_the_shortest_videos_are_answered(frames: int, knows: Knowing, run: Run,
 
 def test_tracks_of_another_image_size_are_refused(run: Run, video: Path, tmp_path: Path) -> None:
     write_tracks(tmp_path / "t.json", replace(known_tracks(), image_size=(640, 480)))
-    with pytest.raises(UserError, match=r"t.json: image_size.*640.*a.mp4's 64 x 48"):
+    with pytest.raises(UserError, match=r"t.json, image_size.*640.*64 x 48, the size of .*a.mp4"):
         ask(run, video, tracks=tmp_path / "t.json")
+
+
+def test_tracks_that_cannot_be_of_this_video_are_refused(run: Run, video: Path, tmp_path: Path) -> None:
+    tracks = known_tracks()
+    wrong = {
+        "frame numbers": replace(tracks, times=np.round(tracks.times * RATE) + 1),
+        "only": replace(tracks, times=tracks.times / 10),
+    }
+    for said, changed in wrong.items():
+        write_tracks(tmp_path / "t.json", changed)
+        with pytest.raises(UserError, match=f"t.json, times.*{said}"):
+            ask(run, video, tracks=tmp_path / "t.json")
+    document = json.loads(write_tracks(tmp_path / "t.json", tracks).read_text())
+    document["tracks"][0]["boxes"][0] = [40.0, 30.0, 69.0, 40.0]  # 64 pixels wide
+    (tmp_path / "t.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match="clip_boxes"):
+        ask(run, video, tracks=tmp_path / "t.json")
+    assert ask(run, video, tracks=tmp_path / "t.json", clip_boxes=True)[0].label
 
 
 def test_empty_tracks_are_refused(run: Run, video: Path, tmp_path: Path) -> None:
@@ -165,7 +183,7 @@ def test_a_single_file_is_for_a_single_video(run: Run, video: Path, name: str, k
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"window": "soon"}, "window.*expected SECONDS"),
+        ({"window": "soon"}, "window.*expected seconds"),
         ({"window": "0.19"}, "window.*seconds, at least 0.2"),
         ({"stride": "0.09"}, "stride.*seconds, at least 0.1"),
         ({"window": "-1"}, "window"),

@@ -44,7 +44,7 @@ def run() -> Run:
 def keeping(answer: Answer) -> Answer:
     """Return an answer that kept every token, under names that change: a small model keeps too little to ask about."""
     named = np.where(answer.valid, np.arange(6)[:, None] // 3 + np.arange(answer.valid.shape[1]), -1)
-    return replace(answer, keep=answer.valid.copy(), labels=named, changes=list_changes(named))
+    return replace(answer, keep=answer.valid.copy(), named=named, changes=list_changes(named))
 
 
 def asked(run: Run, *numbers: int, null: str = "null") -> Ablation:
@@ -140,7 +140,7 @@ def test_overlapping_windows_lose_a_transition_together(run: Run) -> None:
     still = np.where(answers[1].valid, 0, -1)
     keep = answers[1].keep.copy()
     keep[4:] = False
-    other = replace(answers[1], keep=keep, labels=np.where(keep, still, -1), changes=list_changes(still))
+    other = replace(answers[1], keep=keep, named=np.where(keep, still, -1), changes=list_changes(still))
     questions = Ablation.of(run, [answers[0], other])
     first, second = questions.masks([Removal("transition", "s0", "o0", start=2 / 30, end=3 / 30)])
     assert first[:, 0].all()

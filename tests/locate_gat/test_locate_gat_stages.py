@@ -17,16 +17,14 @@ from whyact.locate_gat import stages
 from whyact.locate_gat.baselines import conse, ridge
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.losses import prototypes
-from whyact.locate_gat.model import LocateGat, best_classes
+from whyact.locate_gat.model import LoCATeGAT, best_classes
+from whyact.locate_gat.scores import ScoreParts, Tensors, score_parts
 from whyact.locate_gat.stages import (
-    ScoreParts,
     Stage1,
     Stage2,
-    Tensors,
     fit_split,
     inner_split,
     rehearse,
-    score_parts,
     train_stages,
 )
 
@@ -59,7 +57,7 @@ def test_scores_are_the_weighted_sum_of_their_parts(world: tuple) -> None:
 def test_graph_weights_matter_if_and_only_if_the_graph_has_a_share(world: tuple) -> None:
     _, _, fitted, tensors = world
     others = tensors.text[torch.from_numpy(fitted.unseen)]
-    changed = LocateGat(fitted.model.config, 128, fitted.model.seen, fitted.model.auxiliary)
+    changed = LoCATeGAT(fitted.model.config, 128, fitted.model.seen, fitted.model.auxiliary)
     changed.load_state_dict(fitted.model.state_dict())
     changed.eval()
     for layer in changed.gat.layers:
@@ -196,7 +194,7 @@ def test_the_graph_learns_its_targets(world: tuple, target: str) -> None:
     graph = {"gat_dropout": 0.0, "gat_steps": 60, "gat_learning_rate": 1e-2, "gat_hidden": 32, "neighbours": 2}
     config = replace(TINY, epochs=1, gat_target=target, **graph)
     model, history, _ = train_stages(tensors, fitted.seen, fitted.part.train, config)
-    untrained = LocateGat(config, 128, model.seen, model.auxiliary).eval()
+    untrained = LoCATeGAT(config, 128, model.seen, model.auxiliary).eval()
     before, after = untrained.graph_rows(model.seen[:0])[0], model.graph_rows(model.seen[:0])[0]
     if target == "random":
         assert (before - after).abs().max() > 0.05

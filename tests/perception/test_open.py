@@ -7,11 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from onnx_files import conv_model
 from safetensors.torch import save_file
 
 from whyact.errors import UserError
 from whyact.perception.centre import CentreNet
-from whyact.perception.open import OWN, DetectorEncoder, open_detector, own_detector
+from whyact.perception.open import (
+    OWN,
+    DetectorEncoder,
+    clear_detector,
+    copy_detector,
+    open_detector,
+    own_detector,
+)
 from whyact.perception.small import SmallDetector
 
 
@@ -61,3 +69,40 @@ def test_torchvisions_own_detector_is_opened_by_name(monkeypatch: pytest.MonkeyP
 def test_what_is_no_detector_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         open_detector(name)
+
+
+def onnx_file(path: Path, classes: int) -> Path:
+    """Write a detector that finds nothing, and its class names beside it."""
+    pytest.importorskip("onnxruntime")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(
+        conv_model(np.zeros((5 + classes, 3, 4, 4), np.float32), np.zeros(5 + classes, np.float32), (8, 8))
+    )
+    path.with_suffix(".names").write_text("\n".join(f"thing {i}" for i in range(classes)))
+    return path
+
+
+def test_a_run_keeps_a_small_onnx_detector_and_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = onnx_file(tmp_path / "models" / "tiny.onnx", 2)
+    detector = open_detector(str(source))
+    run = tmp_path / "run"
+    assert copy_detector(detector, source, run / OWN)
+    source.unlink()
+    source.with_suffix(".names").unlink()
+    own = own_detector(run)
+    assert own is not None
+    assert (own.name, own.classes) == (detector.name, ("thing 0", "thing 1"))
+
+    other = onnx_file(tmp_path / "models" / "other.onnx", 3)
+    assert copy_detector(open_detector(str(other)), other, run / OWN)  # a run that is trained again
+    assert sorted(path.name for path in (run / OWN).iterdir()) == ["other.names", "other.onnx"]
+    monkeypatch.setattr("whyact.perception.open.COPIED_BYTES", 10)
+    assert not copy_detector(open_detector(str(other)), other, run / OWN)
+    assert own_detector(run) is None
+
+
+def test_what_is_no_detector_stays_in_a_runs_folder(tmp_path: Path) -> None:
+    (tmp_path / OWN).mkdir()
+    (tmp_path / OWN / "note.txt").write_text("mine")
+    clear_detector(tmp_path / OWN)
+    assert [path.name for path in (tmp_path / OWN).iterdir()] == ["note.txt"]

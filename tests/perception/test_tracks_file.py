@@ -121,7 +121,7 @@ def test_what_is_no_tracks_file_is_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_a_missing_file_is_a_users_mistake(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         read_tracks(tmp_path / "none.json")
 
 

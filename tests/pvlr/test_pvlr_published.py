@@ -9,6 +9,7 @@ import torch
 from made_arrays import write
 from whyact.cli import main
 from whyact.errors import UserError
+from whyact.features.clip import ClipTower, tower_from_state
 from whyact.features.towers import StandInTower
 from whyact.pvlr.config import PRESETS
 from whyact.pvlr.model import PVLR, PromptedText
@@ -79,7 +80,7 @@ def test_the_command_line_converts_a_checkpoint_into_a_run(tmp_path, monkeypatch
     official = replace(PRESETS["official"], model=replace(PRESETS["official"].model, **SIZES))
     monkeypatch.setitem(PRESETS, "official", official)
     tower = StandInTower()
-    monkeypatch.setattr("whyact.pvlr.published.load_clip", lambda name: SimpleNamespace(tower=tower))
+    monkeypatch.setattr("whyact.pvlr.published.load_clip", lambda name, weights: SimpleNamespace(tower=tower))
     root = write(tmp_path / "features" / "Thumos14reduced-Annotations").parent
     cfg = official.model
     model = PVLR(cfg, PromptedText(tower, ["a", "b"], cfg)).eval()
@@ -94,3 +95,65 @@ def test_the_command_line_converts_a_checkpoint_into_a_run(tmp_path, monkeypatch
     assert not any("clip" in name for name in load_checkpoint(tmp_path / "run").tensors)
     assert main([*words[:2], "absent.pth", *words[3:], "--out", str(tmp_path / "x")]) == 2
     assert "PVLR_init.pth" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "layout"),
+    [
+        ("PVLR_init.pth", "thumos14", "features/Thumos14reduced-Annotations"),
+        ("init_thumos.pth", "thumos14", "data/thumos/Thumos14reduced-Annotations"),
+        ("Best_model.pkl", "thumos14", "data/thumos/Thumos14reduced-Annotations"),
+        ("init_annet.pth", "activitynet-1.3", "data/annet/ActivityNet1.3/ActivityNet1.3-Annotations"),
+        ("Best_model.pkl", "activitynet-1.3", "features/ActivityNet1.3/ActivityNet1.3-Annotations"),
+    ],
+)
+def test_a_checkpoint_that_holds_clip_is_imported_with_it_and_without_a_network(
+    name, benchmark, layout, tmp_path, monkeypatch
+):
+    open_clip = pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+
+    def refuse(*asked):
+        raise AssertionError("no other CLIP is loaded")
+
+    monkeypatch.setattr("whyact.pvlr.published.load_clip", refuse)
+    preset = "official" if benchmark == "thumos14" else "official-activitynet"
+    sizes = SIZES | ({"variance_hidden": 5} if benchmark != "thumos14" else {}) | {"width": 24}
+    cfg = replace(PRESETS[preset].model, **sizes)
+    monkeypatch.setitem(PRESETS, preset, replace(PRESETS[preset], model=cfg))
+    torch.manual_seed(0)
+    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 1, "layers": 2}
+    clip = open_clip.CLIP(24, {"image_size": 32, "patch_size": 16, "width": 64, "layers": 1}, text, quick_gelu=True)
+    tower = ClipTower(clip.eval(), open_clip.SimpleTokenizer(context_length=77))
+    model = PVLR(cfg, PromptedText(tower, ["a", "b"], cfg)).eval()
+    frozen = {f"clipmodel.{key}": value.half() for key, value in clip.state_dict().items() if key != "attn_mask"}
+    published = theirs(model.state_dict(), benchmark) | frozen
+    torch.save(published, tmp_path / name)
+    subsets = ("validation", "test") if benchmark == "thumos14" else ("train", "val")
+    write(tmp_path / layout, subsets=subsets)
+    words = ["data", "convert", str(tmp_path / name), f"pvlr-{benchmark}", "--root", str(tmp_path)]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0
+    run = load(tmp_path / "run")
+    with torch.no_grad():  # the file's half precision moves the texts by its own rounding
+        torch.testing.assert_close(run.text, model.text(), rtol=0.02, atol=0.02)
+    assert not any("clip" in key for key in load_checkpoint(tmp_path / "run").tensors)
+
+
+def test_a_checkpoint_of_the_other_benchmark_names_the_right_command(tmp_path, capsys):
+    torch.save(theirs(ours("activitynet-1.3").state_dict(), "activitynet-1.3"), tmp_path / "init_annet.pth")
+    root = write(tmp_path / "features" / "Thumos14reduced-Annotations").parent
+    words = ["data", "convert", str(tmp_path / "init_annet.pth"), "pvlr-thumos14", "--root", str(root)]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert "pvlr-activitynet-1.3" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_clip_weights_belong_to_checkpoints_alone(tmp_path, capsys):
+    words = ["data", "convert", "thumos14", "features", "--root", str(tmp_path), "--out", str(tmp_path / "x")]
+    assert main([*words, "--clip-weights", "w.pt"]) == 2
+    assert "--clip-weights" in capsys.readouterr().err
+
+
+def test_a_clip_that_lacks_a_tensor_is_named():
+    pytest.importorskip("open_clip", reason="needs the extra: pip install 'whyact[clip]'")
+    with pytest.raises(UserError, match="positional_embedding"):
+        tower_from_state({"token_embedding.weight": torch.zeros(9, 64)})

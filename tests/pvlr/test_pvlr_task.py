@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import whyact
+from whyact.cli import main
 from whyact.data.datasets import load_features, names_for
+from whyact.data.untrimmed.activitynet import read_predictions
 from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
@@ -57,7 +59,7 @@ def test_a_prediction_says_when_how_sure_and_why(run):
 def test_the_evidence_of_the_best_segment_comes_first_and_names_its_class(run):
     folder, _ = run
     prediction = whyact.load(folder).predict("test_0001", data="synthetic")[0]
-    first = sort_evidence(prediction.evidence)[0]
+    first = sort_evidence(prediction)[0]
     best = prediction.segments[0]
     assert best.score == max(segment.score for segment in prediction.segments)
     assert (first.rank, first.action) == (1, best.label)
@@ -148,6 +150,20 @@ def test_a_bad_input_does_not_cost_the_answers_about_the_others(run, tmp_path):
         whyact.load(folder).predict(good, str(tmp_path / "absent.npy"), **out)
     assert [prediction.id for prediction in caught.value.done] == ["good"]
     assert (tmp_path / "found.json").is_file()
+
+
+def test_inputs_of_one_stem_are_two_answers(run, tmp_path):
+    folder, _ = run
+    rng = np.random.default_rng(5)
+    paths = [save(tmp_path / name / "clip.npy", rng.normal(size=(30, 128)).astype(np.float32)) for name in ("d1", "d2")]
+    out, file = tmp_path / "out", tmp_path / "an.json"
+    assert main(["predict", *paths, "--model", str(folder), "--vtt", str(out), "--activitynet", str(file)]) == 0
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.vtt")) == ["d1/clip.vtt", "d2/clip.vtt"]
+    assert list(read_predictions(file)) == ["d1/clip", "d2/clip"]
+    answers = whyact.load(folder).predict(*paths)
+    assert [answer.id for answer in answers] == ["d1/clip", "d2/clip"]
+    assert [answer.video.path for answer in answers] == paths
+    assert whyact.load(folder).predict(paths[0])[0].id == "clip"
 
 
 def test_training_starts_from_another_run(run, tmp_path):

@@ -38,8 +38,8 @@ def test_answer_evidence_and_relations_come_back_with_their_times(tmp_path: Path
     ]
     evidence = [row for tier, rows in found.items() if tier.startswith("evidence") for row in rows]
     told = {text.split(". ", 1)[0]: (start, end) for start, end, text in evidence}
-    assert told == {str(place): ms(e.start, e.end) for place, e in wording.number_evidence(prediction.evidence)}
-    for place, e in wording.number_evidence(prediction.evidence):
+    assert told == {str(place): ms(e.start, e.end) for place, e in wording.number_evidence(prediction)}
+    for place, e in wording.number_evidence(prediction):
         (text,) = (text for *_, text in evidence if text.startswith(f"{place}. "))
         assert text == wording.format_evidence_line(place, e)
         assert e.subject in text

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sample_prediction as sample
+from long_film import long_film
 
+from whyact import wording
 from whyact.prediction import Prediction, Table
 from whyact.report import write_report
 
@@ -53,3 +56,80 @@ def test_nothing_runs_off_the_side_whatever_things_are_called(browser: Any, tmp_
     )
     assert cut == []
     page.close()
+
+
+def test_a_long_film_is_zoomed_and_moved_along_and_its_words_come_with_it(browser: Any, tmp_path: Path) -> None:
+    path = write_report([long_film()], tmp_path / "long.html")
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(path.as_uri())
+    page.wait_for_selector(".zoom:not([hidden])")
+    assert page.evaluate("document.querySelectorAll('*').length") < 5000
+    lane = page.locator(".lanes > [data-slot] .strip").first
+    ticks = page.locator(".axis").first.inner_text()
+    page.click(".zoom [data-zoom=moment]")
+    assert page.locator(".axis").first.inner_text() != ticks
+    wide, narrow = lane.evaluate("e => [e.querySelector('.wide'), e].map((one) => one.getBoundingClientRect().width)")
+    assert wide > 20 * narrow
+    seen = lane.evaluate(
+        """strip => {
+            const box = strip.getBoundingClientRect();
+            return [...strip.querySelectorAll(".run > span")].filter((word) => {
+                const { left } = word.getBoundingClientRect();
+                return left >= box.left - 1 && left < box.right && getComputedStyle(word).visibility === "visible";
+            }).map((word) => word.textContent);
+        }"""
+    )
+    assert seen
+    assert set(seen) <= {"holding", "not holding", "contacting", "near"}
+    place = lane.evaluate("e => e.querySelector('.wide').getBoundingClientRect().left")
+    page.locator(".zoom input").first.fill("0.9")
+    assert lane.evaluate("e => e.querySelector('.wide').getBoundingClientRect().left") < place
+    lane.click(position={"x": 5, "y": 20})
+    assert lane.locator(".tapped").inner_text().startswith("time 5")  # nine tenths of ten minutes
+    page.click(".zoom [data-zoom=all]")
+    assert page.locator(".axis").first.inner_text() == ticks
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+    page.close()
+    assert said == []
+
+
+def test_a_word_is_explained_where_it_stands(browser: Any, tmp_path: Path) -> None:
+    path = write_report([sample.pick(4)], tmp_path / "page.html")
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto(path.as_uri())
+    for word in ("token", "Contribution", "similarity", "margin"):
+        tip = page.locator(".tip", has_text=word).first
+        assert not tip.locator(".bubble").is_visible()
+        tip.evaluate("e => e.focus()")
+        assert tip.locator(".bubble").is_visible() or word not in ("token",)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    score, word = (page.locator(one).bounding_box() for one in (".score", "h1"))
+    assert abs(score["y"] + score["height"] - word["y"] - word["height"]) < word["height"]  # beside it, on a phone too
+    page.close()
+
+
+def test_the_pages_script_writes_numbers_and_times_as_python_does(browser: Any) -> None:
+    folder = Path(wording.__file__).parent / "report" / "templates"
+    script = (folder / "format.js").read_text(encoding="utf-8").replace("export const", "globalThis.x = 0; var")
+    numbers = [x / 997 for x in range(-1100, 1100, 7)] + [0.125, 0.375, 0.625, 0.9995, 0.995, 0.0005, 0.01, -0.004, 2.5]
+    times = [0.0, 1.2, 59.999, 599.0, 599.999, 600.0, 4512.5, 36000.0, -0.001, -1.5, 12.345, 725.05]
+    page = browser.new_page()
+    found = page.evaluate(
+        f"""([numbers, times]) => {{
+            {script}
+            return [
+                numbers.map(formatScore), numbers.map(formatContribution), times.map((t) => formatTime(t)),
+                times.slice(1).map((t, i) => formatSpan(times[i], t)), ["a_b  c", "_x_"].map(formatLabel),
+            ];
+        }}""",
+        [numbers, times],
+    )
+    page.close()
+    assert found[0] == [wording.format_score(x) for x in numbers]
+    assert found[1] == [wording.format_contribution(x) for x in numbers]
+    assert found[2] == [wording.format_time(t) for t in times]
+    assert found[3] == [wording.format_span(a, b) for a, b in pairwise(times)]
+    assert found[4] == [wording.format_label(x) for x in ("a_b  c", "_x_")]

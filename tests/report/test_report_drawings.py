@@ -6,18 +6,26 @@ import base64
 import math
 import re
 
+import msgspec
 import pytest
 import sample_prediction as sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from long_film import long_film
 from parsed_page import Page
 
-from whyact.prediction import Box, Curve, Track, TrackPoint
+from whyact.prediction import Box, Curve, Segment, Table, Track, TrackPoint
 from whyact.report import render
-from whyact.report.charts import chart, diverging
-from whyact.report.timeline import Axis
+from whyact.report.charts import chart, diverging, stack_rows
+from whyact.report.timeline import Axis, timeline
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(40))
+
+
+def cells(page: Page, kind: str, lane: int) -> list[tuple[float, float]]:
+    """Return left and width of the bars of a lane's tokens, in thousandths of the axis."""
+    found = [attrs["d"] for tag, attrs, _, _ in page.elements if tag == "path" and attrs.get("class") == kind]
+    return [(float(left), float(width)) for left, width in re.findall(r"M([\d.]+) [\d.]+h([\d.]+)", found[lane])]
 
 
 def test_every_lane_is_there_and_lanes_without_kept_tokens_are_folded() -> None:
@@ -34,9 +42,25 @@ def test_every_lane_is_there_and_lanes_without_kept_tokens_are_folded() -> None:
 def test_kept_and_dropped_tokens_are_counted_as_the_prediction_counts_them(lanes: int) -> None:
     prediction = sample.pick(lanes)
     page = Page(render([prediction]))
-    cells = [attrs["class"] for tag, attrs, _, around in page.elements if tag == "i" and around[-2:-1] == ("div",)]
-    assert cells.count("k") == prediction.tokens_kept
-    assert cells.count("d") == prediction.tokens_valid - prediction.tokens_kept
+    assert sum(len(cells(page, "k", lane)) for lane in range(lanes)) == prediction.tokens_kept
+    dropped = prediction.tokens_valid - prediction.tokens_kept
+    assert sum(len(cells(page, "d", lane)) for lane in range(lanes)) == dropped
+
+
+@given(st.lists(st.booleans(), min_size=61, max_size=400))
+@settings(max_examples=10, deadline=None)
+def test_many_tokens_are_drawn_as_few_bars_that_cover_as_much_time(kept: list[bool]) -> None:
+    """Beyond sixty tokens, neighbours of one kind are one bar: the share of the axis stays that of the tokens."""
+    prediction = sample.pick(1)
+    point = prediction.tracks[0].points[0]
+    prediction.tracks[0].points = [
+        msgspec.structs.replace(point, time=i + 0.5, kept=keep) for i, keep in enumerate(kept)
+    ]
+    prediction.evidence, prediction.video.duration = [], float(len(kept))
+    page = Page(render([prediction]))
+    drawn = [width for _, width in cells(page, "k", 0)]
+    assert len(drawn) == sum(a and not b for a, b in zip(kept, [False, *kept], strict=False))
+    assert sum(drawn) == pytest.approx(1000 * sum(kept) / len(kept), rel=0.02, abs=3)
 
 
 def test_runs_name_relations_and_join_equal_neighbours() -> None:
@@ -48,11 +72,9 @@ def test_runs_name_relations_and_join_equal_neighbours() -> None:
 def test_a_sampled_time_without_a_token_stays_blank() -> None:
     prediction = sample.pick(2)
     del prediction.tracks[1].points[4]
-    cells = [
-        a["style"] for a, _ in Page(render([prediction])).all("i") if "style" in a and a.get("class") in ("k", "d")
-    ]
-    places = [tuple(map(float, re.findall(r"[\d.]+", style))) for style in cells]
-    first, second = places[:10], places[10:]
+    page = Page(render([prediction]))
+    first, second = (sorted(cells(page, "k", lane) + cells(page, "d", lane)) for lane in (0, 1))
+    assert len(first) == 10
     assert len(second) == 9
     assert set(second) < set(first)
     assert first[4] not in second
@@ -126,9 +148,7 @@ def test_one_token_makes_one_lane_with_one_cell() -> None:
     for duration in (0.0, 3.0, 7200.0):
         prediction.video.duration = duration
         page = Page(render([prediction]))
-        assert (
-            len([1 for a, _ in page.all("i") if a.get("style", "").startswith("left") and a.get("class") == "k"]) == 1
-        )
+        assert len(cells(page, "k", 0)) == 1
 
 
 def test_frame_evidence_shows_the_nearest_still_and_no_far_one() -> None:
@@ -194,3 +214,70 @@ def test_a_short_span_of_a_long_video_is_drawn_large_and_said() -> None:
     prediction.video.duration = 7200.0
     assert "of a video of 2:00:00" in Page(render([prediction])).text("main")
     assert "of a video of" not in Page(render([sample.pick(2)])).text("main")
+
+
+def test_annotated_segments_stand_above_the_predicted_ones_and_missed_ones_are_shown() -> None:
+    prediction = sample.snippets(duration=400.0)
+    known = [
+        Segment(start=10.0, end=40.0, label="HighJump", score=1.0),
+        Segment(start=1.0, end=5.0, label="Vault", score=1.0),
+    ]
+    prediction.annotated = known
+    lanes = timeline(prediction)
+    assert lanes is not None
+    assert [lane.label for lane in lanes.segments] == ["HighJump", "LongJump", "Vault"]
+    high, _, vault = lanes.segments
+    assert [(bar.row, bar.text) for bar in high.bars if bar.annotated] == [(0, "annotated")]
+    assert all(bar.row > 0 for bar in high.bars if not bar.annotated)
+    assert (vault.found, len(vault.bars)) == (0, 1)
+    page = Page(render([prediction]))
+    assert len(page.all("span", class_="known")) == 2
+    assert "An outlined bar is a segment of the annotation." in page.text("main")
+    assert "outlined" not in Page(render([sample.snippets()])).text("main")
+
+
+@given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3)), min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None)
+def test_the_parts_of_a_score_lie_end_to_end_and_end_at_their_sum(parts: list[tuple[float, float]]) -> None:
+    rows: list[list[str | int | float]] = [[f"label {i}", a, b, a + b] for i, (a, b) in enumerate(parts)]
+    table = Table(title="t", columns=["label", "text", "graph", "score"], rows=rows)
+    drawn = stack_rows(table)
+    assert len(drawn) == len(rows)
+    for row, (a, b) in zip(drawn, parts, strict=True):
+        (_, _, left, width), (_, _, second, second_width) = row.parts
+        at = left + width if a >= 0 else left
+        assert left == pytest.approx(row.zero if a >= 0 else row.zero - width, abs=0.05)
+        assert (second if b >= 0 else second + second_width) == pytest.approx(at, abs=0.05)
+        assert row.end == pytest.approx(at + (second_width if b >= 0 else -second_width), abs=0.05)
+        assert min(left, second, row.end) >= -0.05
+        assert max(left + width, second + second_width, row.end) <= 100.05
+
+
+def test_a_table_whose_columns_do_not_add_up_is_a_table() -> None:
+    wrong = Table(title="t", columns=["label", "text", "graph", "score"], rows=[["a", 0.1, 0.2, 0.9]])
+    other = Table(title="t", columns=["label", "rank", "share"], rows=[["a", 1, 0.5]])
+    assert stack_rows(wrong) == stack_rows(other) == []
+
+
+def test_ten_minutes_with_34_things_and_100_segments_stay_small() -> None:
+    page = Page(render([long_film()]))
+    assert len(page.elements) < 5000
+    shown = [around for _, attrs, _, around in page.elements if "data-slot" in attrs and "details" not in around]
+    assert 1 <= len(shown) <= 8
+    lines = [text.count("\n") for attrs, text in page.all("pre") if attrs.get("id", "").startswith("p1-t")]
+    assert lines == [1200] * 60  # and every token can still be read
+
+
+def test_every_box_that_is_drawn_has_a_name() -> None:
+    prediction = sample.pick(28)
+    box = prediction.tracks[0].points[0].object_box
+    for track in prediction.tracks:  # all in one place: there is no room for all names
+        for p in track.points:
+            p.subject_box = p.object_box = box
+    page = Page(render([prediction]))
+    scenes = [text for attrs, text in page.all("svg", class_="scene")]
+    boxes = [1 for tag, attrs, _, around in page.elements if tag == "rect"]
+    names = [text for tag, attrs, text, around in page.elements if tag == "text"]
+    assert len(scenes) == 2
+    assert len(boxes) == len(names) > 2
+    assert all("".join(text) for text in names)

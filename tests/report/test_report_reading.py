@@ -7,10 +7,11 @@ import pytest
 import sample_prediction as sample
 from parsed_page import Page
 
-from whyact import wording
+from whyact import sentences, wording
 from whyact.prediction import Curve, LabelScore, Prediction
 from whyact.report import render
 from whyact.report.charts import chart
+from whyact.report.reading import judge_answer
 from whyact.report.timeline import Axis, timeline
 
 ODD = {
@@ -41,19 +42,19 @@ def test_the_sentence_is_about_the_answer_and_not_about_another_action() -> None
     prediction = other_first()
     chosen = wording.find_deciding(prediction)
     assert chosen is prediction.evidence[1]
-    assert "the score of HighJump falls from 0.88 to 0.78" in wording.join_parts(wording.explain_answer(prediction))
+    assert "the score of HighJump falls from 0.88 to 0.78" in sentences.join_parts(sentences.explain_answer(prediction))
     lanes = timeline(prediction)
     assert lanes is not None
-    assert [m.rank for m in lanes.loose if m.deciding] == [2]
+    assert [m.rank for m in lanes.loose if m.deciding] == [1]  # what the sentence is about is listed first
     page = Page(render([prediction]))
-    assert [text.split()[0] for attrs, text in page.all("tr", class_="first")] == ["2"]
+    assert [text.split()[0] for attrs, text in page.all("tr", class_="first")] == ["1"]
     assert "or of the other action that a row names" in reading(prediction)
 
 
 def test_where_all_evidence_is_about_others_the_sentence_names_theirs() -> None:
     prediction = other_first()
     prediction.evidence = prediction.evidence[:1]
-    assert "the score of LongJump falls from 0.64 to 0.44" in wording.join_parts(wording.explain_answer(prediction))
+    assert "the score of LongJump falls from 0.64 to 0.44" in sentences.join_parts(sentences.explain_answer(prediction))
 
 
 def test_a_row_says_which_other_action_it_is_about() -> None:
@@ -75,7 +76,7 @@ def test_things_that_are_only_in_view_together_read_as_such() -> None:
     prediction = sample.pick(8)
     held = prediction.evidence[0]
     held.kind, held.label = "state", "in_view"
-    assert wording.join_parts(wording.explain_answer(prediction)).startswith(
+    assert sentences.join_parts(sentences.explain_answer(prediction)).startswith(
         "Because hand_1 was in view with cup_1 from 1.2 s"
     )
 
@@ -115,8 +116,8 @@ def test_the_label_for_nothing_is_explained() -> None:
 def test_several_annotated_actions_are_judged_together(target: str, verdict: str, told: str) -> None:
     prediction = sample.pick(8)
     prediction.target = target
-    assert wording.judge_answer(prediction)[0] == verdict
-    assert told in wording.judge_answer(prediction)[1]
+    assert judge_answer(prediction)[0] == verdict
+    assert told in judge_answer(prediction)[1]
     known = [label for label in target.split("; ") if label in sample.ACTIONS]
     rows = [text for _, text in Page(render([prediction])).all("li") if "annotated" in text]
     assert sorted(row.split()[0] for row in rows) == sorted(known)
@@ -168,4 +169,4 @@ def test_a_curve_below_zero_has_its_zero_line_in_place_and_a_flat_one_stays_flat
 def test_many_label_texts_and_long_tables_are_folded() -> None:
     prediction = sample.frames()
     prediction.provenance.prompts = {str(i): f"a video of {i}" for i in range(40)}
-    assert "; and 35 more" in Page(render([prediction])).text("dl")
+    assert "; and 35 more" in Page(render([prediction])).text("dl", class_="facts")

@@ -10,14 +10,15 @@ from parsed_page import Page
 
 from whyact.prediction import Evidence, LabelScore
 from whyact.report import render
-from whyact.wording import describe_evidence, explain_answer, format_span, format_time, join_parts
+from whyact.sentences import describe_evidence, explain_answer, join_parts
+from whyact.wording import find_deciding, format_span, format_time
 
 
 def test_doubt_and_damage_are_said_in_words() -> None:
     page = Page(render([sample.frames()]))
     warnings = [" ".join(text.split()) for _, text in page.all("p", class_="warn")]
     assert warnings == [
-        "Unsure. The best score, 0.31, lies under the model’s own threshold of 0.40.",
+        "Unsure. The best score, 0.31, is below the model’s own threshold of 0.40.",
         "Degraded input. 20 of 200 frames could not be decoded",
     ]
     assert "Note. Neither name was in the training set." in page.text("main")
@@ -36,6 +37,28 @@ def test_the_target_is_compared_in_words(target: str, told: str) -> None:
     prediction = sample.pick(2)
     prediction.target = target
     assert Page(render([prediction])).text("p", class_="verdict") == told
+
+
+def test_what_is_not_stated_is_no_reason() -> None:
+    prediction = sample.pick(1)
+    for one in prediction.evidence:
+        one.stated = False
+    sentence = join_parts(explain_answer(prediction))
+    assert sentence.startswith("No single moment decides this: ")
+    assert "ecause" not in sentence
+    assert find_deciding(prediction) is None
+
+
+def test_the_first_stated_reason_is_the_reason_with_what_was_removed_and_its_control() -> None:
+    prediction = sample.pick(2)
+    first, second = prediction.evidence[:2]
+    first.stated, second.contribution, second.control, second.removed = False, 0.5, 0.1, "the pair a – b"
+    assert find_deciding(prediction) is second
+    sentence = join_parts(explain_answer(prediction))
+    assert sentence.startswith("Because ")
+    told = "; without the pair a – b the score of pick falls from 0.93 to 0.43 (as much removed at random leaves at "
+    told += "least 0.83)."
+    assert sentence.endswith(told)
 
 
 def test_without_a_target_nothing_is_called_right_or_wrong() -> None:

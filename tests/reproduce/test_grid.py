@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whyact.reproduce.grid import CellsFailed, cell_name, cell_path, run_cells
+from whyact.reproduce.grid import CellsFailed, cell_name, cell_path, run_cells, stored_cells
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import grid_cells
@@ -132,3 +132,11 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2] if Path("/proc").exists() else True
+
+
+def test_what_is_stored_is_read_without_computing_anything(tmp_path: Path) -> None:
+    four = cells(tmp_path, 4)
+    run_cells(four[:2], grid_cells.square, tmp_path / "run")
+    got = stored_cells(four, grid_cells.square, tmp_path / "run")
+    assert [row and row["square"] for row in got] == [0, 1, None, None]
+    assert calls(tmp_path) == 2

@@ -305,7 +305,7 @@ def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, me
     page.wait_for_url("**/jobs/*/against/*")
     page.wait_for_selector(".side")
     assert page.locator(".side").count() == 2
-    assert "know no action in common" in page.inner_text("main")
+    assert "have no action in common" in page.inner_text("main")
     fits()
     both = page.url
     for place, unit in ((0, "snippet"), (1, "frame")):
@@ -377,3 +377,78 @@ def test_two_runs_are_compared(page: Any, address: str, tmp_path: Path) -> None:
     assert "2 gained, 0 lost" in page.inner_text("#said")
     assert "+0.50" in page.inner_text(".diff .overall")
     shot(page, "studio-compare-1440")
+
+
+def test_the_player_loops_steps_by_frame_and_goes_from_evidence_to_evidence(page: Any, answered: str) -> None:
+    now = "document.getElementById('video').currentTime"
+    page.goto(answered)
+    ready(page)
+    rows = [
+        tuple(float(row.get_attribute(f"data-{end}")) for end in ("start", "end"))
+        for row in page.locator("#reasons > li").all()
+    ]
+    page.locator("h1").click()
+    page.keyboard.press("]")
+    start, end = rows[1]
+    page.wait_for_function(f"([a, b]) => a <= {now} && {now} <= b + 0.02", arg=[start, end])
+    before = page.evaluate(now)
+    page.keyboard.press(".")
+    page.wait_for_function(f"(t) => {now} > t + 0.01", arg=before)
+    step = page.evaluate(now) - before
+    assert step == pytest.approx(1 / float(page.get_attribute("#video", "data-rate")), abs=0.005)  # one real frame
+    page.keyboard.press(",")
+    page.wait_for_function(f"(t) => {now} < t - 0.01", arg=before + step)
+    page.keyboard.press("[")
+    page.keyboard.press("l")
+    assert page.get_attribute("#loop", "aria-pressed") == "true"
+    low, high = max(0.0, rows[0][0] - 0.4), rows[0][1] + 0.4
+    page.wait_for_function(  # it comes back to the start of the moment, again and again, and never leaves it
+        f"""([a, b]) => {{
+            const t = {now};
+            window.rounds = (window.rounds ?? 0) + (t < (window.last ?? 0) ? 1 : 0);
+            window.last = t;
+            if (t > b + 0.3 || t < a - 0.3) throw new Error(`at ${{t}}`);
+            return window.rounds >= 2;
+        }}""",
+        arg=[low, high],
+    )
+    page.keyboard.press(" ")
+    page.wait_for_function("document.getElementById('video').paused")
+
+
+def test_what_is_switched_off_is_in_the_address_and_can_be_undone(page: Any, answered: str) -> None:
+    page.goto(answered)
+    ready(page)
+    before = score(page)
+    page.locator("#reasons .switch").first.click()
+    page.wait_for_selector("#scores .fell[data-label=drink]")
+    fallen, address = score(page), page.evaluate("location.href")
+    assert fallen < before
+    assert "#without=" in address
+    page.goto("about:blank")
+    page.goto(address)
+    ready(page)
+    page.wait_for_selector("#scores .fell[data-label=drink]")
+    assert score(page) == fallen
+    assert page.locator("#chips li").count() == 1
+    page.locator("#reasons .switch").nth(1).click()
+    page.wait_for_function("document.querySelectorAll('#chips li').length === 2")
+    page.locator("h1").click()
+    page.keyboard.press("z")
+    page.wait_for_function("document.querySelectorAll('#chips li').length === 1")
+    page.click("#restore")
+    page.wait_for_function("document.querySelectorAll('#chips li').length === 0")
+    page.click("#undo")
+    page.wait_for_function("document.querySelectorAll('#chips li').length === 1")
+
+
+def test_pointing_at_evidence_marks_its_lane_and_its_things(page: Any, answered: str) -> None:
+    page.goto(answered)
+    ready(page)
+    first = page.locator("#reasons > li").first
+    first.hover()
+    assert "linked" in (first.get_attribute("class") or "")
+    assert page.locator("#timeline [data-slot].linked").count() == 1
+    names = set(page.locator("#boxes g.linked").evaluate_all("all => all.map((one) => one.dataset.name)"))
+    assert names <= {first.get_attribute("data-subject"), first.get_attribute("data-object")}
+    assert names

@@ -24,10 +24,10 @@ from whyact.perception.open import OWN
 from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
 from whyact.prediction import from_json
+from whyact.report.private import replace_path
 from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.video.reader import VideoReader
-from whyact.wording import replace_path
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,10 @@ from test_fit import Shuffled, Tiny, options, same
 
 from whyact.errors import UserError
 from whyact.training.checkpoint import load_checkpoint, save_checkpoint
-from whyact.training.experiment import TrainOptions, experiment, open_loggers
+from whyact.training.experiment import experiment, open_loggers
 from whyact.training.fit import Validation, fit
 from whyact.training.log import MEASURED, History, read_history
+from whyact.training.options import TrainOptions
 
 CARD = {"method": "fake", "data": "toy", "split_sha256": "", "licence": "", "seed": 0}
 
@@ -154,7 +155,7 @@ def test_the_test_part_is_watched_only_when_that_is_asked_for() -> None:
     [
         ({"device": "gpu"}, "device"),
         ({"eval_every": -1}, "eval_every"),
-        ({"watch_test": True}, "watch_test.*eval-every"),
+        ({"watch_test": True}, "watch_test.*eval_every"),
         ({"logger": "tensorboard,neptune"}, "'neptune'.*tensorboard, wandb, mlflow"),
     ],
 )
@@ -202,7 +203,7 @@ def test_a_missing_package_is_named_before_the_training(
     monkeypatch.setattr(
         "whyact.training.experiment.find_spec", lambda package: None if package == missing else SimpleNamespace()
     )
-    with pytest.raises(UserError, match=f"pip install lightning {name}"):
+    with pytest.raises(UserError, match=rf"pip install 'whyact\[logs\]' {name}"):
         open_loggers([name], tmp_path)
 
 
@@ -222,6 +223,23 @@ def test_lightnings_loggers_take_what_they_are_given(tmp_path: Path, monkeypatch
     assert len(open_loggers(["tensorboard", "wandb", "mlflow"], tmp_path / "run")) == 3
     assert [name for name, _ in made] == list(names)
     assert all("run" in kwargs.values() for _, kwargs in made)
+
+
+def test_tensorboard_reads_what_a_training_logged(tmp_path: Path) -> None:
+    pytest.importorskip("lightning", reason="needs the extra: pip install 'whyact[logs]'")
+    pytest.importorskip("tensorboard", reason="needs the extra: pip install 'whyact[logs]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = TrainOptions(device="cpu", logger="tensorboard")
+    with experiment(
+        tmp_path / "run", options, config={"lr": 0.05, "deep": {"er": None}}, progress=False
+    ) as fit_options:
+        result = fit(Tiny(), Shuffled(), epochs=3, seed=5, **fit_options)
+    (events,) = (tmp_path / "tensorboard").rglob("events.out.tfevents.*")
+    board = EventAccumulator(str(events.parent)).Reload()
+    logged = board.Scalars("train/loss")
+    assert [event.step for event in logged] == [row["step"] for row in result.history]
+    assert [event.value for event in logged] == pytest.approx([row["loss"] for row in result.history])
 
 
 def test_best_and_last_are_two_run_folders_and_a_new_training_replaces_both(tmp_path: Path) -> None:

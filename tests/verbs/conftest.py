@@ -66,7 +66,9 @@ class FakeMethod(types.ModuleType):
     def load(self, folder: Path) -> Any:
         return types.SimpleNamespace(model=torch.nn.Identity(), folder=folder)
 
-    def open_evaluation(self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Any:
+    def open_evaluation(
+        self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+    ) -> Any:
         run, data, root, fold = settings
         self.calls.append({"run": run, "data": data, "root": root, "fold": fold, "progress": progress})
         return FakeEvaluation()

@@ -13,9 +13,9 @@ import pytest
 
 from whyact.cli import main
 from whyact.data.datasets import DATASETS
+from whyact.data.definition import Dataset
 from whyact.data.relations.own_file import Fold
 from whyact.data.relations.own_write import from_cad120, write_own
-from whyact.data.types import Dataset
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.verbs import data, lazy, reproduce

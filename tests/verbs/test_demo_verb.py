@@ -18,7 +18,7 @@ def test_a_file_is_no_folder_for_the_demo(tmp_path: Path, capsys: pytest.Capture
 
 def test_an_action_that_is_misspelt_brings_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--out", str(tmp_path / "demo"), "--action", "drnk"]) == 2
-    assert "Did you mean drink?" in capsys.readouterr().err
+    assert "Did you mean 'drink'" in capsys.readouterr().err
     assert not (tmp_path / "demo").exists()
 
 

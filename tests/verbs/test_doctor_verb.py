@@ -178,12 +178,12 @@ def test_a_check_that_fails_itself_is_a_finding() -> None:
     def fail() -> list[doctor.Finding]:
         raise ImportError("libav.so:\nnot found")
 
-    (finding,) = doctor.examined("decoders", fail)
+    (finding,) = doctor.run_check("decoders", fail)
     assert (finding.name, finding.state, finding.found) == ("decoders", "broken", "ImportError: libav.so: not found")
 
 
 def test_long_findings_are_wrapped_and_a_command_can_be_copied() -> None:
-    text = doctor.said(doctor.Finding("packages", "note", "word " * 60, "pip install " + "word " * 30))
+    text = doctor.format_finding(doctor.Finding("packages", "note", "word " * 60, "pip install " + "word " * 30))
     lines = text.splitlines()
     assert len(lines) > 3
     assert all(len(line) <= 120 for line in lines[:-1])

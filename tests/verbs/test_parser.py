@@ -115,7 +115,7 @@ def test_options_become_the_dataclass() -> None:
         2.0, Path("a.mp4")
     )
     assert read_options(Options, made.parse_args([])) == Options()
-    with pytest.raises(UserError, match="window: found 'soon', expected SECONDS"):
+    with pytest.raises(UserError, match="window: found 'soon', expected seconds"):
         read_options(Options, made.parse_args(["--window", "soon"]))
 
 

@@ -13,7 +13,7 @@ from whyact import api
 from whyact.cli import main
 from whyact.errors import UserError, for_each
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, VideoFacts, from_json, to_json
-from whyact.verbs.predict import format_answer
+from whyact.sentences import format_answer
 
 
 @pytest.fixture
@@ -264,3 +264,19 @@ def test_an_empty_list_from_stdin_makes_no_page(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("whyact: stdin: found '[]', expected at least one prediction")
     assert not (tmp_path / "p.html").exists()
+
+
+def test_open_shows_the_page(
+    fake: Any, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    page, file = tmp_path / "why.html", tmp_path / "p.json"
+    assert main(["predict", "a.mp4", "--model", str(run), "--report", str(page), "--open", "--json"]) == 0
+    file.write_text(capsys.readouterr().out)
+    assert main(["report", str(file), "--open"]) == 0
+    assert shown == [page.as_uri(), (tmp_path / "p.html").as_uri()]
+    assert main(["predict", "a.mp4", "--model", str(run), "--open"]) == 2
+    assert "--open: expected --report FILE beside it" in capsys.readouterr().err
+    assert main(["report", str(file), "--export", "csv", "--open"]) == 2
+    assert len(shown) == 2

@@ -11,7 +11,7 @@ from PIL import Image
 
 from made_videos import numbers, write_clip
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
-from whyact.verbs.stills import MOST, WIDTH, stills
+from whyact.verbs.stills import LOOP_BYTES, MOST, WIDTH, loops, stills
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -80,3 +80,45 @@ def test_what_cannot_be_read_costs_its_pictures_only(video: Path, tmp_path: Path
 
 def test_two_answers_keep_their_pictures_apart(video: Path) -> None:
     assert set(stills([answer(video, [(4, 4)]), answer(video, [(6, 6)], name="b")])) == {("a", 5), ("b", 7)}
+
+
+def test_a_loop_plays_the_moment_and_a_little_around_it_with_its_pair_drawn_in(video: Path) -> None:
+    prediction = answer(video, [(14, 20)])
+    prediction.video.duration, prediction.video.width, prediction.video.height = 4.0, 64, 48
+    evidence = prediction.evidence[0]
+    evidence.subject, evidence.object, evidence.track = "hand_1", "mug_1", 0
+    for p in prediction.tracks[0].points:
+        p.subject_box, p.object_box = (4.0, 20.0, 24.0, 40.0), (34.0, 20.0, 60.0, 40.0)
+    data = loops([prediction])["a"]
+    assert len(data) <= LOOP_BYTES
+    with Image.open(io.BytesIO(data)) as film:
+        assert film.format == "WEBP"
+        assert film.n_frames > 3  # equal frames are one, longer
+        film.seek(film.n_frames // 2)
+        middle = np.asarray(film.convert("RGB")).astype(int)
+    prediction.tracks = []
+    with Image.open(io.BytesIO(loops([prediction])["a"])) as film:
+        film.seek(film.n_frames // 2)
+        plain = np.asarray(film.convert("RGB")).astype(int)
+    changed = np.abs(middle - plain).max(-1) > 60
+    scale = middle.shape[1] / 64
+    edge = changed[round(30 * scale), round(33 * scale) : round(37 * scale)]
+    assert edge.any(), "the mug's left edge is drawn"
+    assert not changed[round(30 * scale), round(28 * scale) : round(32 * scale)].any()
+
+
+def test_a_loop_is_never_larger_than_may_be_sent_in_a_mail() -> None:
+    from whyact.verbs.stills import _animation
+
+    noise = np.random.default_rng(0).integers(0, 255, (24, 360, 480, 3), np.uint8)
+    data = _animation(list(noise), [90] * 24)
+    assert data is None or len(data) <= LOOP_BYTES
+
+
+def test_there_is_no_loop_of_what_is_not_there_or_lies_in_no_time(video: Path, tmp_path: Path) -> None:
+    known = answer(video, [(4, 10)])
+    known.evidence = [Evidence(kind="neighbour", text="", start=0, end=0, contribution=0.1, label="run")]
+    assert loops([known, answer(tmp_path / "gone.mp4", [(4, 10)]), answer(video, [], name="b")]) == {}
+    broken = tmp_path / "b.mp4"
+    broken.write_bytes(b"\0" * 100)
+    assert loops([answer(broken, [(4, 10)])]) == {}

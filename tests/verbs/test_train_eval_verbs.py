@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from whyact.cli import main
+from whyact.errors import UserError
+from whyact.files import folder_lock
+from whyact.training.options import TrainOptions
 
 
 def train(out: Path, *more: str) -> int:
@@ -20,13 +25,16 @@ def train(out: Path, *more: str) -> int:
 def test_train_hands_over_what_was_typed(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "settings.yaml").write_text("lr: 1e-3\nmodel: {width: 16, channels: [5, 6]}\n")
     options = ["--root", str(tmp_path), "--fold", "2", "--seed", "7", "--config", str(tmp_path / "settings.yaml")]
-    assert train(tmp_path / "run", *options, "--model.width", "32", "--shared", "false") == 0
+    how = ["--device", "cpu", "--eval-every", "2", "--watch-test"]
+    assert train(tmp_path / "run", *options, "--model.width", "32", "--shared", "false", *how) == 0
     (call,) = fake.calls
     config = call.pop("config")
     assert (config.lr, config.shared, config.epochs) == (0.001, False, 3)  # file, command line, preset
     assert (config.model.width, config.model.channels) == (32, (5, 6))
     out = tmp_path / "run"
-    assert call == {"data": "toy", "root": tmp_path, "out": out, "fold": 2, "seed": 7, "progress": True}
+    watched = TrainOptions(device="cpu", eval_every=2, watch_test=True)
+    expected = {"data": "toy", "root": tmp_path, "out": out, "fold": 2, "seed": 7, "progress": True, "options": watched}
+    assert call == expected
     said = capsys.readouterr().out
     assert "0.5 ± 0.1 (n=3)" in said
 
@@ -57,6 +65,9 @@ def test_a_preset_is_the_start(fake: Any, tmp_path: Path) -> None:
         (["--shared", "perhaps"], "true|false"),
         (["--preset", "wid"], "Did you mean 'wide'"),
         (["--fold", "-1"], "whole number"),
+        (["--device", "tpu"], "--device: found 'tpu'"),
+        (["--eval-every", "often"], "--eval-every: found 'often', expected EPOCHS"),
+        (["--watch-test"], "--watch-test: expected --eval-every beside it"),
         (["--seed", "x"], "whole number"),
         (["--seed"], "one value"),
         (["extra"], "no further argument"),
@@ -200,3 +211,47 @@ def test_eval_of_a_damaged_or_missing_run_names_the_file(
     assert "card.json" in capsys.readouterr().err
     assert main(["eval", str(tmp_path / "nowhere")]) == 2
     assert "whyact train" in capsys.readouterr().err
+
+
+def test_two_trainings_never_write_one_folder(fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    with folder_lock(out):  # what a training holds; a second opening of the folder is refused in any process
+        assert train(out) == 2
+        err = capsys.readouterr().err
+        assert "another training" in err
+        assert "choose another --out" in err
+        assert fake.calls == []
+    assert train(out) == 0
+    command = [sys.executable, "-m", "whyact", "train", "pvlr", "--data", "synthetic", "--out", str(out), "--overwrite"]
+    with folder_lock(out):
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "another training" in done.stderr
+
+
+def test_a_training_that_fails_leaves_no_empty_folder(
+    fake: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        assert (tmp_path / "run").is_dir()
+        raise UserError("data", None, "clips")
+
+    monkeypatch.setattr(fake, "train", failing)
+    assert train(tmp_path / "run") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_says_what_it_is_about_before_it_begins(
+    fake: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    original = fake.train
+
+    def listening(*words: Any, **rest: Any) -> Any:
+        said.append(capsys.readouterr().err)
+        return original(*words, **rest)
+
+    monkeypatch.setattr(fake, "train", listening)
+    assert train(tmp_path / "run") == 0
+    assert train(tmp_path / "other", "--json") == 0
+    assert said == ["whyact: training fake on toy ...\n", ""]

@@ -11,9 +11,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from whyact.prediction import Box, Evidence, LabelScore, Prediction, Provenance, Segment, Track, TrackPoint, VideoFacts
-from whyact.video.draw import GREY, draw_boxes, overlay, track_colour, write_overlay
+from whyact.video.draw import GREY, draw_boxes, hue_colour, overlay, slow_span, track_colour, write_overlay
 from whyact.video.lettering import spelt
-from whyact.video.panel import reasons, said_now
+from whyact.video.panel import describe_moment, end_card, reasons
 from whyact.video.reader import VideoReader
 
 FRAME = np.full((120, 200, 3), 40, np.uint8)
@@ -52,6 +52,11 @@ def drawn(prediction: Prediction, *times: float) -> list[np.ndarray]:
     return list(overlay(((t, FRAME) for t in times), prediction))
 
 
+def thing_colour(index: int) -> tuple[int, int, int]:
+    """Return the colour of the first, second, ... thing of an answer: the hues of the report's pages."""
+    return hue_colour((255, 155, 310)[index])
+
+
 def columns(frame: np.ndarray, colour: tuple[int, int, int], rows: slice = slice(0, 120)) -> list[int]:
     """Return the columns in which a colour stands somewhere in these rows."""
     return np.flatnonzero((frame[rows] == colour).all(axis=-1).any(axis=0)).tolist()
@@ -88,21 +93,23 @@ def test_lists_of_different_lengths_are_refused() -> None:
         draw_boxes(FRAME, [(1, 1, 5, 5)], ["a", "b"], [GREY])
 
 
-def test_what_was_kept_is_coloured_and_what_was_dropped_grey_and_unnamed() -> None:
+def test_what_was_kept_is_coloured_and_what_was_dropped_grey_and_every_box_has_a_name() -> None:
     prediction = answer(track(point(1.0, 100)), track(point(1.0, 160, kept=False, label="apart"), object="pear_1"))
     (frame,) = drawn(prediction, 1.0)
-    hand, mug, pear = (track_colour(i) for i in range(3))
+    hand, mug, pear = (thing_colour(i) for i in range(3))
     assert columns(frame, hand, slice(75, 120))
     assert columns(frame, mug, slice(75, 120))
     assert not columns(frame, pear)
     assert min(columns(frame, GREY, slice(75, 120))) >= 159
     caption_rows = (frame == mug).all(axis=-1).any(axis=1)
     assert caption_rows[:58].sum() > 10  # the caption stands above the box
+    outline = 2 * (30 + 30)
+    assert (frame[:120] == GREY).all(axis=-1).sum() > outline + 200  # and the grey one has its own
 
 
 def test_between_two_sampled_frames_a_box_moves_in_a_straight_line() -> None:
     prediction = answer(track(point(1.0, 100), point(1.5, 150)))
-    mug = track_colour(1)
+    mug = thing_colour(1)
     lefts = [min(columns(frame, mug, slice(62, 89))) for frame in drawn(prediction, 1.0, 1.1, 1.25, 1.5)]
     assert_array_equal(lefts, [100, 110, 125, 150])
 
@@ -110,16 +117,16 @@ def test_between_two_sampled_frames_a_box_moves_in_a_straight_line() -> None:
 def test_a_label_is_that_of_the_nearer_frame() -> None:
     prediction = answer(track(point(1.0, 100, kept=False), point(2.0, 100, kept=True)))
     early, late = drawn(prediction, 1.4, 1.6)
-    assert not columns(early, track_colour(1))
-    assert columns(late, track_colour(1))
+    assert not columns(early, thing_colour(1))
+    assert columns(late, thing_colour(1))
 
 
 def test_nothing_is_drawn_far_from_any_sampled_frame_or_where_there_is_no_box() -> None:
     plain, far = drawn(answer(), 0.0)[0], drawn(answer(track(point(1.0, 100))), 9.0)[0]
     assert_array_equal(plain[:120], far[:120])
     hidden = drawn(answer(track(point(1.0, 100, there=False))), 1.0)[0]
-    assert columns(hidden, track_colour(0), slice(75, 120))  # the hand
-    assert not columns(hidden, track_colour(1))
+    assert columns(hidden, thing_colour(0), slice(75, 120))  # the hand
+    assert not columns(hidden, thing_colour(1))
 
 
 def test_the_panel_says_the_action_of_the_moment() -> None:
@@ -129,13 +136,13 @@ def test_the_panel_says_the_action_of_the_moment() -> None:
             Segment(start=3, end=6, label="place", score=0.8),
         ],
     )
-    assert said_now(prediction, 1.5) == "pick  90%"
-    assert said_now(prediction, 3.0) == "place  80%"
-    assert said_now(prediction, 6.0) == ""  # a stretch in which nothing happens
-    assert said_now(answer(unsure=True), 1.0) == "unsure: pick  93%"
+    assert describe_moment(prediction, 1.5) == "pick 0.90"
+    assert describe_moment(prediction, 3.0) == "place 0.80"
+    assert describe_moment(prediction, 6.0) == ""  # a stretch in which nothing happens
+    assert describe_moment(answer(unsure=True), 1.0) == "unsure, perhaps pick, score 0.93"
     certain = answer()
     certain.labels[0].score = 0.9999
-    assert said_now(certain, 1.0) == "pick  >99%"
+    assert describe_moment(certain, 1.0) == "pick 0.999+"
 
 
 def reason(slot: int, worth: float, start: float = 1.0, end: float = 2.0) -> Evidence:
@@ -181,12 +188,12 @@ def test_things_of_a_reason_are_named_and_others_are_not() -> None:
     tracks = [track(point(1.0, 100)), Track(slot=1, subject="hand_1", object="cup_1", points=[point(1.0, 150)])]
     (frame,) = drawn(answer(*tracks, evidence=[reason(0, 0.5)]), 1.0)
     above = slice(0, 58)  # where names stand
-    assert columns(frame, track_colour(1), above)
-    assert not columns(frame, track_colour(2), above)
+    assert columns(frame, thing_colour(1), above)
+    assert not columns(frame, thing_colour(2), above)
 
 
 def test_what_the_font_does_not_have_is_spelt() -> None:
-    assert spelt("not_holding → holding…") == "not holding -> holding..."
+    assert spelt("mug_1 – “holding”…") == 'mug_1 - "holding"...'
 
 
 def test_a_panel_narrower_than_its_words_cuts_them() -> None:
@@ -210,7 +217,7 @@ def test_a_thing_in_many_pairs_is_drawn_once_with_what_is_said_of_it() -> None:
         for i, p in enumerate(pairs)
     ]
     one, two = drawn(answer(tracks[0]), 1.0)[0], drawn(answer(*tracks), 1.0)[0]
-    mug = track_colour(1)
+    mug = thing_colour(1)
     heights = [int((frame == mug).all(axis=-1).any(axis=1)[:58].sum()) for frame in (one, two)]
     assert heights[1] > heights[0] + 5  # one caption, a line more
 
@@ -221,16 +228,50 @@ def test_a_video_of_odd_size_is_written_with_all_its_frames(tmp_path: Path) -> N
     path = write_overlay(tmp_path / "out.mp4", ((i / 10, odd) for i in range(11)), prediction, 10)
     with VideoReader(path) as reader:
         frames = [shown.image for shown in reader.frames_at([0.0, 0.9])]
-    assert [frame.shape[1] for frame in frames] == [200] * 2
-    assert frames[0].shape[0] > 120
-    blue = [np.flatnonzero((frame[75:85, :, 2] > 150).any(axis=0))[0] for frame in frames]
-    assert blue[1] - blue[0] == pytest.approx(45, abs=3)
+    assert [frame.shape[1] for frame in frames] == [640] * 2  # enlarged, so that names can be read
+    assert frames[0].shape[0] > 384
+    scale = 640 / 201
+    rows = slice(round(72 * scale), round(88 * scale))
+    green = np.array(thing_colour(1), int)
+    near = [(np.abs(frame[rows, 200:].astype(int) - green).max(axis=-1) < 60).any(axis=0) for frame in frames]
+    lefts = [int(np.flatnonzero(found)[0]) for found in near]
+    assert lefts[1] - lefts[0] == pytest.approx(45 * scale, abs=4)
+
+
+def test_the_moment_that_decided_plays_slowly_and_a_card_with_both_scores_comes_last(tmp_path: Path) -> None:
+    prediction = answer(track(point(0.0, 100), point(3.0, 150)), evidence=[reason(0, 0.5, 1.0, 1.5)])
+    assert slow_span(prediction) == pytest.approx((0.7, 1.8))
+    path = write_overlay(tmp_path / "out.mp4", ((i / 10, FRAME) for i in range(30)), prediction, 10)
+    with VideoReader(path) as reader:
+        total, (last,) = round(reader.length * 10), list(reader.frames_at([reader.length - 0.1]))
+    slow = sum(0.7 <= i / 10 <= 1.8 for i in range(30))
+    assert total == 30 + 2 * slow + 25
+    card = end_card(prediction, last.image.shape[1], last.image.shape[0])
+    assert card is not None
+    assert np.abs(card.astype(int) - last.image.astype(int)).mean() < 4  # as far as the codec keeps it
+    without = answer(evidence=[reason(0, 0.1, 1.0, 1.5)])
+    assert (card != end_card(without, *last.image.shape[1::-1])).any()
+    assert end_card(answer(), 320, 240) is None
+    assert slow_span(answer(evidence=[reason(0, 0.5, 1.0, 9.0)])) is None
+
+
+def test_what_a_reason_is_about_leaves_a_trail() -> None:
+    still, moved = (
+        drawn(answer(track(point(0.0, 60), point(1.0, x)), evidence=[reason(0, 0.5, 0.0, 1.0)]), 1.0)[0]
+        for x in (60, 130)
+    )
+    between = slice(98, 125)  # where the mug came along, right of its start and left of its box
+    assert set(columns(moved, thing_colour(1), slice(70, 80))) & set(range(between.start, between.stop))
+    assert not set(columns(still, thing_colour(1), slice(70, 80))) & set(range(between.start, between.stop))
 
 
 def test_colours_are_told_apart() -> None:
     colours = [np.array(track_colour(i), float) for i in range(8)]
     gaps = [np.abs(a - b).max() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 40
+    hues = [np.array(hue_colour(hue), float) for hue in (255, 155, 310, 75)]
+    assert min(np.abs(a - b).max() for i, a in enumerate(hues) for b in hues[:i]) > 40
+    assert all(0.3 * r + 0.59 * g + 0.11 * b > 110 for r, g, b in map(hue_colour, range(360)))  # to be written on
 
 
 def test_captions_of_many_things_in_one_place_do_not_cover_each_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,9 @@ from PIL import Image
 
 from made_videos import numbers, write_clip
 from ruler_films import ruler
+from whyact.data.relations.clip_folder import list_clips
 from whyact.data.untrimmed.snippet_files import find_videos
+from whyact.data.zero_shot.check import check
 from whyact.data.zero_shot.video_folders import class_folders
 from whyact.errors import UserError
 from whyact.prediction import LabelScore, Prediction, Provenance
@@ -46,7 +48,7 @@ def test_a_link_keeps_its_name(tmp_path: Path) -> None:
     (videos / "gone.mp4").symlink_to(cache / "none.mp4")
     skipped = Inputs()
     assert list(find_videos([videos], skipped)) == ["again", "monday", "tuesday"]
-    assert skipped.note == f"skipped 1 links to nothing ({videos / 'gone.mp4'})"
+    assert skipped.note == f"skipped 1 dangling ({videos / 'gone.mp4'})"
     with pytest.raises(UserError, match=r"gone\.mp4.*a link to .*none\.mp4, which is missing"):
         expand_inputs([str(videos / "gone.mp4")])
     (tmp_path / "all").symlink_to(tmp_path)  # a link to the folder that it is in
@@ -59,19 +61,20 @@ def test_what_is_no_video_in_a_folder_is_counted_and_named(tmp_path: Path) -> No
     assert [Path(name).name for name in found.files] == ["a.mp4", "b.MTS"]
     assert {reason: [Path(p).name for p in paths] for reason, paths in found.skipped.items()} == {
         "hidden": ["._a.mp4", ".b.mp4"],
-        "of no known video ending": ["c.xyz", "notes.txt"],
+        "of unknown type": ["c.xyz", "notes.txt"],
     }
     touch(*(tmp_path / "many" / f"{i}.doc" for i in range(9)))
-    with pytest.raises(UserError, match=r"no video.*videos; skipped 9 of no known video ending \(.*\.\.\.\)"):
+    with pytest.raises(UserError, match=r"no video.*videos; skipped 9 of unknown type \(.*\.\.\.\)"):
         expand_inputs([str(tmp_path / "many")])
 
 
-@pytest.mark.parametrize("suffix", sorted(VIDEO_SUFFIXES))
-def test_every_verb_knows_the_same_endings(tmp_path: Path, suffix: str) -> None:
-    touch(path := tmp_path / "pour" / f"one{suffix}")
-    assert expand_inputs([str(tmp_path)]).files == [str(path)]
-    assert find_videos([tmp_path]) == {"one": path}
-    assert [(video.path, video.label) for video in class_folders(tmp_path)] == [(path, "pour")]
+def test_every_verb_knows_the_same_endings(tmp_path: Path) -> None:
+    paths = sorted(tmp_path / "pour" / f"{suffix[1:]}{suffix.upper()}" for suffix in VIDEO_SUFFIXES)
+    touch(*paths)
+    assert expand_inputs([str(tmp_path)]).files == [str(path) for path in paths]
+    assert set(find_videos([tmp_path]).values()) == set(paths)
+    assert [(video.path, video.label) for video in class_folders(tmp_path)] == [(path, "pour") for path in paths]
+    assert [clip.file for clip in list_clips(tmp_path)] == paths
 
 
 def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
     assert [Path(name).relative_to(tmp_path).as_posix() for name in found.files] == [
         "pour/1.mp4", "pour/2.mp4", "stir/1.wmv",
     ]  # fmt: skip
-    assert sorted(found.skipped) == ["folders without videos", "of no known video ending"]
+    assert sorted(found.skipped) == ["of unknown type", "without videos"]
     touch(tmp_path / "features" / "a.npy")
     assert expand_inputs([str(tmp_path / "features" / "*")]).files == [str(tmp_path / "features" / "a.npy")]
     for pattern in ("none*", "lab*s"):
@@ -92,11 +95,23 @@ def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
 def test_hidden_and_unknown_files_of_class_folders_are_counted(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("pour/1.mp4", "pour/._1.mp4", "pour/1.srt", ".store/1.mp4")))
     skipped = Inputs()
-    assert [video.path.name for video in class_folders(tmp_path, found=skipped)] == ["1.mp4"]
+    assert [video.path.name for video in class_folders(tmp_path, skipped=skipped)] == ["1.mp4"]
     assert {reason: len(paths) for reason, paths in skipped.skipped.items()} == {
         "hidden": 1,
-        "of no known video ending": 1,
+        "of unknown type": 1,
     }
+
+
+def test_the_check_of_class_folders_names_what_is_not_read(tmp_path: Path) -> None:
+    for label in ("pour", "stir", "wipe", "open"):
+        touch(tmp_path / label / "1.mp4")
+    touch(tmp_path / "pour" / "._1.mp4", tmp_path / "wipe" / "1.srt")
+    (tmp_path / "stir" / "2.mp4").symlink_to(tmp_path / "none.mp4")
+    found = check("videos", tmp_path, progress=False)
+    assert (found["videos"], found["skipped"]) == (4, 3)
+    assert sorted(found["first_skipped"]) == [
+        "pour/._1.mp4: hidden", "stir/2.mp4: dangling", "wipe/1.srt: of unknown type",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -197,6 +198,25 @@ def test_stamps_that_wrap_round_go_on(tmp_path: Path, before: float) -> None:
     assert numbers == list(range(40))
     np.testing.assert_allclose(times, np.arange(40) / RATE, atol=1e-4)
     assert [read(frame) for frame in decode(path, 5).frames] == [4, 12, 20, 28, 36]
+
+
+@pytest.mark.parametrize(("ending", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video"), ("h264", "libx264")])
+def test_a_recording_that_begins_between_keyframes_says_what_is_missing(
+    tmp_path: Path, ending: str, codec: str
+) -> None:
+    film = Film(f"a.{ending}", codec, tuple(range(60)), b_frames=2, gop=24)
+    data = write(film, tmp_path).read_bytes()
+    packet = 188 if ending == "ts" else 1
+    path = tmp_path / f"cut.{ending}"
+    path.write_bytes(data[packet * (len(data) // packet // 3) :])
+    numbers, times, facts = everything(path)
+    assert numbers == list(range(60 - len(numbers), 60))
+    assert 0 < len(numbers) < 60
+    if ending == "h264":
+        assert re.fullmatch(rf"{len(numbers)} of \d+ frames decode", facts.degraded)
+    else:
+        assert times[0] > 1.5 / RATE
+        assert facts.degraded == f"the first {times[0]:.2f} s do not decode: no keyframe begins the file"
 
 
 def test_a_long_gap_in_the_stamps_of_a_transport_stream_is_closed_with_a_note(tmp_path: Path) -> None:

@@ -81,3 +81,9 @@ def test_what_cannot_be_a_video_is_refused(
     with pytest.raises(UserError, match=match):
         write_video(tmp_path / name, frames, fps)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames, _ = read(write_video("a:b.mp4", colours(4), 10).rename("plain.mp4"))
+    assert len(frames) == 4

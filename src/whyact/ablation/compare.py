@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from whyact import wording
+from whyact import sentences, wording
 from whyact.errors import UserError
 from whyact.metrics.intervals import bootstrap_difference
 from whyact.prediction import SCHEMA_VERSION, Prediction
@@ -32,8 +32,9 @@ class ClassDifference:
 
 @dataclass(frozen=True)
 class AnswerSummary:
-    """One run's answer about a clip, and why, in words."""
+    """One run's answer about a clip, and why, in words; ``text`` says how the answer is to be taken."""
 
+    text: str
     label: str
     score: float
     right: bool | None
@@ -216,13 +217,14 @@ def _right(p: Prediction, target: str) -> bool:
 
 def _summarize(p: Prediction, target: str) -> AnswerSummary:
     listed = []
-    for place, e in wording.number_evidence(p.evidence)[:5]:
+    for place, e in wording.number_evidence(p)[:5]:
         what, when = wording.summarize_evidence(e)
         listed.append(f"{place}. {what}{f', {when}' if when else ''} ({wording.format_contribution(e.contribution)})")
     return AnswerSummary(
+        text=sentences.summarize_answer(p),
         label=wording.format_label(p.label) or "no answer",
         score=p.score,
         right=_right(p, target) if target else None,
-        because=wording.join_parts(wording.explain_answer(p)),
+        because=sentences.join_parts(sentences.explain_answer(p)),
         evidence=listed,
     )

@@ -1,6 +1,6 @@
 """The data sets by name: one registry of readers, checks and layouts, and what loads them for a method or for PyTorch.
 
-To add a data set, write one file that defines its :class:`~whyact.data.types.Dataset`, and add it to ``DATASETS``.
+To add a data set, write one file that defines its :class:`~whyact.data.definition.Dataset`, and add it to ``DATASETS``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from whyact.data.definition import Dataset
 from whyact.data.relations import action_genome_check, cad120, own
 from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import Dataset, FeatureSequence, RelationClip, RelationOptions, ZeroShotOptions
-from whyact.data.untrimmed import activitynet, feature_files, thumos14
-from whyact.data.untrimmed.sets import FeatureSplit, UntrimmedSet
+from whyact.data.types import FeatureSequence, RelationClip, RelationOptions, ZeroShotOptions
+from whyact.data.untrimmed import activitynet, folder, thumos14
+from whyact.data.untrimmed.feature_split import FeatureSplit
+from whyact.data.untrimmed.sets import UntrimmedSet
 from whyact.data.zero_shot import sets as zero_shot
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 from whyact.errors import UserError
@@ -30,7 +32,7 @@ DATASETS: dict[str, Dataset] = {
         own.DATASET,
         thumos14.DATASET,
         *activitynet.DATASETS,
-        feature_files.DATASET,
+        folder.DATASET,
         *zero_shot.DATASETS,
     )
 }
@@ -65,9 +67,9 @@ def load_relations(name: str, root: Path | None, options: RelationOptions) -> Re
     Raises:
         UserError: For an unknown name, a missing root or damaged data.
     """
-    dataset, folder = find_dataset(name, "laiar", root)
+    dataset, place = find_dataset(name, "laiar", root)
     assert dataset.relations is not None
-    return dataset.relations(folder, options)
+    return dataset.relations(place, options)
 
 
 def load_features(name: str, root: Path | None, fold: int = 1) -> FeatureSplit:
@@ -81,9 +83,9 @@ def load_features(name: str, root: Path | None, fold: int = 1) -> FeatureSplit:
     Raises:
         UserError: For an unknown name, a missing root or damaged data.
     """
-    dataset, folder = find_dataset(name, "pvlr", root)
+    dataset, place = find_dataset(name, "pvlr", root)
     assert dataset.features is not None
-    return dataset.features(folder, fold)
+    return dataset.features(place, fold)
 
 
 def load_annotations(name: str, root: Path) -> UntrimmedSet:
@@ -107,9 +109,9 @@ def load_zero_shot(
     Raises:
         UserError: For an unknown name or fold, damaged data, or options that the data set cannot follow.
     """
-    dataset, folder = find_dataset(name, "locate-gat", root)
+    dataset, place = find_dataset(name, "locate-gat", root)
     assert dataset.zero_shot is not None
-    return dataset.zero_shot(folder, fold, options or ZeroShotOptions())
+    return dataset.zero_shot(place, fold, options or ZeroShotOptions())
 
 
 Part = Literal["train", "test"]
@@ -144,19 +146,19 @@ def load_dataset(
         near = get_close_matches(name, DATASETS, n=1)
         known = ", ".join(other for other, one in DATASETS.items() if one.methods)
         raise UserError("name", name, f"one of {known}", f"did you mean {near[0]!r}?" if near else "")
-    folder = Path(root) if root is not None else None
-    if folder is None and not dataset.generated:
+    place = Path(root) if root is not None else None
+    if place is None and not dataset.generated:
         raise UserError("root", None, f"the folder that holds {name}", f"load_dataset({name!r}, root=...)")
     items: Sequence[RelationClip] | Sequence[FeatureSequence]
     if dataset.relations is not None:
-        relations = load_relations(name, folder, _options(RelationOptions, options))
+        relations = load_relations(name, place, _options(RelationOptions, options))
         items = relations.fold(fold)[part == "test"]
         return ClipDataset(name, relations.vocabulary.actions, items)
     if dataset.features is not None:
         _options(None, options)
-        split = load_features(name, folder, fold)
+        split = load_features(name, place, fold)
         return ClipDataset(name, split.classes, split.train if part == "train" else split.test)
-    data, classes = load_zero_shot(name, folder, fold, _options(ZeroShotOptions, options))
+    data, classes = load_zero_shot(name, place, fold, _options(ZeroShotOptions, options))
     wanted = set(data.index(classes.seen if part == "train" else classes.unseen).tolist())
     return ClipDataset(name, data.classes, [video for video in data.videos if video.target[0] in wanted])
 

@@ -1,24 +1,19 @@
-"""The types that every data reader returns, :class:`RelationClip` and :class:`FeatureSequence`, and :class:`Dataset`.
+"""The types that every data reader returns, :class:`RelationClip` and :class:`FeatureSequence`.
 
 Axis letters: T frames or snippets, K slots, R relation labels, D width. Boxes are xyxy pixels, float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
-
-if TYPE_CHECKING:
-    from whyact.data.relations.relation_data import RelationData
-    from whyact.data.untrimmed.sets import FeatureSplit, UntrimmedSet
-    from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 
 Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -255,29 +250,3 @@ class ZeroShotOptions:
     order: Literal["label", "ascii"] = "label"
     progress: bool = True
     device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A data set: its name, the layout it is published in, its check, and a reader for each method that can use it.
-
-    ``layout`` is a drawn tree of the root. ``check(root)`` reads what training reads and returns what is there.
-    ``relations`` reads clips for LaIAR, ``features`` a training and a test side for PVLR, ``zero_shot`` videos and a
-    class split for LoCATe-GAT; ``annotations`` reads who does what when, without features. Readers get the root
-    (an unused one where the set is ``generated``) and the number of a fold where there are several.
-    """
-
-    name: str
-    layout: str = ""
-    check: Callable[[Path], dict[str, Any]] | None = None
-    relations: Callable[[Path, RelationOptions], RelationData] | None = None
-    features: Callable[[Path, int], FeatureSplit] | None = None
-    annotations: Callable[[Path], UntrimmedSet] | None = None
-    zero_shot: Callable[[Path, int, ZeroShotOptions], tuple[ZeroShotData, ClassSplit]] | None = None
-    generated: bool = False
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Return the names of the methods that can use the data set."""
-        readers = {"laiar": self.relations, "pvlr": self.features, "locate-gat": self.zero_shot}
-        return tuple(method for method, reader in readers.items() if reader is not None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +22,17 @@ from torch import Tensor, nn
 
 from whyact.devices import device_of
 from whyact.errors import UserError
+from whyact.features.clip_weights import (
+    OPENAI_MARKS,
+    RANDOM,
+    find_weights,
+    openai_state,
+    uses_quick_gelu,
+    weights_name,
+)
 from whyact.features.towers import freeze
 
 BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
-RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class ClipEncoder:
 
     @property
     def semantics(self) -> str:
-        """Return how a run names this encoder; random weights are said to be random."""
-        return f"CLIP {self.name} {'random weights' if self.weights == RANDOM else self.weights}"
+        """Return how a run names this encoder: a weight file by its SHA-256, random weights as random."""
+        return f"CLIP {self.name} {weights_name(self.weights)}"
 
     @property
     def parameters(self) -> int:
@@ -128,6 +135,45 @@ class ClipTower(nn.Module):
         return hidden[torch.arange(len(hidden), device=hidden.device), read_at] @ self.projection
 
 
+def tower_from_state(state: Mapping[str, Tensor]) -> ClipTower:
+    """Return the text side of an OpenAI CLIP from its tensors alone: no download, and no image side is built.
+
+    Args:
+        state: By the names of OpenAI's model; what belongs to the image side is ignored.
+
+    Raises:
+        UserError: When the extra is not installed, or a tensor is missing or of another shape.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
+    text = {name: value.float() for name, value in state.items() if not name.startswith("visual.")}
+    try:
+        words, width = text["token_embedding.weight"].shape
+        context, out_width = len(text["positional_embedding"]), text["text_projection"].shape[1]
+        layers = len({name.split(".")[2] for name in text if name.startswith("transformer.resblocks.")})
+        small = {"image_size": 32, "patch_size": 32, "width": 64, "layers": 1}  # an image side that nobody reads
+        sizes = {
+            "context_length": context,
+            "vocab_size": words,
+            "width": width,
+            "heads": max(1, width // 64),
+            "layers": layers,
+        }
+        with torch.random.fork_rng(devices=[]):
+            model = open_clip.CLIP(out_width, small, sizes, quick_gelu=True)
+        missing, unknown = model.load_state_dict(
+            {name: value for name, value in text.items() if name not in OPENAI_MARKS}, strict=False
+        )
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        raise UserError("CLIP's tensors", str(error).splitlines()[0], "the text side of an OpenAI CLIP") from error
+    odd = [name for name in missing if not name.startswith(("visual.", "logit_scale"))] + list(unknown)
+    if odd:
+        raise UserError("CLIP's tensors", ", ".join(odd[:3]), "those of the text side of an OpenAI CLIP")
+    return ClipTower(model.eval(), open_clip.SimpleTokenizer(context_length=context))
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     """Keep the remarks of open_clip and of its download, retry by retry, from the user: what matters is said once."""
@@ -159,6 +205,24 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai", device: torch.dev
     return encoder
 
 
+def load_named_clip(
+    semantics: str, places: Sequence[Path] = (), given: Path | None = None, device: torch.device | str = "cpu"
+) -> ClipEncoder:
+    """Load the CLIP that a run names by :attr:`ClipEncoder.semantics`.
+
+    Args:
+        semantics: The name.
+        places: Where a weight file may lie.
+        given: Where the user says it lies.
+        device: As :func:`load_clip`.
+
+    Raises:
+        UserError: As :func:`load_clip`, and when the weight file is not found or is another one.
+    """
+    _, name, weights = semantics.split(" ", 2)
+    return load_clip(name, find_weights(weights, places, given), device)
+
+
 @lru_cache(maxsize=1)
 def _load_clip(name: str, weights: str) -> ClipEncoder:
     try:
@@ -178,10 +242,14 @@ def _load_clip(name: str, weights: str) -> ClipEncoder:
     try:
         with _silent(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            # OpenAI's weights were trained with QuickGELU: with the plain GELU every activation would differ.
+            state = openai_state(Path(weights)) if Path(weights).is_file() else None
             model, _, preprocess = open_clip.create_model_and_transforms(
-                name, pretrained=None if weights == RANDOM else weights, force_quick_gelu=weights == "openai"
+                name,
+                pretrained=None if weights == RANDOM or state is not None else weights,
+                force_quick_gelu=uses_quick_gelu(name, weights),
             )
+            if state is not None:
+                model.load_state_dict(state)
     except Exception as error:  # a file that is no weight file fails in open_clip and torch in any way there is
         expected = f"weights of {name} that open_clip can fetch or read"
         raise UserError(f"weights of CLIP {name}", weights, expected, step) from error

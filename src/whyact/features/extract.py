@@ -1,4 +1,4 @@
-"""Many videos to features in a store, decoding hidden behind encoding; what is stored is not made again."""
+"""Many videos to features in a store: one thread decodes while another encodes; stored features are not made again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def extract(
     key_of: Callable[[str], str],
     read: Read,
     encode: Encode,
-    told: Callable[[str], None] | None = None,
+    on_done: Callable[[str], None] | None = None,
 ) -> dict[str, str]:
     """Encode every video that the store does not hold yet; one thread decodes the next while one is encoded.
 
@@ -33,18 +33,18 @@ def extract(
         key_of: From a file's SHA-256 to its key in the store, see :func:`whyact.features.store.feature_key`.
         read: Decodes one file, such as :func:`whyact.video.decode.decode`.
         encode: From frames (T,H,W,3) to features (T,D).
-        told: Called with a video's id when it is done.
+        on_done: Called with a video's id when it is done.
 
     Returns:
         What could not be read: id -> why.
     """
     broken = {}
 
-    def decoded() -> Iterator[tuple[str, str, DecodedVideo | UserError]]:
+    def decode_missing() -> Iterator[tuple[str, str, DecodedVideo | UserError]]:
         for video, path in videos:
             stamp = _stamp(path)
-            known = store.file_sha256(video, stamp)
-            if known and store.has(video, key_of(known)):
+            digest = store.file_sha256(video, stamp)
+            if digest and store.has(video, key_of(digest)):
                 continue
             try:
                 yield video, stamp, read(path)
@@ -52,15 +52,15 @@ def extract(
                 yield video, stamp, error
 
     with store:
-        for video, stamp, found in ahead(decoded()):
-            if isinstance(found, UserError):
-                broken[video] = str(found)
-            elif not store.has(video, key := key_of(found.facts.sha256)):
-                facts = found.facts
-                made = encode(found.frames)
-                store.add(video, key, made, found.times, found.rate, facts.degraded, file=(facts.sha256, stamp))
-            if told is not None:
-                told(video)
+        for video, stamp, decoded in ahead(decode_missing()):
+            if isinstance(decoded, UserError):
+                broken[video] = str(decoded)
+            elif not store.has(video, key := key_of(decoded.facts.sha256)):
+                facts = decoded.facts
+                features = encode(decoded.frames)
+                store.add(video, key, features, decoded.times, decoded.rate, facts.degraded, file=(facts.sha256, stamp))
+            if on_done is not None:
+                on_done(video)
     return broken
 
 

@@ -84,6 +84,12 @@ class EfficientNetLite0:
         self._trunk = nn.Sequential(n._conv_stem, n._bn0, n._swish, *blocks[:_SHARED_BLOCKS]).eval()
         self._last = nn.Sequential(*blocks[_SHARED_BLOCKS:], n._conv_head, n._bn1, n._swish).eval()
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+        self._trunk.to(device)
+        self._last.to(device)
+
     @torch.inference_mode()
     def maps(self, frames: NDArray[np.uint8]) -> Maps:
         """Return maps (T,112,h,w) of frames (T,H,W,3) uint8 RGB."""

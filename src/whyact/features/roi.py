@@ -1,4 +1,4 @@
-"""The pixel part of LaIAR's Eq. 1: what an encoder sees in the subject's, the object's and their union box.
+"""The pixel part of LaIAR's Eq. 1: an encoder's features of the subject's, the object's and their union box.
 
 Axis letters: T frames, K slots, N boxes, A width of a box's vector, C channels and S side of a union map.
 """
@@ -68,7 +68,7 @@ def pool(maps: Maps, boxes: Tensor, side: int) -> Tensor:
         (N,C,side,side).
     """
     x, y = maps.scale
-    scaled = boxes.to(maps.values) * boxes.new_tensor([1, x, y, x, y]).to(maps.values)
+    scaled = (boxes * boxes.new_tensor([1, x, y, x, y])).to(maps.values.device, maps.values.dtype)
     return roi_align(maps.values, scaled, side, SAMPLES)
 
 
@@ -87,7 +87,7 @@ def roi_features(
     """Pool subject, object and union boxes of every valid pair; each distinct box of a frame is pooled once.
 
     Args:
-        encoder: What sees.
+        encoder: The image network.
         frames: (T,H,W,3) uint8 RGB.
         subject_boxes: (T,K,4) xyxy in pixels of the frames; a box without an area is hidden.
         object_boxes: The same.
@@ -137,7 +137,7 @@ def roi_key(
     Args:
         video_sha256: Of the video's file.
         sampler: Which frames the boxes belong to.
-        encoder: What sees.
+        encoder: The image network.
         subject_boxes: As for :func:`roi_features`.
         object_boxes: The same.
         valid: The same; boxes of pairs that are not valid change nothing.

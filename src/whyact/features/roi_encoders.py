@@ -61,6 +61,12 @@ class ResNetC4:
         self._trunk = nn.Sequential(*first).to(self.device)
         self._last = body.layer4.to(self.device)
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+        self._trunk.to(device)
+        self._last.to(device)
+
     @torch.inference_mode()
     def maps(self, frames: NDArray[np.uint8]) -> Maps:
         """Return conv4 maps (T,1024,h,w) of frames (T,H,W,3) uint8 RGB."""
@@ -95,6 +101,11 @@ class BackboneEncoder:
         self.weights_sha256 = tensors_sha256(backbone.state_dict())
         self.device = torch.device(device)
         self._backbone = backbone.to(self.device).eval()
+
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+        self._backbone.to(device)
 
     @torch.inference_mode()
     def maps(self, frames: NDArray[np.uint8]) -> Maps:

@@ -10,18 +10,23 @@ import torch
 
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
+from whyact.files import sha256
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.clips import measured_labels
 from whyact.laiar.evidence import (
     Change,
+    chances,
     class_probabilities,
+    have_boxes,
     list_changes,
-    name_tokens,
+    name_slots,
+    random_masks,
     rank_changes,
     removal_masks,
     scores_without,
 )
 from whyact.laiar.runs import Run
+from whyact.metrics.calibration import calibrated
 
 YES = 0.5  # where a clip may show several actions: the probability from which an answer gives one
 
@@ -30,9 +35,12 @@ YES = 0.5  # where a clip may show several actions: the probability from which a
 class Answer:
     """What the video model says about one clip at its T sampled frames; arrays are (T,K) unless said otherwise.
 
-    ``positions`` (T,) are the sampled frames within the clip; ``labels`` the relation each kept token is named by,
-    -1 elsewhere; ``named`` the same token by token, for every valid token; ``free`` the nearest bank row of all.
-    ``changes`` come with their ``contribution`` and are ranked by it, transitions first.
+    ``positions`` (T,) are the sampled frames within the clip; ``named`` the relation of each valid token, -1 elsewhere,
+    with its ``name_probability`` (NaN for a model that names token by token) and the ``nearest_row`` of the bank.
+    ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
+    (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
+    most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
+    above its control, and both of its things have boxes there) and whether it is ``stated`` as a reason.
     """
 
     clip: RelationClip
@@ -43,13 +51,17 @@ class Answer:
     keep: np.ndarray
     keep_probability: np.ndarray
     importance: np.ndarray
-    labels: np.ndarray
     named: np.ndarray
-    free: np.ndarray
+    name_probability: np.ndarray
+    nearest_row: np.ndarray
     similarity: np.ndarray
     margin: np.ndarray
     changes: list[Change]
-    contribution: list[float]
+    chance: np.ndarray
+    contribution: np.ndarray
+    control: np.ndarray
+    decisive: np.ndarray
+    stated: np.ndarray
     multi_label: bool = False
 
     @property
@@ -69,7 +81,7 @@ def _chosen(probabilities: np.ndarray, multi_label: bool) -> list[int]:
     return yes or [int(probabilities.argmax())]
 
 
-def one(batch: RelationBatch, i: int) -> RelationBatch:
+def select_clip(batch: RelationBatch, i: int) -> RelationBatch:
     """Return the i-th clip of a batch as a batch of one."""
     return batch.map(lambda x: x[i : i + 1])
 
@@ -89,50 +101,97 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
     several = run.vocabulary.multi_label
     selects = run.config.select.temporal or run.config.select.spatial
     for index, batch in evaluation_batches(packed, run.config.data.frames):
-        path = run.model.video(batch, gather=selects)  # the dropped tokens are really not computed
-        names = name_tokens(run.bank, path.tokens, batch.classes, len(run.vocabulary.relations))
+        path = run.model.video(batch, gather=selects, names=True)  # the dropped tokens are really not computed
+        names = name_slots(run.model, run.bank, path, batch, len(run.vocabulary.relations))
         importance = path.used if path.selection.score is None else path.selection.score
         assert importance is not None
         positions = packed.even_positions(index, run.config.data.frames)
         logits = path.logits / run.temperature
         for i, number in enumerate(index):
-            k = int(packed.slots[number])
-            keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k]
-            named = np.where(valid.numpy(), names.label[i, :, :k].numpy(), -1)
+            clip, k = clips[number], int(packed.slots[number])
+            keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k].numpy()
+            named = np.where(valid, names.label[i, :, :k].numpy(), -1)
             if run.vocabulary.measured:  # measured from the boxes, at answer time as in training: true of them
-                named = measured_labels(clips[number].at(positions[i]))
-            labels = np.where(keep.numpy(), named, -1)
-            changes = list_changes(labels)
+                named = measured_labels(clip.at(positions[i]))
+            changes = list_changes(named, valid)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
-            contribution: list[float] = []
+            contribution = control = np.zeros(len(changes))
             if explain and changes:
-                best = _chosen(probabilities.numpy(), several)
-                single = one(batch, i)
-                single = single.slots(k)
-                removed = removal_masks(changes, keep.numpy())
-                without = scores_without(
-                    run.model, single, path.selection.keep[i, :, :k], removed, run.temperature, multi_label=several
-                )
-                drop, rest = (probabilities[best] - without[:, best]).mean(-1).view(2, -1).numpy()
-                order = rank_changes(changes, drop, rest)
-                changes, contribution = [changes[j] for j in order], [float(drop[j]) for j in order]
+                chosen = _chosen(probabilities.numpy(), several)
+                single = select_clip(batch, i).slots(k)
+                whole = float(probabilities[chosen].mean())
+                keeping = path.selection.keep[i, :, :k]
+                contribution, control = _worth(run, single, keeping, changes, chosen, whole, clip.id)
+            boxed = have_boxes(changes, batch.seen[i, :, :k].numpy())
+            decisive = boxed & (contribution > control)
+            chance = chances(changes, names, i, clip.times[positions[i]])
+            chance = _calibrated_chances(run, changes, chance, decisive)
+            likely = chance >= run.config.evidence.level
+            stated = decisive & likely if run.knows_chances else decisive
+            order = rank_changes(stated, contribution, chance)
             yield Answer(
-                clip=clips[number],
+                clip=clip,
                 positions=positions[i],
                 logits=logits[i].numpy(),
                 probabilities=probabilities.numpy(),
-                valid=valid.numpy(),
+                valid=valid,
                 keep=keep.numpy(),
                 keep_probability=path.selection.probability[i, :, :k].numpy(),
                 importance=importance[i, :, :k].numpy(),
-                labels=labels,
                 named=named,
-                free=names.free[i, :, :k].numpy(),
+                name_probability=names.probability[i, :, :k].numpy(),
+                nearest_row=names.nearest_row[i, :, :k].numpy(),
                 similarity=names.similarity[i, :, :k].numpy(),
                 margin=names.margin[i, :, :k].numpy(),
-                changes=changes,
-                contribution=contribution,
+                changes=[changes[j] for j in order],
+                chance=chance[order],
+                contribution=contribution[order],
+                control=control[order],
+                decisive=decisive[order],
+                stated=stated[order],
                 multi_label=several,
             )
+
+
+def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray, decisive: np.ndarray) -> np.ndarray:
+    """Return what the chances of changes are worth by the clips held out of a second training."""
+    if run.vocabulary.has_no_relations or run.vocabulary.measured:  # true of the boxes by definition
+        return np.ones(len(changes))
+    if not run.naming_calibration:
+        return chance
+    out = chance.copy()
+    state = np.array([c.before == c.after for c in changes], dtype=bool)
+    for kind, own in (("state", state), ("transition", ~state)):
+        out[own] = calibrated(chance[own], decisive[own], run.naming_calibration[kind])
+    return out
+
+
+def _worth(
+    run: Run,
+    single: RelationBatch,
+    keep: torch.Tensor,
+    changes: Sequence[Change],
+    chosen: list[int],
+    whole: float,
+    name: str,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what removing each change's pair costs the answer (M,), and the most that a random removal costs (M,).
+
+    Random removals take as many of the clip's valid tokens; the same clip draws the same ones. Where the pair has all
+    the tokens of a clip there is nothing else to remove, and the control is 0.
+    """
+    valid = single.valid[0].numpy()
+    counts = np.array([len(change.tokens) for change in changes])
+    random = np.random.default_rng(int(sha256(name)[:8], 16))
+    drawn = {int(n): random_masks(valid, int(n), run.config.evidence.draws, random) for n in np.unique(counts)}
+    slots, where = np.unique([change.slot for change in changes], return_inverse=True)
+    first = [int(np.flatnonzero(where == i)[0]) for i in range(len(slots))]
+    removed = torch.cat([removal_masks([changes[i] for i in first], valid.shape), *drawn.values()])
+    several = run.vocabulary.multi_label
+    scores = scores_without(run.model, single, keep, removed, run.temperature, multi_label=several)
+    drop = whole - scores[:, chosen].mean(-1).numpy()
+    most = drop[len(slots) :].reshape(len(drawn), -1).max(1)
+    control = dict(zip(drawn, most, strict=True)) | {int(valid.sum()): 0.0}
+    return drop[: len(slots)][where], np.array([control[int(n)] for n in counts])

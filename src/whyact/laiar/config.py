@@ -34,15 +34,16 @@ class DataConfig:
     )
     boxes: Literal["oracle", "detected"] = setting("oracle", "annotated boxes and classes, or a detector's")
     clean: bool = setting(False, "merge duplicate tracks of detected boxes, and drop short and doubtful ones")
-    pixels: bool = setting(False, "look into the boxes, in the videos of the data set")
-    looks: int = setting(16, "frames of a clip that are looked into, evenly spaced; training samples among them")
+    pixels: bool = setting(False, "add RoI features of the boxes, from the videos of the data set")
+    looks: int = setting(16, "frames of a clip with RoI features, evenly spaced; training samples among them")
     detector: str = setting("shipped", "what finds boxes: a name, a small detector's folder, or a file")
     encoder: str = setting(
         "detector", "of boxes: detector (its own backbone), efficientnet-lite0, resnet50:W or resnet101:W"
     )
     names: str = setting("", "a file with the detector's class names, one a line, where it does not know them")
     class_map: str = setting("", "a JSON or YAML file, detector class -> class of the data; by default the same words")
-    frames_dir: str = setting("", "the frames of CAD-120, which travels without pixels; stands for `pixels` too")
+    clip_boxes: bool = setting(False, "cut off what boxes of own data have outside the image")
+    frames_dir: str = setting("", "the frames of CAD-120, which comes without pixels; implies `pixels`")
     features: str = setting(
         "", "the folder in which features and tracks are kept; by default `features` beside the run"
     )
@@ -88,6 +89,9 @@ class ModelConfig:
     attention: Literal["joint", "slot_then_joint"] = setting("slot_then_joint", "the paper: joint")
     gate: Literal["mask", "multiply"] = setting("mask", "the paper: multiply")
     shared: bool = setting(True, "one DT-Former for both modalities")
+    naming: Literal["nearest", "chain"] = setting(
+        "nearest", "the paper: a token's nearest label; chain: a slot's labels over time"
+    )
     leak_free: bool = setting(False, "pool the global half of kept tokens over kept tokens only")
 
 
@@ -119,6 +123,8 @@ class LossConfig:
     sim: float = setting(0.1, "delta")
     tss: float = setting(1.0, "zeta")
     xm: float = setting(0.1, "eta")
+    naming: float = setting(1.0, "of the chain of names; the paper has none")
+    emphasis: float = setting(2.0, "weight of a slot whose relation changes, in the chain of names")
     l1: float = setting(0.0, "lambda_1; the paper: 1, which empties the selection")
     ratio: float = setting(2.0, "two-sided ratio loss of the threshold rule")
     sim_mode: Literal["multi", "strict"] = setting("multi", "the paper: strict")
@@ -146,8 +152,16 @@ class OptimConfig:
         0.0, "decay of the exponential average of the weights that a run keeps; 0: the last weights"
     )
     calibrate: bool = setting(
-        False, "also train on all training groups but one, in turn, to choose threshold and temperature"
+        True, "train a second time without a third of the groups, to know how often names and answers are right"
     )
+
+
+@dataclass(frozen=True)
+class EvidenceConfig:
+    """When a piece of evidence is stated as a reason."""
+
+    level: float = setting(0.9, "least probability of being true, calibrated on training groups held out")
+    draws: int = setting(16, "random removals of as many tokens, each of which must cost the answer less")
 
 
 @dataclass(frozen=True)
@@ -160,6 +174,7 @@ class PredictOptions:
     class_map: Path | None = setting(None, "a JSON or YAML file, detector class -> model class", metavar="FILE")
     names: Path | None = setting(None, "class names of the ONNX detector, one a line", metavar="FILE")
     tracks: Path | None = setting(None, "read the boxes from this file instead of detecting them", metavar="FILE")
+    clip_boxes: bool = setting(False, "cut off what boxes of --tracks have outside the image")
     save_tracks: Path | None = setting(None, "write the boxes to this file", metavar="FILE")
     window: float | None = setting(
         None, "length of video answered at a time (default: that of the training clips)", metavar="SECONDS"
@@ -212,6 +227,7 @@ class Config:
     select: SelectConfig = field(default_factory=SelectConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
 
 
 def _small() -> Config:
@@ -228,10 +244,12 @@ def _small() -> Config:
             mask_channels=(8, 16),
             endpoint_delta=True,
             numbers="periodic",
+            naming="chain",
             gpo_knots=16,
             position="temporal",
             position_std=0.2,
         ),
+        select=SelectConfig(temporal=False, spatial=False),
         loss=LossConfig(sim=1.0, xm=1.0, sim_max=512),
         optim=OptimConfig(lr=2e-3, batch=16, epochs=24, weight_decay=0.05),
     )
@@ -246,13 +264,24 @@ def _paper_literal() -> Config:
             geometry=False,
             endpoint_delta=False,
             numbers="none",
+            naming="nearest",
             post_proj=False,
             gpo_knots=0,
             position="full",
             attention="joint",
             gate="multiply",
         ),
-        select=replace(base.select, context="class", rule="threshold", warmup=0.0, ramp=0.0, guided=False, gated=1.0),
+        select=replace(
+            base.select,
+            temporal=True,
+            spatial=True,
+            context="class",
+            rule="threshold",
+            warmup=0.0,
+            ramp=0.0,
+            guided=False,
+            gated=1.0,
+        ),
         loss=replace(base.loss, sim=0.1, xm=0.1, l1=1.0, ratio=0.0, sim_mode="strict", detach_tss=False),
     )
 
@@ -263,7 +292,7 @@ def _clips() -> Config:
     return replace(
         base,
         data=replace(base.data, slots=12, boxes="detected", clean=True, pixels=True, detector="auto", encoder="auto"),
-        optim=replace(base.optim, lr=1e-3, epochs=100),
+        optim=replace(base.optim, lr=1e-3, epochs=100, calibrate=False),  # measured names are true of the boxes
     )
 
 

@@ -37,6 +37,7 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
     options = RelationOptions(
         slots=config.slots,
         only=only,
+        clip_boxes=config.clip_boxes,
         rgb_relations=config.rgb_relations,
         frames_dir=Path(config.frames_dir) if config.frames_dir else None,
         contact_only=config.contact_only,

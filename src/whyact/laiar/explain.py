@@ -34,6 +34,8 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
         notes.append("No pair of tracked objects was seen: the answer rests on nothing but habit.")
     if clip.dropped_pairs:
         notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were left out.")
+    if not run.knows_chances:
+        notes.append("How often this model names things rightly was not measured when it was trained.")
     if words.measured:
         notes.append("How near things are and how they move was measured from the boxes.")
     if run.config.model.app_width:
@@ -91,7 +93,7 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         text=said,
         start=float(times[change.t_before]),
         end=float(times[change.t_after]),
-        contribution=answer.contribution[i],
+        contribution=float(answer.contribution[i]),
         label=before if state else "",
         subject=subject,
         object=obj,
@@ -101,6 +103,10 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         similarity=float(min(answer.similarity[e] for e in ends)),
         margin=float(min(answer.margin[e] for e in ends)),
         rank=i + 1,
+        probability=float(answer.chance[i]) if run.knows_chances else None,
+        control=float(answer.control[i]),
+        stated=bool(answer.stated[i]),
+        removed=subject if subject == obj else f"the pair {subject} – {obj}",
     )
 
 
@@ -109,7 +115,7 @@ def _track(run: Run, answer: Answer, times: np.ndarray, k: int) -> Track:
     points = []
     for t in np.flatnonzero(answer.valid[:, k]):
         p = answer.positions[t]
-        label = answer.labels[t, k] if answer.labels[t, k] >= 0 else answer.named[t, k]
+        label = answer.named[t, k]
         points.append(
             TrackPoint(
                 time=float(times[t]),

@@ -151,7 +151,7 @@ def _thinned(clip: RelationClip, count: int) -> RelationClip:
 def _films(data: RelationData, clips: Sequence[RelationClip], *, every: bool) -> list[_Film]:
     """Return the videos of the clips: of ``every`` clip, or of those with a pair.
 
-    A clip whose image size nobody knows was never annotated, and is left as it is.
+    A clip without an image size was never annotated, and stays as it is.
     """
     if data.footage is None:
         raise UserError("--data", data.name, "a data set with videos, which RoI features need")
@@ -181,7 +181,7 @@ def _films(data: RelationData, clips: Sequence[RelationClip], *, every: bool) ->
 
 
 def _join_errors(where: str, errors: Sequence[str], expected: str) -> UserError:
-    """Return one error for many: the first few in their own words."""
+    """Return one error for many: the first few in full."""
     more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
     return UserError(where, None, f"{expected}: {'; '.join(errors[:_NAMED])}{more}")
 

@@ -16,6 +16,7 @@ from whyact.data.types import RelationClip, Vocabulary
 from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches, evaluation_batches
+from whyact.laiar.chain import NEVER
 from whyact.laiar.config import Config
 from whyact.laiar.model import BranchOutput, LaIAR
 from whyact.metrics.average_precision import mean_average_precision
@@ -47,6 +48,24 @@ def sized_for(config: Config, clips: Sequence[RelationClip]) -> Config:
     return replace(config, model=replace(config.model, app_width=app, roi=roi, context_width=context))
 
 
+def possible_relations(vocabulary: Vocabulary) -> Tensor:
+    """Return (O,O,R) which relations each pair of classes can carry; all of them where the words do not say."""
+    objects, relations = len(vocabulary.objects), len(vocabulary.relations)
+    out = torch.zeros(objects, objects, relations, dtype=torch.bool)
+    for (subject, obj), names in vocabulary.allowed.items():
+        a, b = vocabulary.objects.index(subject), vocabulary.objects.index(obj)
+        out[a, b, [vocabulary.relations.index(name) for name in names]] = True
+    out[~out.any(-1)] = True
+    return out
+
+
+def nameable_relations(vocabulary: Vocabulary) -> Tensor:
+    """Return (O,O,R) which of the relations that name tokens each pair of classes can carry."""
+    naming = torch.zeros(len(vocabulary.relations), dtype=torch.bool)
+    naming[list(vocabulary.naming)] = True
+    return possible_relations(vocabulary) & naming
+
+
 def triple_labels(batch: RelationBatch) -> Tensor:
     """Return (n,) integers that name the (subject, label set, object) triple of each valid token.
 
@@ -65,8 +84,12 @@ def triple_labels(batch: RelationBatch) -> Tensor:
 class Learner(Trainable):
     """The total loss L = L_cls + delta L_sim + zeta L_tss + eta L_xm (Eq. 11) under AdamW and one cycle."""
 
-    def __init__(self, model: LaIAR, config: Config, class_weight: Tensor, steps: int) -> None:
+    def __init__(
+        self, model: LaIAR, config: Config, class_weight: Tensor, steps: int, nameable: Tensor | None = None
+    ) -> None:
         super().__init__()
+        self.nameable: Tensor | None
+        self.register_buffer("nameable", nameable, persistent=False)  # (O,O,R) labels that name tokens of these classes
         self.model, self.config, self.steps = model, config, steps
         self.class_weight = class_weight
         self.averaged = None
@@ -80,6 +103,7 @@ class Learner(Trainable):
         terms, path = self.terms(batch, step / self.steps)
         c = self.config.loss
         weight = {"cls_v": 1.0, "cls_s": 1.0, "sim": c.sim, "tss": c.tss or 1.0, "xm": c.xm, "ratio": c.ratio}
+        weight["naming"] = c.naming
         loss = sum(
             (weight[name] * value for name, value in terms.items()), torch.zeros((), device=self.class_weight.device)
         )
@@ -107,7 +131,8 @@ class Learner(Trainable):
         if not c.video:
             language = self.model.language(batch, progress=progress, gated=gated)
             return {"cls_s": losses.classification(language.logits, batch.target, weight, c.smoothing)}, language
-        video = self.model.video(batch.without_relations(), progress=progress, gated=gated)
+        named = c.guidance and c.naming > 0
+        video = self.model.video(batch.without_relations(), progress=progress, gated=gated, names=named)
         terms = {"cls_v": losses.classification(video.logits, batch.target, weight, c.smoothing)}
         paths = [video]
         if c.guidance:
@@ -116,11 +141,21 @@ class Learner(Trainable):
             terms["cls_s"] = losses.classification(language.logits, batch.target, weight, c.smoothing)
             if c.sim:
                 assert batch.relations is not None
-                named = valid & batch.relations.any(-1)  # what carries no relation has no meaning to be drawn to
-                label = triple_labels(batch)[named[valid]]
+                related = valid & batch.relations.any(-1)  # what carries no relation has no meaning to be drawn to
+                label = triple_labels(batch)[related[valid]]
                 pick = torch.randperm(len(label), device=label.device)[: c.sim_max]
-                v, s = video.tokens[named][pick], language.tokens[named][pick]
+                v, s = video.tokens[related][pick], language.tokens[related][pick]
                 terms["sim"] = losses.similarity(v, s, label[pick], self.model.log_t, strict=c.sim_mode == "strict")
+            if video.codes is not None:
+                assert batch.relations is not None
+                assert self.nameable is not None
+                assert self.model.naming is not None
+                nameable = self.nameable[batch.classes[..., 0], batch.classes[..., 1]]  # (B,K,R)
+                codes = self.model.label_codes(batch.classes.flatten(0, 1)).unflatten(0, nameable.shape[:2])
+                scores = self.model.naming.scale * torch.einsum("btkd,bkrd->btkr", video.codes, codes)
+                scores = (scores * valid[..., None]).masked_fill(~nameable[:, None], NEVER)
+                relations = batch.relations * nameable[:, None]
+                terms["naming"] = losses.naming(scores, self.model.naming.switch, relations, valid, c.emphasis)
             if c.xm and video.v2s_logits is not None:
                 terms["xm"] = losses.cross_modal(
                     video.v2s_logits,
@@ -184,7 +219,8 @@ def learn(
     if not vocabulary.multi_label:
         counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
         weight = torch.tensor((counts / counts.mean()) ** -config.loss.balance, dtype=torch.float32)
-    learner = Learner(model, config, weight, config.optim.epochs * len(batches))
+    steps = config.optim.epochs * len(batches)
+    learner = Learner(model, config, weight, steps, nameable_relations(vocabulary))
     validation = None
     if eval_every:
         metric = "mAP" if vocabulary.multi_label else "mAR"

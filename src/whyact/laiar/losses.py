@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from whyact.laiar.chain import NEVER, chain_loss
+
 
 def classification(logits: Tensor, target: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
     """Eq. 7, one path: softmax cross-entropy for target (B,), mean binary cross-entropy for target (B,C)."""
@@ -86,3 +88,27 @@ def cross_modal(student: Tensor, teacher: Tensor, *, detach: bool = True, multi_
         negative = (1 - p) * (F.logsigmoid(-teacher) - F.logsigmoid(-student))
         return (positive + negative).mean()
     return F.kl_div(F.log_softmax(student, -1), F.log_softmax(teacher, -1), reduction="batchmean", log_target=True)
+
+
+def naming(scores: Tensor, switch: Tensor, relations: Tensor, valid: Tensor, emphasis: float) -> Tensor:
+    """Teach the chain of names the true relations; the paper has no such loss.
+
+    Slots weigh by how rare their rarest label is in the batch (counts to the power -1/2), and those that change more.
+
+    Args:
+        scores: (B,T,K,R), :data:`whyact.laiar.chain.NEVER` where a pair cannot carry a label.
+        switch: What a change costs.
+        relations: (B,T,K,R) true labels, those that name tokens alone.
+        valid: (B,T,K).
+        emphasis: Weight of a slot with a change, beside 1.
+    """
+    known = (relations > 0).any(-1) & valid & (scores.amax(-1) > NEVER / 2)
+    x, truth, known = (y.transpose(1, 2).flatten(0, 1) for y in (scores, relations > 0, known))  # (B*K,T,R)
+    taught = known.any(1)
+    x, truth, known = x[taught], truth[taught], known[taught]
+    truth = truth & known[..., None]
+    count = truth.sum((0, 1)).clamp_min(1).to(x.dtype)  # (R,)
+    rare = (truth.any(1) * (count.max() / count).sqrt()).amax(-1)
+    changes = (truth.any(1).sum(-1) > 1).to(x.dtype)
+    possible = truth | ~known[..., None]
+    return chain_loss(x, switch, possible, rare * (1 + (emphasis - 1) * changes))

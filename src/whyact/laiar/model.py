@@ -7,7 +7,7 @@ subject-object pair in one frame. Pure functions first, thin classes after; loss
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from whyact.data.relations.packed import RelationBatch
 from whyact.devices import on_own_device
+from whyact.laiar.attention import Block, Blocks
 from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
 from whyact.laiar.number_embedding import number_encoder
@@ -142,73 +143,6 @@ class RelationEncoder(nn.Module):
         return self.mix(torch.cat([local, overall[:, None, None].expand_as(local)], -1))
 
 
-def gated_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """Attend with a_ij = exp(q_i k_j) p_j / sum, p_j = keep_j except p_i = 1.
-
-    Args:
-        q: (..., H, Q, d), the last Q of the N positions.
-        k: (..., H, N, d).
-        v: (..., H, N, d).
-        keep: (..., N) in {0,1}; gradients reach it where it carries some.
-        allowed: (..., Q, N) bool, a further restriction of the pairs.
-    """
-    queries, n = q.shape[-2], k.shape[-2]
-    own = torch.eye(n, device=q.device, dtype=torch.bool)[n - queries :]
-    if not keep.requires_grad:
-        mask = (keep[..., None, :] > 0) | own
-        mask = mask if allowed is None else mask & allowed
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.unsqueeze(-3))
-    p = torch.where(own, 1.0, keep[..., None, :])
-    p = (p if allowed is None else p * allowed).unsqueeze(-3)
-    a = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    top = a.detach().masked_fill(p.detach() <= 0, -math.inf).amax(-1, keepdim=True)
-    w = (a - top).clamp_max(20.0).exp() * p
-    return (w / w.sum(-1, keepdim=True)) @ v
-
-
-class Block(nn.Module):
-    """Eq. 4-5: pre-norm attention and MLP, over the time of each slot or over all tokens jointly."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        d = config.width
-        self.heads, self.drop = config.heads, nn.Dropout(config.dropout)
-        self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
-        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        hidden = config.ffn * d
-        self.mlp = nn.Sequential(nn.Linear(d, hidden), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, d))
-
-    def attend(self, x: Tensor, keep: Tensor, allowed: Tensor | None = None, queries: int = 0) -> Tensor:
-        """Attend over x (..., N, D) with keep (..., N); only the last ``queries`` positions ask, if given."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).movedim(-3, 0).transpose(-2, -3)  # (..., H, N, d)
-        return self.out(gated_attention(q[..., -queries:, :], k, v, keep, allowed).transpose(-2, -3).flatten(-2))
-
-    def cls_attention(self, tokens: Tensor, keep: Tensor) -> Tensor:
-        """Return how much the last position of tokens (B,N,D) attends to each other one, mean over heads (B,N-1)."""
-        q, k, _ = self.qkv(self.norm1(tokens)).unflatten(-1, (3, self.heads, -1)).unbind(-3)  # (B,N,H,d)
-        a = torch.einsum("bhd,bnhd->bhn", q[:, -1], k[:, :-1]) / math.sqrt(q.shape[-1])
-        return a.masked_fill(keep[:, None] <= 0, -1e4).softmax(-1).mean(1)
-
-    def slotwise(self, x: Tensor, keep: Tensor) -> Tensor:
-        """Update tokens x (B,T,K,D) over the time of each slot; keep (B,T,K)."""
-        y = self.attend(self.norm1(x).transpose(1, 2), keep.transpose(1, 2))  # (B,K,T,D)
-        x = x + self.drop(y.transpose(1, 2))
-        return x + self.drop(self.mlp(self.norm2(x)))
-
-    def joint(self, tokens: Tensor, keep: Tensor, allowed: Tensor | None = None, queries: int = 0) -> Tensor:
-        """Update a sequence (B,N,D) under keep (B,N); with ``queries`` only its last positions, which it returns."""
-        asking = tokens[:, -queries:]
-        asking = asking + self.drop(self.attend(self.norm1(tokens), keep, allowed, queries))
-        return asking + self.drop(self.mlp(self.norm2(asking)))
-
-
-class Blocks(nn.ModuleList):
-    """A module list that a type checker knows to hold blocks."""
-
-    def __iter__(self) -> Iterator[Block]:
-        return (block for block in super().__iter__() if isinstance(block, Block))
-
-
 class DTFormer(nn.Module):
     """Eq. 3-6: position, class token, token selectors and blocks; one object serves both modalities."""
 
@@ -235,6 +169,13 @@ class DTFormer(nn.Module):
             raise ValueError(f"a DT-Former for {self.frames} frames and {self.slots} slots got {t} and {k}")
         e = self.position[:, :k]
         return x + (e + self.slot_position[:, :k] if self.config.position == "factorised" else e)
+
+    def over_time(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Return tokens x (B,T,K,D) after the slot blocks, nothing dropped."""
+        x = self.positioned(x)
+        for block in self.slot_blocks:
+            x = block.slotwise(x, valid.to(x.dtype))
+        return x
 
     def forward(self, x0: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Encode x0 (B,T,K,D) under keep (B,T,K), the masked path used in training.
@@ -273,11 +214,41 @@ class DTFormer(nn.Module):
         return self.norm(last.joint(tokens, keep, queries=1)[:, 0]), used  # nobody reads the other tokens any more
 
 
+class NamingHead(nn.Module):
+    """Codes of all valid tokens that know the time of their slot, to be compared with the label codes of Eq. 8's space.
+
+    The paper names a token by its nearest label alone. Here a slot's relations are a chain over time
+    (:mod:`whyact.laiar.chain`): ``scale`` times the cosine to a label's code, less ``switch`` for each change.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.norm, self.project = nn.LayerNorm(d), nn.Linear(d, d // 2)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(8.0)))
+        self.log_switch = nn.Parameter(torch.tensor(math.log(2.0)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return codes (B,T,K,D/2) of length 1 for tokens x (B,T,K,D) that the slot blocks have updated."""
+        return F.normalize(self.project(self.norm(x)), dim=-1)
+
+    @property
+    def scale(self) -> Tensor:
+        """Return what cosines are multiplied by to be scores of a chain."""
+        return self.log_scale.exp().clamp_max(100.0)
+
+    @property
+    def switch(self) -> Tensor:
+        """Return what a change of relation costs."""
+        return self.log_switch.exp()
+
+
 @dataclass
 class BranchOutput:
     """One modality's pass: z (B,D), logits (B,C), joint-space tokens (B,T,K,D), selection, second head.
 
-    ``used`` (B,T,K) is the share of the class token's last attention on each token (``None`` when gathered).
+    ``used`` (B,T,K) is the share of the class token's last attention on each token (``None`` when gathered);
+    ``codes`` (B,T,K,D/2) are what names are read from, where they were asked for.
     """
 
     z: Tensor
@@ -286,6 +257,7 @@ class BranchOutput:
     selection: Selection
     used: Tensor | None = None
     v2s_logits: Tensor | None = None
+    codes: Tensor | None = None
 
 
 class LaIAR(nn.Module):
@@ -311,10 +283,15 @@ class LaIAR(nn.Module):
         self.f_s = RelationEncoder(self.s.width, config)
         self.dt_former = DTFormer(config, select, frames, slots)
         self.language_dt_former = self.dt_former if config.shared else DTFormer(config, select, frames, slots)
+        self.naming = NamingHead(config) if config.naming == "chain" else None
         self.context = nn.Linear(config.context_width, d) if config.context_width else None
         z = d * (1 + bool(config.context_width))  # the clip's own vector stands beside the class token
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
+
+    def forward(self, batch: RelationBatch) -> Tensor:
+        """Return the logits (B,C) of clips, as :meth:`video` computes them for an answer."""
+        return self.video(batch).logits
 
     @on_own_device
     def video(
@@ -325,6 +302,7 @@ class LaIAR(nn.Module):
         gated: bool = True,
         keep: Tensor | None = None,
         gather: bool = False,
+        names: bool = False,
     ) -> BranchOutput:
         """Run the video model (Eq. 1, 3-7). It never reads ``batch.relations``.
 
@@ -334,6 +312,7 @@ class LaIAR(nn.Module):
             gated: Let the selectors drop tokens; off, they score them only.
             keep: (B,T,K) a fixed selection in place of the selectors' own.
             gather: Really drop the other tokens instead of masking them (evaluation; the multiplying gate cannot).
+            names: Also return the codes that names are read from; they come from all valid tokens, dropped ones too.
         """
         x, former = self.v(batch), self.dt_former
         z, tokens, selection, used = self._encode(x, batch.valid, self.f_v, former, progress, gated, keep, gather)
@@ -341,7 +320,8 @@ class LaIAR(nn.Module):
         if self.context is not None:
             context = z.new_zeros(len(z), self.config.context_width) if batch.context is None else batch.context
             beside = torch.cat([z, self.context(context)], -1)
-        return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside))
+        codes = self.naming(former.over_time(tokens, batch.valid)) if names and self.naming is not None else None
+        return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside), codes)
 
     @on_own_device
     def language(
@@ -351,6 +331,19 @@ class LaIAR(nn.Module):
         x, former = self.s(batch), self.language_dt_former
         z, tokens, selection, used = self._encode(x, batch.valid, self.f_s, former, progress, gated, keep, False)
         return BranchOutput(z, self.head_s(z), tokens, selection, used)
+
+    @on_own_device
+    def label_codes(self, classes: Tensor) -> Tensor:
+        """Return the codes (M,R,D/2) of every relation between these subject and object classes (M,2).
+
+        A code is the local half of f_s: the joint space of Eq. 8 without the clip's pooled half. It is put together
+        from words, so that a combination that no training clip shows has one too.
+        """
+        r = self.s.pooled(torch.eye(self.s.relation.shape[0], device=classes.device))  # (R,d)
+        shape = (len(classes), *r.shape)
+        words = [self.s.subject(classes[:, 0]), self.s.object(classes[:, 1])]
+        subject, thing = (w[:, None].expand(shape) for w in words)
+        return F.normalize(self.f_s.local(torch.cat([subject, r.expand(shape), thing], -1)), dim=-1)
 
     def _encode(
         self,

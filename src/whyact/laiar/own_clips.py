@@ -98,8 +98,8 @@ def prepare_clips(
     detector = open_detector(data.data.detector, names=data.data.names or None)
     warnings = list(folder.warnings)
     if data.data.pixels and data.data.encoder == AUTO:
-        data, said = _choose_encoder(data, detector)
-        warnings += said
+        data, notes = _choose_encoder(data, detector)
+        warnings += notes
     if chosen is None:
         paths = [folder.base / video.file.removeprefix("videos/") for video in folder.videos]
         tracked = track_clips(detector, paths, _features(data, out), progress=progress)
@@ -130,7 +130,7 @@ def _again(path: Path, out: Path, config: Config) -> PreparedClips:
     if any(video.tracks for video in document.videos):
         config = replace(config, data=replace(config.data, boxes="oracle"))
         warnings.append(f"{path} has boxes of its own: they are used, and no detector's")
-    read_own(root, slots=config.data.slots)  # what is wrong in it is said before the work
+    read_own(root, slots=config.data.slots)  # an error in it is raised before the work
     return PreparedClips(root, _with_epochs(config, document), warnings)
 
 

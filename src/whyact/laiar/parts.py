@@ -10,6 +10,7 @@ import numpy as np
 
 from whyact.data.types import RelationClip
 from whyact.laiar.answers import Answer, answer_clips
+from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.evidence import Change
 from whyact.laiar.label_scores import language_map, objects_only_map, score_labels
 from whyact.laiar.runs import Run
@@ -18,7 +19,7 @@ from whyact.laiar.two_stage import relation_prior
 from whyact.training.evaluation import Record
 from whyact.training.numerics import numerics
 
-APART = {"clip", "changes", "contribution", "multi_label"}  # fields of an answer that are no arrays
+APART = {"clip", "changes", "multi_label"}  # fields of an answer that are no arrays
 ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)
 
 
@@ -60,17 +61,19 @@ class Parts:
             scores["language_mAP"] = language_map(run, self.test) if run.config.loss.guidance else None
             scores["objects_only_mAP"] = objects_only_map(self.train, self.test, len(words.actions), len(words.objects))
             scores |= {"boxes": run.config.data.boxes, "relations": run.config.data.relations} | self.facts
-        elif run.config.loss.guidance:
+            return scores
+        rivals = measure_rivals(self.train, self.test, words)
+        if run.config.loss.guidance:
             scores["language_mAR"] = language_recall(run, self.test)
             if run.config.model.app_width:
-                scores["two_stage_mAR"] = language_recall(run, self.test, relation_prior(self.train, words))
-        return scores
+                rivals["two-stage"] = language_recall(run, self.test, relation_prior(self.train, words))
+                scores["two_stage_mAR"] = rivals["two-stage"]
+        return scores | {"rivals": rivals, "comparison": compare_rivals(scores["mAR"], rivals)}
 
 
 def record_of(answer: Answer) -> Record:
     """Return an answer as arrays; the clip is not in it."""
     record = {name: np.asarray(getattr(answer, name)) for name in ARRAYS}
-    record["contribution"] = np.array(answer.contribution, dtype=np.float64)
     record["changes"] = np.array([change[:5] for change in answer.changes], dtype=np.int64).reshape(-1, 5)
     lengths = [len(change.tokens) for change in answer.changes]
     record["change_ends"] = np.cumsum([0, *lengths], dtype=np.int64)
@@ -89,7 +92,6 @@ def answer_of(run: Run, clip: RelationClip, record: Record) -> Answer:
     return Answer(
         clip=clip,
         changes=changes,
-        contribution=record["contribution"].tolist(),
         multi_label=run.vocabulary.multi_label,
         **arrays,
     )

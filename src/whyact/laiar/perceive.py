@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whyact.data.types import Vocabulary
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.features.roi import identity
 from whyact.files import SHIPPED
@@ -53,7 +54,7 @@ def open_perception(config: DataConfig, vocabulary: Vocabulary) -> Perception | 
     has_shipped = (SHIPPED / "laiar" / OWN).is_dir()
     needed = config.boxes == "detected" or config.encoder == OWN
     if shipped and needed and not has_shipped:
-        expected = "a small detector's folder or a detector's file: this installation brings none"
+        expected = "a small detector's folder or a detector's file: none is bundled with this installation"
         raise UserError("--data.detector", SHIPPED_NAME, expected, "--data.detector FOLDER")
     if shipped and not needed:
         return _perception(config, vocabulary, None)
@@ -74,7 +75,7 @@ def run_perception(run: Run, vocabulary: Vocabulary) -> Perception | None:
     for what, now in describe_perception(perception, config).items():
         if what in ("encoder", "detector") and trained.get(what, now) != now:
             raise UserError(f"{run.path}: {what}", now, str(trained[what]), "put back what it was trained with")
-    return perception
+    return perception.to(device_of(run.model))
 
 
 def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_only: bool = False) -> ClipSettings:
@@ -108,7 +109,7 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         raise UserError(run.path, "no detector folder", "the detector whose backbone encodes boxes for this model")
     encoder = open_encoder(config.encoder, own) if run.config.model.roi[0] else None
     if options.tracks is not None:
-        return Perception(encoder=encoder)
+        return Perception(encoder=encoder).to(device_of(run.model))
     name = options.detector
     stored = _stored(run)
     detector: Detector | None = own
@@ -129,23 +130,24 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         )
     target = run.vocabulary.objects
     notes: tuple[str, ...] = ()
-    words: Mapping[str, str]
+    names: Mapping[str, str]
     if class_map := options.class_map:
-        words = read_class_map(class_map, detector.classes, target)
+        names = read_class_map(class_map, detector.classes, target)
     elif not name:
-        words = _class_map(config, detector, target, stored)
+        names = _class_map(config, detector, target, stored)
     else:
-        words = default_map(detector.classes, target)
-    if words.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
+        names = default_map(detector.classes, target)
+    if names.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
         notes = (f"Boxes by {detector.name}: {PERSON_NOTE}.",)
-    if not words:
+    if not names:
         raise UserError(
             "--detector",
             name,
             f"a detector that knows one of {', '.join(target)}",
             "--class-map FILE says which is which",
         )
-    return Perception(detector, words, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+    perception = Perception(detector, names, run.vocabulary.at_most, encoder, bool(config.clean), notes)
+    return perception.to(device_of(run.model))
 
 
 def _own_or_named(config: DataConfig, run: Path) -> Detector | None:
@@ -175,8 +177,8 @@ def _class_map(
     config: DataConfig, detector: Detector, target: tuple[str, ...], stored: Mapping[str, Any]
 ) -> Mapping[str, str]:
     """Return detector class -> class of the vocabulary: as stored with the run, as its settings say, or by name."""
-    if isinstance(words := stored.get("class_map"), dict) and set(words) <= set(detector.classes):
-        return {str(name): str(word) for name, word in words.items()}
+    if isinstance(kept := stored.get("class_map"), dict) and set(kept) <= set(detector.classes):
+        return {str(name): str(word) for name, word in kept.items()}
     if config.class_map:
         return read_class_map(config.class_map, detector.classes, target)
     return default_map(detector.classes, target)

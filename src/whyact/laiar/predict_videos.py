@@ -21,7 +21,7 @@ from whyact.laiar.windows import Windows, answer_video, bare_tracks, null_action
 from whyact.perception.classes import default_map, read_class_map
 from whyact.perception.perception import LIMIT, RATE, OnProgress, Perception
 from whyact.perception.tracks import Tracks
-from whyact.perception.tracks_file import read_tracks, write_tracks
+from whyact.perception.tracks_file import check_against_video, read_tracks, write_tracks
 from whyact.prediction import Prediction, VideoFacts
 from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
@@ -57,7 +57,7 @@ def predict_video(
         tracks, facts = perception.find_tracks(path, on_progress)
     else:
         assert options.tracks is not None  # or there would be a detector
-        tracks, facts = _given_tracks(path, options.tracks)
+        tracks, facts = _given_tracks(path, options.tracks, options.clip_boxes)
         classes = sorted(set(tracks.classes))
         class_map: Mapping[str, str] = default_map(classes, run.vocabulary.objects)
         if options.class_map is not None:
@@ -81,16 +81,15 @@ def predict_video(
     return prediction, tracks
 
 
-def _given_tracks(path: str, file: Path) -> tuple[Tracks, VideoFacts]:
+def _given_tracks(path: str, file: Path, clip_boxes: bool) -> tuple[Tracks, VideoFacts]:
     """Read a tracks file and the facts of the video that it belongs to."""
-    tracks = read_tracks(file)
+    tracks = read_tracks(file, clip_boxes=clip_boxes)
     if not len(tracks.times):
         raise UserError(file, "no frame", "tracks with at least one frame")
     with VideoReader(path) as reader:
         next(iter(reader.frames_at([0.0])), None)
         facts = reader.facts()
-    if (facts.width, facts.height) != tracks.image_size:
-        raise UserError(f"{file}: image_size", tracks.image_size, f"{path}'s {facts.width} x {facts.height}")
+    check_against_video(file, tracks, facts)
     return tracks, facts
 
 

@@ -21,7 +21,7 @@ from whyact.ablation.protocol import TIME_TOLERANCE, Removal, RemovalCount
 from whyact.data.relations.packed import PackedClips, RelationBatch, RoiBatch
 from whyact.errors import UserError
 from whyact.files import write_atomic
-from whyact.laiar.answers import Answer, one
+from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
@@ -184,7 +184,7 @@ def _window(run: Run, answer: Answer) -> Window:
     k = answer.keep.shape[1]
     keep = np.pad(answer.keep.astype(np.float32), ((0, 0), (0, max(0, 1 - k))))  # no pair: one that is not there
     return Window(
-        one(batch, 0).slots(max(1, k)),
+        select_clip(batch, 0).slots(max(1, k)),
         torch.from_numpy(keep),
         clip.times[answer.positions],
         clip.slots[:k],

@@ -19,7 +19,7 @@ from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config, ModelConfig
-from whyact.laiar.learner import sized_for
+from whyact.laiar.learner import possible_relations, sized_for
 from whyact.laiar.model import VisualRelation
 from whyact.training.numerics import seed_everything
 
@@ -74,17 +74,6 @@ def determined(logits: Tensor, groups: Sequence[int]) -> Tensor:
         own = torch.nonzero(group_of == g)[:, 0]
         part = logits[..., own]
         out[..., own] = F.one_hot(part.argmax(-1), len(own)).bool() & (part > _NEVER / 2)
-    return out
-
-
-def possible_relations(vocabulary: Vocabulary) -> Tensor:
-    """Return (O,O,R) which relations each pair of classes can carry; all of them where the words do not say."""
-    objects, relations = len(vocabulary.objects), len(vocabulary.relations)
-    out = torch.zeros(objects, objects, relations, dtype=torch.bool)
-    for (subject, obj), names in vocabulary.allowed.items():
-        a, b = vocabulary.objects.index(subject), vocabulary.objects.index(obj)
-        out[a, b, [vocabulary.relations.index(name) for name in names]] = True
-    out[~out.any(-1)] = True
     return out
 
 

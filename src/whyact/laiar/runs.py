@@ -40,11 +40,12 @@ class Run:
     """A trained model with everything that answering needs.
 
     ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
-    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``history`` holds every
-    epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the training clips.
-    ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like, where the
-    model was trained with pixels. ``best`` is the epoch that scored highest on held-out data,
-    ``best_bank`` its label bank.
+    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``naming_calibration`` holds what
+    a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too.
+    ``history`` holds every epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the
+    training clips. ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like,
+    where the model was trained with pixels. ``best`` is the epoch that scored highest on held-out data, ``best_bank``
+    its label bank.
     """
 
     model: LaIAR
@@ -55,6 +56,7 @@ class Run:
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
+    naming_calibration: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
@@ -63,6 +65,14 @@ class Run:
     card: dict[str, Any] | None = None
     path: str = ""
     sha256: str = ""
+
+    @property
+    def knows_chances(self) -> bool:
+        """Return whether it is known how often the model's names are true.
+
+        A run without that (an older one, or one that names token by token) states what passes the random control alone.
+        """
+        return bool(self.naming_calibration) or self.vocabulary.has_no_relations or self.vocabulary.measured
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +127,7 @@ def _contents(run: Run, card: dict[str, Any]) -> tuple[dict[str, Tensor], dict[s
         "threshold": run.threshold,
         "temperature": run.temperature,
         "calibrated": run.calibrated,
+        "naming_calibration": run.naming_calibration,
         "clip_seconds": run.clip_seconds,
     }
     tensors = dict(run.model.state_dict())
@@ -174,6 +185,7 @@ def load_run(folder: Path) -> Run:
         threshold=extra["threshold"],
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],
+        naming_calibration={kind: (a, b, c) for kind, (a, b, c) in extra.get("naming_calibration", {}).items()},
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,

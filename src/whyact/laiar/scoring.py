@@ -12,9 +12,10 @@ import torch
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.files import sha256
-from whyact.laiar.answers import Answer, one
+from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
+from whyact.laiar.reasons import claims_of, reason_scores, transition_scores_of
 from whyact.laiar.runs import Run
 from whyact.laiar.two_stage import predicted_relations
 from whyact.metrics.calibration import expected_calibration_error, top_label
@@ -83,6 +84,9 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
             "naming": naming.micro,
             "naming_macro": naming.macro,
             "naming_kept": _naming(answers, true, keep=True).micro,
+            **transition_scores_of(run, answers),
+            **reason_scores(claims_of(run, answers), run.config.evidence.level if run.knows_chances else 0.0),
+            "naming_ece": _naming_ece(answers, true),
         }
     )
 
@@ -179,7 +183,7 @@ def faithfulness_curves(run: Run, answers: Sequence[Answer], *, seed: int = 0) -
                     masks += [first, rest]  # delete the first n; insert only the first n
             removed = torch.from_numpy(np.stack(masks)).view(-1, t, k)
             scores = scores_without(
-                run.model, one(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
+                run.model, select_clip(batch, i), keep, removed, run.temperature, multi_label=answer.multi_label
             )[:, answer.chosen].mean(-1)
             table = scores.numpy().reshape(2, len(STEPS), 2)
             curves = {"full": np.asarray(answer.probabilities[answer.chosen].mean())}
@@ -247,6 +251,13 @@ def _naming(answers: Sequence[Answer], true: Sequence[np.ndarray], *, keep: bool
     return naming_accuracy(np.concatenate([t for t, _ in pairs]), np.concatenate([n for _, n in pairs]), labels)
 
 
+def _naming_ece(answers: Sequence[Answer], true: Sequence[np.ndarray]) -> float:
+    """Return how far the probabilities of tokens' names are from what comes true."""
+    rows = [(a.name_probability[m], (a.named == t)[m]) for a, t in zip(answers, true, strict=True) for m in [t >= 0]]
+    p, ok = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return expected_calibration_error(p[~np.isnan(p)].clip(0, 1), ok[~np.isnan(p)])
+
+
 def _curve(confidence: np.ndarray, correct: np.ndarray) -> list[tuple[float, float]]:
     curve = risk_coverage(confidence, correct)
     return [(round(float(c), 4), round(float(r), 4)) for c, r in zip(curve.coverage, curve.risk, strict=True)]
@@ -256,6 +267,8 @@ def plain(value: Any) -> Any:
     """Turn numpy numbers into Python's, NaN into None."""
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
     if isinstance(value, float | np.floating):
         return None if np.isnan(value) else float(value)
     return int(value) if isinstance(value, np.integer) else value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,8 +14,11 @@ import numpy as np
 
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
+from whyact.devices import resolve_device
 from whyact.errors import UserError, for_each
+from whyact.files import sha256
 from whyact.laiar.answers import YES, Answer, answer_clips
+from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
@@ -22,7 +26,7 @@ from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
-from whyact.laiar.learner import learn, sized_for
+from whyact.laiar.learner import learn, nameable_relations, sized_for
 from whyact.laiar.model import LaIAR
 from whyact.laiar.own_clips import FILE, data_folder
 from whyact.laiar.parts import Parts
@@ -35,21 +39,26 @@ from whyact.laiar.perceive import (
     run_perception,
 )
 from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
+from whyact.laiar.reasons import Fits, claims_of, fit_claims
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
-from whyact.laiar.scoring import score_answers
+from whyact.laiar.scoring import language_recall, score_answers
+from whyact.laiar.two_stage import relation_prior
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
 from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation", "predict", "train"]
 
-SHOWN = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")  # on the card
+# What a card shows.
+SHOWN: tuple[str, ...] = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
+SHOWN += ("reason_precision", "reason_coverage", "transition_precision", "transition_recall")
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
@@ -80,14 +89,17 @@ def train_run(
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
         config = replace(config, loss=replace(config.loss, guidance=False))
-    elif config.data.relations == "prediction":
+    taught = config.loss.guidance and config.loss.video and config.loss.naming and not vocabulary.measured
+    if not taught:  # nothing teaches a chain of names, or names are measured from the boxes
+        config = replace(config, model=replace(config.model, naming="nearest"))
+    if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
 
     def bank_of(model: LaIAR) -> LabelBank:
         batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
-        return build_bank(model, batches, vocabulary.naming)
+        return build_bank(model, batches, vocabulary.naming, nameable_relations(vocabulary))
 
     run = Run(model, vocabulary, sized_for(config, clips), bank_of(model), prior, history=result.history)
     if result.best is not None:
@@ -107,27 +119,65 @@ def train_run(
     return run
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What is chosen on clips that a second model was not trained on; see :class:`whyact.laiar.runs.Run`."""
+
+    temperature: float
+    threshold: float
+    naming: Fits
+    text: str
+
+    def give_to(self, run: Run) -> None:
+        """Set a run's calibration; the threshold of clips with any number of actions stays."""
+        run.naming_calibration = self.naming
+        if not run.vocabulary.multi_label:
+            run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
+
+
+def held_out_groups(clips: Sequence[RelationClip]) -> set[str]:
+    """Return the groups (people) that calibration holds out: as near to a third of the clips as whole groups come."""
+    counts = Counter(clip.group for clip in clips)
+    out: set[str] = set()
+    for group, count in sorted(counts.items(), key=lambda item: (abs(item[1] - len(clips) / 3), item[0])):
+        size = sum(counts[g] for g in out)
+        if len(out) + 1 < len(counts) and abs(size + count - len(clips) / 3) < abs(size - len(clips) / 3):
+            out.add(group)
+    return out
+
+
 def calibrate(
     clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config, *, seed: int, progress: bool = False
-) -> tuple[float, float, str]:
-    """Choose temperature and threshold on training groups that a second model never saw.
+) -> Calibration | None:
+    """Choose temperature, threshold and the calibration of names on training groups that a second model never saw.
 
-    Each of up to three groups (subjects) in turn is held out of a training on the others.
+    Of clips of a single group, about a third is held out.
 
     Returns:
-        Temperature, threshold and a sentence about how they were chosen.
+        ``None`` where those left over cannot be learned from.
     """
-    groups = sorted({clip.group for clip in clips})
-    if len(groups) < 2:
-        return 1.0, 0.0, "not calibrated: one group of training clips"
-    logits, target = [], []
-    for group in groups[:3]:
-        inner = [c for c in clips if c.group != group]
+    out = held_out_groups(clips)
+    apart = [clip.group in out if out else int(sha256(clip.id)[:8], 16) % 3 == 0 for clip in clips]
+    held, inner = ([c for c, own in zip(clips, apart, strict=True) if own is side] for side in (True, False))
+    if not held or not inner or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
+        return None
+    try:
         run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
-        held = [c for c in clips if c.group == group]
-        logits += [a.logits for a in answer_clips(run, held, explain=False)]
-        target += [c.target for c in held]
-    return (*choose(np.stack(logits), np.array(target)), f"on {len(groups[:3])} held-out training groups")
+    except UserError:  # such as no pair with a relation: too little is left over
+        return None
+    groups = f"{len(out)} held-out training group{'s' if len(out) > 1 else ''}"
+    return calibration_of(run, list(answer_clips(run, held)), f"on {groups if out else 'held-out training clips'}")
+
+
+def calibration_of(run: Run, answers: Sequence[Answer], text: str) -> Calibration:
+    """Choose on the answers of an uncalibrated run about held-out clips with relations and targets."""
+    naming: Fits = {}
+    if run.model.naming is not None:
+        naming = fit_claims(claims_of(run, answers))
+    if run.vocabulary.multi_label:
+        return Calibration(1.0, YES, naming, text)
+    logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
+    return Calibration(*choose(logits, target), naming, text)
 
 
 def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
@@ -163,6 +213,7 @@ def train(
     perception = open_perception(config.data, found.vocabulary)
     domain = None
     if perception is not None:
+        perception.to(resolve_device(options.device))
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
@@ -181,10 +232,10 @@ def train(
         )
         log = fit_options["history"]
     run.domain = domain
-    if config.optim.calibrate and not found.vocabulary.multi_label:
-        run.temperature, run.threshold, run.calibrated = calibrate(
-            train_clips, found.vocabulary, config, seed=seed, progress=progress
-        )
+    if config.optim.calibrate:
+        calibration = calibrate(train_clips, found.vocabulary, config, seed=seed, progress=progress)
+        if calibration is not None:
+            calibration.give_to(run)
     scores = _scores(run, list(answer_clips(run, test_clips)))
     card: dict[str, Any] = {
         "data": data,
@@ -196,12 +247,20 @@ def train(
     }
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)
+    rivals: dict[str, float] = {}
+    if not found.vocabulary.multi_label:
+        rivals = measure_rivals(train_clips, test_clips, found.vocabulary)
+        if run.config.model.app_width and run.config.loss.guidance:
+            rivals["two-stage"] = language_recall(run, test_clips, relation_prior(train_clips, found.vocabulary))
+        card["metrics"] |= {f"mAR of {name}": value for name, value in rivals.items()}
     best = None if run.best is None else options.best_card(card, run.best)
     save_run(run, out, card, history=log.text() if log else "", best=best)
     if perception is not None:
         keep_detector(perception, config.data, out)
         if best is not None:
             keep_detector(perception, config.data, out / BEST)
+    if rivals:
+        print(compare_rivals(scores["mAR"], rivals), file=sys.stderr)
     return card
 
 
@@ -216,7 +275,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on the test side of a fold, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -224,6 +285,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load_run(run)
+    loaded.model.to(resolve_device(device))
     fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(fold)
@@ -233,7 +295,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     if perception is not None:
         how = _clip_settings(loaded)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
-        if found.vocabulary.multi_label and how.detect:  # baselines learn from what the model learned from
+        if how.detect:  # baselines learn from what the model learned from
             how = replace(how, labelled_only=True)
             train_clips = extract_clips(perception, found, train_clips, how, progress=progress).clips
     return Parts(loaded, train_clips, test_clips, found.facts, identity)
@@ -274,7 +336,7 @@ def predict(
         return predict_videos(run, inputs, options, progress=progress)
     for item in fields(options):
         value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
-        if value is not None:
+        if value not in (None, False):
             expected = "a video file as INPUT; an annotated clip brings its own boxes and length"
             raise UserError(option, value, expected, f"leave {option} out")
     name = data or str((run.card or {}).get("data"))

@@ -211,7 +211,7 @@ def answer_video(
         notes.append(f"The model was trained on {training}. It cannot tell whether this video is like that.")
     elif unfamiliar > encoded / 2:
         notes.insert(0, _outside(training, unfamiliar, encoded))
-        prediction.unsure = True
+        prediction.unsure = prediction.unfamiliar = True
     else:
         familiar = encoded - unfamiliar
         notes.append(f"The model was trained on {training}; {familiar} of {encoded} frames look like that.")

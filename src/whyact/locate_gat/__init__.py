@@ -23,7 +23,7 @@ __all__ = [
 if TYPE_CHECKING:
     from whyact.locate_gat.config import PRESETS, PredictOptions
     from whyact.locate_gat.config import Config as LoCATeGATConfig
-    from whyact.locate_gat.model import LocateGat as LoCATeGAT
+    from whyact.locate_gat.model import LoCATeGAT
     from whyact.locate_gat.questions import Session as open_session
     from whyact.locate_gat.runs import load
     from whyact.locate_gat.task import evaluate, open_evaluation, predict, train
@@ -36,7 +36,7 @@ else:
             "PRESETS": "whyact.locate_gat.config",
             "PredictOptions": "whyact.locate_gat.config",
             "LoCATeGATConfig": "whyact.locate_gat.config:Config",
-            "LoCATeGAT": "whyact.locate_gat.model:LocateGat",
+            "LoCATeGAT": "whyact.locate_gat.model",
             "open_session": "whyact.locate_gat.questions:Session",
             "load": "whyact.locate_gat.runs",
             "evaluate": "whyact.locate_gat.task",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,29 @@ from whyact.data.zero_shot.sets import encode_names, encode_video
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
 from whyact.training.checkpoint import versions
 
 CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Where CLIP's weight file may lie, and where the user says it lies."""
+
+    places: tuple[Path, ...] = ()
+    given: Path | None = None
+
+    def find(self, named: str) -> str:
+        """Return the weights that a run names, as :func:`whyact.features.clip_weights.find_weights`."""
+        from whyact.features.clip_weights import find_weights
+
+        return find_weights(named, self.places, self.given)
+
+
+NOWHERE = WeightFile()
 SHOWN = 5  # frames, and known classes, that an answer lists by itself
 
 
@@ -33,7 +50,7 @@ def answer(
     facts: VideoFacts,
     target: str,
     known: Run,
-    model: LocateGat,
+    model: LoCATeGAT,
     candidates: why.Candidates,
     provenance: Provenance,
     top: int,
@@ -91,7 +108,7 @@ def provenance_of(
     )
 
 
-def _notes(known: Run, model: LocateGat, found: why.Answer, several: bool) -> list[str]:
+def _notes(known: Run, model: LoCATeGAT, found: why.Answer, several: bool) -> list[str]:
     """Say what encoded names and frames, how text and graph shared the lead, and what could not be done."""
     if known.pixels == known.semantics:
         notes = [f"Frames and class names read by {known.semantics}."]
@@ -124,7 +141,7 @@ def _signed(value: float) -> str:
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # adding 0 turns -0.00 into +0.00
 
 
-def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]:
+def _tables(model: LoCATeGAT, found: why.Answer, best: list[int]) -> list[Table]:
     """Return text against graph for the best labels, and the names whose rank the graph changes."""
     names = found.candidates.names
     text, graph = why.part_scores(model, found)
@@ -151,10 +168,17 @@ def _tables(model: LocateGat, found: why.Answer, best: list[int]) -> list[Table]
     return [shares, moved]
 
 
-def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | tuple[str, ...] | None) -> why.Candidates:
+def candidates_of(
+    known: Run,
+    model: LoCATeGAT,
+    others: Tensor,
+    labels: str | tuple[str, ...] | None,
+    weights: WeightFile = NOWHERE,
+) -> why.Candidates:
     """Return the classes to choose from: the given labels, or the run's unseen classes.
 
     A label may be a class of the run by its name or by the words that its prompt used, whatever their case.
+    ``weights`` says where the CLIP is found that reads new labels.
 
     Raises:
         UserError: When two labels stand for the same sentence, or a new one cannot be encoded.
@@ -167,7 +191,7 @@ def candidates_of(known: Run, model: LocateGat, others: Tensor, labels: str | tu
     position = {name: by_name.get(name, by_words.get(name.casefold(), -1)) for name in names}
     new = [name for name in names if position[name] < 0]
     if new:
-        others = torch.cat([others, encode_names(new, known.prompt, known.semantics)])
+        others = torch.cat([others, encode_names(new, known.prompt, known.semantics, weights.places, weights.given)])
         position |= {name: first + len(known.unseen) + i for i, name in enumerate(new)}
     asked: dict[int, str] = {}
     for name in names:
@@ -197,7 +221,12 @@ def _label_names(known: Run, labels: str | tuple[str, ...] | None) -> tuple[str,
 
 
 def reader(
-    known: Run, data: str | None, root: Path | None, progress: bool, device: torch.device = CPU
+    known: Run,
+    data: str | None,
+    root: Path | None,
+    progress: bool,
+    device: torch.device = CPU,
+    weights: WeightFile = NOWHERE,
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
@@ -207,7 +236,11 @@ def reader(
         UserError: When the data set itself cannot be read.
     """
     if data is not None:
-        settings = replace(known.settings.data_options, progress=progress, device=str(device))
+        settings = known.settings.data_options
+        if known.pixels.startswith("CLIP "):
+            _, backbone, named = known.pixels.split(" ", 2)
+            settings = replace(settings, backbone=backbone, weights=weights.find(named))
+        settings = replace(settings, progress=progress, device=str(device))
         found, _ = load_zero_shot(data, root, known.fold, settings)
         by_id = {video.id: video for video in found.videos}
 
@@ -218,10 +251,10 @@ def reader(
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 
         return clip
-    return lambda name: (*_file(Path(name), known, device), "")
+    return lambda name: (*_file(Path(name), known, device, weights), "")
 
 
-def _file(path: Path, known: Run, device: torch.device) -> tuple[FeatureSequence, VideoFacts]:
+def _file(path: Path, known: Run, device: torch.device, weights: WeightFile) -> tuple[FeatureSequence, VideoFacts]:
     if path.suffix == ".npy":
         try:
             features = np.load(path, allow_pickle=False)
@@ -235,7 +268,7 @@ def _file(path: Path, known: Run, device: torch.device) -> tuple[FeatureSequence
             id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
-    return encode_video(path, known.pixels, known.settings.patch_side, device)
+    return encode_video(path, known.pixels, known.settings.patch_side, device, weights.places, weights.given)
 
 
 def _target(found: ZeroShotData, video: FeatureSequence) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from whyact.data.types import ZeroShotOptions
@@ -55,6 +56,9 @@ class PredictOptions:
         metavar="NAME,NAME|FILE",
     )
     evidence: int = setting(5, "how many frames and how many known classes to show (default: 5)", metavar="N")
+    clip_weights: Path | None = setting(
+        None, "where CLIP's weight file lies now, if the run was trained with one", metavar="FILE"
+    )
 
     def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
         """Refuse before the work what makes no sense.
@@ -66,6 +70,8 @@ class PredictOptions:
             check_single_input(inputs)
         if self.evidence < 0:
             raise UserError("--evidence", self.evidence, "a whole number")
+        if self.clip_weights is not None and not self.clip_weights.is_file():
+            raise UserError("--clip-weights", str(self.clip_weights), "a file that exists")
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,11 @@ class Config:
     attention: Literal["time", "batch", "none"] = setting("time", "over frames; batch is what the public code does")
     positions: bool = setting(True, "add positions in time")
     lca_dropout: float = setting(0.0, "inside LCA")
-    zero_init: bool = setting(False, "start as the plain mean of frames")
+    start: Literal["random", "identity", "choose"] = setting(
+        "random",
+        "of the block: random as published, identity (the plain mean of frames), or choose: identity at a tenth of the "
+        "rate against random, on held-out seen classes",
+    )
     # stage 1
     loss: Literal["cosine-softmax", "mse"] = setting("cosine-softmax", "of stage 1")
     temperature: float = setting(0.05, "divides the cosines")
@@ -107,7 +117,7 @@ class Config:
     # stage 2
     graph: bool = setting(True, "train the graph (stage 2)")
     neighbours: int = setting(5, "nearest names that a name is joined to")
-    node_norm: Literal["l2", "sum"] = setting("l2", "how the graph's input is scaled")
+    node_norm: Literal["l2", "sum"] = setting("l2", "how the graph's input is scaled, before its edges too")
     gat_heads: tuple[int, int, int] = setting((4, 4, 6), "of its layers")
     gat_hidden: int = setting(256, "its width")
     gat_dropout: float = setting(0.6, "in the graph")

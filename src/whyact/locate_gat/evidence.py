@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from whyact.data.types import Int
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.prediction import Evidence
 
 
@@ -32,7 +32,7 @@ class Candidates:
     others: Tensor
     sentences: tuple[str, ...] = ()
 
-    def seen(self, model: LocateGat) -> Tensor:
+    def seen(self, model: LoCATeGAT) -> Tensor:
         """Return which candidates (C,) the model was trained on."""
         return self.rows < len(model.seen)
 
@@ -54,7 +54,7 @@ class Answer:
 
 @torch.no_grad()
 def probabilities(
-    model: LocateGat,
+    model: LoCATeGAT,
     video: Tensor,
     candidates: Candidates,
     mix: float | None = None,
@@ -75,13 +75,13 @@ def probabilities(
 
 
 @torch.no_grad()
-def answer(model: LocateGat, frames: Tensor, source: Int, candidates: Candidates) -> Answer:
+def answer(model: LoCATeGAT, frames: Tensor, source: Int, candidates: Candidates) -> Answer:
     """Answer for one video (1,T,Dv) sampled from source rows (T,)."""
     return Answer(candidates, probabilities(model, model.embed(frames), candidates)[0], frames, source)
 
 
 @torch.no_grad()
-def frame_contributions(model: LocateGat, found: Answer) -> dict[int, float]:
+def frame_contributions(model: LoCATeGAT, found: Answer) -> dict[int, float]:
     """Return source row -> how much the answer's probability falls when that frame is left out.
 
     Left out means neither attended to nor averaged, in every place where it was sampled. A video of one frame has
@@ -97,7 +97,7 @@ def frame_contributions(model: LocateGat, found: Answer) -> dict[int, float]:
 
 
 def frame_evidence(
-    model: LocateGat, found: Answer, times: NDArray[np.float64], rate: float, top: int
+    model: LoCATeGAT, found: Answer, times: NDArray[np.float64], rate: float, top: int
 ) -> list[Evidence]:
     """Return the frames that carried the answer most, best first."""
     contributions = frame_contributions(model, found)
@@ -119,7 +119,7 @@ def frame_evidence(
 
 
 @torch.no_grad()
-def neighbour_evidence(model: LocateGat, found: Answer, seen_names: tuple[str, ...], top: int) -> list[Evidence]:
+def neighbour_evidence(model: LoCATeGAT, found: Answer, seen_names: tuple[str, ...], top: int) -> list[Evidence]:
     """Return the known classes that the graph relates to the answer, and how much each moved its probability.
 
     ``similarity`` is the cosine of the two names; the order is by attention reach, the contribution by exact
@@ -169,7 +169,7 @@ class Shares:
 
 
 @torch.no_grad()
-def shares(model: LocateGat, found: Answer) -> Shares | None:
+def shares(model: LoCATeGAT, found: Answer) -> Shares | None:
     """Split the answer's lead over the runner-up into the part of its name's text and the part of the graph.
 
     The calibration, where one applies, belongs to neither. ``None`` with a single candidate.
@@ -190,7 +190,7 @@ def shares(model: LocateGat, found: Answer) -> Shares | None:
 
 
 @torch.no_grad()
-def part_scores(model: LocateGat, found: Answer) -> tuple[list[float], list[float]]:
+def part_scores(model: LoCATeGAT, found: Answer) -> tuple[list[float], list[float]]:
     """Return what text and graph give every candidate (C,), in standardised units; a score is their sum."""
     video = model.embed(found.frames)
     rows = found.candidates.rows
@@ -203,7 +203,7 @@ def part_scores(model: LocateGat, found: Answer) -> tuple[list[float], list[floa
 
 
 @torch.no_grad()
-def rank_moves(model: LocateGat, found: Answer) -> list[tuple[int, int, int]]:
+def rank_moves(model: LoCATeGAT, found: Answer) -> list[tuple[int, int, int]]:
     """Return (candidate, rank by its name alone, rank with the graph) where the two differ, by rank with the graph.
 
     The handicap of known classes is in both.

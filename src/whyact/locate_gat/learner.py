@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from whyact.locate_gat.losses import cosine_softmax, graph_regression, mse
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.training.trainable import Optimization, StepOutput, Trainable
 
 
@@ -31,7 +31,7 @@ class Stage1(Trainable):
 
     text: Tensor
 
-    def __init__(self, model: LocateGat, steps_per_epoch: int) -> None:
+    def __init__(self, model: LoCATeGAT, steps_per_epoch: int) -> None:
         super().__init__()
         self.model, self.warmup = model.encoder, round(model.config.warmup * steps_per_epoch)
         self.config = model.config
@@ -64,7 +64,7 @@ class Stage2(Trainable):
 
     targets: Tensor
 
-    def __init__(self, model: LocateGat, targets: Tensor) -> None:
+    def __init__(self, model: LoCATeGAT, targets: Tensor) -> None:
         super().__init__()
         self.gat, self.config = model.gat, model.config
         self.whole = [model]  # in a list: its weights are not this module's to move or train

@@ -7,6 +7,7 @@ of D channels that LCA sees. Spec numbers point into the method page, docs/locat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -123,7 +124,7 @@ class LoCATe(nn.Module):
         # Where video and text widths differ a learned projection joins them; equal widths keep the published block.
         self.project = nn.Identity() if self.own_width == width else nn.Linear(self.own_width, width)
         self.positions = nn.Parameter(torch.zeros(1, config.frames, width), requires_grad=config.positions)
-        if config.positions:
+        if config.positions and config.start != "identity":
             nn.init.trunc_normal_(self.positions, std=0.02)
         self.norm1 = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, config.heads, batch_first=True)
@@ -135,8 +136,22 @@ class LoCATe(nn.Module):
             self.mixer = PatchLCA(self.own_width, config.patch_side, config.branches, config.lca_dropout)
         elif config.mixer == "mlp":
             self.mixer = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-        if config.zero_init:
-            nn.init.zeros_(self.attention.out_proj.weight)
+        if config.start == "identity":
+            self._start_as_the_mean()
+        unused = [self.attention, self.norm1] if config.attention == "none" else []
+        for module in [*unused, *([self.norm2] if self.mixer is None else [])]:
+            module.requires_grad_(False)  # kept, because checkpoints hold them
+
+    def _start_as_the_mean(self) -> None:
+        """Zero the last layer of both residual branches: the block is then the identity, and all of it can learn."""
+        last: list[nn.Module] = [self.attention.out_proj]
+        if isinstance(self.mixer, LCA | PatchLCA):
+            last += [branch.widen for branch in self.mixer.branches if isinstance(branch, LCABranch)]
+        elif isinstance(self.mixer, nn.Sequential):
+            last.append(self.mixer[-1])
+        for layer in last:
+            for parameter in layer.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
         """Embed videos (B,T,Dv) as (B,D), raw and not normalised.
@@ -166,8 +181,19 @@ class LoCATe(nn.Module):
         return self.attention(x, x, x, key_padding_mask=hidden, need_weights=False)[0]
 
 
+def scale_nodes(nodes: Tensor, norm: Literal["l2", "sum"]) -> Tensor:
+    """Scale class texts (N,D) to unit length, or as the public code does: by their sum, which may be negative."""
+    if norm == "l2":
+        return F.normalize(nodes, dim=1)
+    total = nodes.sum(1, keepdim=True)
+    return nodes / torch.where(total == 0, 1.0, total)
+
+
 def class_graph(nodes: Tensor, neighbours: int) -> Tensor:
-    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N)."""
+    """Join every node with its nearest ones by cosine, itself included: (N,D) to a symmetric bool (N,N).
+
+    Nodes come as :func:`scale_nodes` scales them: a negative sum turns a text round, and its neighbours with it.
+    """
     unit = F.normalize(nodes, dim=1)
     similarity = unit @ unit.T
     similarity.fill_diagonal_(torch.inf)  # duplicates of a node must not push out its self-loop
@@ -185,9 +211,11 @@ class GraphAttention(nn.Module):
         self.score_i = nn.Parameter(torch.empty(heads, width_out, 1))
         self.score_j = nn.Parameter(torch.empty(heads, width_out, 1))
         self.slope, self.dropout = slope, dropout
+        scores = torch.empty(heads, 2 * width_out, 1)  # one vector (a1, a2) a head: its fans are those of both halves
         for head in range(heads):
-            for parameter in (self.weight, self.score_i, self.score_j):
-                nn.init.xavier_uniform_(parameter.data[head], gain=1.414)
+            nn.init.xavier_uniform_(self.weight.data[head], gain=1.414)
+            nn.init.xavier_uniform_(scores[head], gain=1.414)
+        self.score_i.data, self.score_j.data = (half.clone() for half in scores.split(width_out, dim=1))
 
     def forward(self, x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
         """Map nodes (N,Din) and edges (N,N) bool to (H,N,Dout) and the attention (H,N,N), rows summing to 1."""
@@ -220,7 +248,7 @@ class GAT(nn.Module):
         The reach is the product of the layers' head-averaged attentions: how much each node's input counts in
         each row. Its rows sum to 1.
         """
-        x = nodes / nodes.sum(1, keepdim=True) if self.node_norm == "sum" else F.normalize(nodes, dim=1)
+        x = scale_nodes(nodes, self.node_norm)
         reach = torch.eye(len(nodes), dtype=nodes.dtype, device=nodes.device)
         for layer in self.layers[:-1]:
             x, attention = layer(x, edges)
@@ -233,7 +261,7 @@ class GAT(nn.Module):
         return F.normalize(x, dim=1), attention.mean(0) @ reach
 
 
-class LocateGat(nn.Module):
+class LoCATeGAT(nn.Module):
     """Both stages, and what a score needs: seen and auxiliary class texts, standardisation, mix and calibration.
 
     A score is linear in the unit video vector, so text and graph merge into one classifier row a class:
@@ -284,7 +312,7 @@ class LocateGat(nn.Module):
         """
         assert self.gat is not None
         nodes = torch.cat([self.seen, others, self.auxiliary])
-        edges = class_graph(nodes, self.config.neighbours)
+        edges = class_graph(scale_nodes(nodes, self.config.node_norm), self.config.neighbours)
         cut = list(without)
         edges[cut], edges[:, cut] = False, False
         edges[cut, cut] = True

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from whyact.data.types import Int
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 from whyact.locate_gat import evidence as why
-from whyact.locate_gat.model import LocateGat
-from whyact.locate_gat.stages import Int, ScoreParts, Tensors, score_parts
+from whyact.locate_gat.model import LoCATeGAT
+from whyact.locate_gat.scores import ScoreParts, Tensors, score_parts
 from whyact.training.evaluation import Record
 
 
@@ -19,7 +20,7 @@ from whyact.training.evaluation import Record
 class Parts:
     """The evaluation of a model on its split; see :class:`whyact.training.evaluation.Evaluation`."""
 
-    model: LocateGat
+    model: LoCATeGAT
     data: ZeroShotData
     split: ClassSplit
     tensors: Tensors

@@ -22,7 +22,7 @@ from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.locate_gat import answers
 from whyact.locate_gat import evidence as why
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.runs import load
 from whyact.prediction import Prediction
 
@@ -44,7 +44,7 @@ class Ablation:
 
     def __init__(
         self,
-        model: LocateGat,
+        model: LoCATeGAT,
         known: Sequence[str],
         candidates: why.Candidates,
         frames: Tensor,
@@ -150,9 +150,10 @@ class Session:
     def __init__(self, folder: Path) -> None:
         run = load(folder)
         self.known, self.model = run.known, run.model
-        self.candidates = answers.candidates_of(self.known, self.model, run.others, None)
+        weights = answers.WeightFile(self.known.weight_places(folder))
+        self.candidates = answers.candidates_of(self.known, self.model, run.others, None, weights)
         self.provenance = answers.provenance_of(self.known, folder, run.card, run.sha256, self.candidates)
-        self._read = answers.reader(self.known, None, None, False)
+        self._read = answers.reader(self.known, None, None, False, weights=weights)
 
     def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the vectors of its frames."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from whyact.errors import UserError
 from whyact.locate_gat.config import Config
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
 from whyact.training.checkpoint import load_checkpoint
 
 
@@ -31,14 +31,19 @@ class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     pixels: str = ""
     said: dict[str, str] = {}
 
+    def weight_places(self, folder: Path) -> tuple[Path, ...]:
+        """Return where CLIP's weight file may lie: where training found it, in the run's folder, beside that folder."""
+        recorded = Path(self.settings.backbone_weights)
+        return recorded, folder / recorded.name, folder.parent / recorded.name
+
     def sentence(self, name: str) -> str:
         """Return the sentence that stands for a class name."""
         return self.prompt.format(self.said.get(name, name))
 
 
-def parameters(model: LocateGat) -> dict[str, int]:
+def parameters(model: LoCATeGAT) -> dict[str, int]:
     """Return the trainable parameters of each stage and of both; a frozen backbone is counted apart."""
-    locate = sum(p.numel() for p in model.encoder.parameters())
+    locate = sum(p.numel() for p in model.encoder.parameters() if p.requires_grad)
     gat = sum(p.numel() for p in model.gat.parameters()) if model.gat is not None else 0
     return {"locate": locate, "gat": gat, "trained": locate + gat}
 
@@ -48,7 +53,7 @@ class Loaded:
     """A run in memory: its words, the model in evaluation mode, the unseen texts (U,D), the card."""
 
     known: Run
-    model: LocateGat
+    model: LoCATeGAT
     others: Tensor
     card: dict[str, Any]
     sha256: str
@@ -70,7 +75,7 @@ def load(folder: Path) -> Loaded:
         raise UserError(folder / "config.yaml", str(error), "the settings of a locate-gat run") from error
     tensors = dict(checkpoint.tensors)
     others = tensors.pop("others", torch.zeros(0, run.settings.width))
-    model = LocateGat(run.settings, run.video_width, tensors["seen"], tensors["auxiliary"])
+    model = LoCATeGAT(run.settings, run.video_width, tensors["seen"], tensors["auxiliary"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

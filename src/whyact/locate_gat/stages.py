@@ -7,56 +7,34 @@ handicap of seen classes are chosen without one look at an unseen class or its v
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from whyact.data.types import Int
-from whyact.data.zero_shot.types import ClassSplit, Partition, ZeroShotData, at_rate, partition, shuffle_key
+from whyact.data.zero_shot.types import ClassSplit, Partition, ZeroShotData, partition, shuffle_key
 from whyact.devices import resolve_device
 from whyact.files import canonical_json, sha256
 from whyact.locate_gat.baselines import ridge
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.learner import Batches, Stage1, Stage2
 from whyact.locate_gat.losses import prototypes
-from whyact.locate_gat.model import LocateGat
+from whyact.locate_gat.model import LoCATeGAT
+from whyact.locate_gat.scores import ScoreParts, Tensors, embed, score_parts
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
-from whyact.training.experiment import DEFAULTS, TrainOptions
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.log import Row
 from whyact.training.numerics import seed_everything
+from whyact.training.options import DEFAULTS, TrainOptions
 from whyact.training.state import Best
 from whyact.training.trainable import Trainable
 
 STEPS_AN_EPOCH = 100  # of the graph's training, whose state is kept after each such epoch
 MIXES = tuple(round(0.1 * i, 1) for i in range(10))
-
-
-@dataclass(frozen=True)
-class Tensors:
-    """A data set sampled and stacked: ``frames`` (N,T,Dv), ``target`` (N,), ``text`` (C,D), ``auxiliary`` (A,D)."""
-
-    frames: Tensor
-    target: Tensor
-    text: Tensor
-    auxiliary: Tensor
-
-    @classmethod
-    def of(cls, data: ZeroShotData, frames: int) -> Tensors:
-        """Sample every video at ``frames`` places."""
-        stacked = np.stack([at_rate(video.features, frames)[0] for video in data.videos])
-        auxiliary = data.auxiliary_text.reshape(-1, data.text.shape[1])
-        return cls(
-            torch.from_numpy(stacked),
-            torch.from_numpy(data.targets),
-            torch.from_numpy(np.ascontiguousarray(data.text)),
-            torch.from_numpy(np.ascontiguousarray(auxiliary)),
-        )
 
 
 def train_stages(
@@ -69,7 +47,7 @@ def train_stages(
     held_out: Int | None = None,
     eval_every: int = 0,
     **options: Unpack[FitOptions],
-) -> tuple[LocateGat, list[Row], tuple[LocateGat, Best] | None]:
+) -> tuple[LoCATeGAT, list[Row], tuple[LoCATeGAT, Best] | None]:
     """Train both stages on the videos ``train`` of the classes ``seen`` (positions in the data).
 
     With a ``resume_dir`` the state of each stage is kept there, and a training that was stopped resumes from it. With
@@ -84,7 +62,7 @@ def train_stages(
     local[torch.from_numpy(seen)] = torch.arange(len(seen))
     index = torch.from_numpy(train)
     frames, target = tensors.frames[index], local[tensors.target[index]]
-    model = LocateGat(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
+    model = LoCATeGAT(config, frames.shape[2], tensors.text[torch.from_numpy(seen)], tensors.auxiliary)
     if isinstance(model.encoder.project, torch.nn.Linear):
         # A projection from scratch would have to learn from a few hundred clips what ridge regression solves exactly.
         weight, bias = ridge(frames[..., : model.encoder.own_width].mean(1), model.seen[target], config.ridge)
@@ -102,7 +80,7 @@ def train_stages(
             learner, batches, epochs=epochs, seed=seed, fingerprint=fingerprint, stage=stage, validation=check, **own
         )
 
-    def finish(model: LocateGat, stage: str) -> list[Row]:
+    def finish(model: LoCATeGAT, stage: str) -> list[Row]:
         """Train the graph and standardise both parts of the score."""
         model.eval()
         video, history = embed(model, frames), []
@@ -123,19 +101,21 @@ def train_stages(
     validation = None
     if eval_every and held_out is not None:
         validation = Validation(eval_every, lambda: {"top1": _accuracy(model, tensors, held_out)}, "top1")
-    first = fit_stage(Stage1(model, len(batches)), batches, config.epochs, "stage1", validation)
-    best = None
-    if first.best is not None:
-        encoder = {name.removeprefix("model."): w for name, w in first.best.weights.items()}
-        best = deepcopy(model), first.best
-        best[0].encoder.load_state_dict(encoder)
-    history = first.history + finish(model, "stage2")
+    history, best = list[Row](), None
+    if any(p.requires_grad for p in model.encoder.parameters()):  # the plain mean of frames has nothing to learn
+        first = fit_stage(Stage1(model, len(batches)), batches, config.epochs, "stage1", validation)
+        history = list(first.history)
+        if first.best is not None:
+            encoder = {name.removeprefix("model."): w for name, w in first.best.weights.items()}
+            best = deepcopy(model), first.best
+            best[0].encoder.load_state_dict(encoder)
+    history += finish(model, "stage2")
     if best is not None:
         finish(best[0], "stage2-best")
     return model, history, best
 
 
-def _accuracy(model: LocateGat, tensors: Tensors, videos: Int) -> float:
+def _accuracy(model: LoCATeGAT, tensors: Tensors, videos: Int) -> float:
     """Return the mean accuracy over classes, in 0..100, of naming videos among their own classes by their texts."""
     classes, target = np.unique(tensors.target.numpy()[videos], return_inverse=True)
     text = F.normalize(tensors.text[torch.from_numpy(classes)], dim=1)
@@ -162,59 +142,19 @@ def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Ten
     return head.weight.detach()  # the published target: rows of a layer that nobody trained
 
 
-@torch.no_grad()
-def embed(model: LocateGat, frames: Tensor) -> Tensor:
-    """Return unit video vectors (N,D) of frames (N,T,Dv), a chunk at a time."""
-    return torch.cat([model.embed(part) for part in frames.split(model.config.eval_batch)])
-
-
-@dataclass(frozen=True)
-class ScoreParts:
-    """Standardised text and graph scores (N,C) of the same videos, so that every mix is one weighted sum.
-
-    ``classes`` (C,) are positions in the data, ``target`` (N,) positions in ``classes``, ``seen`` (C,) marks seen ones.
-    """
-
-    text: NDArray[np.float32]
-    graph: NDArray[np.float32]
-    target: Int
-    seen: NDArray[np.bool_]
-    classes: Int
-
-    def at(self, mix: float) -> NDArray[np.float32]:
-        """Return the scores with this share of the graph."""
-        return self.text if mix == 0 else (1 - mix) * self.text + mix * self.graph
-
-    def unseen_videos(self) -> NDArray[np.bool_]:
-        """Return which videos (N,) are of unseen classes."""
-        return ~self.seen[self.target]
-
-
-@torch.no_grad()
-def score_parts(model: LocateGat, tensors: Tensors, seen: Int, unseen: Int, videos: Int) -> ScoreParts:
-    """Score ``videos`` against seen and unseen classes, text and graph apart."""
-    classes = np.concatenate([seen, unseen])
-    position = np.full(len(tensors.text), -1)
-    position[classes] = np.arange(len(classes))
-    index = torch.from_numpy(videos)
-    video = embed(model, tensors.frames[index])
-    scores = []
-    parts = model.parts(tensors.text[torch.from_numpy(unseen)])
-    for rows, (mean, sd) in zip(parts, model.standard.tolist(), strict=True):
-        scores.append(torch.zeros(len(video), len(classes)) if rows is None else (video @ rows.T - mean) / sd)
-    target = position[tensors.target[index].numpy()]
-    text, graph = (score.numpy() for score in scores)
-    return ScoreParts(text, graph, target, np.arange(len(classes)) < len(seen), classes)
-
-
 @dataclass(frozen=True)
 class Choice:
-    """What the rehearsals chose: the graph's share, and the handicap of seen classes with and without the graph."""
+    """What the rehearsals chose: the graph's share, and the handicap of seen classes with and without the graph.
+
+    ``rehearsed`` is the accuracy at every mix, ``accuracy`` that at the mix in use, ``starts`` that of each start.
+    """
 
     mix: float
     calibration: float
     calibration_text: float
     rehearsed: dict[float, float]
+    accuracy: float = float("nan")
+    starts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -286,7 +226,7 @@ def rehearse(
         quiet["resume_dir"] = None if folder is None else folder / f"rehearsal{i}"
         model, _, _ = train_stages(tensors, inner.seen, inner.train, blank, seed=seed, **quiet)
         parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
-    rehearsed = {mix: float(np.mean([_unseen_accuracy(part, mix) for part in parts])) for mix in MIXES}
+    rehearsed = {mix: float(np.mean([part.unseen_accuracy(mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
     mix = mix if config.mix is None else config.mix
 
@@ -294,21 +234,46 @@ def rehearse(
         return float(np.mean([tune_calibration(part.at(share), part.target, part.seen) for part in parts]))
 
     chosen = calibration(mix) if config.calibration is None else config.calibration
-    return Choice(mix, chosen, calibration(0.0), rehearsed)
+    accuracy = float(np.mean([part.unseen_accuracy(mix) for part in parts]))
+    return Choice(mix, chosen, calibration(0.0), rehearsed, accuracy)
 
 
-def _unseen_accuracy(part: ScoreParts, mix: float) -> float:
-    mine = part.unseen_videos()
-    scores = part.at(mix)[mine][:, ~part.seen]
-    first = int(part.seen.sum())
-    return mean_per_class(scores.argmax(1), part.target[mine] - first, int((~part.seen).sum()))
+def starts(config: Config) -> list[Config]:
+    """Return what ``start: choose`` tries: the identity at a tenth of the rate, and the published random start."""
+    identity = replace(config, start="identity", learning_rate=config.learning_rate / 10)
+    return [identity, replace(config, start="random")]
+
+
+def choose_start(
+    tensors: Tensors,
+    seen: Int,
+    train: Int,
+    config: Config,
+    names: tuple[str, ...],
+    seed: int = 0,
+    validation: Int | None = None,
+    **options: Unpack[FitOptions],
+) -> tuple[Config, Choice]:
+    """Choose how the block starts on held-out seen classes, as :func:`rehearse` chooses the mix.
+
+    Returns:
+        The settings of the start whose rehearsals were more accurate at their own mix, the identity on a tie; and what
+        those rehearsals chose.
+    """
+    tried, folder = [], options.get("resume_dir")
+    for candidate in starts(config):
+        own: FitOptions = {**options, "resume_dir": None if folder is None else folder / f"start-{candidate.start}"}
+        choice = rehearse(tensors, seen, train, candidate, names, seed, validation, **own)
+        tried.append((candidate, choice))
+    best, choice = max(tried, key=lambda pair: round(pair[1].accuracy, 6))  # the first of equals
+    return best, replace(choice, starts={candidate.start: c.accuracy for candidate, c in tried})
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A trained model with what was chosen for it and where its videos went."""
 
-    model: LocateGat
+    model: LoCATeGAT
     choice: Choice
     seen: Int
     unseen: Int
@@ -316,7 +281,7 @@ class Fitted:
     names: tuple[str, ...]
     seed: int
     history: list[Row]
-    best: tuple[LocateGat, Best] | None = None
+    best: tuple[LoCATeGAT, Best] | None = None
 
     def scores(self, tensors: Tensors) -> ScoreParts:
         """Score every test video, seen and unseen, against every class."""
@@ -339,7 +304,9 @@ def fit_split(
     part = replace(part, train=np.array(train, dtype=np.int64))
     tensors = Tensors.of(data, config.frames)
     seen, unseen = data.index(split.seen), data.index(split.unseen)
-    if config.mix is None or config.calibration is None:
+    if config.start == "choose":
+        config, choice = choose_start(tensors, seen, part.train, config, data.classes, seed, part.validation, **options)
+    elif config.mix is None or config.calibration is None:
         choice = rehearse(tensors, seen, part.train, config, data.classes, seed, part.validation, **options)
     else:
         choice = Choice(config.mix, config.calibration, config.calibration, {})

@@ -14,18 +14,20 @@ import torch
 from whyact.data.datasets import load_zero_shot
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
-from whyact.devices import device_of
+from whyact.devices import device_of, resolve_device
 from whyact.errors import UserError, for_each
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
 from whyact.locate_gat.runs import Loaded, Run, load, parameters
-from whyact.locate_gat.stages import ScoreParts, Tensors, fit_split
+from whyact.locate_gat.scores import ScoreParts, Tensors
+from whyact.locate_gat.stages import fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -51,7 +53,7 @@ def train(
         UserError: For an unknown data set, a fold that it lacks, or settings that do not fit its features.
     """
     check_run_folder(out)
-    found, split = _load(data, root, fold, config, progress)
+    found, split = _load(data, root, fold, config, progress, options.device)
     if found.text.shape[1] != config.width:
         fitting = [name for name, preset in PRESETS.items() if preset.width == found.text.shape[1]]
         step = f"--preset {fitting[0]}" if fitting else "set width, grid, branches and heads"
@@ -61,7 +63,7 @@ def train(
         log = fit_options["history"]
     metrics = measures(fitted.scores(tensors), fitted.choice.mix, fitted.choice.calibration)
     run = Run(
-        settings=config,
+        settings=fitted.model.config,
         video_width=found.width,
         data=data,
         fold=fold,
@@ -84,7 +86,8 @@ def train(
             "mix": fitted.choice.mix,
             "calibration": fitted.choice.calibration,
             "rehearsed_accuracy_by_mix": {str(mix): value for mix, value in fitted.choice.rehearsed.items()},
-            "parameters": parameters(fitted.model) | _backbone(found.pixels),
+            **({"rehearsed_accuracy_by_start": fitted.choice.starts} if fitted.choice.starts else {}),
+            "parameters": parameters(fitted.model) | _backbone(found.pixels, run.weight_places(out)),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
             **options.about,
@@ -136,7 +139,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on its own split, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -144,10 +149,14 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load(run)
+    loaded.model.to(resolve_device(device))
     known, model, card = loaded.known, loaded.model, loaded.card
-    config = known.settings
+    config, places = known.settings, known.weight_places(run)
+    if known.pixels.startswith("CLIP "):
+        weights = answers.WeightFile(places).find(known.pixels.split(" ", 2)[2])
+        config = replace(config, backbone_weights=weights)
     fold = known.fold if fold is None else fold
-    found, split = _load(data, root, fold, config, progress)
+    found, split = _load(data, root, fold, config, progress, device)
     if found.width != known.video_width:
         raise UserError(f"data {found.name}", f"features of width {found.width}", f"width {known.video_width}")
     if split.sha256 != card["split_sha256"]:
@@ -155,7 +164,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
-    facts = {"parameters": parameters(model) | _backbone(found.pixels), "missing_videos": len(found.missing)}
+    facts = {"parameters": parameters(model) | _backbone(found.pixels, places), "missing_videos": len(found.missing)}
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
@@ -178,18 +187,21 @@ def predict(
         PartialFailure: When only some of several inputs are at fault.
     """
     known, model = run.known, run.model
-    candidates = answers.candidates_of(known, model, run.others, options.labels)
+    weights = answers.WeightFile(known.weight_places(Path(run.folder)), options.clip_weights)
+    candidates = answers.candidates_of(known, model, run.others, options.labels, weights)
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
-    read = answers.reader(known, data, root, progress, device_of(model))
+    read = answers.reader(known, data, root, progress, device_of(model), weights)
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
 
 
-def _load(data: str, root: Path | None, fold: int, config: Config, progress: bool) -> tuple[ZeroShotData, ClassSplit]:
-    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress))
+def _load(
+    data: str, root: Path | None, fold: int, config: Config, progress: bool, device: str
+) -> tuple[ZeroShotData, ClassSplit]:
+    return load_zero_shot(data, root, fold, replace(config.data_options, progress=progress, device=device))
 
 
-def _backbone(pixels: str) -> dict[str, int]:
+def _backbone(pixels: str, places: tuple[Path, ...]) -> dict[str, int]:
     """Return the frozen backbone's parameters beside the trained ones, where the run reads pixels."""
-    frozen = backbone_parameters(pixels)
+    frozen = backbone_parameters(pixels, places)
     return {} if frozen is None else {"frozen_backbone": frozen}

@@ -18,10 +18,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from whyact.arrays import Bool, Float64
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class MeanAP:
 
     mean: float
     weighted: float
-    per_class: Float
+    per_class: Float64
     absent: tuple[int, ...]
 
 
@@ -87,7 +86,7 @@ def charades_map(scores: ArrayLike, target: ArrayLike, submitted: ArrayLike | No
     return _summary(_precision(positive), positive)
 
 
-def _checked(scores: ArrayLike, target: ArrayLike) -> tuple[Float, Bool]:
+def _checked(scores: ArrayLike, target: ArrayLike) -> tuple[Float64, Bool]:
     score, truth = np.asarray(scores, dtype=np.float64), np.asarray(target, dtype=bool)
     if score.ndim != 2 or score.shape != truth.shape:
         raise ValueError(f"scores {score.shape} and target {truth.shape} must both be (N,C)")
@@ -96,17 +95,17 @@ def _checked(scores: ArrayLike, target: ArrayLike) -> tuple[Float, Bool]:
     return score, truth
 
 
-def _ranked(score: Float, truth: Bool) -> tuple[Float, Bool]:
+def _ranked(score: Float64, truth: Bool) -> tuple[Float64, Bool]:
     """Sort every class by falling score, equal scores in the order of the rows."""
     order = np.argsort(-score, axis=0, kind="stable")
     return np.take_along_axis(score, order, axis=0), np.take_along_axis(truth, order, axis=0)
 
 
-def _precision(positive: Bool) -> Float:
+def _precision(positive: Bool) -> Float64:
     return np.cumsum(positive, axis=0) / np.arange(1, len(positive) + 1)[:, None]
 
 
-def _summary(precision: Float, positive: Bool) -> MeanAP:
+def _summary(precision: Float64, positive: Bool) -> MeanAP:
     count = positive.sum(axis=0)
     total = np.where(positive, precision, 0.0).sum(axis=0)
     ap = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)

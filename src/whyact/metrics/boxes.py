@@ -45,8 +45,8 @@ def clip_to_image(boxes: ArrayLike, image_size: tuple[int, int]) -> Array:
 def guess_unit(boxes: ArrayLike, image_size: tuple[int, int]) -> str:
     """Return the unit that boxes (N,4) look like where it is another than xyxy pixels, else an empty text.
 
-    Shares end at 1. Boxes of x, y, width and height are told by corners in the wrong order that make boxes inside the
-    image the other way. A file of few, tiny or odd boxes is never guessed about: one doubtful sign is not enough.
+    Shares end at 1. Boxes of x, y, width and height have corners in the wrong order, which make boxes inside the image
+    the other way. A file of few, tiny or odd boxes is never guessed about: one doubtful sign is not enough.
     """
     box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     width, height = image_size
@@ -81,7 +81,7 @@ def box_average_precision(found: Sequence[Found], truth: Sequence[Truth], *, cla
 
     In the order of falling score a box is right when the box of the truth that it overlaps most, of those of its
     class and frame that are still free, is overlapped by at least ``iou``. AP is the area under the precision,
-    made to fall, over recall (all points). A found box on one of the truth that does not count is left out.
+    made to fall, over recall (all points). A found box on one of the truth that does not count is ignored.
 
     Args:
         found: Of each frame, boxes (N,4), scores (N,), classes (N,).
@@ -123,7 +123,7 @@ def _class_ap(found: Sequence[Found], truth: Sequence[Truth], number: int, least
 
 
 def _verdicts(overlap: Array, counts: NDArray[np.bool_], least: float) -> list[bool | None]:
-    """Judge the boxes of one class and frame, best first: right, wrong, or None for left out."""
+    """Judge the boxes of one class and frame, best first: right, wrong, or None where it does not count."""
     free = counts.copy()
     out: list[bool | None] = []
     for row in overlap:

@@ -154,3 +154,41 @@ def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float, NDArray[n
     if y.min() < 0 or y.max() >= x.shape[1]:
         raise ValueError(f"targets reach from {y.min()} to {y.max()}; expected 0..{x.shape[1] - 1}")
     return x, y
+
+
+def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayLike) -> tuple[float, float, float]:
+    """Fit P(correct) = sigmoid(slope * logit(p) + offset + bonus * decisive) on held-out claims (Platt 1999).
+
+    A prior worth about one claim holds slope 1 and the others 0: few claims leave a probability near what it was.
+
+    Args:
+        probability: Uncalibrated probabilities (N,).
+        decisive: Whether the answer depends on what is claimed (N,).
+        correct: Whether each claim came true (N,).
+
+    Returns:
+        Slope (at least 0), offset and bonus.
+    """
+    x, y = logit(probability), np.asarray(correct, dtype=np.float64)
+    rows = np.stack([x, np.ones_like(x), np.asarray(decisive, dtype=np.float64)], 1)
+    prior = np.array([1.0, 0.0, 0.0])
+    w = prior.copy()
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-rows @ w))
+        gradient = rows.T @ (p - y) + (w - prior)
+        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + np.eye(3), gradient)
+        w = w - step / max(1.0, float(np.abs(step).max()))
+    return max(0.0, float(w[0])), float(w[1]), float(w[2])
+
+
+def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: tuple[float, float, float]) -> Float:
+    """Return what claims of a probability (N,) are worth by :func:`fit_calibration`."""
+    slope, offset, bonus = fit
+    z = slope * logit(probability) + offset + bonus * np.asarray(decisive, dtype=np.float64)
+    return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float64)
+
+
+def logit(probability: ArrayLike) -> Float:
+    """Return log odds (N,) of probabilities, kept away from 0 and 1."""
+    p = np.clip(np.asarray(probability, dtype=np.float64), 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(p / (1 - p)), dtype=np.float64)

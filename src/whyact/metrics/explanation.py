@@ -14,9 +14,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whyact.arrays import Bool
 from whyact.metrics.recall import class_recall
-
-Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Float = NDArray[np.float64]
+from whyact.arrays import Float64
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 """Shares of the valid tokens that comprehensiveness and sufficiency are averaged over (ERASER)."""
@@ -36,7 +36,7 @@ def tokens_at(shares: ArrayLike, tokens: ArrayLike) -> NDArray[np.int64]:
     return np.ceil(count[..., None] * share - 1e-9).astype(np.int64)
 
 
-def comprehensiveness(full: ArrayLike, removed: ArrayLike) -> Float:
+def comprehensiveness(full: ArrayLike, removed: ArrayLike) -> Float64:
     """Compute p(full) - p(input without the top tokens), averaged over the shares; higher is better.
 
     Args:
@@ -49,7 +49,7 @@ def comprehensiveness(full: ArrayLike, removed: ArrayLike) -> Float:
     return _mean_drop(full, removed)
 
 
-def sufficiency(full: ArrayLike, only: ArrayLike) -> Float:
+def sufficiency(full: ArrayLike, only: ArrayLike) -> Float64:
     """Compute p(full) - p(only the top tokens), averaged over the shares; lower is better.
 
     Args:
@@ -62,7 +62,7 @@ def sufficiency(full: ArrayLike, only: ArrayLike) -> Float:
     return _mean_drop(full, only)
 
 
-def deletion_auc(scores: ArrayLike, removed: ArrayLike | None = None) -> Float:
+def deletion_auc(scores: ArrayLike, removed: ArrayLike | None = None) -> Float64:
     """Compute the area under the score as tokens are removed, most important first; lower is better.
 
     Args:
@@ -75,7 +75,7 @@ def deletion_auc(scores: ArrayLike, removed: ArrayLike | None = None) -> Float:
     return _area(scores, removed)
 
 
-def insertion_auc(scores: ArrayLike, added: ArrayLike | None = None) -> Float:
+def insertion_auc(scores: ArrayLike, added: ArrayLike | None = None) -> Float64:
     """Compute the area under the score as tokens are added to an empty input, most important first; higher is better.
 
     Args:
@@ -88,7 +88,7 @@ def insertion_auc(scores: ArrayLike, added: ArrayLike | None = None) -> Float:
     return _area(scores, added)
 
 
-def over_control(values: ArrayLike, control: ArrayLike) -> Float:
+def over_control(values: ArrayLike, control: ArrayLike) -> Float64:
     """Subtract a control from a measure, clip by clip.
 
     Args:
@@ -105,7 +105,7 @@ def over_control(values: ArrayLike, control: ArrayLike) -> Float:
     return ours - (theirs if theirs.ndim == 1 else theirs.mean(axis=1))
 
 
-def over_predicted(values: ArrayLike, predicted: ArrayLike) -> Float:
+def over_predicted(values: ArrayLike, predicted: ArrayLike) -> Float64:
     """Average a per-class measure over the classes that each clip was predicted to show (multi-label).
 
     Args:
@@ -122,14 +122,14 @@ def over_predicted(values: ArrayLike, predicted: ArrayLike) -> Float:
     return np.divide(np.where(mask, x, 0.0).sum(axis=1), count, out=np.full(len(x), np.nan), where=count > 0)
 
 
-def _mean_drop(full: ArrayLike, reduced: ArrayLike) -> Float:
+def _mean_drop(full: ArrayLike, reduced: ArrayLike) -> Float64:
     whole, part = np.asarray(full, dtype=np.float64), np.asarray(reduced, dtype=np.float64)
     if whole.ndim != 1 or part.ndim != 2 or part.shape[0] != len(whole) or not part.shape[1]:
         raise ValueError(f"full {whole.shape} and reduced {part.shape}: expected (N,) and (N,S) with S > 0")
     return (whole[:, None] - part).mean(axis=1)
 
 
-def _area(scores: ArrayLike, shares: ArrayLike | None) -> Float:
+def _area(scores: ArrayLike, shares: ArrayLike | None) -> Float64:
     y = np.asarray(scores, dtype=np.float64)
     if not y.ndim or y.shape[-1] < 2:
         raise ValueError(f"scores {y.shape}: a curve needs at least its two ends")

@@ -38,7 +38,7 @@ class Spread:
 class Signs:
     """How many pairs rose, fell or stayed equal, and the two-sided sign-test probability of such a split.
 
-    ``p`` is the chance of a split at least as uneven if rise and fall were equally likely; ties are left out.
+    ``p`` is the chance of a split at least as uneven if rise and fall were equally likely; ties do not count.
     """
 
     up: int

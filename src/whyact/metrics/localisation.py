@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64, Index
 from whyact.errors import UserError
-
-Float = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -25,9 +23,9 @@ class Spans:
 
     video: Index
     label: Index
-    start: Float
-    end: Float
-    score: Float | None = None
+    start: Float64
+    end: Float64
+    score: Float64 | None = None
 
     def __post_init__(self) -> None:
         columns = [self.video, self.label, self.start, self.end] + ([] if self.score is None else [self.score])
@@ -56,7 +54,7 @@ def detection_ap(
     thresholds: Sequence[float],
     classes: int,
     ignored: NDArray[np.bool_] | None = None,
-) -> Float:
+) -> Float64:
     """Return average precision in 0..1, (len(thresholds), classes); NaN for a class without ground truth.
 
     This is what ActivityNet's evaluation script computes, to the last bit. A prediction looks at the ground truths of
@@ -112,7 +110,7 @@ def _area(rank: Index, positives: int) -> float:
     return float(np.sum(step * envelope))
 
 
-def thumos_ap(predictions: Spans, truth: Spans, ambiguous: Spans, thresholds: Sequence[float], classes: int) -> Float:
+def thumos_ap(predictions: Spans, truth: Spans, ambiguous: Spans, thresholds: Sequence[float], classes: int) -> Float64:
     """Return average precision as the THUMOS'14 toolkit computes it, (len(thresholds), classes) in 0..1.
 
     Ground truths choose here: each in turn takes the free prediction of its video and class that overlaps it most, if
@@ -161,14 +159,14 @@ def thumos_ap(predictions: Spans, truth: Spans, ambiguous: Spans, thresholds: Se
     return ap
 
 
-def _overlap(found: Spans, rows: Index, start: float, end: float) -> Float:
+def _overlap(found: Spans, rows: Index, start: float, end: float) -> Float64:
     """Return the overlap of predictions with a span over the length of both together, 0 where they do not meet."""
     shared = np.minimum(found.end[rows], end) - np.maximum(found.start[rows], start)
     whole = np.maximum(found.end[rows], end) - np.minimum(found.start[rows], start)
     return np.divide(shared, whole, out=np.zeros(len(rows)), where=shared > 0)
 
 
-def mean_ap(ap: Float) -> Float:
+def mean_ap(ap: Float64) -> Float64:
     """Return mAP in 0..100 of every threshold: the mean over classes that have ground truth (0 if none has)."""
     seen = ~np.isnan(ap).all(axis=0)
     return 100 * np.ascontiguousarray(ap[:, seen]).mean(axis=1) if seen.any() else np.zeros(len(ap))
@@ -195,7 +193,7 @@ def drop_overlapping_on_grid(predictions: Spans, ambiguous: Spans) -> Spans:
     return predictions.at(~overlapping(*grid))
 
 
-def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float]:
+def _candidates(ranked: Spans, truth: Spans, lowest: float) -> tuple[Index, Index, Float64]:
     """Return pairs (prediction, ground truth, tIoU >= lowest), by prediction, falling tIoU, falling ground truth."""
     videos = int(max(ranked.video.max(initial=0), truth.video.max(initial=0))) + 1
     groups, of_truth = np.unique(truth.label * videos + truth.video, return_inverse=True)

@@ -58,7 +58,7 @@ def macro_recall(target: ArrayLike, predicted: ArrayLike, classes: int, exclude:
         target: True class indices (N,).
         predicted: Answered class indices (N,).
         classes: Number of classes C.
-        exclude: Class indices left out of the mean (CAD-120: the null class).
+        exclude: Class indices excluded from the mean (CAD-120: the null class).
 
     Returns:
         Mean recall in 0..1; NaN if no class is left.

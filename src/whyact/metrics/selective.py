@@ -11,19 +11,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Float = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from whyact.arrays import Bool, Float64
 
 
 @dataclass(frozen=True)
 class RiskCoverage:
     """One point for each distinct confidence (P,), from the strictest threshold to full coverage."""
 
-    threshold: Float
-    coverage: Float
-    risk: Float
+    threshold: Float64
+    coverage: Float64
+    risk: Float64
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def at_threshold(confidence: ArrayLike, correct: ArrayLike, threshold: float) ->
     return OperatingPoint(threshold, float(answered.mean()), risk)
 
 
-def _checked(confidence: ArrayLike, correct: ArrayLike) -> tuple[Float, Bool]:
+def _checked(confidence: ArrayLike, correct: ArrayLike) -> tuple[Float64, Bool]:
     c, ok = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     if c.ndim != 1 or c.shape != ok.shape or not len(c):
         raise ValueError(f"confidence {c.shape} and correct {ok.shape} must both be (N,) with N > 0")

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Bool = NDArray[np.bool_]
+TOLERANCE = 0.5  # seconds by which a named transition may miss the annotated one
 
 
 class RuleLike(Protocol):
@@ -69,7 +70,7 @@ class TransitionAccuracy:
     """Share of clips whose stated transition is true.
 
     ``pair`` asks for the right tracks and states, ``named`` for the right classes and states (another cup
-    counts). Clips whose action has no true transition (null) are left out and counted in ``skipped``.
+    counts). Clips whose action has no true transition (null) are skipped and counted in ``skipped``.
     A clip that states nothing is wrong. NaN if no clip is left.
     """
 
@@ -155,7 +156,7 @@ def defining_transitions(
 
     Args:
         found: The clip's transitions, as :func:`rule_transitions` finds them.
-        action: The clip's true action; transitions of other actions are left out.
+        action: The clip's true action; transitions of other actions are ignored.
         subject_class: Subject class of each slot (K,).
         object_class: Object class of each slot (K,).
         slots: Names of the two tracks of each slot (K,).
@@ -187,12 +188,12 @@ def transition_accuracy(
     """
     if len(stated) != len(true) or top < 1:
         raise ValueError(f"{len(stated)} clips stated, {len(true)} true, top {top}; expected as many, and top > 0")
-    judged = [(said[:top], truth) for said, truth in zip(stated, true, strict=True) if truth]
+    judged = [(given[:top], truth) for given, truth in zip(stated, true, strict=True) if truth]
     skipped = len(true) - len(judged)
     if not judged:
         return TransitionAccuracy(float("nan"), float("nan"), 0, skipped)
-    pair = [any(t in truth for t in said) for said, truth in judged]
-    named = [not {t[:4] for t in said}.isdisjoint({t[:4] for t in truth}) for said, truth in judged]
+    pair = [any(t in truth for t in given) for given, truth in judged]
+    named = [not {t[:4] for t in given}.isdisjoint({t[:4] for t in truth}) for given, truth in judged]
     return TransitionAccuracy(float(np.mean(pair)), float(np.mean(named)), len(judged), skipped)
 
 
@@ -205,3 +206,44 @@ def _changes(before: Bool, after: Bool) -> list[tuple[int, int, int]]:
     last = np.concatenate([np.full_like(last[:1], -1), last[:-1]])
     change = telling & after & (last >= 0) & np.take_along_axis(before, np.maximum(last, 0), axis=0)
     return [(int(last[t, k]), int(t), int(k)) for t, k in np.argwhere(change)]
+
+
+def label_changes(labels: NDArray[np.int64]) -> list[tuple[int, int, int, int]]:
+    """List the changes (before, after, t_before, t_after) of one pair's labels (T,); -1 where none is known.
+
+    Frames without a label are passed over.
+    """
+    frames = np.flatnonzero(np.asarray(labels) >= 0)
+    values = np.asarray(labels)[frames]
+    where = np.flatnonzero(np.diff(values))
+    return [(int(values[i]), int(values[i + 1]), int(frames[i]), int(frames[i + 1])) for i in where]
+
+
+def confirms_transition(
+    true: Sequence[tuple[int, int, int, int]],
+    times: ArrayLike,
+    named: tuple[int, int],
+    span: tuple[float, float],
+    tolerance: float = TOLERANCE,
+) -> bool:
+    """Tell whether an annotated change of the pair confirms a named one: same direction, close enough in time.
+
+    Args:
+        true: The pair's annotated changes, as :func:`label_changes` lists them.
+        times: Seconds of the annotated frames (T,).
+        named: The labels before and after.
+        span: Seconds between which the change is named.
+        tolerance: Seconds by which the annotated change may lie outside of the span.
+    """
+    t = np.asarray(times, dtype=np.float64)
+    return any(
+        (before, after) == named and t[second] >= span[0] - tolerance and t[first] <= span[1] + tolerance
+        for before, after, first, second in true
+    )
+
+
+def confirms_state(labels: ArrayLike, times: ArrayLike, named: int, span: tuple[float, float]) -> bool:
+    """Tell whether a pair's annotated labels (T,), -1 where none is known, are the named one all through a span."""
+    own, t = np.asarray(labels), np.asarray(times, dtype=np.float64)
+    inside = own[(t >= span[0]) & (t <= span[1]) & (own >= 0)]
+    return bool(len(inside)) and bool((inside == named).all())

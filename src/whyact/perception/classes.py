@@ -62,7 +62,7 @@ def default_map(source: Sequence[str], target: Sequence[str]) -> dict[str, str]:
 def read_class_map(path: Path | str, source: Sequence[str], target: Sequence[str]) -> dict[str, str]:
     """Read a map detector class -> model class from a JSON or YAML file (one mapping of names to names).
 
-    Classes that it leaves out are not mapped: their tracks are drawn, and the model does not see them.
+    Classes that are not in it have no tracks in the model: they are only drawn.
 
     Args:
         path: The file; ``.yaml`` and ``.yml`` are YAML, all else JSON.

@@ -20,7 +20,7 @@ from whyact.perception.centre import STRIDE, Backbone
 from whyact.perception.classes import read_names
 from whyact.perception.small import SmallDetector, load_detector
 from whyact.perception.types import Detector
-from whyact.training.checkpoint import read_card, tensors_sha256
+from whyact.training.checkpoint import CARD, CONFIG, MODEL, read_card, tensors_sha256
 
 SHIPPED_NAME = "shipped"
 OWN = "detector"  # the folder of a run's own detector within the run
@@ -37,6 +37,10 @@ class DetectorEncoder:
     def __init__(self, detector: SmallDetector) -> None:
         self.detector = detector
         self.name, self.weights_sha256 = f"backbone of {detector.name}", detector.sha256
+
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.detector.to(device)
 
     def maps(self, frames: NDArray[np.uint8]) -> Maps:
         """Return maps (T,64,h,w) of frames (T,H,W,3) uint8 RGB."""
@@ -83,7 +87,7 @@ def copy_detector(detector: Detector, source: Path, folder: Path) -> bool:
     from whyact.perception.onnx import OnnxDetector
 
     if isinstance(detector, SmallDetector):
-        card = read_card(source)
+        card = read_card(source)  # before its folder is cleared: it may be the same one
         clear_detector(folder)
         detector.save(folder, data=card["data"], seed=card["seed"], metrics=card["metrics"], extra=card.get("extra"))
         return True
@@ -98,8 +102,8 @@ def copy_detector(detector: Detector, source: Path, folder: Path) -> bool:
 
 def clear_detector(folder: Path) -> None:
     """Remove the detector that a replaced run left in its folder, and nothing else."""
-    for path in [*folder.glob("*.onnx"), *folder.glob("*.names")]:
-        path.unlink()
+    for path in [*folder.glob("*.onnx"), *folder.glob("*.names"), *(folder / name for name in (MODEL, CONFIG, CARD))]:
+        path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,23 @@ from whyact.prediction import VideoFacts
 from whyact.video.ahead import ahead
 from whyact.video.reader import VideoReader
 
+if TYPE_CHECKING:
+    import torch
+
 CHUNK = 16  # frames in memory at once
 BRIDGE = 1.0  # seconds without a box that are bridged
 LIMIT = 600.0  # seconds of decoding for each hour of video, at least for one
 
 Image = NDArray[np.uint8]
 OnProgress = Callable[[float], None]
+
+
+@runtime_checkable
+class Movable(Protocol):
+    """What can compute on more than one device."""
+
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,13 @@ class Perception:
     encoder: RoiEncoder | None = None
     clean: bool = False
     notes: tuple[str, ...] = ()
+
+    def to(self, device: torch.device) -> Perception:
+        """Let detector and encoder compute on ``device``, where they can be moved (ONNX detectors stay)."""
+        for part in (self.detector, self.encoder):
+            if isinstance(part, Movable):
+                part.to(device)
+        return self
 
     @property
     def link_settings(self) -> LinkSettings:

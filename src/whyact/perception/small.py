@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from whyact.devices import device_of
 from whyact.errors import UserError
 from whyact.perception.centre import STRIDE, Backbone, CentreNet, peaks
 from whyact.perception.types import Detections, Frames, suppress
@@ -47,6 +48,10 @@ class SmallDetector:
         self.sha256 = tensors_sha256(_half(net))
         self.name = f"{METHOD} sha256:{self.sha256[:16]}"
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.net.to(device)
+
     @property
     def backbone(self) -> Backbone:
         """Return the part that makes the map which boxes are read from, and RoI features can be."""
@@ -58,12 +63,12 @@ class SmallDetector:
         found: list[Detections] = []
         for first in range(0, len(frames), self.batch):
             images, scale = prepare(frames[first : first + self.batch], self.long_side)
-            logits, reach = self.net(images)
+            logits, reach = self.net(images.to(device_of(self.net)))
             for boxes, scores, classes in peaks(logits, reach, self.score):
                 height, width = frames.shape[1:3]
-                pixels = (boxes / scale).numpy().clip(0, np.array([width, height, width, height], np.float32))
+                pixels = (boxes / scale).cpu().numpy().clip(0, np.array([width, height, width, height], np.float32))
                 solid = (pixels[:, 2:] > pixels[:, :2]).all(axis=1)
-                whole = Detections(pixels, scores.numpy(), classes.numpy())
+                whole = Detections(pixels, scores.cpu().numpy(), classes.cpu().numpy())
                 found.append(suppress(whole[solid], self.iou))
         return found
 
@@ -76,7 +81,7 @@ class SmallDetector:
         maps, scale = [], 1.0
         for first in range(0, len(frames), self.batch):
             images, scale = prepare(frames[first : first + self.batch], self.long_side)
-            maps.append(self.backbone(images))
+            maps.append(self.backbone(images.to(device_of(self.net))))
         return (torch.cat(maps) if maps else torch.zeros(0, Backbone.out_channels, 0, 0)), scale / STRIDE
 
     def save(self, folder: Path, *, data: str, seed: int | None, metrics: dict[str, float], extra: Any = None) -> Path:

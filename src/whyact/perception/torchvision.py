@@ -44,6 +44,11 @@ class FasterRCNNDetector:
         numbers = np.cumsum([bool(word) for word in classes]) - 1
         self._number = np.array([-1, *np.where([bool(word) for word in classes], numbers, -1)], dtype=np.int64)
 
+    def to(self, device: torch.device) -> None:
+        """Compute on ``device`` from now on."""
+        self.device = device
+        self.model.to(device)
+
     @torch.inference_mode()
     def __call__(self, frames: Frames) -> list[Detections]:
         """Return the boxes of frames (T,H,W,3) uint8 RGB, best first."""

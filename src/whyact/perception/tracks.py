@@ -20,7 +20,7 @@ Times = NDArray[np.float64]
 class Tracks:
     """K tracks over T frames.
 
-    ``names`` (``mug_1``) are unique, ``classes`` are words; ``boxes`` (T,K,4) xyxy pixels, all zeros where there is
+    ``names`` (``mug_1``) are unique, ``classes`` class names; ``boxes`` (T,K,4) xyxy pixels, all zeros where there is
     none; ``seen`` (T,K) is true where a detector saw it: a box that is not seen was interpolated; ``scores`` (T,K),
     0 where not seen; ``times`` (T,) seconds; ``frames`` (T,) 1-based; ``image_size`` (width, height);
     ``source`` says who found the boxes; ``in_pixels``: it vouches for pixel coordinates, whatever they look like.

@@ -52,8 +52,8 @@ class ModelConfig:
 class LossConfig:
     """Weights and switches of the losses."""
 
-    classification: float = setting(0.8, "weight of MIL with background (Eq. 14)")
-    sparsity: float = setting(0.8, "weight of suppressed MIL without it (Eq. 14)")
+    classification: float = setting(0.8, "weight of Eq. 14: MIL, raw with background and suppressed without it")
+    sparsity: float = setting(0.8, "weight of the mean attention, which keeps attention rare")
     guide: float = setting(0.8, "weight of Eq. 15")
     co_activity: float = setting(1.0, "weight of Eq. 16")
     distillation: float = setting(200.0, "weight of Eq. 17")
@@ -62,22 +62,26 @@ class LossConfig:
     inter: float = setting(0.005, "weight of Eq. 23")
     orthogonality: float = setting(0.5, "weight of Eq. 24")
     top_k: int = setting(7, "r: the T/r highest snippets of each class")
-    easy: int = setting(20, "T/easy snippets are mined as easy (Eq. 20)")
-    hard: int = setting(5, "T/hard snippets are mined as hard (Eq. 20)")
-    mask_dropout: float = setting(0.6, "of the attentive half, before mining")
-    inner: int = setting(3, "m")
-    outer: int = setting(24, "M; repair: official swaps the two, which inverts the rings")
+    easy: int = setting(20, "how many snippets of a video are mined as easy, action and background each (Eq. 20)")
+    hard: int = setting(5, "how many are mined as hard, action and background each (Eq. 20)")
+    mask_dropout: float = setting(0.6, "share of all snippets that a step leaves out of the mining of easy ones")
+    inner: int = setting(3, "m: inner edge of the rings of hard snippets, in snippets (Eq. 20)")
+    outer: int = setting(24, "M: their outer edge; repair: official swaps the two, which inverts the rings")
     valid_rings: bool = setting(True, "repair: pick only inside the rings, fall back where a ring is too small")
-    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = setting("kl", "distance of two Gaussians (Eq. 18)")
+    metric: Literal["kl", "bhattacharyya", "mahalanobis"] = setting(
+        "kl", "distance of two snippets (Eq. 18); two videos are always compared by KL"
+    )
     contrast: Literal["neg-log", "frobenius"] = setting("neg-log", "form of the contrast (Eq. 21, 23)")
-    symmetric: bool = setting(True, "take distances both ways")
+    symmetric: bool = setting(True, "average the similarities of two snippets both ways")
     half_bhattacharyya: bool = setting(True, "repair: the constant of the second term")
     per_dimension: bool = setting(True, "repair: divide distances by D, so that similarities do not saturate")
     variance_floor: float = setting(1e-2, "repair: official adds 1e-5, which lets dead units rule")
     similarity_floor: float = setting(1e-6, "repair: keeps both logarithms finite")
     mixture: Literal["attention", "time"] = setting("attention", "repair: divide by the attention mass, not by T")
     mixture_variance: Literal["definition", "naive"] = setting("definition", "of a whole video; naive: the mean")
-    inter_metric: Literal["distribution", "cosine"] = setting("distribution", "how two videos are compared (Eq. 23)")
+    inter_metric: Literal["distribution", "cosine"] = setting(
+        "distribution", "how two videos are compared (Eq. 23): by KL, or by the cosine of their means"
+    )
 
     def __post_init__(self) -> None:
         if self.valid_rings and self.outer <= self.inner:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from whyact.arrays import Float64
 from whyact.data.types import FeatureSequence
 from whyact.devices import device_of
 from whyact.errors import UserError
@@ -24,7 +25,6 @@ from whyact.pvlr.model import PVLR
 from whyact.pvlr.proposals import min_max, outer_inner, runs
 from whyact.pvlr.soft_nms import soft_nms
 
-Float = NDArray[np.float64]
 Comparison = Literal["seconds", "pvlr"]
 
 
@@ -56,9 +56,9 @@ class Annotated(Protocol):
 class Curves:
     """One video over time: ``cas`` (T,C+1), its standard deviation ``std`` (T,C+1), ``attention`` (T,)."""
 
-    cas: Float
-    std: Float
-    attention: Float
+    cas: Float64
+    std: Float64
+    attention: Float64
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Detections:
     """
 
     label: NDArray[np.intp]
-    start: Float
-    end: Float
-    score: Float
-    probability: Float
+    start: Float64
+    end: Float64
+    score: Float64
+    probability: Float64
 
     def __len__(self) -> int:
         return len(self.label)
@@ -103,7 +103,7 @@ def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curv
     for start in range(0, length, chunk):
         total += np.asarray(features[start : start + chunk], dtype=np.float64).sum(axis=0)
     time_mean = torch.as_tensor(total / length, dtype=torch.float32, device=device)[None]
-    pieces: list[tuple[Float, Float, Float]] = []
+    pieces: list[tuple[Float64, Float64, Float64]] = []
     for start in range(0, length, chunk):
         low, high = max(0, start - model.reach), min(length, start + chunk + model.reach)
         piece = torch.from_numpy(np.array(features[low:high], dtype=np.float32)).to(device)[None]
@@ -115,18 +115,18 @@ def curves(model: PVLR, features: Rows, text: Tensor, chunk: int = 2048) -> Curv
     return Curves(cas, std, attention)
 
 
-def suppressed(found: Curves, cfg: InferenceConfig) -> Float:
+def suppressed(found: Curves, cfg: InferenceConfig) -> Float64:
     """Return the class activation (T,C+1) damped by attention."""
     cas = found.cas if cfg.suppression == "product" else np.maximum(found.cas, 0)
     return cas * found.attention[:, None]
 
 
-def video_logits(activation: Float, cfg: InferenceConfig) -> Float:
+def video_logits(activation: Float64, cfg: InferenceConfig) -> Float64:
     """Return the mean (C+1,) of each class's T/top_k highest snippets of (T,C+1)."""
     return _top_mean(activation, max(1, len(activation) // cfg.top_k))
 
 
-def softmax(x: Float) -> Float:
+def softmax(x: Float64) -> Float64:
     """Return the softmax over the last axis."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -178,7 +178,7 @@ def detection_map(
     thresholds: Sequence[float],
     protocol: Comparison = "seconds",
     ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
-) -> Float:
+) -> Float64:
     """Return mAP in 0..100 of every tIoU threshold.
 
     Args:
@@ -206,7 +206,7 @@ def spans_map(
     thresholds: Sequence[float],
     protocol: Comparison = "seconds",
     ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
-) -> Float:
+) -> Float64:
     """Return mAP as :func:`detection_map` does, for spans in snippets; ``rates`` are snippets a second."""
     rate = np.asarray(rates)
     truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
@@ -227,13 +227,13 @@ def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence
     return scores_map([class_scores(c) for c in found], videos)
 
 
-def class_scores(found: Curves) -> Float:
+def class_scores(found: Curves) -> Float64:
     """Return a video's class scores (C,) as classification mAP takes them, background left out."""
-    whole: Float = softmax(_top_mean(found.cas, -(-len(found.cas) // 8)))[:-1]
+    whole: Float64 = softmax(_top_mean(found.cas, -(-len(found.cas) // 8)))[:-1]
     return whole
 
 
-def scores_map(scores: Sequence[Float], videos: Sequence[FeatureSequence]) -> float:
+def scores_map(scores: Sequence[Float64], videos: Sequence[FeatureSequence]) -> float:
     """Return classification mAP in 0..100 of class scores (C,) a video."""
     stacked = np.stack(scores)
     labels = np.zeros(stacked.shape, dtype=bool)
@@ -242,9 +242,9 @@ def scores_map(scores: Sequence[Float], videos: Sequence[FeatureSequence]) -> fl
     return 100 * mean_average_precision(stacked, labels).mean
 
 
-def _top_mean(x: Float, k: int) -> Float:
+def _top_mean(x: Float64, k: int) -> Float64:
     return np.partition(x, len(x) - k, axis=0)[-k:].mean(axis=0)
 
 
-def _scale(s: Spans, factor: Float) -> Spans:
+def _scale(s: Spans, factor: Float64) -> Spans:
     return Spans(s.video, s.label, s.start * factor[s.video], s.end * factor[s.video], s.score)

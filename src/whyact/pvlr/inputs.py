@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 4096  # rows hashed at once
+_DEEPEST = 8  # folders above a feature file in which the recipe of its folder may lie
 
 
 class Inputs:
@@ -57,8 +58,9 @@ class Inputs:
             video = self.known[name]
             return video, _facts(name, video, _digest(video.features))
         if path.suffix == ".npy":
-            recipe = path.parent.parent / "features.json"
-            seconds = read_recipe(recipe).snippet_seconds if recipe.is_file() else self._seconds
+            above = (folder / "features.json" for folder in list(path.absolute().parents)[1:_DEEPEST])
+            recipe = next((file for file in above if file.is_file()), None)
+            seconds = read_recipe(recipe).snippet_seconds if recipe is not None else self._seconds
             video = _unlabelled(path.stem, read_features(path), seconds)
             with open(path, "rb") as file:
                 return video, _facts(name, video, hashlib.file_digest(file, "sha256").hexdigest())

@@ -152,11 +152,18 @@ class FixedText(nn.Module):
 
 
 class PVLR(nn.Module):
-    """Snippets to probabilistic class activations."""
+    """Snippets to probabilistic class activations.
 
-    def __init__(self, cfg: ModelConfig, text: nn.Module) -> None:
+    Args:
+        cfg: Sizes and switches.
+        text: Class texts: a module that returns them (C+1,D), background last; or class vectors (C,E) of any encoder,
+            which one learned layer projects, so that no text tower is needed.
+    """
+
+    def __init__(self, cfg: ModelConfig, text: nn.Module | Tensor) -> None:
         super().__init__()
-        self.cfg, self.text = cfg, text
+        self.cfg = cfg
+        self.text = ProjectedText(text, cfg.width) if isinstance(text, Tensor) else text
         rgb, flow = cfg.rgb_width, cfg.flow_width or cfg.rgb_width
         self.rgb = Consensus(rgb, flow, cfg)
         self.flow = Consensus(flow, rgb, cfg)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from whyact.data.untrimmed.sets import FeatureSplit
+from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.pvlr.config import Config
 from whyact.pvlr.inference import Detections, class_scores, curves, detection_map, localise, scores_map
 from whyact.pvlr.model import PVLR

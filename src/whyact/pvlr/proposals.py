@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
-Index = NDArray[np.intp]
+from whyact.arrays import Float64, Index
 
 
 def runs(mask: NDArray[np.bool_]) -> tuple[Index, Index, Index]:
@@ -21,14 +20,14 @@ def runs(mask: NDArray[np.bool_]) -> tuple[Index, Index, Index]:
     return rows[0::2], at[0::2], at[1::2]
 
 
-def min_max(curve: Float) -> Float:
+def min_max(curve: Float64) -> Float64:
     """Scale every row of (R,T) to 0..1; a constant row becomes 0."""
     low = curve.min(axis=1, keepdims=True)
     span = curve.max(axis=1, keepdims=True) - low
     return (curve - low) / np.where(span > 0, span, 1)
 
 
-def outer_inner(curve: Float, rows: Index, starts: Index, ends: Index, window: float) -> Float:
+def outer_inner(curve: Float64, rows: Index, starts: Index, ends: Index, window: float) -> Float64:
     """Return mean inside minus mean in the two outer windows of every run.
 
     Args:

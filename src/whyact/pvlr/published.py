@@ -15,7 +15,7 @@ from torch import Tensor
 from whyact.data.io.pickles import load_torch
 from whyact.data.untrimmed import activitynet, thumos14
 from whyact.errors import UserError
-from whyact.features.clip import load_clip
+from whyact.features.clip import load_clip, tower_from_state
 from whyact.features.towers import TextTower
 from whyact.pvlr.config import PRESETS
 from whyact.pvlr.model import PVLR, PromptedText
@@ -47,33 +47,48 @@ RENAMED: dict[Benchmark, tuple[tuple[str, str], ...]] = {
         (r"snippet_prob_encoder\.var_enc\.", "variance."),
     ),
 }
-#: The frozen CLIP inside the file, and a reconstruction branch that no loss ever reached.
+CLIP = "clipmodel."  # the frozen CLIP inside the file
+#: Beside it, what else is left out: a reconstruction branch that no loss ever reached.
 DROPPED = (r"clipmodel\.", r"[vf]Attn\.AE_d\.")
+NAMES: dict[Benchmark, str] = {
+    "thumos14": "PVLR_init.pth, init_thumos.pth or Best_model.pkl",
+    "activitynet-1.3": "init_annet.pth or Best_model.pkl",
+}
+"""What the authors call their checkpoints."""
 
 
 def import_published(
-    path: Path, out: Path, root: Path, benchmark: Benchmark = "thumos14", tower: TextTower | None = None
+    path: Path, out: Path, root: Path, benchmark: Benchmark = "thumos14", weights: Path | None = None
 ) -> dict[str, Any]:
     """Convert a published checkpoint into a run folder (safetensors, no CLIP inside) and return its card.
 
+    The class texts are computed once, by the CLIP that is in the file; nothing is downloaded then.
+
     Args:
-        path: ``PVLR_init.pth`` or a best checkpoint.
+        path: One of :data:`NAMES`.
         out: The run folder to write.
         root: The annotations, for the class list.
         benchmark: Which code base wrote the file.
-        tower: The text tower; by default CLIP RN50.
+        weights: CLIP RN50's weights, for a file without CLIP; by default open_clip fetches OpenAI's.
 
     Raises:
         UserError: When a key is missing, unknown or of another shape, or CLIP cannot be loaded.
     """
     check_run_folder(out)
+    published = {name.removeprefix("module."): value for name, value in load_torch(path).items()}
+    _check_benchmark(published, benchmark, path)
     thumos = benchmark == "thumos14"
     found = thumos14.load(root) if thumos else activitynet.load(root, "1.3")
     prompts = [(thumos14 if thumos else activitynet).prompt_name(name) for name in found.classes]
     config = replace(PRESETS["official" if thumos else "official-activitynet"], text="clip", size="published")
-    tower = load_clip("RN50").tower if tower is None else tower
+    inside = {name.removeprefix(CLIP): value for name, value in published.items() if name.startswith(CLIP)}
+    tower: TextTower
+    if "token_embedding.weight" in inside:
+        tower = tower_from_state(inside)
+    else:
+        tower = load_clip("RN50", "openai" if weights is None else str(weights)).tower
     model = PVLR(config.model, PromptedText(tower, prompts, config.model)).eval()
-    tensors = convert(load_torch(path), model.state_dict(), benchmark, path)
+    tensors = convert(published, model.state_dict(), benchmark, path)
     model.load_state_dict(tensors)
     with torch.no_grad():
         text = model.text()
@@ -94,6 +109,16 @@ def import_published(
     }
     save_checkpoint(Path(out), {**tensors, "class_texts": text}, msgspec.to_builtins(config), card)
     return card
+
+
+def _check_benchmark(published: Mapping[str, Tensor], benchmark: Benchmark, where: Path) -> None:
+    """Refuse a checkpoint of the other code base before any work; their variance heads have other names."""
+    head = "snippet_prob_encoder."
+    marks: dict[Benchmark, str] = {"thumos14": f"{head}fc_var.", "activitynet-1.3": f"{head}var_enc."}
+    for other, mark in marks.items():
+        if other != benchmark and any(name.startswith(mark) for name in published):
+            step = f"whyact data convert {where} pvlr-{other}"
+            raise UserError(where, f"a checkpoint of the authors' {other} model", f"one of {benchmark}", step)
 
 
 def convert(

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from whyact.data.untrimmed.feature_files import Encoder
-from whyact.data.untrimmed.sets import FeatureSplit
+from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.errors import UserError
 from whyact.features.towers import StandInTower, TextTower
 from whyact.pvlr.config import Config, small

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from whyact.arrays import Float64
+
 _MATRIX_LIMIT = 2048  # above it the n*n decay matrix would cost more memory than it saves time
 
 
-def soft_nms(starts: Float, ends: Float, scores: Float, sigma: float, pixel: bool = False) -> Float:
+def soft_nms(starts: Float64, ends: Float64, scores: Float64, sigma: float, pixel: bool = False) -> Float64:
     """Return decayed scores: take the highest, decay the rest by exp(-IoU^2/sigma), repeat. Nothing is removed.
 
     Args:
@@ -26,7 +26,7 @@ def soft_nms(starts: Float, ends: Float, scores: Float, sigma: float, pixel: boo
     starts, ends = np.asarray(starts, dtype=np.float64), np.asarray(ends, dtype=np.float64)
     lengths = ends - starts + extra
 
-    def decay(i: slice | int) -> Float:
+    def decay(i: slice | int) -> Float64:
         s, e, own = (v[i, None] if isinstance(i, slice) else v[i] for v in (starts, ends, lengths))
         overlap = np.maximum(0.0, np.minimum(e, ends) - np.maximum(s, starts) + extra)
         return np.exp(-np.square(overlap / (own + lengths - overlap)) / sigma)

@@ -18,7 +18,7 @@ from torch import Tensor
 from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
-from whyact.devices import device_of
+from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, InferenceConfig, PredictOptions
@@ -29,12 +29,14 @@ from whyact.pvlr.learner import learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
+from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
-from whyact.training.experiment import DEFAULTS, TrainOptions, experiment
+from whyact.training.experiment import experiment
 from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
+from whyact.training.options import DEFAULTS, TrainOptions
 
 __all__ = ["PRESETS", "Config", "PredictOptions", "Run", "evaluate", "load", "open_evaluation", "predict", "train"]
 
@@ -198,7 +200,9 @@ def evaluate(
     return score_all(open_evaluation((run, data, root, fold)))
 
 
-def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False) -> Parts:
+def open_evaluation(
+    settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
+) -> Parts:
     """Open a run's evaluation on a data set, in parts; settings are run, data, root and fold.
 
     Raises:
@@ -206,6 +210,7 @@ def open_evaluation(settings: tuple[Path, str, Path | None, int | None], *, prog
     """
     run, data, root, fold = settings
     loaded = load(run)
+    loaded.model.to(resolve_device(device))
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
     split = load_features(data, root, fold)
     if split.classes != loaded.classes:
@@ -246,11 +251,14 @@ def predict(
         split = load_features(data, root, int(run.card["extra"]["fold"]))
         known = {video.id: video for video in (*split.test, *split.train)}
     scored: dict[str, list[Scored]] = {}
+    files = [name for name in inputs if name not in known]
+    identity = dict(zip(files, unique_names(files), strict=True))  # base names repeat from folder to folder
     with tempfile.TemporaryDirectory(prefix="whyact-") as scratch:
         reader = Inputs(run.card, known, options.weights, device_of(run.model))
 
         def answer(name: str) -> list[Prediction]:
-            prediction, rows = _predict(run, *reader.read(name, Path(scratch)))
+            video, facts = reader.read(name, Path(scratch))
+            prediction, rows = _predict(run, replace(video, id=identity.get(name, video.id)), facts)
             scored[prediction.id] = rows
             return [prediction]
 
@@ -305,6 +313,11 @@ def _predict(run: Run, video: FeatureSequence, facts: VideoFacts | None) -> tupl
         video=facts,
         labels=labels,
         segments=segments,
+        annotated=[
+            Segment(start=a, end=b, label=run.classes[c], score=1.0)
+            for a, b, c in video.segments
+            if c < len(run.classes)
+        ],
         evidence=segment_evidence(
             run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
         ),

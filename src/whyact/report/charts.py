@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from whyact import wording
-from whyact.prediction import Curve, Prediction
+from whyact.prediction import Curve, Prediction, Table
+from whyact.report.reading import list_targets
 from whyact.report.timeline import Axis
 
 _WIDE, _HIGH = 1000.0, 100.0  # the chart's own units; the page stretches them
@@ -110,7 +111,7 @@ def _thin(rows: list[tuple[float, float, float, float]]) -> list[tuple[float, fl
 def score_bars(prediction: Prediction) -> list[ScoreBar]:
     """Return the ten best labels, and the annotated ones after them when they are lower."""
     bars = []
-    annotated = wording.list_targets(prediction)
+    annotated = list_targets(prediction)
     for i, label in enumerate(prediction.labels):
         target = label.label in annotated
         if i < _TOP or target:
@@ -144,3 +145,37 @@ def diverging(values: list[float], least: float = 0.0) -> list[Diverging]:
         Diverging(zero, round(zero + min(0.0, 100 * value / whole), 2), round(100 * abs(value) / whole, 2))
         for value in finite
     ]
+
+
+@dataclass(frozen=True)
+class StackedRow:
+    """Parts that add up to a sum: (name, text, left, width) on one scale in percent, from a common zero line."""
+
+    label: str
+    parts: list[tuple[str, str, float, float]]
+    zero: float
+    total: str
+    end: float
+
+
+def stack_rows(table: Table) -> list[StackedRow]:
+    """Lay the rows of a table out as sums; empty unless its last column, the score, is the sum of the others."""
+    if len(table.columns) < 4 or table.columns[-1] != "score":
+        return []
+    numbers = [[float(x) for x in row[1:] if isinstance(x, int | float)] for row in table.rows]
+    wide = len(table.columns) - 1
+    if not all(len(row) == wide and abs(sum(row[:-1]) - row[-1]) < 0.01 for row in numbers):
+        return []
+    ends = [x for row in numbers for i in range(len(row)) for x in (sum(row[:i]),)] + [row[-1] for row in numbers]
+    low, high = min(0.0, *ends), max(0.0, *ends)
+    scale = 100 / ((high - low) or 1.0)
+    rows = []
+    for cells, row in zip(table.rows, numbers, strict=True):
+        parts, at = [], 0.0
+        for name, value in zip(table.columns[1:-1], row[:-1], strict=True):
+            left = (min(at, at + value) - low) * scale
+            parts.append((name, wording.format_contribution(value), round(left, 2), round(abs(value) * scale, 2)))
+            at += value
+        total = wording.format_score(row[-1])
+        rows.append(StackedRow(str(cells[0]), parts, round(-low * scale, 2), total, round((row[-1] - low) * scale, 2)))
+    return rows

@@ -81,7 +81,7 @@ def _tiers(prediction: Prediction) -> list[tuple[str, Spans]]:
         ]
     evidence = [
         (e.start, e.end, wording.format_evidence_line(place, e))
-        for place, e in wording.number_evidence(p.evidence)
+        for place, e in wording.number_evidence(p)
         if e.kind != "neighbour"
     ]
     tiers = [("answer", answer), ("evidence", evidence)]

@@ -50,7 +50,7 @@ def to_csv(predictions: Sequence[Prediction]) -> str:
             _row(table, id=name, row="action", rank=place, label=label.label, score=label.score)
         for s in sorted(p.segments, key=lambda s: (s.start, s.end)):
             _row(table, id=name, row="segment", label=s.label, start=s.start, end=s.end, score=s.score)
-        for place, e in wording.number_evidence(p.evidence):
+        for place, e in wording.number_evidence(p):
             _row(
                 table,
                 id=name,
@@ -99,7 +99,7 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
             found.append(
                 {"label": label, "timestamps": [start, end], "confidence": score, "attributes": {"kind": "answer"}}
             )
-        for place, e in wording.number_evidence(p.evidence):
+        for place, e in wording.number_evidence(p):
             attributes = {
                 "kind": e.kind,
                 "rank": place,

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from whyact import wording
+from whyact import sentences, wording
 from whyact.errors import UserError
-from whyact.prediction import Evidence, Prediction
-from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars
-from whyact.report.reading import Reading, how_to_read
+from whyact.prediction import Evidence, Prediction, TrackPoint
+from whyact.report.charts import Chart, Diverging, ScoreBar, chart, diverging, score_bars, stack_rows
+from whyact.report.private import without_paths
+from whyact.report.reading import TIPS, Reading, how_to_read, judge_answer
 from whyact.report.scene import Scene, scenes
 from whyact.report.timeline import Timeline, timeline
 
-_FIRST_HUES = (255, 155, 310, 75, 210, 340, 120, 280)  # far apart, and away from the accent
-_GOLDEN_ANGLE = 137.508
 _KINDS = {"state": "held state", "frame": "frame", "snippet": "snippet", "neighbour": "known action"}
 _MOST_TEXTS = 5
-_LEAST_SCALE = 0.01  # of a score: contributions that read as 0.00 have no bar
 _WORD = re.compile(r"\w+")
 _DECIMAL = re.compile(r"[-+]?\d+\.\d+")  # times and changes of score, which have columns of their own
 _JOINING = frozenset(["and", "at", "between", "by", "changes", "for", "from", "it", "of", "s", "the", "to", "without"])
@@ -48,16 +49,36 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """A label's score with the deciding evidence and without it, as bars; widths in percent.
+
+    ``control`` is the least score left where as much is removed at random; empty where that was not measured.
+    """
+
+    label: str
+    score: str
+    width: float
+    without: str
+    without_width: float
+    control: str
+    control_width: float
+
+
+@dataclass(frozen=True)
 class View:
-    """One prediction with everything a template needs, so that the template decides nothing."""
+    """One prediction with everything a template needs, so that the template decides nothing.
+
+    ``loop`` is a data URI of the moment that decided, playing; empty where the video is not at hand.
+    """
 
     anchor: str
     prediction: Prediction
     title: str
-    headline: str
-    because: list[wording.Part]
+    text: sentences.AnswerText
     in_short: tuple[str, str]
     verdict: tuple[str, str]
+    effect: Effect | None
+    loop: str
     runner_up: tuple[str, str] | None
     scenes: list[Scene]
     timeline: Timeline | None
@@ -69,17 +90,26 @@ class View:
     hues: dict[str, int]
 
 
-def render(predictions: list[Prediction], *, stills: Mapping[tuple[str, int], bytes] | None = None) -> str:
-    """Write predictions as one HTML page that needs no other file and no network.
+def render(
+    predictions: list[Prediction],
+    *,
+    stills: Mapping[tuple[str, int], bytes] | None = None,
+    loops: Mapping[str, bytes] | None = None,
+) -> str:
+    """Write predictions as one HTML page that needs no other file and no network, and names files without folders.
 
     Args:
         predictions: The answers, in the order of the page; an index stands first when there are several.
         stills: JPEG bytes by (prediction id, frame number). Frames without one are drawn as boxes on a plain canvas.
+        loops: WebP bytes by prediction id: the moment that decided, playing.
 
     Raises:
-        UserError: When a still is not a JPEG image.
+        UserError: When a still is not a JPEG image, or a loop not a WebP image.
     """
-    views = [view(prediction, place, stills) for place, prediction in enumerate(predictions, 1)]
+    views = []
+    for place, (given, shown) in enumerate(zip(predictions, without_paths(predictions), strict=True), 1):
+        pictures = {(shown.id, frame): data for (id_, frame), data in (stills or {}).items() if id_ == given.id}
+        views.append(view(shown, place, pictures, (loops or {}).get(given.id)))
     return environment().get_template("report.html.j2").render(views=views)
 
 
@@ -98,12 +128,45 @@ def environment(*packages: str) -> Environment:
         moment=wording.format_time,
         span=wording.format_span,
         spoken=wording.format_label,
+        stack_rows=stack_rows,
+        token_lines=token_lines,
+        tips=TIPS,
+        report_script=_script,
     )
     return made
 
 
+@lru_cache(maxsize=1)
+def _script() -> str:
+    """Return the page's script: the modules that the studio loads one by one, in one text."""
+    folder = files("whyact.report").joinpath("templates")
+    texts = (
+        folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in ("format", "zoom", "tokens", "script")
+    )
+    return "\n".join(re.sub(r"^(?:import |\s*// ).*\n", "", text, flags=re.MULTILINE) for text in texts)
+
+
+def token_lines(points: Sequence[TrackPoint]) -> str:
+    """Write tokens in numbers, one a line with tabs between the columns: text that a script reads too."""
+    score = wording.format_score
+    head = "time\tframe\tnamed\tkept\tkeep probability\tsimilarity\tmargin"
+    return "\n".join(
+        [
+            head,
+            *(
+                f"{wording.format_time(p.time, clock=False)}\t{p.frame}\t{wording.format_label(p.label)}\t"
+                f"{'yes' if p.kept else 'no'}\t{score(p.keep_probability)}\t{score(p.similarity)}\t{score(p.margin)}"
+                for p in points
+            ),
+        ]
+    )
+
+
 def write_report(
-    predictions: list[Prediction], path: str | Path, stills: Mapping[tuple[str, int], bytes] | None = None
+    predictions: list[Prediction],
+    path: str | Path,
+    stills: Mapping[tuple[str, int], bytes] | None = None,
+    loops: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write :func:`render`'s page to a file, whole or not at all, and return its path.
 
@@ -115,7 +178,7 @@ def write_report(
     target = Path(path)
     if target.is_dir():
         raise UserError(target, "a folder", "a file name for the report", f"write to {target / 'report.html'}")
-    text = render(predictions, stills=stills)
+    text = render(predictions, stills=stills, loops=loops)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".report-") as folder:
@@ -127,20 +190,28 @@ def write_report(
     return target
 
 
-def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int], bytes] | None = None) -> View:
+def view(
+    prediction: Prediction,
+    place: int = 1,
+    stills: Mapping[tuple[str, int], bytes] | None = None,
+    loop: bytes | None = None,
+) -> View:
     """Return one prediction as a template shows it, the ``place``-th of its page."""
-    ranked = wording.number_evidence(prediction.evidence)
-    lanes = timeline(prediction)
-    bars = diverging([e.contribution for _, e in ranked], _LEAST_SCALE)
+    ranked = wording.number_evidence(prediction)
+    lanes, clock = timeline(prediction), wording.uses_clock(prediction)
+    bars = diverging([e.contribution for _, e in ranked], 1.0)  # on the scale of the scores
     deciding = wording.find_deciding(prediction)
     return View(
         anchor=f"p{place}",
         prediction=prediction,
         title=wording.format_label(prediction.label) or "No answer",
-        headline=wording.format_headline(prediction.label) or "No answer",
-        because=wording.explain_answer(prediction),
-        in_short=wording.summarize_evidence(deciding) if deciding else ("no evidence recorded", ""),
-        verdict=wording.judge_answer(prediction),
+        text=sentences.describe_answer(prediction),
+        in_short=(
+            wording.summarize_evidence(deciding, clock=clock) if deciding else wording.summarize_answer(prediction)
+        ),
+        verdict=judge_answer(prediction),
+        effect=_effect(prediction, deciding),
+        loop="" if loop is None else _webp(prediction, loop),
         runner_up=next(
             ((wording.shorten_label(s.label), wording.format_score(s.score)) for s in prediction.labels[1:2]), None
         ),
@@ -151,8 +222,32 @@ def view(prediction: Prediction, place: int = 1, stills: Mapping[tuple[str, int]
         reasons=[_reason(place, e, bar, prediction) for (place, e), bar in zip(ranked, bars, strict=True)],
         reading=how_to_read(prediction, lanes),
         provenance=_provenance(prediction),
-        hues=_hues(prediction, deciding),
+        hues=wording.assign_hues(prediction),
     )
+
+
+def _effect(prediction: Prediction, deciding: Evidence | None) -> Effect | None:
+    """Return what the deciding evidence does to the score; ``None`` where it does nothing that can be read."""
+    found = sentences.find_effect(prediction, deciding) if deciding is not None else None
+    if found is None or wording.format_score(found[1]) == wording.format_score(found[2]):
+        return None
+    label, score, without = found
+    control = sentences.find_control(prediction, deciding) if deciding is not None else None
+    return Effect(
+        wording.shorten_label(label),
+        wording.format_score(score),
+        round(100 * min(1.0, max(0.0, score)), 2),
+        wording.format_score(without),
+        round(100 * without, 2),
+        "" if control is None else wording.format_score(control),
+        round(100 * (control or 0.0), 2),
+    )
+
+
+def _webp(prediction: Prediction, loop: bytes) -> str:
+    if loop[:4] != b"RIFF" or loop[8:12] != b"WEBP":
+        raise UserError(f"loop of prediction {prediction.id!r}", f"{len(loop)} bytes", "the bytes of a WebP image")
+    return "data:image/webp;base64," + base64.b64encode(loop).decode("ascii")
 
 
 def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Prediction) -> Reason:
@@ -161,12 +256,13 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
     if evidence.kind in ("frame", "snippet") and evidence.label == prediction.label:
         what = ""  # the answer's own name says nothing new
     tag = "" if evidence.kind == "transition" else _KINDS[evidence.kind]
-    if evidence.kind == "snippet" and any(
-        s.label == evidence.label and abs(s.start - evidence.start) < 1e-6 and s.end <= evidence.end + 1e-6
-        for s in prediction.segments
-    ):
+    if sentences.is_segment(prediction, evidence):
         tag = "whole segment"
-    when = "" if evidence.kind == "neighbour" else wording.format_span(evidence.start, evidence.end)
+    when = (
+        ""
+        if evidence.kind == "neighbour"
+        else wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction))
+    )
     shown = (*names, what, when, evidence.kind, evidence.label if evidence.kind == "frame" else "")
     told = {*_WORD.findall(wording.format_label(" ".join(shown))), *_JOINING}
     return Reason(
@@ -174,7 +270,7 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
         evidence=evidence,
         names=names,
         what=what,
-        tag=tag,
+        tag=tag if evidence.stated else f"{tag}, not stated".lstrip(", "),
         # the method's own text is shown where it says more than the columns do
         extra=evidence.text
         if set(_WORD.findall(_DECIMAL.sub(" ", wording.format_label(evidence.text)))) - told
@@ -191,22 +287,18 @@ def _reason(place: int, evidence: Evidence, bar: Diverging, prediction: Predicti
 
 
 def _naming(evidence: Evidence) -> str:
-    """Say how surely a thing got its name; a known action has none to get, its likeness to the answer's name counts."""
+    """Say how surely a thing got its name and whether that is stated; of a known action, how alike the names are."""
+    chance = "" if evidence.probability is None else f"probability {wording.format_score(evidence.probability)}"
+    if evidence.control is not None:  # a method that states only what passes both tests
+        verdict = "stated" if evidence.stated else "not stated"
+        control = f"control {wording.format_score(evidence.control)}"
+        chance = f"{verdict}: {', '.join(filter(None, [chance, control]))}"
     if evidence.similarity is None:
-        return ""
+        return chance
     if evidence.kind == "neighbour":
         return f"likeness of the two names {wording.format_score(evidence.similarity)}"
     margin = "" if evidence.margin is None else f", margin {wording.format_score(evidence.margin)}"
-    return f"similarity {wording.format_score(evidence.similarity)}{margin}"
-
-
-def _hues(prediction: Prediction, deciding: Evidence | None) -> dict[str, int]:
-    """Give every named thing its own hue (degrees): the deciding pair first, then as the tracks name them."""
-    names = [deciding.subject, deciding.object] if deciding else []
-    names += [name for track in prediction.tracks for name in (track.subject, track.object)]
-    names += [name for e in prediction.evidence for name in (e.subject, e.object)]
-    spread = [round(i * _GOLDEN_ANGLE) % 360 for i in range(len(names))]
-    return dict(zip(dict.fromkeys(name for name in names if name), [*_FIRST_HUES, *spread], strict=False))
+    return "; ".join(filter(None, [chance, f"similarity {wording.format_score(evidence.similarity)}{margin}"]))
 
 
 def _some(texts: list[str]) -> str:

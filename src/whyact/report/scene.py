@@ -17,7 +17,7 @@ _TEXT_PX = 13.0
 _GLYPH = 0.6  # width of a letter by its height, on the wide side of system fonts
 _MAX_LETTERS = 20
 _MAX_SCENES = 4
-_MAX_LABELS = 60
+_MAX_LABELS = 16
 
 Rect = tuple[float, float, float, float]  # x, y, width, height
 
@@ -30,7 +30,7 @@ class DrawnBox:
     role: str
     rect: Rect
     label: str
-    text_at: tuple[float, float] | None
+    text_at: tuple[float, float]
     leader: tuple[float, float, float, float] | None
 
 
@@ -70,8 +70,8 @@ def scenes(
         if first is last:
             return [_draw(prediction, track, first, "The frame", pixels)]
         return [_draw(prediction, track, point, head, pixels) for point, head in zip((first, last), heads, strict=True)]
-    chosen = [e for e in wording.sort_evidence(prediction.evidence) if e.kind in ("frame", "snippet")]
-    shown = [_plain_still(prediction, e, place, pixels) for place, e in enumerate(chosen[:_MAX_SCENES], 1)]
+    chosen = [(place, e) for place, e in wording.number_evidence(prediction) if e.kind in ("frame", "snippet")]
+    shown = [_plain_still(prediction, e, place, pixels) for place, e in chosen[:_MAX_SCENES]]
     return [scene for scene in shown if scene is not None]
 
 
@@ -108,7 +108,10 @@ def _draw(
     unseen = [name for _, name, box in focus if not _visible(box)]
     width, height = _canvas(prediction, [box for *_, box in boxes])
     font = _TEXT_PX / min(_SHOWN[0] / width, _SHOWN[1] / height)
-    state, when = wording.format_label(point.label), wording.format_time(point.time)
+    state, when = (
+        wording.format_label(point.label),
+        wording.format_time(point.time, clock=wording.uses_clock(prediction)),
+    )
     names = wording.list_pair(track.subject, track.object)
     told = wording.format_relation(state, names[1]) if len(names) == 2 else state
     told = f"{names[0]} {told}" if told and names else f"{' – '.join(names)}: {state}"
@@ -141,11 +144,11 @@ def _plain_still(
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
     when, told = (
-        wording.format_span(evidence.start, evidence.end),
+        wording.format_span(evidence.start, evidence.end, clock=wording.uses_clock(prediction)),
         f"contribution {wording.format_contribution(evidence.contribution)}",
     )
     return Scene(
-        head=f"Rank {evidence.rank or place}",
+        head=f"Rank {place}",
         when=when,
         frame=frame,
         told=told,
@@ -183,7 +186,7 @@ def _rounded(box: Box) -> tuple[float, ...]:
 
 
 def _label_boxes(boxes: list[tuple[str, str, Box]], width: float, height: float, font: float) -> list[DrawnBox]:
-    """Give each box a label inside the canvas that overlaps no other label; one that finds no room is left out.
+    """Give each box a label inside the canvas that overlaps no other label; a box without room for one is not drawn.
 
     The pair that decided is placed first; later labels also keep off its two boxes where they can.
     """
@@ -195,12 +198,11 @@ def _label_boxes(boxes: list[tuple[str, str, Box]], width: float, height: float,
         text = name if len(name) <= _MAX_LETTERS else name[: _MAX_LETTERS - 1] + "…"
         size = (min(len(text) * font * _GLYPH + font * 0.4, width), font * 1.3)
         spot = _spot(rect, size, placed, focus, (width, height)) if text and len(placed) < _MAX_LABELS else None
-        leader = None
-        if spot is not None:
-            placed.append(spot)
-            leader = _leader(spot, rect, font)
-        at = None if spot is None else (round(spot[0] + font * 0.2, 1), round(spot[1] + font * 0.98, 1))
-        drawn.append(DrawnBox(name, role, rect, text, at, leader))
+        if spot is None:
+            continue
+        placed.append(spot)
+        at = (round(spot[0] + font * 0.2, 1), round(spot[1] + font * 0.98, 1))
+        drawn.append(DrawnBox(name, role, rect, text, at, _leader(spot, rect, font)))
     return drawn[::-1]  # painted from the back: the deciding pair comes last
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
@@ -15,6 +14,12 @@ from whyact.report.scene import track_of
 _TICKS = 6
 _NUMBERED = 9  # evidence on the axis up to this rank bears its number
 _CLEAR = 4.0  # percent of the axis: a number is as wide on a phone
+_MOST_LANES = 8  # that stand open; the rest is folded
+_MOST_SEGMENT_LANES = 4
+_MOST_RUNS = 24  # words on an open lane, the longest runs first; a script adds those that a zoom makes room for
+_MOST_FOLDED_RUNS = 6
+_APART = 60  # cells up to which each token is drawn with a gap to the next
+_GAP = 1.5  # thousandths of the axis
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
@@ -24,6 +29,7 @@ class Axis:
 
     start: float
     end: float
+    long: bool = False  # times are written as h:mm:ss whatever the axis spans
 
     def at(self, time: float) -> float:
         """Return the place of a time in percent of the width, kept within 0..100."""
@@ -47,7 +53,7 @@ class Axis:
     @property
     def clock(self) -> bool:
         """Tell whether times are written as ``h:mm:ss``."""
-        return wording.needs_clock(self.start, self.end)
+        return self.long or wording.needs_clock(self.start, self.end)
 
     @property
     def unit(self) -> str:
@@ -83,12 +89,13 @@ class Mark:
 
 @dataclass(frozen=True)
 class Lane:
-    """One track over time. ``cells`` are (left, width, kept), in the order of ``points``."""
+    """One track over time. ``kept_path`` and ``dropped_path`` draw its tokens in a field of 1000 x 10."""
 
     slot: int
     names: tuple[str, ...]
     runs: list[Run]
-    cells: list[tuple[float, float, bool]]
+    kept_path: str
+    dropped_path: str
     points: list[TrackPoint]
     marks: list[Mark]
     kept: int
@@ -98,7 +105,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class SegmentBar:
-    """A segment as a bar; ``whisker`` is left and width of its uncertain ends."""
+    """A segment as a bar; ``whiskers`` are left and width of its uncertain ends. An ``annotated`` one has no score."""
 
     left: float
     width: float
@@ -107,15 +114,17 @@ class SegmentBar:
     row: int
     strength: float
     whiskers: list[tuple[float, float]]
+    annotated: bool = False
 
 
 @dataclass(frozen=True)
 class SegmentLane:
-    """All segments of one label, in as many rows as they need not to overlap."""
+    """All segments of one label, in as many rows as they need not to overlap; annotated ones have the first rows."""
 
     label: str
     bars: list[SegmentBar]
     rows: int
+    found: int
 
 
 @dataclass(frozen=True)
@@ -127,44 +136,60 @@ class Timeline:
     band: tuple[float, float] | None
     band_text: str
     segments: list[SegmentLane]
+    more_segments: list[SegmentLane]
     loose: list[Mark]
     shown: list[Lane]
     folded: list[Lane]
+    unpaired: int
 
 
 def timeline(prediction: Prediction) -> Timeline | None:
     """Lay a prediction out over time; ``None`` when it has nothing that lies in time."""
-    ranked = wording.number_evidence(prediction.evidence)
-    timed = [(place, e) for place, e in ranked if e.kind != "neighbour" and _finite(e.start, e.end)]
-    times = [p.time for t in prediction.tracks for p in t.points] + [x for c in prediction.curves for x in c.times]
-    times += [x for s in prediction.segments for x in (s.start, s.end)] + [
-        x for _, e in timed for x in (e.start, e.end)
+    timed = [
+        (place, e)
+        for place, e in wording.number_evidence(prediction)
+        if e.kind != "neighbour" and _finite(e.start, e.end)
     ]
+    named = [t for t in prediction.tracks if is_named(t)]
+    times = [p.time for t in named for p in t.points] + [x for c in prediction.curves for x in c.times]
+    times += [x for s in (*prediction.segments, *prediction.annotated) for x in (s.start, s.end)]
+    times += [x for _, e in timed for x in (e.start, e.end)]
     times = [t for t in times if math.isfinite(t)]
-    if not times and not prediction.tracks:
+    if not times and not named:
         return None
-    samples = sorted({p.time for t in prediction.tracks for p in t.points if math.isfinite(p.time)})
+    samples = sorted({p.time for t in named for p in t.points if math.isfinite(p.time)})
     edges = _edges(samples)
     duration = prediction.video.duration if math.isfinite(prediction.video.duration) else 0.0
     axis, whole = _axis(times, [*edges[:1], *edges[-1:]], duration)
+    axis = replace(axis, long=wording.uses_clock(prediction))
     first = wording.find_deciding(prediction)
     deciding = next((e for _, e in timed if e is first), None)
     marks = [(track_of(prediction, e), e, _mark(place, e, axis, deciding)) for place, e in timed]
     lanes = []
-    for track in prediction.tracks:
+    for track in named:
         own = [(e, mark) for owner, e, mark in marks if owner is track]
         lanes.append(_lane(track, own, axis, samples, edges))
     lanes.sort(key=lambda lane: (not lane.deciding, _falling(lane.contribution), -lane.kept))
+    segments = _segments(prediction, axis)
+    room = max(_MOST_LANES - min(len(segments), _MOST_SEGMENT_LANES) - min(len(prediction.curves), 2), 1)
+    count = min(sum(bool(lane.kept or lane.deciding) for lane in lanes), room)
     return Timeline(
         axis=axis,
         whole=whole,
         band=axis.box(deciding.start, deciding.end) if deciding else None,
-        band_text=wording.format_span(deciding.start, deciding.end) if deciding else "",
-        segments=_segments(prediction.segments, axis),
-        loose=_numbered([mark for owner, _, mark in marks if owner is None]),
-        shown=[lane for lane in lanes if lane.kept or lane.deciding],
-        folded=[lane for lane in lanes if not lane.kept and not lane.deciding],
+        band_text=wording.format_span(deciding.start, deciding.end, clock=axis.clock) if deciding else "",
+        segments=segments[:_MOST_SEGMENT_LANES],
+        more_segments=segments[_MOST_SEGMENT_LANES:],
+        loose=_numbered([mark for owner, _, mark in marks if owner is None or not is_named(owner)]),
+        shown=lanes[:count],
+        folded=[replace(lane, runs=_longest(lane.runs, _MOST_FOLDED_RUNS)) for lane in lanes[count:]],
+        unpaired=len({t.subject for t in prediction.tracks if not is_named(t)}),
     )
+
+
+def is_named(track: Track) -> bool:
+    """Tell whether anything is said of a track; a thing that is in no pair is followed for the eye only."""
+    return not track.points or any(p.label or p.kept for p in track.points)
 
 
 def _axis(times: list[float], edges: list[float], duration: float) -> tuple[Axis, str]:
@@ -205,24 +230,48 @@ def _lane(
     track: Track, evidence: list[tuple[Evidence, Mark]], axis: Axis, samples: list[float], edges: list[float]
 ) -> Lane:
     points = sorted((p for p in track.points if math.isfinite(p.time)), key=lambda p: p.time)
+    cells = [axis.box(*_cell(p, samples, edges)) for p in points]
     runs = []
     for label, group in groupby(points, key=lambda p: wording.format_label(p.label)):
         own = list(group)
         begin, finish = _cell(own[0], samples, edges)[0], _cell(own[-1], samples, edges)[1]
         left, width = axis.box(begin, finish)
-        when = wording.format_span(own[0].time, own[-1].time)
+        when = wording.format_span(own[0].time, own[-1].time, clock=axis.clock)
         runs.append(Run(left, width, label, sum(p.kept for p in own), len(own), when))
     drops = [e.contribution for e, _ in evidence if math.isfinite(e.contribution)]
     return Lane(
         slot=track.slot,
         names=wording.list_pair(track.subject, track.object),
-        runs=runs,
-        cells=[(*axis.box(*_cell(p, samples, edges)), p.kept) for p in points],
+        runs=_longest(runs, _MOST_RUNS),
+        kept_path=_path([cell for cell, p in zip(cells, points, strict=True) if p.kept], len(cells) <= _APART, 0, 10),
+        dropped_path=_path(
+            [cell for cell, p in zip(cells, points, strict=True) if not p.kept], len(cells) <= _APART, 3.5, 3
+        ),
         points=points,
         marks=[mark for _, mark in evidence],
         kept=sum(p.kept for p in points),
         contribution=max(drops, default=None),
         deciding=any(mark.deciding for _, mark in evidence),
+    )
+
+
+def _longest(runs: list[Run], most: int) -> list[Run]:
+    """Return the widest runs, in the order of time."""
+    widest = sorted(range(len(runs)), key=lambda i: -runs[i].width)[:most]
+    return [runs[i] for i in sorted(widest)]
+
+
+def _path(cells: list[tuple[float, float]], apart: bool, top: float, height: float) -> str:
+    """Return SVG path data of (left, width) in percent: one bar a cell, or one a run of cells that touch."""
+    bars: list[tuple[float, float]] = []
+    for left, width in cells:
+        if bars and not apart and left <= sum(bars[-1]) + 0.02:
+            bars[-1] = (bars[-1][0], left + width - bars[-1][0])
+        else:
+            bars.append((left, width))
+    gap = _GAP if apart else 0.0
+    return "".join(
+        f"M{10 * left:.4g} {top:g}h{max(10 * width - gap, 0.5):.4g}v{height:g}H{10 * left:.4g}z" for left, width in bars
     )
 
 
@@ -234,7 +283,7 @@ def _cell(point: TrackPoint, samples: list[float], edges: list[float]) -> tuple[
 def _mark(place: int, evidence: Evidence, axis: Axis, deciding: Evidence | None) -> Mark:
     left, width = axis.box(evidence.start, evidence.end)
     text = wording.format_change(evidence) or wording.format_label(evidence.label) or evidence.text or evidence.kind
-    when = wording.format_span(evidence.start, evidence.end)
+    when = wording.format_span(evidence.start, evidence.end, clock=axis.clock)
     name = " – ".join(wording.list_pair(evidence.subject, evidence.object))
     return Mark(left, width, place, evidence is deciding, text, when, name)
 
@@ -251,29 +300,44 @@ def _numbered(marks: list[Mark]) -> list[Mark]:
     return [replace(mark, numbered=id(mark) in chosen) for mark in sorted(marks, key=lambda m: -m.width)]
 
 
-def _segments(segments: Iterable[Segment], axis: Axis) -> list[SegmentLane]:
+def _segments(prediction: Prediction, axis: Axis) -> list[SegmentLane]:
+    """Return a lane for each label: the answer, then best segment first; labels that were not found come last."""
+    found, known = (
+        [s for s in segments if _finite(s.start, s.end, s.score)]
+        for segments in (sorted(prediction.segments, key=lambda s: -s.score), prediction.annotated)
+    )
     lanes = []
-    usable = [s for s in segments if _finite(s.start, s.end, s.score)]
-    by_label: dict[str, list[Segment]] = {}
-    for segment in sorted(usable, key=lambda s: -s.score):
-        by_label.setdefault(segment.label, []).append(segment)
-    for label, own in by_label.items():
-        ends: list[float] = []
-        bars = []
-        for s in sorted(own, key=lambda s: s.start):
-            early, late = s.interval if s.interval and _finite(*s.interval) else (0.0, 0.0)
-            row = next((i for i, end in enumerate(ends) if end <= s.start - early), len(ends))
-            ends[row : row + 1] = [s.end + late]
-            whiskers = [axis.box(s.start - early, s.start + early), axis.box(s.end - late, s.end + late)]
-            doubt = (
-                f", give or take {wording.format_time(early)} and {wording.format_time(late)}" if early or late else ""
-            )
-            when = wording.format_span(s.start, s.end) + doubt
-            strength = min(1.0, max(0.0, s.score))
-            kept = [w for w in whiskers if w[1] > 0]
-            bars.append(SegmentBar(*axis.box(s.start, s.end), wording.format_score(s.score), when, row, strength, kept))
-        lanes.append(SegmentLane(wording.format_label(label), bars, len(ends)))
+    labels = dict.fromkeys(s.label for s in (*found, *known))
+    for label in sorted(labels, key=lambda label: label != prediction.label):  # the answer first
+        own = [s for s in found if s.label == label]
+        annotated, first = _rows([s for s in known if s.label == label], axis, 0, annotated=True)
+        bars, rows = _rows(own, axis, first)
+        lanes.append(SegmentLane(wording.format_label(label), annotated + bars, rows, len(own)))
     return lanes
+
+
+def _rows(segments: list[Segment], axis: Axis, first: int, *, annotated: bool = False) -> tuple[list[SegmentBar], int]:
+    """Lay segments out in rows from ``first`` on, so that none overlaps another; return them and the next free row."""
+    ends: list[float] = []
+    bars = []
+    for s in sorted(segments, key=lambda s: s.start):
+        early, late = s.interval if s.interval and _finite(*s.interval) else (0.0, 0.0)
+        row = next((i for i, end in enumerate(ends) if end <= s.start - early), len(ends))
+        ends[row : row + 1] = [s.end + late]
+        whiskers = [axis.box(s.start - early, s.start + early), axis.box(s.end - late, s.end + late)]
+        doubt = f", give or take {wording.format_time(early)} and {wording.format_time(late)}" if early or late else ""
+        bars.append(
+            SegmentBar(
+                *axis.box(s.start, s.end),
+                text="annotated" if annotated else wording.format_score(s.score),
+                when=wording.format_span(s.start, s.end, clock=axis.clock) + doubt,
+                row=first + row,
+                strength=min(1.0, max(0.0, s.score)),
+                whiskers=[w for w in whiskers if w[1] > 0],
+                annotated=annotated,
+            )
+        )
+    return bars, first + len(ends)
 
 
 def _falling(contribution: float | None) -> float:

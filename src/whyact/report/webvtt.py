@@ -28,7 +28,7 @@ def to_webvtt(prediction: Prediction, *, evidence: bool = False) -> str:
         if segment.interval is not None:
             text += f" (start ±{segment.interval[0]:.1f} s, end ±{segment.interval[1]:.1f} s)"
         cues.append(f"{_clock(segment.start)} --> {_clock(segment.end)}\n{text}")
-    for place, e in wording.number_evidence(prediction.evidence) if evidence else ():
+    for place, e in wording.number_evidence(prediction) if evidence else ():
         if e.kind != "neighbour" and abs(e.contribution) >= LEAST:
             text = _escaped(wording.format_evidence_line(place, e))
             cues.append(f"{_clock(e.start)} --> {_clock(max(e.end, e.start + 0.001))}\n{text}")

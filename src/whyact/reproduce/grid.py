@@ -70,6 +70,14 @@ def run_cells(
     return [_stored(path) or {} for path in paths]
 
 
+def stored_cells(
+    cells: Sequence[Cell], function: Callable[[dict[str, Any]], dict[str, Any]], folder: Path
+) -> list[dict[str, Any] | None]:
+    """Return what an earlier run of :func:`run_cells` stored of each cell, ``None`` where it is not done."""
+    where = _address(function)
+    return [_stored(cell_path(folder, where, cell)) for cell in cells]
+
+
 def cell_path(folder: Path, where: str, cell: Cell) -> Path:
     """Return the file of a cell: a hash of the function's name and of the cell's parameters, whatever their order."""
     return Path(folder) / f"{sha256(canonical_json([where, dict(cell)]))[:20]}.json"

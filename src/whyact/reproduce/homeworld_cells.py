@@ -41,7 +41,7 @@ def settings(row: str, epochs: int | None) -> Config:
     The language model alone learns next to nothing at that learning rate here; its own was chosen on another world.
     """
     if row in ("strict-sim", "predicted-relations", "no-pixels", "full"):
-        config = boxes_settings("video-boxes", epochs)
+        config = boxes_settings("video-boxes", epochs, selectors=True)
         if row == "strict-sim":
             config = replace(config, loss=replace(config.loss, sim_mode="strict"))
         if row == "predicted-relations":
@@ -50,7 +50,7 @@ def settings(row: str, epochs: int | None) -> Config:
     if row == "language":
         config = boxes_settings(row, epochs)
         return replace(config, optim=replace(config.optim, lr=LANGUAGE_LR))
-    return boxes_settings(f"video-boxes-{row}", epochs)
+    return boxes_settings(f"video-boxes-{row}", epochs, selectors=True)
 
 
 @lru_cache(maxsize=1)

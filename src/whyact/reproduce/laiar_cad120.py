@@ -15,12 +15,14 @@ from whyact.data.io.archive import sha256_text
 from whyact.data.relations.cad120 import SCORES, read
 from whyact.errors import UserError
 from whyact.laiar.baselines import BASELINES
+from whyact.laiar.config import EvidenceConfig
+from whyact.laiar.reasons import Claims, fit_claims, reason_scores, with_calibration
 from whyact.laiar.task import choose
 from whyact.metrics.calibration import expected_calibration_error, top_label
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
-from whyact.reproduce.grid import run_cells
+from whyact.reproduce.grid import run_cells, stored_cells
 from whyact.reproduce.laiar_cells import RGB, cell
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 
@@ -28,7 +30,10 @@ NAME = "laiar-cad120"
 RUNS = Path("runs") / NAME
 SEEDS, QUICK_EPOCHS = 3, 8
 ABLATION_SEEDS = (0,)  # of the rows that only the paper's Tables 1 and 2 need
-MAIN = ("language", "video-boxes", "video-boxes-no-scheme", RGB, f"{RGB}-no-scheme", f"{RGB}-keep-all")
+KEEP_ALL = f"{RGB}-keep-all"
+CLAIMING = ("video-boxes", KEEP_ALL)  # rows whose reasons are judged
+LEVEL = EvidenceConfig().level
+MAIN = ("video-boxes", KEEP_ALL, "video-boxes-no-scheme", RGB, "language", f"{RGB}-no-scheme")
 TABLE1 = {  # our row -> (name in the table, the paper's mAR, the paper's kept tokens)
     f"{RGB}-no-scheme-keep-all": ("no selector", 0.73, 49.8),
     f"{RGB}-no-scheme-temporal-only": ("temporal", 0.72, 17.4),
@@ -44,7 +49,11 @@ TABLE2 = {
     RGB: ("sim+tss+xm", 0.85),
 }
 TABLE6 = {"Temporal Segment RGB": 0.42, "Flow": 0.71, "RGB+Flow": 0.77, "Explainable AAR-RAR": 0.80, "VideoMLN": 0.83}
+HONESTY = ("reason_precision", "reason_coverage", "reason_ece")
 EXPLANATION = (
+    "transition_precision",
+    "transition_recall",
+    "naming_ece",
     "naming",
     "naming_macro",
     "naming_kept",
@@ -65,15 +74,25 @@ EXPLANATION = (
 NOTES = {
     "language": "true relations of the test clip; no selectors",
     "two-stage": "the language model, fed with the likeliest relation by the RGB scores",
-    "video-boxes": "box geometry and object classes",
+    "video-boxes": "box geometry and object classes; no token dropped",
     "video-boxes-no-scheme": "the video model alone",
-    RGB: "and relation scores predicted from RGB; those of training clips come from networks that saw the test subject",
+    RGB: "35 % of the tokens; and relation scores predicted from RGB, those of training clips by networks that saw the "
+    "test subject",
     f"{RGB}-no-scheme": "the video model alone",
-    f"{RGB}-keep-all": "no selectors",
+    KEEP_ALL: "the same, no token dropped",
 }
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(
+    *,
+    root: Path | None,
+    quick: bool,
+    seeds: int | None,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+    stored: bool = False,
+) -> int:
     """Run the study: folds x seeds x rows, resumable, and write its tables.
 
     Args:
@@ -83,6 +102,7 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         jobs: Worker processes.
         out: Where the results go; ``None`` prints only.
         as_json: Print the document as JSON.
+        stored: Compute nothing: write the tables of the cells that an earlier run finished.
 
     Raises:
         UserError: When the data is missing or damaged.
@@ -101,30 +121,44 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     cells = grid(MAIN)
     if not quick:
         cells += grid(list(BASELINES), [0])
-        groups = {f: sorted({c.group for c in found.fold(f)[0]}) for f in folds}
-        cells += [{"row": RGB, "fold": f, "seed": 0, "held_out": group, **common} for f in folds for group in groups[f]]
+        person = {f: found.fold(f)[1][0].group for f in folds}
+        pairs = [sorted((person[a], person[b])) for a, b in zip(folds[::2], folds[1::2], strict=False)]
+        cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
-    done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    if stored:
+        kept = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
+        cells, done = [c for c, _ in kept], [r for _, r in kept]
+    else:
+        done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
-    nested: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    held: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
-        if params.get("held_out"):
-            nested[params["fold"]].append(result)
+        if params.get("without"):
+            first, second = params["without"]
+            for fold in folds:  # a fold's calibration: the other person of its pair
+                if person[fold] in (first, second):
+                    other = second if person[fold] == first else first
+                    held[params["row"]][fold] = result["held"][other]
         else:
+            if params["row"] in BASELINES:
+                target, predicted = np.array(result["target"]), np.array(result["predicted"])
+                result["mAR"] = mean_recall(target, predicted, len(found.vocabulary.actions)).with_null
             results[params["row"]][params["fold"], params["seed"]] = result
 
     rows = _main(results)
     if not quick:
         rows += _gains(results) + _table1(results) + _table2(results) + _table6(results)
-        rows += _baselines(results, found.vocabulary.actions) + _explanation(results) + _unsure(results, nested)
+        rows += _baselines(results) + _explanation(results)
+        rows += _honesty(results, held) + _unsure(results, held)
     command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
+    command += " --stored" * stored
     head = header(
         NAME,
         command,
         seeds=numbers,
         folds=folds,
-        data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings chosen on held-out training "
-        "subjects of fold 1",
+        data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings chosen on people left out of the "
+        "training people" + (f"; {len(done)} cells of the study are done, rows without one are left out" * stored),
         split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
     )
     if out is not None:
@@ -137,40 +171,48 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
 Results = dict[str, dict[tuple[int, int], dict[str, Any]]]
 
 
+def _row(table: str, name: str, metric: str, values: Sequence[float], **more: Any) -> list[Row]:
+    """Return one row, or none where no cell of it is done."""
+    return [row(table, name, metric, values, **more)] if values else []
+
+
 def _values(cells: dict[tuple[int, int], dict[str, Any]], metric: str) -> list[float]:
     return [c[metric] for _, c in sorted(cells.items()) if c.get(metric) is not None]
 
 
 def _main(results: Results) -> list[Row]:
-    rows = [row("main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"])]
+    rows = _row("main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"])
     two_stage = _values(results["language"], "two_stage_mAR")
-    rows.append(row("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"]))
-    for name in MAIN[1:]:
+    rows += _row("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"])
+    for name in (name for name in MAIN if name != "language"):
         for metric in ("mAR", "keep_ratio", "transition_accuracy"):
             paper = {"mAR": 0.85, "keep_ratio": 14.2 / 49.8}.get(metric) if name == RGB else None
             values = _values(results[name], metric)
-            if values:
-                rows.append(row("main", name, metric, values, unit="0..1", paper=paper, note=NOTES[name]))
-    for name in (RGB, "video-boxes"):
+            rows += _row("main", name, metric, values, unit="0..1", paper=paper, note=NOTES.get(name, ""))
+    for name in (RGB, KEEP_ALL, "video-boxes"):
         for metric in ("mAR_without_null", "mAR_weighted"):
-            rows.append(row("main", name, metric, _values(results[name], metric), unit="0..1"))
-    for fold in sorted({f for f, _ in results[RGB]}):
-        values = [c["mAR"] for (f, _), c in results[RGB].items() if f == fold]
-        rows.append(row("folds", f"fold {fold}", "mAR", values, unit="0..1", note=RGB))
+            rows += _row("main", name, metric, _values(results[name], metric), unit="0..1")
+    for name in CLAIMING:
+        for fold in sorted({f for f, _ in results[name]}):
+            values = [c["mAR"] for (f, _), c in results[name].items() if f == fold]
+            rows += _row("folds", f"{name}, fold {fold}", "mAR", values, unit="0..1")
     return rows
 
 
 def _gains(results: Results) -> list[Row]:
     """Paired differences over the same folds and seeds."""
     pairs = {
-        "scheme, boxes": ("video-boxes", "video-boxes-no-scheme", "mAR"),
-        "scheme, boxes+rgb-relations": (RGB, f"{RGB}-no-scheme", "mAR"),
+        "guidance, boxes": ("video-boxes", "video-boxes-no-scheme", "mAR"),
+        "guidance, boxes+rgb-relations": (RGB, f"{RGB}-no-scheme", "mAR"),
+        "video-boxes over box-forest": ("video-boxes", "box-forest", "mAR"),
         "video model over two-stage": (RGB, "language", "two_stage_mAR"),
         "selection over keeping all": (RGB, f"{RGB}-keep-all", "mAR"),
     }
     rows = []
     for name, (ours, theirs, metric) in pairs.items():
-        keys = sorted(results[ours])
+        keys = sorted(set(results[ours]) & set(results[theirs]))
+        if not keys:
+            continue
         a = np.array([results[ours][k]["mAR"] for k in keys])
         b = np.array([results[theirs][k][metric] for k in keys])
         interval = bootstrap_difference(a, b, np.random.default_rng(0))
@@ -189,58 +231,85 @@ def _ablated(results: Results) -> Results:
 
 
 def _table1(results: Results) -> list[Row]:
-    rows, results = [], _ablated(results)
+    rows: list[Row] = []
+    results = _ablated(results)
     for key, (name, paper, num) in TABLE1.items():
-        rows.append(row("paper table 1", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper))
-        rows.append(row("paper table 1", name, "num", _values(results[key], "num"), unit="tokens", paper=num))
-        rows.append(row("paper table 1", name, "keep_ratio", _values(results[key], "keep_ratio"), unit="0..1"))
+        rows += _row("paper table 1", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
+        rows += _row("paper table 1", name, "num", _values(results[key], "num"), unit="tokens", paper=num)
+        rows += _row("paper table 1", name, "keep_ratio", _values(results[key], "keep_ratio"), unit="0..1")
     return rows
 
 
 def _table2(results: Results) -> list[Row]:
+    rows: list[Row] = []
     results = _ablated(results)
-    return [
-        row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
-        for key, (name, paper) in TABLE2.items()
-    ]
+    for key, (name, paper) in TABLE2.items():
+        rows += _row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
+    return rows
 
 
 def _table6(results: Results) -> list[Row]:
-    ours = row("paper table 6", "LaIAR", "mAR", _values(results[RGB], "mAR"), unit="0..1", paper=0.85, note=NOTES[RGB])
     note = "published rivals: " + ", ".join(f"{name} {value:.2f}" for name, value in TABLE6.items())
-    return [
-        ours,
-        row(
-            "paper table 6", "LaIAR, boxes only", "mAR", _values(results["video-boxes"], "mAR"), unit="0..1", note=note
-        ),
-    ]
+    rows: list[Row] = []
+    for name, key, paper in (
+        ("LaIAR", RGB, 0.85),
+        ("LaIAR, nothing dropped", KEEP_ALL, 0.85),
+        ("LaIAR, boxes only", "video-boxes", None),
+    ):
+        values = _values(results[key], "mAR")
+        rows += _row("paper table 6", name, "mAR", values, unit="0..1", paper=paper, note=note)
+    return rows
 
 
-def _baselines(results: Results, actions: Sequence[str]) -> list[Row]:
+def _baselines(results: Results) -> list[Row]:
     rows = []
     for name, baseline in BASELINES.items():
-        values = [
-            mean_recall(np.array(c["target"]), np.array(c["predicted"]), len(actions)).with_null
-            for c in results[name].values()
-        ]
-        rows.append(row("baselines", name, "mAR", values, unit="0..1", note=baseline.note))
+        rows += _row("baselines", name, "mAR", _values(results[name], "mAR"), unit="0..1", note=baseline.note)
     return rows
 
 
 def _explanation(results: Results) -> list[Row]:
-    rows = []
-    for name in (RGB, "video-boxes"):
+    rows: list[Row] = []
+    for name in (RGB, *CLAIMING):
         for metric in EXPLANATION:
-            rows.append(row("explanation", name, metric, _values(results[name], metric), unit="0..1"))
+            rows += _row("explanation", name, metric, _values(results[name], metric), unit="0..1")
     return rows
 
 
-def _unsure(results: Results, nested: dict[int, list[dict[str, Any]]]) -> list[Row]:
-    """Calibration and abstention, temperature and threshold chosen on held-out training subjects of each fold."""
+def _honesty(results: Results, held: dict[str, dict[int, dict[str, Any]]]) -> list[Row]:
+    """What is stated as a reason: calibrated on one held-out training person a fold, judged on the test person."""
+    rows: list[Row] = []
+    for name in CLAIMING:
+        found: dict[str, list[float]] = defaultdict(list)
+        curve: dict[float, list[tuple[float, float]]] = defaultdict(list)
+        for (fold, _), result in sorted(results[name].items()):
+            if fold not in held[name]:
+                continue
+            fits = fit_claims(Claims.from_lists(held[name][fold]["claims"]))
+            scores = reason_scores(with_calibration(Claims.from_lists(result["claims"]), fits), LEVEL)
+            for metric in HONESTY:
+                if np.isfinite(scores[metric]):
+                    found[metric].append(scores[metric])
+            for level, precision, coverage in scores["reason_curve"]:
+                if np.isfinite(precision):
+                    curve[level].append((precision, coverage))
+        for metric in HONESTY:
+            note = f"stated at a probability of {LEVEL:g}" if metric != "reason_ece" else ""
+            rows += _row("reasons", name, metric, found[metric], unit="0..1", note=note)
+        for level, points in sorted(curve.items()):
+            for i, metric in enumerate(("precision", "coverage")):
+                rows += _row("reasons by level", f"{name}, {level:g}", metric, [p[i] for p in points], unit="0..1")
+    return rows
+
+
+def _unsure(results: Results, held: dict[str, dict[int, dict[str, Any]]]) -> list[Row]:
+    """Calibration and abstention, temperature and threshold chosen on a held-out training person of each fold."""
     found: dict[str, list[float]] = defaultdict(list)
-    for (fold, _), result in sorted(results[RGB].items()):
-        held = [np.array(r["logits"]) for r in nested[fold]]
-        temperature, threshold = choose(np.concatenate(held), np.concatenate([r["target"] for r in nested[fold]]))
+    for (fold, _), result in sorted(results[KEEP_ALL].items()):
+        if fold not in held[KEEP_ALL]:
+            continue
+        apart = held[KEEP_ALL][fold]
+        temperature, threshold = choose(np.array(apart["logits"]), np.array(apart["target"]))
         logits, target = np.array(result["logits"]), np.array(result["target"])
         for name, t in (("as trained", 1.0), ("temperature", temperature)):
             p = np.exp(logits / t - (logits / t).max(1, keepdims=True))
@@ -256,5 +325,5 @@ def _unsure(results: Results, nested: dict[int, list[dict[str, Any]]]) -> list[R
         for share in (0.25, 0.5, 0.75):
             n = max(1, round(share * len(order)))
             found[f"risk at {share:.0%} coverage"].append(1 - float(correct[order[:n]].mean()))
-    note = "threshold for a risk of 0.1 on held-out training subjects"
-    return [row("unsure", RGB, name, values, unit="0..1", note=note) for name, values in found.items()]
+    note = "threshold for a risk of 0.1 on a held-out training person"
+    return [row("unsure", KEEP_ALL, name, values, unit="0..1", note=note) for name, values in found.items()]

@@ -14,6 +14,7 @@ from whyact.data.relations.relation_data import RelationData
 from whyact.laiar.answers import answer_clips
 from whyact.laiar.baselines import BASELINES
 from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.reasons import claims_of
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.task import train_run
 from whyact.laiar.two_stage import relation_prior
@@ -22,13 +23,14 @@ RGB = "video-boxes+rgb-relations"
 LITERAL = f"{RGB}-paper-literal"
 
 
-def settings(row: str, epochs: int | None) -> Config:
+def settings(row: str, epochs: int | None, *, selectors: bool | None = None) -> Config:
     """Return the settings of a row; a row's name says what it switches.
 
-    ``language`` trains the language model alone; ``-no-scheme`` trains the video model alone; ``-keep-all`` has no
-    selectors, ``-temporal-only`` and ``-spatial-only`` one; ``-only-sim``, ``-only-tss``, ``-only-xm`` and
-    ``-only-sim-xm`` switch on only those losses of the scheme (without L_tss the selectors learn from their own
-    model's attention); ``-paper-literal`` is that preset.
+    ``language`` trains the language model alone; ``-no-scheme`` trains the video model alone. Rows with RGB scores (or
+    all rows, with ``selectors``) have both selectors, with ``-keep-all`` none, with ``-temporal-only`` and
+    ``-spatial-only`` one; other rows have none. ``-only-sim``, ``-only-tss``, ``-only-xm`` and ``-only-sim-xm`` switch
+    on only those losses of the guidance (without L_tss the selectors learn from their own model's attention);
+    ``-paper-literal`` is that preset.
     """
     config = PRESETS["paper-literal" if row == LITERAL else "default"]
     if epochs is not None:
@@ -36,8 +38,10 @@ def settings(row: str, epochs: int | None) -> Config:
     config = replace(config, data=replace(config.data, rgb_relations=row.startswith(RGB) or row == "language"))
     if row == LITERAL:
         return config
-    select, loss = config.select, config.loss
-    everything = replace(select, temporal=False, spatial=False)
+    loss = config.loss
+    everything = replace(config.select, temporal=False, spatial=False)
+    has_selectors = row.startswith(RGB) if selectors is None else selectors
+    select = replace(config.select, temporal=True, spatial=True) if has_selectors else everything
     suffix = row.removeprefix(RGB).removeprefix("video-boxes")
     if row == "language":
         select, loss = everything, replace(loss, video=False)
@@ -73,14 +77,13 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         params: ``row``, ``fold``, ``seed``, ``root``, ``rgb`` (whether the scores are there), ``epochs`` (or ``None``
-            for the preset's); ``held_out`` trains on the other training subjects and answers that one instead.
+            for the preset's); ``without`` trains without these two people and answers them instead.
     """
-    row, fold, seed = params["row"], params["fold"], params["seed"]
     found = _read(params["root"], params["rgb"])
+    if params.get("without"):
+        return _held_out(found, params)
+    row, fold, seed = params["row"], params["fold"], params["seed"]
     train, test = found.fold(fold)
-    if params.get("held_out"):
-        test = [c for c in train if c.group == params["held_out"]]
-        train = [c for c in train if c.group != params["held_out"]]
     if row in BASELINES:
         predicted = BASELINES[row].predict(train, test, found.vocabulary, seed)
         return {"target": [c.target for c in test], "predicted": [int(p) for p in predicted]}
@@ -94,13 +97,30 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         if params["rgb"]:
             scores["two_stage_mAR"] = language_recall(run, test, relation_prior(train, found.vocabulary))
         return scores
-    answers = list(answer_clips(run, test, explain=not params.get("held_out")))
+    answers = list(answer_clips(run, test))
     scores = {"target": target, "logits": np.stack([a.logits for a in answers]).round(4).tolist()}
-    if params.get("held_out"):
-        return scores
+    scores["claims"] = claims_of(run, answers).to_lists()
     scores |= score_answers(run, answers)
     if row in (RGB, "video-boxes"):
         scores |= faithfulness(run, answers, seed=seed)
     scores["kept"] = [[int(i) for i in np.flatnonzero(a.keep)] for a in answers]
     scores["valid"] = [list(a.valid.shape) for a in answers]
     return scores
+
+
+def _held_out(found: RelationData, params: dict[str, Any]) -> dict[str, Any]:
+    """Train without two people and answer each of them: one is the other's held-out training person."""
+    config, out = settings(params["row"], params["epochs"]), set(params["without"])
+    clips = list(found.clips)
+    if not config.data.rgb_relations:
+        clips = [replace(c, appearance=None) for c in clips]
+    run = train_run([c for c in clips if c.group not in out], found.vocabulary, config, seed=params["seed"])
+    held = {}
+    for group in sorted(out):
+        answers = list(answer_clips(run, [c for c in clips if c.group == group]))
+        held[group] = {
+            "logits": np.stack([a.logits for a in answers]).round(4).tolist(),
+            "target": [a.clip.target for a in answers],
+            "claims": claims_of(run, answers).to_lists(),
+        }
+    return {"held": held}

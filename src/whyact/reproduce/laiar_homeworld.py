@@ -44,10 +44,10 @@ NOTES = {
     "language": "true relations of the test clip; no selectors: the ceiling of what can be transferred",
     "two-stage": "relations named by a network first, then read by the language model",
     "objects-only": "logistic regression that reads which classes of objects are there",
-    "full": "the whole scheme; 35 % of the tokens",
+    "full": "full guidance; 35 % of the tokens",
     "no-scheme": "the video model alone; 35 % of the tokens",
-    "keep-all": "the whole scheme, no selectors",
-    "no-pixels": "the whole scheme on boxes and classes, without looking into the boxes",
+    "keep-all": "full guidance, no selectors",
+    "no-pixels": "full guidance on boxes and classes, without looking into the boxes",
     "strict-sim": "the strict form of L_sim in place of the multi-positive one",
     "predicted-relations": "the language model is taught relations that a network named, out of fold",
 }

@@ -20,6 +20,7 @@ from whyact.reproduce.locate_gat_cells import ABLATIONS, cell, settings
 
 NAME = "locate-gat"
 ROWS = ("mean-pool", "locate", "locate+gat", "text-only")
+BASELINES = ("ridge", "eszsl", "sae", "prototypes")  # whyact.locate_gat.baselines has them all
 BOUNDED = ("zsl_top1", "zsl_per_class", "gzsl_seen", "gzsl_unseen", "gzsl_h")
 DIFFERENCES = (
     ("locate", "mean-pool"),
@@ -46,6 +47,16 @@ NOTES = {
     ("synthetic", "mean-pool"): "mean over frames, nothing trained; two of each pair of classes look alike on average",
     ("gym", "mean-pool"): "mean over snippets, ridge regression to text",
     ("synthetic", "text-only"): "ConSE: seen-class posterior of mean-pooled frames times text similarity",
+    ("synthetic", "ridge"): "ridge regression of mean-pooled frames to text",
+    **{
+        (table, name): note
+        for table in ("synthetic", "gym")
+        for name, note in (
+            ("eszsl", "ESZSL: a bilinear score in closed form"),
+            ("sae", "SAE: a tied encoder of pooled features into text that also decodes"),
+            ("prototypes", "class means; an unseen class mixes those of the nearest seen names"),
+        )
+    },
     ("gym", "text-only"): "ConSE: seen-class posterior of mean-pooled snippets times text similarity",
 }
 
@@ -104,13 +115,14 @@ def _rows(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, An
                 rows.append(results.row(table, name, metric, values, unit=UNITS.get(metric, "%"), note=note))
         if table == "gym" and len(mine) > 1:
             rows += _intervals(mine)
-    order = (*ROWS, *ABLATIONS)
+    order = (*ROWS, *BASELINES, *ABLATIONS)
     return sorted(rows, key=lambda row: (_TABLES.index(row.table), order.index(row.row) if row.row in order else 99))
 
 
 def _intervals(mine: Sequence[Mapping[str, Mapping[str, float]]]) -> list[results.Row]:
     """Bound each mean over the splits, and each paired difference: what an interval leaves open is not claimed."""
-    bounds = {name: {m: t_mean([one[name][m] for one in mine]) for m in BOUNDED} for name in ROWS}
+    names = [name for name in (*ROWS, *BASELINES) if name in mine[0]]
+    bounds = {name: {m: t_mean([one[name][m] for one in mine]) for m in BOUNDED} for name in names}
     for ours, theirs in DIFFERENCES:
         bounds[f"{ours} - {theirs}"] = {
             m: t_difference([one[ours][m] for one in mine], [one[theirs][m] for one in mine]) for m in BOUNDED

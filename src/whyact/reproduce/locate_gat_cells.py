@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from whyact.data.zero_shot.types import ZeroShotData
     from whyact.locate_gat.config import Config
-    from whyact.locate_gat.stages import Fitted, ScoreParts, Tensors
+    from whyact.locate_gat.scores import ScoreParts, Tensors
+    from whyact.locate_gat.stages import Fitted
 
 SHARE = 0.3  # of the graph, where its weights are replaced to see whether that changes anything
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -90,12 +92,12 @@ def graph_effect(fitted: Fitted, tensors: Tensors) -> dict[str, float]:
     """Return the largest change of a score when all graph weights are drawn anew, at mix 0 and at ``SHARE``."""
     import torch
 
-    from whyact.locate_gat.model import LocateGat
+    from whyact.locate_gat.model import LoCATeGAT
 
     model = fitted.model
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fitted.seed + 1)
-        fresh = LocateGat(model.config, tensors.frames.shape[2], model.seen, model.auxiliary)
+        fresh = LoCATeGAT(model.config, tensors.frames.shape[2], model.seen, model.auxiliary)
     assert fresh.gat is not None
     other = {name: value for name, value in model.state_dict().items() if not name.startswith("gat.")}
     fresh.load_state_dict(other | {f"gat.{name}": value for name, value in fresh.gat.state_dict().items()})
@@ -146,48 +148,34 @@ def _trained_rows(fitted: Fitted, parts: ScoreParts, names: tuple[str, ...]) -> 
 def _baseline_rows(
     fitted: Fitted, tensors: Tensors, parts: ScoreParts, strength: float, trained: bool
 ) -> dict[str, dict[str, float]]:
-    """Measure both baselines on the same videos; their handicap is tuned as the model's is, on seen classes."""
-    import numpy as np
-    import torch
+    """Measure the baselines on the same videos; each one's handicap is tuned as the model's is, on seen classes.
 
-    from whyact.locate_gat.baselines import conse, ridge
-    from whyact.locate_gat.losses import cosine
-    from whyact.locate_gat.stages import ScoreParts, inner_split
+    ``mean-pool`` is what LoCATe starts from: the plain mean of frames where they share a space with the names, else
+    ridge regression; ``text-only`` is ConSE.
+    """
+    import numpy as np
+
+    from whyact.locate_gat.baselines import BASELINES, ridge_to_text, scores
+    from whyact.locate_gat.stages import inner_split
     from whyact.locate_gat.task import measures
     from whyact.metrics.zero_shot import tune_calibration
 
-    pooled = tensors.frames.mean(1)
-
-    def pool(train: Tensor, videos: Tensor, seen: Tensor) -> Tensor:
-        if not trained:
-            return pooled[videos]
-        weight, bias = ridge(pooled[train], tensors.text[tensors.target[train]], strength)
-        return pooled[videos] @ weight.T + bias
-
-    def mixture(train: Tensor, videos: Tensor, seen: Tensor) -> Tensor:
-        local = torch.full((len(tensors.text),), -1)
-        local[seen] = torch.arange(len(seen))
-        return conse(pooled[train], local[tensors.target[train]], pooled[videos], tensors.text[seen])
-
-    def scored(method: Any, seen: Any, unseen: Any, train: Any, videos: Any) -> ScoreParts:
-        classes = np.concatenate([seen, unseen])
-        vectors = method(*(torch.from_numpy(a) for a in (train, videos, seen)))
-        position = np.full(len(tensors.text), -1)
-        position[classes] = np.arange(len(classes))
-        text = cosine(vectors, tensors.text[torch.from_numpy(classes)]).numpy()
-        target = position[tensors.target.numpy()[videos]]
-        return ScoreParts(text, text, target, np.arange(len(classes)) < len(seen), classes)
-
+    baselines = {name: BASELINES[name] for name in ("eszsl", "sae", "prototypes")}
+    at_strength = partial(ridge_to_text, strength=strength)
+    if trained:
+        baselines["mean-pool"] = at_strength
+    else:
+        baselines |= {"mean-pool": BASELINES["clip-zero-shot"], "ridge": at_strength}
+    baselines["text-only"] = BASELINES["conse"]
+    train, config = fitted.part.train, fitted.model.config
+    videos = np.concatenate([fitted.part.seen_test, fitted.part.unseen_test])
     found = {}
-    for name, method in (("mean-pool", pool), ("text-only", mixture)):
+    for name, baseline in baselines.items():
         handicaps = []
-        for inner in inner_split(
-            tensors, fitted.seen, fitted.part.train, fitted.model.config, fitted.names, fitted.seed
-        ):
-            rehearsed = scored(method, inner.seen, inner.unseen, inner.train, inner.test)
+        for inner in inner_split(tensors, fitted.seen, train, config, fitted.names, fitted.seed):
+            rehearsed = scores(baseline, tensors, inner.seen, inner.unseen, inner.train, inner.test)
             handicaps.append(tune_calibration(rehearsed.text, rehearsed.target, rehearsed.seen))
-        videos = np.concatenate([fitted.part.seen_test, fitted.part.unseen_test])
-        whole = scored(method, fitted.seen, fitted.unseen, fitted.part.train, videos)
+        whole = scores(baseline, tensors, fitted.seen, fitted.unseen, train, videos)
         found[name] = _kept(measures(whole, 0.0, float(np.mean(handicaps))))
     return found
 

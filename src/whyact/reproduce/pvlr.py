@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from whyact.data.datasets import load_features
-from whyact.data.untrimmed.sets import FeatureSplit
+from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256
 from whyact.pvlr.config import PRESETS, Config

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.sets import FeatureSplit
+from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.pvlr.inference import Curves
 from whyact.training.numerics import seed_everything
 

@@ -13,6 +13,7 @@ from whyact.ablation.compare import PairComparison, RunComparison, compare_pair,
 from whyact.errors import UserError
 from whyact.prediction import to_json
 from whyact.report.exports import EXPORTS, export
+from whyact.report.private import replace_path
 from whyact.studio import worker_tasks
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import (
@@ -32,7 +33,6 @@ from whyact.studio.limits import MB
 from whyact.studio.models import model_info
 from whyact.studio.safety import REPORT_POLICY
 from whyact.studio.uploads import BODY, check_models, open_job, receive, submit
-from whyact.wording import replace_path
 
 COMPARED = 200 * MB  # bytes of two files of predictions
 router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})

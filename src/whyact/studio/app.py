@@ -50,7 +50,7 @@ def create_app(jobs: Jobs, *, token: str = "", hosts: tuple[str, ...] = (), corr
     app.include_router(pages.router)
     app.add_middleware(Guard, token=token, hosts=hosts)
     for kind, status in ((Unknown, 404), (Refused, 422), (WorkerLost, 500)):
-        app.add_exception_handler(kind, _told(status))
+        app.add_exception_handler(kind, _respond(status))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, lambda *_: PlainTextResponse("", 400))
     app.add_exception_handler(Exception, lambda *_: JSONResponse({"detail": "The studio failed on this."}, 500))
@@ -73,5 +73,5 @@ def _malformed(_: Request, error: Any) -> JSONResponse:
     return JSONResponse({"detail": said}, 422)
 
 
-def _told(status: int) -> Callable[[Request, Exception], JSONResponse]:
+def _respond(status: int) -> Callable[[Request, Exception], JSONResponse]:
     return lambda _, error: JSONResponse({"detail": str(error)}, status)

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from whyact.ablation.protocol import TIME_TOLERANCE
 from whyact.data.relations.own import read_file as read_own
 from whyact.data.relations.own_file import (
     FILE,
@@ -36,7 +37,6 @@ from whyact.studio.forms import Correction, Marked, Saved
 from whyact.training.checkpoint import read_card
 
 LOG = "corrections.json"
-_SAME = 1e-6
 _LOCK = threading.Lock()  # two corrections at once must not lose one
 
 
@@ -161,8 +161,8 @@ def _relations(
             raise UserError("relations", mark.relation, f"one of {', '.join(words.relations)}")
     labels = []
     for q in points:
-        said = [m.relation for m in marks if m.start - _SAME <= q.time <= m.end + _SAME]
-        labels.append((said[-1] if said else q.label, q.frame))
+        marked = [m.relation for m in marks if m.start - TIME_TOLERANCE <= q.time <= m.end + TIME_TOLERANCE]
+        labels.append((marked[-1] if marked else q.label, q.frame))
     out = []
     for label, run in groupby(labels, key=lambda row: row[0]):
         own = [frame for _, frame in run]

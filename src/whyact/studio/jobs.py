@@ -44,6 +44,7 @@ class Job:
         file: The name of the upload in there.
         demo: What to film, for a clip that nobody sent.
         content: The same for two jobs about the same video.
+        answer: What is said of the answer in a few words.
         against: The id of the job that asks a second model about this video, if that was wanted.
     """
 
@@ -61,6 +62,7 @@ class Job:
     error: str = ""
     label: str = ""
     score: float = 0.0
+    answer: str = ""
     playable: bool = False
     finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -247,7 +249,7 @@ class Jobs:
             demo=job.demo,
         )
         job.label, job.score = found["label"], found["score"]
-        job.playable = found["playable"]
+        job.answer, job.playable = found["answer"], found["playable"]
 
     def _settle(self, job: Job) -> None:
         """Delete the upload, and everything of a job that failed or was removed meanwhile."""

@@ -14,14 +14,19 @@ from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
 from whyact.studio.api import info, jobs_of, two_jobs
+from whyact.studio.forms import JobInfo, ModelInfo
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
+from whyact.studio.worker_tasks import preview_rate
 from whyact.verbs.demo import demo_actions
 
 router = APIRouter(include_in_schema=False)
 _STATIC = {
     "report.css": ("whyact.report", "templates/style.css", "text/css"),
     "studio.css": ("whyact.studio", "static/studio.css", "text/css"),
+    "format.js": ("whyact.report", "templates/format.js", "text/javascript"),
+    "zoom.js": ("whyact.report", "templates/zoom.js", "text/javascript"),
+    "tokens.js": ("whyact.report", "templates/tokens.js", "text/javascript"),
     "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
     "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
     "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
@@ -72,18 +77,33 @@ def job(request: Request, id_: str) -> Response:
         prediction = jobs.prediction(found)
     except Unknown as error:
         return _page("gone.html.j2", 404, why=str(error))
-    path = jobs.models[found.model]
-    return _page(
-        "answer.page.html.j2",
-        job=info(found),
-        view=view(prediction),
-        model=model_info(found.model, path),
-        exports=[(kind, _EXPORT_NAMES[kind]) for kind in ("html", "json", *EXPORTS)],
-        things=_things(prediction),
-        correctable=request.app.state.corrections is not None,
-        others=[info(other) for other in jobs.others(found) if other.state != "failed"],
-        second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
+    others = [info(other) for other in jobs.others(found) if other.state != "failed"]
+    model = model_info(found.model, jobs.models[found.model])
+    return HTMLResponse(
+        render_answer(prediction, info(found), model, others, request.app.state.corrections is not None)
     )
+
+
+def render_answer(
+    prediction: Prediction, job: JobInfo, model: ModelInfo, others: list[JobInfo], can_correct: bool
+) -> str:
+    """Return the page of an answered video."""
+    page: str = (
+        _templates()
+        .get_template("answer.page.html.j2")
+        .render(
+            job=job,
+            view=view(prediction),
+            model=model,
+            exports=[(kind, _EXPORT_NAMES[kind]) for kind in ("html", "json", *EXPORTS)],
+            things=_things(prediction),
+            correctable=can_correct,
+            others=others,
+            rate=preview_rate(prediction.video.duration, prediction.video.fps),
+            second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
+        )
+    )
+    return page
 
 
 @router.get("/jobs/{id_}/against/{other}")

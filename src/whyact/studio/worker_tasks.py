@@ -13,9 +13,10 @@ import msgspec
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.prediction import Prediction, to_json
+from whyact.report.private import replace_path
+from whyact.sentences import summarize_answer
 from whyact.studio.limits import Limits
 from whyact.studio.workers import OnProgress, Task
-from whyact.wording import replace_path
 
 if TYPE_CHECKING:
     from whyact.ablation.protocol import Session
@@ -52,6 +53,7 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
         return {
             "label": best.label if best else "",
             "score": best.score if best else 0.0,
+            "answer": summarize_answer(prediction),
             "playable": (Path(folder) / PREVIEW).exists(),
         }
 
@@ -202,8 +204,7 @@ def _hide(text: str, path: Path, name: str) -> str:
 
 def _write(prediction: Prediction, path: Path, folder: Path, on_progress: OnProgress) -> None:
     """Write what remains of a job: the answer, its report, and a copy to play in any browser."""
-    from whyact.report import write_report
-    from whyact.verbs.stills import stills
+    from whyact.verbs.stills import write_illustrated
 
     on_progress("Making a copy to play", 0.0)
     try:
@@ -212,8 +213,13 @@ def _write(prediction: Prediction, path: Path, folder: Path, on_progress: OnProg
         (folder / PREVIEW).unlink(missing_ok=True)
     on_progress("Writing the report", 0.0)
     shown = msgspec.structs.replace(prediction, video=msgspec.structs.replace(prediction.video, path=str(path)))
-    write_report([prediction], folder / REPORT, stills([shown]))
+    write_illustrated([prediction], folder / REPORT, [shown])
     write_atomic(folder / PREDICTION, to_json([prediction]))
+
+
+def preview_rate(length: float, fps: float) -> float:
+    """Return the frames a second of the copy that is played: every frame of a short video of a usual rate."""
+    return min(fps or _SLOWER, _FASTEST if length <= _LONG else _SLOWER)
 
 
 def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> None:
@@ -227,7 +233,7 @@ def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> Non
 
     with VideoReader(path, limit=LIMIT) as reader:
         length = max(reader.length, reader.step)
-        rate = min(reader.fps or _SLOWER, _FASTEST if length <= _LONG else _SLOWER)
+        rate = preview_rate(length, reader.fps)
         moments = np.arange(max(1, int(length * rate + 1e-6))) / rate
 
         def frames() -> Any:

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 from whyact import api
-from whyact.errors import UserError, nearest
+from whyact.errors import choose
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
-from whyact.verbs.parser import Parser, whole_number
-from whyact.verbs.predict import format_answer
+from whyact.sentences import format_answer
+from whyact.verbs.parser import Parser, open_page, whole_number
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
 SIZE = (640, 480)
@@ -40,27 +40,24 @@ def run(argv: list[str]) -> int:
         _EXAMPLES,
         "the prediction",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where (default: demo)")
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where to write (default: demo)")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=1, help="which video (default: 1)")
     parser.add_argument("--action", metavar="NAME", default="pick", help="the action to film (default: pick)")
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     args = parser.parse_args(argv)
-    say = _Teller()
+    say = _Log()
 
-    from whyact.homeworld.vocabulary import VOCABULARY
-    from whyact.report import write_report
-    from whyact.verbs.stills import stills
-
-    if args.action not in VOCABULARY.actions:
-        near = nearest(args.action, VOCABULARY.actions)
-        step = f"did you mean {near}?" if near else ""
-        raise UserError("--action", args.action, f"one of {', '.join(VOCABULARY.actions)}", step)
+    choose(args.action, demo_actions(), "--action", "whyact demo --help")
     out = writable_folder("--out", args.out)
+    say(f"Filming a visitor who will {args.action.replace('_', ' ')} ...")
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
     scene = film_demo(video, seed=args.seed, action=args.action, size=SIZE)
     say(f"Filmed a visitor with seed {args.seed} in the {scene.split(' (')[0].lower()}: {video}")
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
+    from whyact.verbs.stills import write_illustrated
+
     predictions = api.load().predict(video, draw=answer, progress=not args.json)
-    write_report(predictions, report, stills(predictions))
+    write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")
     if args.json:
@@ -69,11 +66,13 @@ def run(argv: list[str]) -> int:
     print(format_answer(predictions[0]))
     print(f"video:  {answer}")
     print(f"report: {report}")
+    if args.open:
+        open_page(report)
     return 0
 
 
-class _Teller:
-    """Say on stderr what is happening, with the time since the start."""
+class _Log:
+    """Prints on stderr what is happening, with the time since the start."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()

@@ -1,4 +1,4 @@
-"""``whyact doctor``: what of this installation works, what does not, and what to do about it."""
+"""``whyact doctor``: what works in this installation, what does not, and how to fix it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SELF_TEST_SECONDS = 2.0  # the length of the generated clip
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: ``ok``, a ``note`` (works, but know this) or ``broken``; ``advice`` says what to do."""
+    """A result of a check: ``ok``, a ``note`` (works, but worth knowing) or ``broken``; ``advice`` says what to do."""
 
     name: str
     state: Literal["ok", "note", "broken"]
@@ -36,47 +36,47 @@ class Finding:
 
 
 def run(argv: list[str]) -> int:
-    """Examine this installation, print every finding, and return 1 when something essential is broken."""
+    """Run all checks, print every finding, and return 1 when something essential is broken."""
     parser = Parser(
         "doctor",
-        "Say what of this installation works, and for each thing that does not, what to do.\n"
-        "Nothing is fetched, sent or changed. The exit code is 1 when something essential is broken.",
+        "Check this installation, and say how to fix what does not work.\n"
+        "Nothing is downloaded, sent or changed. The exit code is 1 when something essential is broken.",
         _EXAMPLES,
         "the findings",
     )
     args = parser.parse_args(argv)
     found: list[Finding] = []
     for name, check in CHECKS.items():
-        new = examined(name, check)
+        new = run_check(name, check)
         found += new
         if not args.json:
             for finding in new:
-                print(said(finding), flush=True)
+                print(format_finding(finding), flush=True)
     broken = [finding for finding in found if finding.state == "broken"]
     if args.json:
         print_json({"ok": not broken, "findings": [asdict(finding) for finding in found]})
     else:
         names = ", ".join(dict.fromkeys(finding.name for finding in broken))
-        print(f"\nBroken: {names}. What to do stands behind each arrow." if broken else "\nEverything essential works.")
+        print(f"\nBroken: {names}. The arrows say how to fix it." if broken else "\nEverything essential works.")
     return 1 if broken else 0
 
 
-def examined(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    """Return what a check finds; one that fails itself is a finding too."""
+def run_check(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """Return the findings of a check; a check that fails is a finding too."""
     try:
         return list(check())
     except Exception as error:
         return [Finding(name, "broken", f"{type(error).__name__}: {' '.join(str(error).split())}", _REINSTALL)]
 
 
-def said(finding: Finding) -> str:
+def format_finding(finding: Finding) -> str:
     """Write a finding for a terminal; the arrow leads to what to do."""
     mark = {"ok": "ok    ", "note": "note  ", "broken": "BROKEN"}[finding.state]
     width = max(60, min(shutil.get_terminal_size().columns, 120))
     fill = partial(textwrap.fill, width=width, break_long_words=False, break_on_hyphens=False)
     lines = [fill(f"{mark}  {finding.name:<13} {finding.found}", subsequent_indent=" " * 22)]
     if finding.advice:
-        lines.append(f"{'':21} -> {finding.advice}")  # in one line: a command is there to be copied
+        lines.append(f"{'':21} -> {finding.advice}")  # on one line, so that a command can be copied
     return "\n".join(lines)
 
 
@@ -100,7 +100,7 @@ def packages() -> list[Finding]:
 
 
 def torch_pair() -> list[Finding]:
-    """Check that torch and torchvision belong together: torchvision's compiled operators load and compute."""
+    """Check that torch and torchvision are a matching pair: torchvision's compiled operators load and compute."""
     from packaging.requirements import Requirement
 
     torch_version, vision = _version("torch"), _version("torchvision")
@@ -123,7 +123,7 @@ def torch_pair() -> list[Finding]:
 
 
 def device() -> list[Finding]:
-    """Say what trainings and encoders run on."""
+    """Report what trainings and encoders run on."""
     import torch
 
     if torch.cuda.is_available():
@@ -137,7 +137,7 @@ def device() -> list[Finding]:
 
 
 def decoders() -> list[Finding]:
-    """Look for the codecs of common videos, and for the encoder of drawn ones."""
+    """Check the codecs of common videos, and the encoder for drawn ones."""
     import av
 
     missing = [codec for codec in CODECS if codec not in av.codecs_available]
@@ -153,7 +153,7 @@ def decoders() -> list[Finding]:
 
 
 def extras() -> list[Finding]:
-    """Say which optional parts are there."""
+    """List the optional extras that are installed."""
     from packaging.requirements import Requirement
 
     by_extra: dict[str, list[Requirement]] = {}
@@ -175,7 +175,7 @@ def extras() -> list[Finding]:
 
 
 def cache() -> list[Finding]:
-    """Look at the folder in which torchvision keeps fetched weights, without making it."""
+    """Check the folder in which torchvision keeps downloaded weights, without creating it."""
     import torch
 
     folder = Path(torch.hub.get_dir())
@@ -184,28 +184,35 @@ def cache() -> list[Finding]:
         step = "set TORCH_HOME to a folder that can be written"
         return [Finding("cache", "note", f"{_home(folder)} cannot be written", step)]
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else 0
-    return [Finding("cache", "ok", f"{_home(folder)}, {size / GIB:.1f} GiB of fetched weights")]
+    return [Finding("cache", "ok", f"{_home(folder)}, {size / GIB:.1f} GiB of downloaded weights")]
 
 
 def disk() -> list[Finding]:
-    """Look at the space where runs are written (here) and where temporary files go."""
+    """Check the free space where runs are written (here) and where temporary files go."""
     found = []
     for name, folder in (("disk, here", Path.cwd()), ("disk, temp", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(folder).free
-        said_ = f"{free / GIB:.1f} GiB free in {_home(folder)}"
+        text = f"{free / GIB:.1f} GiB free in {_home(folder)}"
         step = "free some space, or work elsewhere" if name == "disk, here" else "free some, or set TMPDIR"
         state: Any = "broken" if free < GIB / 10 else "note" if free < 2 * GIB else "ok"
-        found.append(Finding(name, state, said_, "" if state == "ok" else step))
+        found.append(Finding(name, state, text, "" if state == "ok" else step))
     return found
 
 
 def shipped() -> list[Finding]:
-    """Verify every byte of the models that travel with the package."""
+    """Verify every byte of the models that are bundled with the package."""
     from whyact.errors import UserError
     from whyact.training.checkpoint import load_checkpoint
 
     if not SHIPPED.is_dir():
-        return [Finding("shipped model", "note", "none in this installation", "train one: whyact demo")]
+        return [
+            Finding(
+                "shipped model",
+                "note",
+                "none in this installation",
+                "whyact train laiar --help",
+            )
+        ]
     found = []
     for card in sorted(SHIPPED.rglob("card.json")):
         folder = card.parent
@@ -221,7 +228,7 @@ def shipped() -> list[Finding]:
 
 
 def self_test() -> list[Finding]:
-    """Write a clip of two seconds, decode it, and look into a box of every frame, as a prediction does."""
+    """Write a clip of two seconds, decode it, and pool a box of every frame, as a prediction does."""
     import numpy as np
     import torch
     from torchvision.ops import roi_align
@@ -243,10 +250,10 @@ def self_test() -> list[Finding]:
     off = float(np.abs(seen - grey[np.floor(video.times * 25 + 0.5).astype(int)]).max())
     took = f"{time.perf_counter() - started:.1f} s"
     if len(seen) != 8 or off > 4 or video.facts.degraded:
-        said_ = f"{len(seen)} of 8 frames, brightness off by {off:.0f} of 255 {video.facts.degraded}".strip()
-        return [Finding("self-test", "broken", said_, "pip install --force-reinstall av torch torchvision")]
-    said_ = f"a clip of {SELF_TEST_SECONDS:g} s written, decoded and looked into in {took}"
-    return [Finding("self-test", "ok", said_)]
+        text = f"{len(seen)} of 8 frames, brightness off by {off:.0f} of 255 {video.facts.degraded}".strip()
+        return [Finding("self-test", "broken", text, "pip install --force-reinstall av torch torchvision")]
+    text = f"a clip of {SELF_TEST_SECONDS:g} s written, decoded and pooled in {took}"
+    return [Finding("self-test", "ok", text)]
 
 
 CHECKS: dict[str, Callable[[], Iterable[Finding]]] = {
@@ -270,7 +277,7 @@ def _version(name: str) -> str:
 
 
 def _home(path: Path) -> str:
-    """Return a path for showing to others: what lies under the home folder without its owner's name."""
+    """Return a path as it can be shown to others: with ``~`` for the home folder."""
     try:
         return f"~/{path.relative_to(Path.home()).as_posix()}"
     except (ValueError, RuntimeError):

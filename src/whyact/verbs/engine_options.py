@@ -1,4 +1,4 @@
-"""The options that say where the work is done, the same for every verb that has them."""
+"""The options that say where to compute, the same for every verb that has them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def add_engine(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--engine",
         choices=["local", "ray"],
-        help=f"split the work by {what} among single-thread workers: processes here, or a Ray cluster "
-        "(default: this process alone)",
+        help=f"split the work by {what} among single-threaded workers: processes here, or a Ray cluster "
+        "(default: this process only)",
     )
     parser.add_argument("--workers", metavar="N", type=whole_number, help="how many workers (default: cores here)")
-    parser.add_argument("--address", metavar="A", default="", help="a running Ray cluster (default: start one here)")
+    parser.add_argument("--address", metavar="ADDRESS", default="", help="a running Ray cluster (default: a new one)")
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +35,10 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def read_engine(args: argparse.Namespace) -> Engine | None:
-    """Return the engine that a command line asks for, or ``None`` for this process alone.
+    """Return the engine that a command line asks for, or ``None`` for this process only.
 
     Raises:
-        UserError: For options that ask for nothing without an engine, or no worker at all.
+        UserError: For options that need an engine, or for no worker at all.
     """
     if args.address and args.engine != "ray":
         raise UserError("--address", args.address, "--engine ray beside it")

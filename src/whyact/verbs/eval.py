@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from whyact import api
 from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.methods import Method, find_method
+from whyact.progress import announce
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_engine, read_engine
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import (
     Kind,
     Parser,
@@ -46,19 +48,20 @@ def run(argv: list[str]) -> int:
         "--parts",
         metavar="DIR",
         type=Path,
-        help="keep the answers here, a file for some videos; those that are there already are not computed again",
+        help="keep the answers in this folder, a file for some videos; a rerun computes only what is missing",
     )
     parser.add_argument(
         "--shard",
         metavar="I/N",
         type=Kind("a share such as 1/3", _read_shard),
-        help="only compute the I-th of N shares of --parts",
+        help="compute the I-th of N shares of --parts only",
     )
     add_engine(parser, "video")
+    add_device(parser)
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if args.shard is not None and args.parts is None:
-        raise UserError("--shard", None, "--parts DIR beside it, where the shares meet")
+        raise UserError("--shard", None, "--parts DIR, the folder that all shares write to")
 
     root = existing_folder("--root", args.root)
     out = writable_file("--out", args.out) if args.out else None
@@ -70,8 +73,9 @@ def run(argv: list[str]) -> int:
             raise UserError(str(args.run), "a file", "--data NAME --root DIR of the annotations to score it against")
         metrics = evaluate_predictions(args.run, args.data, root)
     else:
-        model = api.load(args.run)
+        model = api.load(args.run, device=args.device)
         data = args.data or model.card["data"]
+        announce(f"evaluating {args.run} on {data}", wanted=not args.json, in_logs=False)
         with generated_root(data, root) as folder:
             if engine is None and args.parts is None:
                 metrics = model.evaluate(data, folder, fold=args.fold, progress=not args.json)
@@ -87,19 +91,21 @@ def run(argv: list[str]) -> int:
 def _in_parts(
     method: Method[Any, Any, Any], settings: tuple[Path, str, Path | None, int | None], args: Any, engine: Any
 ) -> dict[str, Any]:
-    """Compute the parts that are missing, and score all; with ``--shard`` only say how many there are."""
+    """Compute the parts that are missing, and score all of them; with ``--shard`` only count them."""
     from tempfile import TemporaryDirectory
 
     from whyact.training.evaluation import Shard, answer_parts, chunks, score_parts
 
     with TemporaryDirectory(prefix="whyact-") as scratch:
         folder = args.parts or Path(scratch)
-        evaluation = answer_parts(method.open_evaluation, settings, folder, args.shard or Shard(), engine)
+        evaluation = answer_parts(
+            partial(method.open_evaluation, device=args.device), settings, folder, args.shard or Shard(), engine
+        )
         if args.shard is None:
             return score_parts(evaluation, folder)
         count = len(chunks(evaluation))
-        said = {"shard": f"{args.shard.index}/{args.shard.count}", "parts": len(args.shard.of(count)), "of": count}
-        return {**said, "next": "the other shards, then the same command without --shard"}
+        share = {"shard": f"{args.shard.index}/{args.shard.count}", "parts": len(args.shard.of(count)), "of": count}
+        return {**share, "next": "the other shards, then the same command without --shard"}
 
 
 def _read_shard(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""``whyact extract``: videos -> a folder of snippet features that ``train`` and ``predict`` read."""
+"""``whyact extract``: encode videos into a folder of snippet features that ``train`` and ``predict`` read."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.errors import UserError
-from whyact.progress import progress
-from whyact.verbs.engine_options import add_engine, read_engine
+from whyact.progress import announce, progress
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import Parser, print_json, print_numbers
 from whyact.video.inputs import Inputs
 
@@ -19,16 +19,16 @@ _EXAMPLES = (
     "whyact extract videos/ --out my-features",
     "whyact extract videos/ --out my-features --encoder s3d,clip:RN50",
     "whyact extract videos/ --out my-features --engine local --workers 8",
-    "whyact extract a.mp4 --out try --weights random --clip none      (no download: proves that the parts work)",
+    "whyact extract a.mp4 --out try --weights random --clip none      (no download: only checks that the parts work)",
 )
 
 
 def run(argv: list[str]) -> int:
-    """Extract the features of the videos that ``argv`` names; say what was done and what could not be read."""
+    """Extract the features of the videos that ``argv`` names; print what was done and what could not be read."""
     parser = Parser(
         "extract",
         "Encode videos snippet by snippet into a folder for `whyact train pvlr --data folder`.\n"
-        "A rerun goes on where it stopped. Videos that cannot be read are left out and listed in broken.csv.",
+        "A rerun resumes where it stopped. Videos that cannot be read are skipped and listed in broken.csv.",
         _EXAMPLES,
         "what was extracted",
     )
@@ -54,9 +54,10 @@ def run(argv: list[str]) -> int:
         "--clip-weights", metavar="W", default="openai", help="of that CLIP: a tag of open_clip, random, or a file"
     )
     parser.add_argument(
-        "--snippet-seconds", metavar="S", type=float, default=0.64, help="length of a snippet (default: 0.64)"
+        "--snippet-seconds", metavar="SECONDS", type=float, default=0.64, help="length of a snippet (default: 0.64)"
     )
     add_engine(parser, "video")
+    add_device(parser)
     args = parser.parse_args(argv)
     engine = read_engine(args)
     if not 0.04 <= args.snippet_seconds <= 60:
@@ -64,6 +65,7 @@ def run(argv: list[str]) -> int:
     if args.out.exists() and not args.out.is_dir():
         raise UserError("--out", str(args.out), "a folder, or a name that is free")
 
+    announce(f"extracting features into {args.out}", wanted=not args.json, in_logs=False)
     from whyact.data.untrimmed.snippet_files import extract, find_videos, read_recipe
     from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 
@@ -73,30 +75,30 @@ def run(argv: list[str]) -> int:
         print(f"whyact: {skipped.note}", file=sys.stderr, flush=True)
     target = None if args.clip == "none" else (f"clip:{args.clip}", args.clip_weights)
     names, weights = args.encoder.split(","), args.weights.split(",")
-    sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds)
+    sources = Sources(tuple(names), tuple(weights), target, args.snippet_seconds, args.device)
     with progress("videos", len(videos), wanted=not args.json) as bar:
         if engine is None:
             begun = -1  # videos before the one that is being read
 
-            def tell(name: str, snippets: int) -> None:
+            def on_video(name: str, snippets: int) -> None:
                 nonlocal begun
                 begun += snippets == 0
                 bar.update(begun, f"{name}, snippet {snippets}")
 
-            found = extract(videos, args.out, sources.load(), tell)
+            found = extract(videos, args.out, sources.load(), on_video)
         else:
             found = extract_on(engine, videos, args.out, sources, bar.advance)
-    said = _said(args.out, read_recipe(args.out / "features.json"), found)
+    summary = summarise(args.out, read_recipe(args.out / "features.json"), found)
     if args.json:
-        print_json(said)
+        print_json(summary)
     else:
-        print_numbers(said)
+        print_numbers(summary)
     return 0
 
 
-def _said(out: Path, recipe: Recipe, found: Any) -> dict[str, Any]:
+def summarise(out: Path, recipe: Recipe, found: Any) -> dict[str, Any]:
     encoders = [*recipe.encoders, *([recipe.target] if recipe.target else [])]
-    said: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "out": str(out),
         "videos": len(found.new) + len(found.kept),
         "new": len(found.new),
@@ -105,5 +107,5 @@ def _said(out: Path, recipe: Recipe, found: Any) -> dict[str, Any]:
         "broken": found.broken,
     }
     if any(encoder.weights == "random" for encoder in encoders):
-        said["note"] = "random weights: these features prove that the parts work together, and nothing else"
-    return said
+        summary["note"] = "random weights: these features prove that the parts work together, and nothing else"
+    return summary

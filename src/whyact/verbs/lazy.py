@@ -29,5 +29,5 @@ def listed(table: Mapping[str, tuple[str, str]]) -> str:
 
 
 def one_of(table: Iterable[str], what: str, help_command: str) -> Callable[[str], str]:
-    """Return :func:`choose` as an argparse ``type``: a wrong name is then said before a missing option."""
+    """Return :func:`choose` as an argparse ``type``: a wrong name is then reported before a missing option."""
     return lambda name: choose(name, table, what, help_command)

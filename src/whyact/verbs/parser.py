@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +58,7 @@ class Parser(argparse.ArgumentParser):
             prog=prog or f"whyact {verb}",
             description=description,
             epilog=f"examples:\n{lines}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=argparse.RawTextHelpFormatter,
             allow_abbrev=False,
         )
         self.add_argument("--json", action="store_true", help=f"print {json_help} as JSON on stdout; no progress bars")
@@ -70,7 +72,8 @@ class Parser(argparse.ArgumentParser):
 
         Args:
             settings: An instance; see :func:`whyact.settings.setting`.
-            grouped: Spell names with dots, a group for each section, and show defaults. Off, for options: with dashes.
+            grouped: Spell names with dots, a group for each section, and show defaults. Off, for options: with dashes,
+                and a switch that is off by default takes no value.
         """
         groups: dict[str, Any] = {}
         for leaf in leaves(settings):
@@ -81,8 +84,12 @@ class Parser(argparse.ArgumentParser):
             name = leaf.name if grouped else leaf.name.replace("_", "-")
             text = f"{leaf.help} (default: {_format_default(leaf.default)})".strip() if grouped else leaf.help
             metavar = leaf.metavar or None
-            about = {"metavar": metavar, "dest": leaf.name, "help": text.replace("%", "%%")}
-            self._added(add, (f"--{name}",), {**about, "default": argparse.SUPPRESS})
+            about: dict[str, Any] = {"dest": leaf.name, "help": text.replace("%", "%%")}
+            if not grouped and leaf.default is False:
+                about["action"] = "store_true"
+            else:
+                about |= {"metavar": metavar, "default": argparse.SUPPRESS}
+            self._added(add, (f"--{name}",), about)
 
     def _added(self, add: Callable[..., argparse.Action], names: Sequence[str], about: dict[str, Any]) -> Any:
         kind, choices = about.pop("type", None), about.pop("choices", None)
@@ -91,9 +98,14 @@ class Parser(argparse.ArgumentParser):
         default = about.pop("default", None)
         if about.get("action") not in ("help", "version", "store_true"):
             about["default"] = argparse.SUPPRESS
+        if about.get("help"):  # argparse would break names and numbers at their hyphens
+            width = max(30, shutil.get_terminal_size().columns - 26)
+            about["help"] = textwrap.fill(about["help"], width, break_long_words=False, break_on_hyphens=False)
         action = add(*names, **about)
         for name in action.option_strings or [action.dest]:
             self.table[name] = action
+        if default is None and action.nargs == "*" and not action.option_strings:
+            default = []
         if action.default is argparse.SUPPRESS and action.dest != "help":
             self.checks[action.dest] = kind, choices, default
         return action
@@ -224,6 +236,13 @@ def existing_folder(option: str, path: Path | None) -> Path | None:
         found = "a file" if path.exists() else "no such folder"
         raise UserError(f"{option} {path}", found, "a folder that exists", "check the path")
     return path
+
+
+def open_page(path: Path) -> None:
+    """Show a page in the user's browser, if there is one."""
+    import webbrowser
+
+    webbrowser.open(path.resolve().as_uri())
 
 
 def print_json(value: Any, out: Path | None = None, *, to_stdout: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""``whyact report``: predictions in JSON -> an HTML page, a file for another tool, a comparison with a second run."""
+"""``whyact report``: turn predictions in JSON into an HTML page or a file for another tool, or compare two runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whyact.errors import UserError
 from whyact.files import writable_file
 from whyact.prediction import Prediction
 from whyact.report.answers_file import read_predictions
-from whyact.verbs.parser import Parser, print_json
+from whyact.verbs.parser import Parser, open_page, print_json
 
 _EXAMPLES = (
     "whyact report predictions.json",
@@ -41,7 +41,10 @@ def run(argv: list[str]) -> int:
         help="the file (default: FILE with the format's ending); a folder (FILE-FORMAT) for fiftyone, and where vtt "
         "or eaf are to hold several predictions",
     )
+    parser.add_argument("--open", action="store_true", help="show the page in a browser")
     args = parser.parse_args(argv)
+    if args.open and (args.export != "html" or args.against is not None):
+        raise UserError("--open", None, "a page to show, not --export or --against")
     stem = Path("report") if args.file == "-" else Path(args.file)
     predictions = read_predictions(args.file)
     if args.against is not None:
@@ -56,11 +59,10 @@ def run(argv: list[str]) -> int:
         raise UserError("--out", str(args.out), "another file than FILE, which it would replace", "choose another name")
 
     if args.export == "html":
-        from whyact.report import write_report
-        from whyact.verbs.stills import stills
+        from whyact.verbs.stills import write_illustrated
 
         out = writable_file("--out", args.out or stem.with_suffix(".html"))
-        written = [write_report(predictions, out, stills(predictions))]
+        written = [write_illustrated(predictions, out)]
     else:
         from whyact.report.exports import EXPORTS, write_exports
 
@@ -76,6 +78,8 @@ def run(argv: list[str]) -> int:
         what = "report" if args.export == "html" else args.export
         for path in written:
             print(f"{what}: {path}")
+    if args.open:
+        open_page(written[0])
     return 0
 
 
@@ -99,5 +103,5 @@ def _compare(a: list[Prediction], b: list[Prediction], as_json: bool) -> None:
         print(f"{wording.format_label(row.label):{wide}}  {numbers}")
     for clip in found.changed:
         target = f" (annotated: {clip.target})" if clip.target else ""
-        print(f"\n{clip.id}{target}\n  A {clip.a.label} {clip.a.score:.2f}. {clip.a.because}")
-        print(f"  B {clip.b.label} {clip.b.score:.2f}. {clip.b.because}")
+        print(f"\n{clip.id}{target}\n  A {clip.a.text}. {clip.a.because}")
+        print(f"  B {clip.b.text}. {clip.b.because}")

@@ -10,11 +10,15 @@ from whyact.verbs.parser import Parser, existing_folder, whole_number
 
 STUDIES: dict[str, str] = {
     "laiar-cad120": "whyact.reproduce.laiar_cad120:run",
+    "laiar-subactivities": "whyact.reproduce.laiar_subactivities:run",
     "laiar-homeworld": "whyact.reproduce.laiar_homeworld:run",
+    "laiar-ut": "whyact.reproduce.laiar_ut:run",
+    "measured-relations": "whyact.reproduce.measured_relations:run",
     "shipped-model": "whyact.reproduce.shipped_model:run",
     "pvlr": "whyact.reproduce.pvlr:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",
 }
+STORED = ("laiar-cad120", "laiar-subactivities")  # studies that can write what is done of them
 RESULTS = Path("reproduced")
 
 _EXAMPLES = (
@@ -28,19 +32,22 @@ def run(argv: list[str]) -> int:
     names = list(lazy.present(STUDIES))
     parser = Parser(
         "reproduce",
-        f"Measure a published table again, over folds and seeds. A rerun goes on where it stopped.\n"
+        f"Measure a published table again, over folds and seeds. A rerun resumes where it stopped.\n"
         f"NAME is one of: {', '.join(names)}.",
         _EXAMPLES,
         "the results document",
     )
     parser.add_argument("name", metavar="NAME", help="the study")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds the data, where it needs any")
-    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; only prints")
+    parser.add_argument("--quick", action="store_true", help="one seed, ten minutes at most; writes nothing")
     parser.add_argument("--seeds", metavar="N", type=whole_number, help="how many seeds (default: the study's own)")
     parser.add_argument(
         "--jobs", metavar="N", type=whole_number, default=1, help="workers, one thread each (default: 1)"
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where NAME.md and NAME.json go (default: {RESULTS})")
+    parser.add_argument(
+        "--stored", action="store_true", help="compute nothing: write the tables of what an earlier run finished"
+    )
     args = parser.parse_args(argv)
     study = choose(args.name, names, "NAME", "whyact reproduce --help")
     for option in ("seeds", "jobs"):
@@ -48,7 +55,10 @@ def run(argv: list[str]) -> int:
             raise UserError(f"--{option}", 0, "at least 1")
     root = existing_folder("--root", args.root)
     out = args.out or (None if args.quick else RESULTS)
+    if args.stored and args.name not in STORED:
+        raise UserError("--stored", args.name, f"one of {', '.join(STORED)}")
+    only = {"stored": True} if args.stored else {}
     code: int | None = lazy.load(STUDIES[study])(
-        root=root, quick=args.quick, seeds=args.seeds, jobs=args.jobs, out=out, as_json=args.json
+        root=root, quick=args.quick, seeds=args.seeds, jobs=args.jobs, out=out, as_json=args.json, **only
     )
     return code or 0

@@ -1,23 +1,31 @@
-"""The pictures that a report shows of a video: the frames before and after what decided."""
+"""The pictures of a report: the frames before and after what decided, and a loop of that moment."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from whyact.errors import UserError
-from whyact.prediction import Prediction
+from whyact.prediction import Evidence, Prediction
+from whyact.report import write_report
+from whyact.wording import find_deciding, sort_evidence
 
 MOST = 6  # pieces of evidence of a prediction that get pictures
 WIDTH = 640
 QUALITY = 82
+LOOP_BYTES = 400_000  # of a loop, at most
+LOOP_WIDTH = 480
+_FRAMES, _LONGEST, _AROUND = 24, 6.0, 0.5  # of a loop; seconds of it, and those around the moment
+_SLOW, _QUICK, _LAST = 150, 90, 900  # milliseconds that a frame of the moment, another and the last one stand
 
 
 def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
     """Return JPEG bytes by (prediction id, frame number) for the moments that the reports of these answers show.
 
-    Predictions about anything but a video file have none. A video that has gone or broken costs its pictures only.
+    Predictions about anything but a video file have none. A video that is missing or broken has no pictures.
     """
     from PIL import Image
 
@@ -25,18 +33,18 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
     out: dict[tuple[str, int], bytes] = {}
     for prediction in predictions:
-        wanted = _moments(prediction)
-        if not wanted or not prediction.video.fps or not Path(prediction.video.path).is_file():
+        numbers = _moments(prediction)
+        if not numbers or not prediction.video.fps or not Path(prediction.video.path).is_file():
             continue
         try:
             with VideoReader(prediction.video.path) as reader:
-                for shown in reader.frames_at(sorted(wanted)):
+                for shown in reader.frames_at(sorted(numbers)):
                     image = Image.fromarray(shown.image)
                     if image.width > WIDTH:
                         image = image.resize((WIDTH, max(1, round(image.height * WIDTH / image.width))))
                     buffer = io.BytesIO()
                     image.save(buffer, "JPEG", quality=QUALITY)
-                    out[prediction.id, wanted[shown.moment]] = buffer.getvalue()
+                    out[prediction.id, numbers[shown.moment]] = buffer.getvalue()
         except UserError:
             continue
     return out
@@ -44,9 +52,98 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
 
 def _moments(prediction: Prediction) -> dict[float, int]:
     """Return seconds -> frame number of what evidence is drawn at: ends of changes, frames, middles of snippets."""
-    shown = prediction.evidence[:MOST]
+    shown = sort_evidence(prediction)[:MOST]
     ends = {moment for e in shown for moment in (e.start, e.end)}
     named = {e.start: round(e.start * prediction.video.fps) for e in shown if e.kind == "frame"}
     middles = [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
     named |= {moment: round(moment * prediction.video.fps) for moment in middles}
     return named | {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}
+
+
+def write_illustrated(
+    predictions: Sequence[Prediction], path: str | Path, videos: Sequence[Prediction] | None = None
+) -> Path:
+    """Write the report of these answers with all the pictures that their videos have.
+
+    Args:
+        predictions: The answers.
+        path: Of the page.
+        videos: The same answers with the paths under which their videos are read, where those are others.
+
+    Raises:
+        UserError: When the file cannot be written.
+    """
+    frames: dict[tuple[str, int], bytes] = {}
+    playing: dict[str, bytes] = {}
+    for prediction, video in zip(predictions, predictions if videos is None else videos, strict=True):
+        for (_, number), data in stills([video]).items():
+            frames[prediction.id, number] = data
+        for data in loops([video]).values():
+            playing[prediction.id] = data
+    return write_report(list(predictions), path, frames, playing)
+
+
+def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:
+    """Return WebP bytes by prediction id: the moment that decided, playing slowly, with its pair named in the picture.
+
+    Answers without a video file, or without evidence that lies in time, have none.
+    """
+    from whyact.video.draw import Painter, resized
+    from whyact.video.reader import VideoReader
+
+    out: dict[str, bytes] = {}
+    for prediction in predictions:
+        deciding = find_deciding(prediction)
+        times = [] if deciding is None else _loop_times(prediction, deciding)
+        if deciding is None or not times or not Path(prediction.video.path).is_file():
+            continue
+        named = {name for name in (deciding.subject, deciding.object) if name}
+        try:
+            with VideoReader(prediction.video.path) as reader:
+                shown = list(reader.frames_at(times))
+        except UserError:
+            continue
+        if len(shown) < 2:
+            continue
+        height, width = shown[0].image.shape[:2]
+        scale = min(4.0, LOOP_WIDTH / width)
+        size = (round(width * scale), max(1, round(height * scale)))
+        painter = Painter(prediction, scale)
+        frames = [resized(one.image, size) for one in shown]
+        if named:
+            frames = [painter.draw(time, frame, named) for time, frame in zip(times, frames, strict=True)]
+        pauses = [_SLOW if deciding.start <= time <= deciding.end else _QUICK for time in times]
+        found = _animation(frames, [*pauses[:-1], _LAST])
+        if found is not None:
+            out[prediction.id] = found
+    return out
+
+
+def _loop_times(prediction: Prediction, evidence: Evidence) -> list[float]:
+    """Return the moments of a loop: a little before and after the evidence, a long one in fast motion."""
+    if evidence.kind == "neighbour" or not (math.isfinite(evidence.start) and math.isfinite(evidence.end)):
+        return []
+    length, fps = prediction.video.duration, prediction.video.fps
+    start = max(0.0, evidence.start - _AROUND)
+    end = min(evidence.end + _AROUND, length if length > 0 else math.inf)
+    if evidence.kind == "snippet":
+        end = min(end, start + _LONGEST)
+    count = min(_FRAMES, int((end - start) * fps) + 1) if fps > 0 else 0
+    return [start + (end - start) * i / max(count, 1) for i in range(count)] if count > 1 else []
+
+
+def _animation(frames: Sequence[Any], pauses: Sequence[int]) -> bytes | None:
+    """Encode frames as an animated WebP of at most :data:`LOOP_BYTES`, in falling quality, then smaller."""
+    from PIL import Image
+
+    images: list[Image.Image] = [Image.fromarray(frame) for frame in frames]
+    for quality, scale in ((70, 1.0), (50, 1.0), (40, 0.75), (30, 0.5)):
+        sized = images
+        if scale < 1:
+            sized = [image.resize((round(image.width * scale), round(image.height * scale))) for image in images]
+        buffer = io.BytesIO()
+        first, *rest = sized
+        first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=list(pauses), loop=0, quality=quality)
+        if buffer.tell() <= LOOP_BYTES:
+            return buffer.getvalue()
+    return None

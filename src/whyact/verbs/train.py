@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from whyact import api
 from whyact.errors import UserError
 from whyact.methods import METHODS, find_method
+from whyact.progress import announce
 from whyact.settings import read_settings
+from whyact.training.options import TrainOptions
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.parser import Parser, existing_folder, print_json, print_numbers, run_folder, whole_number
+from whyact.verbs.parser import (
+    Parser,
+    existing_folder,
+    print_json,
+    print_numbers,
+    read_options,
+    run_folder,
+    whole_number,
+)
 
 _EXAMPLES = (
     "whyact train laiar --data cad120 --root data/cad120 --out runs/kitchen",
@@ -37,6 +48,8 @@ def run(argv: list[str]) -> int:
     preset = args.preset or ("default" if args.videos is None else "clips")
     config = read_settings(method.PRESETS, preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
+    options = read_options(TrainOptions, args)
+    announce(f"training {name} on {args.data or args.videos}", wanted=not args.json)
     with generated_root(args.data, root) as folder:
         trained = api.train(
             name,
@@ -50,6 +63,7 @@ def run(argv: list[str]) -> int:
             seed=args.seed,
             overwrite=args.overwrite,
             progress=not args.json,
+            **asdict(options),
         )
     from whyact.training.processes import this_process
 
@@ -95,4 +109,5 @@ def _parser(method: str, names: str, presets: Iterable[str]) -> Parser:
     parser.add_argument(
         "--seed", metavar="N", type=whole_number, default=0, help="seed of everything random (default: 0)"
     )
+    parser.add_settings(TrainOptions(), grouped=False)
     return parser

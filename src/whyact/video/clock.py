@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 TS_DISCONT = 0x200  # FFmpeg's flag of a format whose stamps may jump (MPEG transport and program streams)
+NO_TIMES = 0x80  # its flag of a raw stream
 GAP = 10.0  # seconds: a longer gap in such a format is a jump of the stamps, as it is for ffmpeg
 SLOWEST, FASTEST = 0.01, 2000.0  # frames a second: another declared rate is not believed
 USUAL_STEP = 0.04  # seconds a frame, where a file says nothing
@@ -24,16 +25,18 @@ class Clock:
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.base = float(stream.time_base or 1 / 1000)
-        rate = float(stream.average_rate or 0)
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
         self.fps = rate if SLOWEST <= rate <= FASTEST else 0.0
         self.step = 1 / self.fps if self.fps else USUAL_STEP
         self.has_jumps = bool(int(container.format.flags) & TS_DISCONT)
-        # AVI has no presentation times: packets lie in slots of equal length, and with frames that are decoded ahead
-        # of their turn a picture comes out of the decoder in the slot in which it is due, plus a constant delay.
-        self.in_slots = "avi" in container.format.name
-        own = None if stream.start_time is None else stream.start_time * self.base
+        # AVI and ASF have no presentation times, and those that FFmpeg guesses are a frame late or in disorder. A
+        # picture comes out of the decoder at the decoding time of the packet that is due, plus a constant delay.
+        is_avi = "avi" in container.format.name
+        self.in_slots = is_avi or container.format.name == "asf"
         self._delayed = self.in_slots and bool(stream.codec_context.has_b_frames)
-        self.zero = min([own or 0.0, *_sound_starts(container)]) if own is not None and not self.in_slots else 0.0
+        self.counts = bool(int(container.format.flags) & NO_TIMES)  # those of raw streams are made up
+        own = None if stream.start_time is None else stream.start_time * self.base
+        self.zero = 0.0 if own is None or is_avi else min(own, *_sound_starts(container), own)
         self.start = max(0.0, (own or 0.0) - self.zero)
         self.last: float | None = None
         self.notes: list[str] = []
@@ -47,7 +50,7 @@ class Clock:
 
     def time_of(self, frame: Any) -> float:
         """Return when the next frame of the decoder comes on screen; later than the one before."""
-        stamp = frame.dts if self.in_slots else frame.pts
+        stamp = None if self.counts else frame.dts if self.in_slots else frame.pts
         at = self._at(None if stamp is None else stamp * self.base - self.zero)
         self.last, self._hold = at, self.hold(frame)
         return at

@@ -43,8 +43,8 @@ def open_container(av: Any, path: Path, wait: float) -> Any:
         options = {"protocol_whitelist": "file"}
         return av.open(f"file:{path}", metadata_errors="ignore", options=options, timeout=wait)
     except av.error.InvalidDataError as error:
-        found = f"cut short, or no video file ({reason_of(error)})"
-        raise UserError(path, found, "a whole video file", "does a player show it? copy it again") from error
+        value = f"cut short, or no video file ({reason_of(error)})"
+        raise UserError(path, value, "a whole video file", "does a player show it? copy it again") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise UserError(path, reason_of(error), "a video file that can be read") from error
 
@@ -77,8 +77,11 @@ def declared_length(container: Any, stream: Any, start: float, zero: float) -> f
         start: When the first frame is shown, in seconds of the player's clock.
         zero: The stamp in seconds at which that clock starts.
     """
+    whole = float(container.duration) / 1e6 if container.duration and container.duration > 0 else 0.0
     if stream.duration and stream.duration > 0:
-        return start + float(stream.duration * (stream.time_base or 0))
+        # Only MP4 and MOV count it from the first frame, the others from the start of the file.
+        first = start if "mov" in container.format.name else 0.0
+        return first + float(stream.duration * (stream.time_base or 0))
     parts = str(stream.metadata.get("DURATION", "")).split(":")  # what Matroska says of a stream
     try:
         tagged = sum(float(part) * 60**power for power, part in enumerate(reversed(parts)))
@@ -86,7 +89,7 @@ def declared_length(container: Any, stream: Any, start: float, zero: float) -> f
         tagged = 0.0
     if 0 < tagged - zero < 1e7:
         return tagged - zero
-    return float(container.duration) / 1e6 if container.duration and container.duration > 0 else 0.0
+    return whole
 
 
 @dataclass(frozen=True)
@@ -146,5 +149,5 @@ def _movie_length(head: bytes) -> float:
 
 def _flags(stream: Any) -> int:
     """Return a stream's disposition as a number; some releases of av give an enumeration that is none."""
-    found = getattr(stream, "disposition", 0)
-    return int(getattr(found, "value", found))
+    flags = getattr(stream, "disposition", 0)
+    return int(getattr(flags, "value", flags))

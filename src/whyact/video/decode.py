@@ -1,4 +1,4 @@
-"""Video files to frames at chosen times, by timestamps and not by counting: broken files give what they have."""
+"""Video files to frames at chosen times, by timestamps and not by counting: a broken file gives the frames it has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
 from whyact.video import sampling
-from whyact.video.reader import Shown, VideoReader
+from whyact.video.reader import VideoFrame, VideoReader
 
 Key = TypeVar("Key", int, float)
 Item = TypeVar("Item")
@@ -34,7 +34,7 @@ class DecodedVideo:
 
 @dataclass(frozen=True)
 class Window:
-    """A part [start, end) of a long video, in seconds, with its frames; ``video.facts`` are those known so far."""
+    """A part [start, end) of a long video, in seconds, with its frames; ``video.facts`` are those so far."""
 
     start: float
     end: float
@@ -64,7 +64,7 @@ def decode(path: Path | str, count: int, limit: float = LIMIT, *, ends: bool = F
 def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], limit: float = LIMIT) -> DecodedVideo:
     """Decode the frame on screen at each of some times; a frame that is on screen at two of them comes twice.
 
-    Times at which the file has nothing (it is cut, say) are left out, and ``facts.degraded`` says why.
+    Times at which the file has nothing, because it was cut for instance, are skipped; ``facts.degraded`` says why.
 
     Args:
         path: The video file.
@@ -74,11 +74,11 @@ def frames_at(path: Path | str, times: Sequence[float] | NDArray[np.float64], li
     Raises:
         UserError: As :func:`decode`, and when ``times`` is empty, falls, or holds NaN or a negative number.
     """
-    wanted = np.asarray(times, dtype=np.float64)
-    if wanted.ndim != 1 or not len(wanted) or not (np.diff(wanted) >= 0).all() or not (wanted >= 0).all():
-        raise UserError("times", wanted.tolist(), "rising seconds, at least one, none negative")
+    moments = np.asarray(times, dtype=np.float64)
+    if moments.ndim != 1 or not len(moments) or not (np.diff(moments) >= 0).all() or not (moments >= 0).all():
+        raise UserError("times", moments.tolist(), "rising seconds, at least one, none negative")
     with VideoReader(path, limit) as reader:
-        return _decoded(reader, list(reader.frames_at(wanted)), float(wanted[-1] - wanted[0]))
+        return _decoded(reader, list(reader.frames_at(moments)), float(moments[-1] - moments[0]))
 
 
 def windows(
@@ -98,7 +98,7 @@ def windows(
         window: Seconds a window lasts.
         stride: Seconds from the start of a window to that of the next.
         count: Frames a window, evenly spaced.
-        limit: Wall-clock seconds spent in decoding, for the file; what is behind it is left out and said.
+        limit: Wall-clock seconds spent in decoding, for the file; what lies behind it is skipped, with a note.
         ends: As for :func:`decode`, of the window.
         origin: Where the first window starts on the player's clock; by default with the first frame.
 
@@ -116,10 +116,10 @@ def windows(
         source = ((shown.moment, shown) for shown in reader.frames_at(np.unique(np.concatenate(moments))))
         waiting: Window | None = None  # one behind, so that the last one knows how the reading ended
         for (start, end), frames in zip(parts, held_frames(source, [own.tolist() for own in moments]), strict=True):
-            if found := list(frames.values()):
+            if window_frames := list(frames.values()):
                 if waiting is not None:
                     yield waiting
-                waiting = Window(start, end, _decoded(reader, found, end - start))
+                waiting = Window(start, end, _decoded(reader, window_frames, end - start))
         if waiting is None:
             _decoded(reader, [], 0.0)
         else:
@@ -151,16 +151,16 @@ def can_decode(path: Path | str) -> str:
     """Return an empty string if the first frame of a video decodes, else the reason why not."""
     try:
         with VideoReader(path) as reader:
-            found = list(reader.frames_at([0.0]))
-            return reader.degraded if found else reader.degraded or "no frame decodes"
+            frames = list(reader.frames_at([0.0]))
+            return reader.degraded if frames else reader.degraded or "no frame decodes"
     except UserError as error:
         return str(error.value)
 
 
-def _decoded(reader: VideoReader, shown: list[Shown], length: float) -> DecodedVideo:
+def _decoded(reader: VideoReader, shown: list[VideoFrame], length: float) -> DecodedVideo:
     if not shown:
-        found = reader.degraded or "no frame"
-        raise UserError(reader.path, found, "a video with at least one frame that decodes")
+        reason = reader.degraded or "no frame"
+        raise UserError(reader.path, reason, "a video with at least one frame that decodes")
     facts = reader.facts()
     return DecodedVideo(
         np.stack([s.image for s in shown]),

@@ -66,13 +66,13 @@ def prepared_inputs(inputs: Sequence[str], fps: float | None = None) -> Iterator
     """
     if fps is not None and not 0 < fps <= FASTEST:
         raise UserError("--fps", fps, f"frames a second, above 0 and at most {FASTEST:g}")
-    found = expand_inputs(inputs, fps=fps)
-    if fps is not None and not found.frame_folders:
+    expanded = expand_inputs(inputs, fps=fps)
+    if fps is not None and not expanded.frame_folders:
         raise UserError("--fps", fps, "a folder of images among the inputs; a video knows its rate", "leave it out")
     with tempfile.TemporaryDirectory(prefix="whyact-frames-") as scratch:
-        prepared = Prepared(found)
-        for number, name in enumerate(found.files):
-            if name in found.frame_folders:
+        prepared = Prepared(expanded)
+        for number, name in enumerate(expanded.files):
+            if name in expanded.frame_folders:
                 assert fps is not None
                 place = Path(scratch) / str(number)
                 place.mkdir()

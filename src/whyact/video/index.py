@@ -25,7 +25,7 @@ class PacketIndex:
 
     ``stamps`` (N,) are seconds at which packets are due to be decoded, ``keys`` (M,) those at which keyframes are shown
     (about then, where the container's index says so). Both rise where ``steady``; otherwise stamps lack or start over,
-    and nothing may be jumped to. ``end`` is when the last frame leaves the screen, 0 where that is unknown. There are
+    and nothing may be jumped to. ``end`` is when the last frame leaves the screen, 0 where that is unpackets. There are
     ``count`` packets; ``absent`` declared frames are not in the file; ``unshown`` packets hold no picture, or one that
     an edit list cuts away. ``edited`` says that fewer packets than declared are there by intent.
     """
@@ -52,14 +52,16 @@ class PacketIndex:
 EMPTY = PacketIndex(np.zeros(0), np.zeros(0))
 
 
-def declared_frames(known: PacketIndex, declared: int, clock: Clock) -> tuple[int, int]:
+def declared_frames(packets: PacketIndex, declared: int, clock: Clock) -> tuple[int, int]:
     """Return how many of the frames that a file declares are not in it, and how many should decode."""
-    if not declared or not known.count:
+    if clock.counts:
+        return 0, packets.count - packets.unshown
+    if not declared or not packets.count:
         return 0, declared
     if clock.in_slots:  # an AVI declares its slots, of which some may be empty by intent
-        return max(0, declared - round(known.end / clock.step)), min(declared, known.count) - known.unshown
-    absent = known.absent if known.edited else max(known.absent, declared - known.count)
-    return absent, min(declared, known.count) - known.unshown
+        return max(0, declared - round(packets.end / clock.step)), min(declared, packets.count) - packets.unshown
+    absent = packets.absent if packets.edited else max(packets.absent, declared - packets.count)
+    return absent, min(declared, packets.count) - packets.unshown
 
 
 def from_container(stream: Any, clock: Clock, size: int) -> PacketIndex | None:
@@ -89,7 +91,7 @@ def from_container(stream: Any, clock: Clock, size: int) -> PacketIndex | None:
 
 
 def from_packets(av: Any, container: Any, stream: int, clock: Clock, deadline: float) -> PacketIndex:
-    """Return the index found by reading all packets of a container that nothing was read from; empty out of time.
+    """Build the index by reading all packets of a container that nothing was read from; empty out of time.
 
     A packet without a stamp is counted as one frame.
     """
@@ -99,7 +101,8 @@ def from_packets(av: Any, container: Any, stream: int, clock: Clock, deadline: f
         for packet in container.demux(container.streams[stream]):
             if not packet.size:
                 continue
-            dts, pts = packet.dts, packet.dts if clock.in_slots else packet.pts
+            dts = None if clock.counts else packet.dts
+            pts = dts if clock.in_slots or clock.counts else packet.pts
             small += packet.size < PLACEHOLDER or packet.is_discard
             if dts is not None:  # the first packets of reordered frames may have none
                 decoded.append(dts)

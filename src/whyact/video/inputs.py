@@ -16,7 +16,7 @@ FEATURES = frozenset((".npy", ".npz"))  # what `extract` and other programs stor
 _ADDRESS = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _CAMERA = re.compile(r"\d{1,2}|/dev/video\d+")
 _NAMED = 5  # files that a note names
-_FRAMES_STEP = "for the frames of a video: whyact predict FOLDER --fps RATE"
+_FRAMES_STEP = "whyact predict FOLDER --fps RATE, if these are the frames of a video"
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Inputs:
     files: list[str] = field(default_factory=list)
     skipped: dict[str, list[str]] = field(default_factory=dict)
     frame_folders: set[str] = field(default_factory=set)
+    _known: set[str] = field(default_factory=set, repr=False)
 
     @property
     def note(self) -> str:
@@ -44,8 +45,9 @@ class Inputs:
         self.skipped.setdefault(reason, []).append(path)
 
     def add(self, path: str) -> None:
-        """Add a file that is not there yet."""
-        if path not in self.files:
+        """Add a file, unless it was given before."""
+        if path not in self._known:
+            self._known.add(path)
             self.files.append(path)
 
 
@@ -61,34 +63,34 @@ def expand_inputs(inputs: Sequence[str], *, fps: float | None = None) -> Inputs:
     Raises:
         UserError: When an input is empty, an address, a camera, an image, or holds no video.
     """
-    found = Inputs()
+    result = Inputs()
     for name in inputs:
         if not name:  # an unset variable of a shell; as a path it would be the folder that one is in
             raise UserError("INPUT", name, "a video, a folder or a pattern")
         path = Path(name)
         if path.is_dir():
-            _add_folder(found, path, fps)
+            _add_folder(result, path, fps)
         elif any(mark in name for mark in "*?[") and not os.path.lexists(path):
-            _add_matches(found, name, fps)
+            _add_matches(result, name, fps)
         else:
             _refuse(path, name)
-            found.add(name)
-    return found
+            result.add(name)
+    return result
 
 
-def videos_in(folder: Path, found: Inputs, *, deep: bool = True) -> list[Path]:
-    """Return the videos under a folder, or right in it, sorted; what is skipped is counted in ``found``."""
+def videos_in(folder: Path, result: Inputs, *, deep: bool = True) -> list[Path]:
+    """Return the videos under a folder, or right in it, sorted; what is skipped is counted in ``result``."""
     videos = []
     for path in sorted(_walk(folder) if deep else (p for p in folder.iterdir() if not p.is_dir())):
         if path.name.startswith("."):
             if path.suffix.lower() in VIDEO_SUFFIXES:
-                found.skip("hidden", str(path))
+                result.skip("hidden", str(path))
         elif not path.exists():
-            found.skip("links to nothing" if path.is_symlink() else "gone", str(path))
+            result.skip("dangling" if path.is_symlink() else "gone", str(path))
         elif path.suffix.lower() in VIDEO_SUFFIXES and path.is_file():
             videos.append(path)
         else:
-            found.skip("of no known video ending", str(path))
+            result.skip("of unknown type", str(path))
     return videos
 
 
@@ -104,49 +106,49 @@ def frame_number(path: Path) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _add_folder(found: Inputs, folder: Path, fps: float | None) -> None:
+def _add_folder(result: Inputs, folder: Path, fps: float | None) -> None:
     skipped = Inputs()
     videos = videos_in(folder, skipped)
     images = frames_in(folder) if not videos else []
     if images and fps is None:
         raise UserError(folder, f"{len(images)} images", "a folder with videos", _FRAMES_STEP)
     if images:
-        found.frame_folders.add(str(folder))
-        found.add(str(folder))
+        result.frame_folders.add(str(folder))
+        result.add(str(folder))
         return
     if not videos:
         raise UserError(folder, "no video", f"a folder with videos{f'; {skipped.note}' if skipped.note else ''}")
     for video in videos:
-        found.add(str(video))
+        result.add(str(video))
     for reason, paths in skipped.skipped.items():
         for path in paths:
-            found.skip(reason, path)
+            result.skip(reason, path)
 
 
-def _add_matches(found: Inputs, pattern: str, fps: float | None) -> None:
+def _add_matches(result: Inputs, pattern: str, fps: float | None) -> None:
     matches = sorted(glob(pattern, recursive=True))
     if not matches:
         raise UserError("INPUT", pattern, "a pattern that matches files")
     folders = [match for match in matches if Path(match).is_dir()]
     files = [match for match in matches if not Path(match).is_dir()]
-    known = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES | FEATURES]
+    readable = [name for name in files if Path(name).suffix.lower() in VIDEO_SUFFIXES | FEATURES]
     for name in files:
-        if name in known or not (known or folders):
-            found.add(name)
+        if name in readable or not (readable or folders):
+            result.add(name)
         else:
-            found.skip("of no known video ending", name)
+            result.skip("of unknown type", name)
     for name in folders:
-        if known or len(folders) > 1:
-            before = len(found.files)
-            videos = videos_in(Path(name), found)
+        if readable or len(folders) > 1:
+            before = len(result.files)
+            videos = videos_in(Path(name), result)
             for video in videos:
-                found.add(str(video))
-            if len(found.files) == before and not videos:
-                found.skip("folders without videos", name)
+                result.add(str(video))
+            if len(result.files) == before and not videos:
+                result.skip("without videos", name)
         else:
-            _add_folder(found, Path(name), fps)
-    if not found.files:
-        raise UserError("INPUT", pattern, f"a pattern that matches videos; {found.note}")
+            _add_folder(result, Path(name), fps)
+    if not result.files:
+        raise UserError("INPUT", pattern, f"a pattern that matches videos; {result.note}")
 
 
 def _refuse(path: Path, name: str) -> None:

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
-_SPELT = str.maketrans({"→": "->", "–": "-", "—": "-", "…": "...", "_": " ", "\u00a0": " "})  # not in Pillow's own font
+_SLOT = "->"  # as wide as an arrow
+ARROW = "→"  # drawn as lines: the font has none
+# fmt: off
+_SPELT = str.maketrans({  # what is not in Pillow's own font
+    "–": "-", "—": "-", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"', "−": "-", "×": "x", "\u00a0": " ",
+})
+# fmt: on
 
 
 def spelt(text: str) -> str:
@@ -37,9 +43,27 @@ def font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
+def draw_text(draw: ImageDraw, where: tuple[float, float], text: str, colour: Colour, font: Any) -> None:
+    """Write a line of text with arrows in it."""
+    x, y = where
+    height = text_size(draw, "x", font)[1]
+    for i, piece in enumerate(text.split(ARROW)):
+        if i:
+            wide = draw.textlength(_SLOT, font=font)
+            middle, head = y + 0.8 * height, 0.28 * height
+            stroke, right = max(1, round(height / 10)), x + wide - head / 2
+            draw.line((x + head / 2, middle, right, middle), colour, stroke)
+            draw.line(
+                (right - head, middle - head, right, middle, right - head, middle + head), colour, stroke, "curve"
+            )
+            x += wide
+        draw.text((x, y), piece, colour, font)
+        x += draw.textlength(piece, font=font)
+
+
 def text_size(draw: ImageDraw, text: str, font: Any) -> tuple[int, int]:
     """Return width and height of a text in pixels."""
-    left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+    left, top, right, bottom = draw.textbbox((0, 0), text.replace(ARROW, _SLOT), font=font)
     return round(right - min(left, 0)), round(bottom - min(top, 0))
 
 
@@ -48,3 +72,14 @@ def fitted(draw: ImageDraw, text: str, font: Any, width: float) -> str:
     while len(text) > 3 and text_size(draw, text, font)[0] > width:
         text = text[:-4].rstrip() + "..."
     return text
+
+
+def wrapped(draw: ImageDraw, text: str, font: Any, width: float) -> list[str]:
+    """Return the text in lines that fit a width; a word that is too long is cut."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and text_size(draw, f"{lines[-1]} {word}", font)[0] <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(fitted(draw, word, font, width))
+    return lines

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
-from whyact.video.reader import LATE, Shown, VideoReader
+from whyact.video.reader import LATE, VideoFrame, VideoReader
 
 LIMIT = 3600.0  # seconds of decoding, for one pass through one file
 _FILES = 4096  # whose times are kept in memory; those of an hour take a megabyte
@@ -41,7 +41,7 @@ def _frame_times(path: str, size: int, written: int, limit: float) -> NDArray[np
     return times
 
 
-def frames_numbered(path: Path | str, numbers: Iterable[int], limit: float = LIMIT) -> Iterator[Shown]:
+def frames_numbered(path: Path | str, numbers: Iterable[int], limit: float = LIMIT) -> Iterator[VideoFrame]:
     """Yield frames by their numbers, from 1 and rising; it ends early where the video does.
 
     The file is read once, by jumps where that is quicker; each frame that was jumped to is known by its time.
@@ -56,7 +56,7 @@ def frames_numbered(path: Path | str, numbers: Iterable[int], limit: float = LIM
             shown = next(reader.frames_at([at]), None)
             if shown is None or abs(shown.time - at) > LATE or shown.number not in (0, number):
                 break
-            yield Shown(at, at, shown.image, number)
+            yield VideoFrame(at, at, shown.image, number)
         else:
             return
     with VideoReader(path, limit=limit, numbered=True) as reader:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.prediction import Evidence, Prediction, Segment, TrackPoint
-from whyact.video.lettering import Colour, canvas, fitted, font, spelt, text_size
+from whyact.sentences import explain_answer, find_effect, find_state, join_parts, summarize_answer
+from whyact.video.lettering import Colour, canvas, draw_text, fitted, font, spelt, text_size, wrapped
+from whyact.wording import find_deciding, format_change, format_headline, format_label, format_score, sort_evidence
 
 REASONS = 3  # pairs that are followed
 LEAST = 0.02  # contribution of a reason beside the first
@@ -20,11 +22,10 @@ _PALE: Colour = (150, 155, 165)
 _WHITE: Colour = (255, 255, 255)
 _ACCENT: Colour = (255, 138, 101)  # what decided
 _RAIL: Colour = (70, 74, 84)
-_SURE = 0.995  # from here on a rounded score would say 100 %
 
 
 def reasons(prediction: Prediction, time: float) -> list[Evidence]:
-    """Return the best piece of evidence of each of up to :data:`REASONS` pairs, best first.
+    """Return the first piece of evidence of each of up to :data:`REASONS` pairs, in the order of the report.
 
     Where an answer has segments, these are the reasons of the one that a moment lies in.
     """
@@ -32,7 +33,7 @@ def reasons(prediction: Prediction, time: float) -> list[Evidence]:
     if prediction.segments and segment is None:
         return []
     best: dict[int, Evidence] = {}
-    for item in sorted(prediction.evidence, key=lambda e: (e.kind != "transition", -e.contribution)):
+    for item in (e for e in sort_evidence(prediction) if e.stated):
         inside = segment is None or (segment.start <= item.start and item.end <= segment.end + 1e-6)
         if item.track is not None and inside:
             best.setdefault(item.track, item)
@@ -40,14 +41,17 @@ def reasons(prediction: Prediction, time: float) -> list[Evidence]:
     return found[:1] + [item for item in found[1:] if item.contribution >= LEAST]
 
 
-def said_now(prediction: Prediction, time: float) -> str:
-    """Return the action of a moment with its score; nothing outside of an answer's segments, where it has some."""
-    best = _segment(prediction, time)
-    if prediction.segments and best is None:
+def describe_moment(prediction: Prediction, time: float) -> str:
+    """Return the action of a moment with its score; nothing outside of an answer's segments, where it has some.
+
+    How the answer is to be taken is said as everywhere: see :func:`whyact.sentences.summarize_answer`.
+    """
+    segment = _segment(prediction, time)
+    if prediction.segments and segment is None:
         return ""
-    label, score = (best.label, best.score) if best else (prediction.label, prediction.score)
-    doubt = "unsure: " if prediction.unsure else ""
-    return f"{doubt}{label}  {'>99%' if score > _SURE else f'{score:.0%}'}" if label else ""
+    if segment is None or find_state(prediction) != "sure":
+        return "" if find_state(prediction) == "none" else summarize_answer(prediction)
+    return f"{format_headline(segment.label)} {format_score(segment.score)}"
 
 
 def _segment(prediction: Prediction, time: float) -> Segment | None:
@@ -67,9 +71,9 @@ class _Line:
         """Return what is so at a moment, and the colour that says whether it is what decided."""
         e = self.reason
         if e.kind == "transition" and e.start <= time < e.end:
-            return f"{e.from_state} -> {e.to_state}", _ACCENT
+            return format_change(e), _ACCENT
         at = bisect_right(self.times, time + 1e-9) - 1
-        return (self.labels[max(at, 0)] if self.labels else e.to_state), _WHITE
+        return format_label(self.labels[max(at, 0)] if self.labels else e.to_state), _WHITE
 
 
 class Panel:
@@ -102,8 +106,9 @@ class Panel:
         """Return the strip (h,W,3) of a moment."""
         image, draw = canvas(np.full((self.height, self.width, 3), _GROUND, np.uint8))
         room, y = self.width - 2 * self.pad, self.pad
-        title = fitted(draw, spelt(said_now(self.prediction, time)), self.title, room)
-        draw.text((self.pad, y), title, _WHITE, self.title)
+        title = spelt(describe_moment(self.prediction, time))
+        letters = self.title if text_size(draw, title, self.title)[0] <= room else self.text
+        draw_text(draw, (self.pad, y), fitted(draw, title, letters, room), _WHITE, letters)
         y += self.title_height + self.pad
         lines = self._lines(time)
         for line in lines:
@@ -128,7 +133,7 @@ class Panel:
         x = self.pad
         for text, shade in [*words, (now, colour)]:
             text = fitted(draw, spelt(text), self.text, self.width - self.pad - x)
-            draw.text((x, y), text, shade, self.text)
+            draw_text(draw, (x, y), text, shade, self.text)
             x += text_size(draw, text, self.text)[0] + self.pad * (2 if text == spelt(words[-1][0]) else 1) // 2
 
     def _shade(self, name: str) -> Colour:
@@ -149,3 +154,34 @@ class Panel:
         for item in deciding:
             draw.rectangle((x(item.start), y - 2, x(item.end), y + 2), _ACCENT)
         draw.rectangle((x(time) - 1, y - 5, x(time) + 1, y + 5), _WHITE)
+
+
+def end_card(prediction: Prediction, width: int, height: int) -> NDArray[np.uint8] | None:
+    """Return a picture (height,width,3): the answer, its reason, and the score with and without it; or nothing."""
+    deciding = find_deciding(prediction)
+    effect = None if deciding is None else find_effect(prediction, deciding)
+    if effect is None:
+        return None
+    image, draw = canvas(np.full((height, width, 3), _GROUND, np.uint8))
+    pad, title, text = max(6, width // 24), font(max(13, width // 22)), font(max(10, width // 40))
+    room, y = width - 2 * pad, pad
+    for line in wrapped(draw, spelt(summarize_answer(prediction)), title, room)[:2]:
+        draw_text(draw, (pad, y), line, _WHITE, title)
+        y += round(1.5 * text_size(draw, "Ag", title)[1])
+    step = round(1.5 * text_size(draw, "Ag", text)[1])
+    bars = 2 * step + 2 * pad
+    for line in wrapped(draw, spelt(join_parts(explain_answer(prediction))), text, room):
+        if y + step > height - bars:
+            break
+        draw_text(draw, (pad, y), line, _PALE, text)
+        y += step
+    left = pad + text_size(draw, "without it  ", text)[0]
+    right = width - pad - text_size(draw, "  0.999+", text)[0]
+    y = min(height - bars, y) + pad
+    for name, score, colour in (("with it", effect[1], _WHITE), ("without it", effect[2], _ACCENT)):
+        draw_text(draw, (pad, y), name, _PALE, text)
+        draw.rectangle((left, y, right, y + step // 2), _RAIL)
+        draw.rectangle((left, y, left + (right - left) * min(max(score, 0.0), 1.0), y + step // 2), colour)
+        draw_text(draw, (right + pad // 3, y), format_score(score), _WHITE, text)
+        y += step
+    return np.asarray(image)

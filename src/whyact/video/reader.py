@@ -1,8 +1,7 @@
-"""One video, read forwards: the frame on screen at each wanted moment, by scanning or by jumping to keyframes."""
+"""One video, read forwards: the frame on screen at each requested moment, by scanning or jumping to keyframes."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.errors import UserError
+from whyact.files import file_sha256
 from whyact.prediction import VideoFacts
 from whyact.video import index, upright
 from whyact.video.clock import Clock
@@ -36,7 +36,7 @@ HOLD = 1.0  # seconds: how long the last frame stays on screen, if it does not s
 
 
 @dataclass(frozen=True)
-class Shown:
+class VideoFrame:
     """The frame on screen at ``moment``: shown since ``time`` (both seconds), as an (H,W,3) uint8 RGB image, upright.
 
     Two moments with the same frame share one image. ``number`` counts the frames that the video shows, from 1; it is 0
@@ -94,7 +94,7 @@ class VideoReader:
         self._open()
         try:
             if is_image(self._container) and not image:
-                step = "for a folder of frames, give the folder and --fps"
+                step = "whyact predict FOLDER --fps RATE, for a folder of frames"
                 raise UserError(self.path, "an image", "a video file", step)
             self._prepare()
         except BaseException:
@@ -130,11 +130,10 @@ class VideoReader:
     def _prepare(self) -> None:
         self.fps, self.step = self._clock.fps, self._clock.step
         self.declared = int(self._stream.frames or 0)
-        self.start, self._counts_frames = self._clock.start, self._stream.start_time is None
+        self.start = self._clock.start
         self._orientation = upright.Orientation()
         self._aspect = upright.pixel_aspect(self._stream)
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
-        if width * height * self._aspect > self.most_pixels:
+        if self._stream.codec_context.width * self._stream.codec_context.height * self._aspect > self.most_pixels:
             self._aspect = 1.0
         self._shape: tuple[int, int] | None = None  # width and height on screen
         self._image: tuple[float, NDArray[np.uint8]] = (-1.0, np.zeros((0, 0, 3), np.uint8))
@@ -143,8 +142,8 @@ class VideoReader:
         self._layout = read_mp4_layout(self._container, self.path, self._size)
         self._has_own_index = self._layout.is_whole and self.declared > 0
         self._reasons += [self._layout.note] if self._layout.note else []
-        if self._counts_frames and self.index.end > 0:  # the rate that the stream itself knows
-            self.fps = self.index.count / self.index.end
+        if (self._clock.counts or not self.fps) and self.index.end > self.start:  # the rate of its own packets
+            self.fps = self.index.count / (self.index.end - self.start)
             self.step = self._clock.step = 1 / self.fps
 
     @property
@@ -181,8 +180,7 @@ class VideoReader:
     @cached_property
     def sha256(self) -> str:
         """Return the SHA-256 of the file."""
-        with open(self.path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     @property
     def degraded(self) -> str:
@@ -194,16 +192,16 @@ class VideoReader:
             reasons.append(f"damaged frames: {self._damaged}")
         if self._resized:
             reasons.append(f"frames of another size, scaled: {self._resized}")
-        known = self.__dict__.get("index", index.EMPTY)
-        absent, expected = index.declared_frames(known, self.declared, self._clock)
+        packets = self.__dict__.get("index", index.EMPTY)
+        absent, expected = index.declared_frames(packets, self.declared, self._clock)
         if absent:
             reasons.append(f"{absent} of {self.declared} declared frames are not in the file")
         elif self._ended and not self._jumped and self.decoded < expected:
-            reasons.append(f"{self.decoded} of {expected} declared frames decode")
+            reasons.append(f"{self.decoded} of {expected} frames decode")
         return "; ".join(reasons)
 
     def facts(self) -> VideoFacts:
-        """Return the facts as known so far; ``frames_decoded`` counts what the decoder gave, wanted or not."""
+        """Return the facts so far; ``frames_decoded`` counts all that the decoder gave."""
         context = self._stream.codec_context
         size = self._shape or upright.shown_size(context.width, context.height, self._aspect, self._orientation)
         return VideoFacts(
@@ -223,7 +221,7 @@ class VideoReader:
             streams=len(self._streams),
         )
 
-    def frames_at(self, moments: Iterable[float]) -> Iterator[Shown]:
+    def frames_at(self, moments: Iterable[float]) -> Iterator[VideoFrame]:
         """Yield the frame on screen at each moment; moments that have none are left out and ``degraded`` says why.
 
         Args:
@@ -232,14 +230,14 @@ class VideoReader:
         """
         for moment in moments:
             self._since = time.monotonic()
-            shown = None if self._stopped else self._frame_at(float(moment))
+            frame = None if self._stopped else self._frame_at(float(moment))
             self._spent += time.monotonic() - self._since
             if self._stopped:
                 return
-            if shown is not None:
-                yield shown
+            if frame is not None:
+                yield frame
 
-    def frames_numbered(self, numbers: Iterable[int]) -> Iterator[Shown]:
+    def frames_numbered(self, numbers: Iterable[int]) -> Iterator[VideoFrame]:
         """Yield frames by their numbers, counted from the start; it ends where the video does.
 
         Args:
@@ -256,7 +254,7 @@ class VideoReader:
             self._spent += time.monotonic() - self._since
             if current is None or image is None:
                 return
-            yield Shown(current.time, current.time, image, number)
+            yield VideoFrame(current.time, current.time, image, number)
 
     def times(self) -> Iterator[float]:
         """Yield when each frame comes on screen, by decoding all of them without making images."""
@@ -265,13 +263,13 @@ class VideoReader:
         self._open()
         while True:
             self._since = time.monotonic()
-            found = self._pull()
+            frame = self._pull()
             self._spent += time.monotonic() - self._since
-            if found is None:
+            if frame is None:
                 return
-            yield found.time
+            yield frame.time
 
-    def _frame_at(self, moment: float) -> Shown | None:
+    def _frame_at(self, moment: float) -> VideoFrame | None:
         moment = max(moment, 0.0)
         self._approach(moment)
         while self._next is not None and (self._current is None or self._next.time <= moment + LATE):
@@ -281,9 +279,9 @@ class VideoReader:
             return None
         at, frame, number = self._current
         if self._next is None and moment > at + max(self._clock.hold(frame), HOLD, 2 * self.step):
-            self._say(f"frames end at {at:.2f} s of the declared {self.length:.2f} s")
+            self._add_reason(f"frames end at {at:.2f} s of the declared {self.length:.2f} s")
             return None
-        return Shown(moment, at, self._upright(self._current), number)
+        return VideoFrame(moment, at, self._upright(self._current), number)
 
     def _approach(self, moment: float) -> None:
         """Make sure that a frame is at hand, by a jump to a keyframe where that saves decoding."""
@@ -327,20 +325,22 @@ class VideoReader:
         while True:
             if time.monotonic() - self._since + self._spent > self.limit:
                 self._stopped = True
-                self._say(f"stopped at the time limit of {self.limit:g} s, at {max(self._last, 0):.2f} s")
+                self._add_reason(f"stopped at the time limit of {self.limit:g} s, at {max(self._last, 0):.2f} s")
                 return None
-            found = next(self._source, None)
-            if found is None:
+            picture = next(self._source, None)
+            if picture is None:
                 self._ended = True
-                if not self._jumped and self.decoded < self.declared:
+                if not self._jumped and (self.decoded < self.declared or self._clock.counts):
                     _ = self.index  # tells lost frames from placeholders
                 return None
             self.decoded += 1
-            self._damaged += bool(getattr(found, "is_corrupt", False))
-            at = self._last = self._clock.time_of(found)
+            self._damaged += bool(getattr(picture, "is_corrupt", False))
+            at = self._last = self._clock.time_of(picture)
+            if self.decoded == 1 and not self._jumped and at > self.start + 1.5 * self.step:
+                self._add_reason(f"the first {at - self.start:.2f} s do not decode: no keyframe begins the file")
             # What is shown before the keyframe of a jump may refer to pictures before it.
             if at >= self._first_key - LATE:
-                return _Frame(at, found, 0 if self._jumped else self.decoded)
+                return _Frame(at, picture, 0 if self._jumped else self.decoded)
 
     def _packets(self, *, after_jump: bool = False) -> Iterator[Any]:
         """Yield frames; packets that do not decode are skipped and counted. After a jump a keyframe comes first."""
@@ -360,7 +360,7 @@ class VideoReader:
                     if time.monotonic() - self._since + self._spent > self.limit:
                         return
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            self._say(f"reading stopped at {max(self._last, 0):.2f} s: {reason_of(error)}")
+            self._add_reason(f"reading stopped at {max(self._last, 0):.2f} s: {reason_of(error)}")
 
     def _upright(self, frame: _Frame) -> NDArray[np.uint8]:
         if self._image[0] == frame.time:
@@ -375,7 +375,7 @@ class VideoReader:
         self._image = (frame.time, image)
         return image
 
-    def _say(self, reason: str) -> None:
+    def _add_reason(self, reason: str) -> None:
         if reason not in self._reasons:
             self._reasons.append(reason)
 
@@ -386,7 +386,7 @@ class VideoReader:
         held = self.start + self.index.count * self.step
         if length <= 10 * held:
             return length
-        self._say(f"the declared length of {length:.0f} s is not that of its {self.index.count} frames")
+        self._add_reason(f"the declared length of {length:.0f} s is not that of its {self.index.count} frames")
         return held
 
     def _length(self) -> float:
@@ -396,5 +396,5 @@ class VideoReader:
         if declared > 0 and self._has_own_index:
             return declared
         # Streams without a header have a length that FFmpeg guessed from the last stamps.
-        guessed = self._clock.has_jumps or self._counts_frames
+        guessed = self._clock.has_jumps or self._clock.counts
         return self.index.end if guessed and self.index.end else max(declared, self.index.end)

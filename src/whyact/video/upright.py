@@ -72,7 +72,8 @@ def _display_matrix(frame: Any) -> bytes | None:
     from av.sidedata.sidedata import Type
 
     try:
-        data = bytes(found) if (found := frame.side_data.get(getattr(Type, SIDE_DATA))) is not None else None
+        side_data = frame.side_data.get(getattr(Type, SIDE_DATA))
+        data = None if side_data is None else bytes(side_data)
     except (AttributeError, KeyError, ValueError):
         return None
     return data if data is not None and len(data) >= 36 else None

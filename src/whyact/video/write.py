@@ -42,7 +42,7 @@ def write_video(path: Path | str, frames: Iterable[NDArray[np.uint8]], fps: floa
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = temporary_sibling(path)
     try:
-        with av.open(str(draft), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+        with av.open(f"file:{draft}", "w", format=CONTAINERS[path.suffix.lower()]) as container:
             count = _encode(av, container, frames, Fraction(fps).limit_denominator(100_000), path)
         if count == 0:
             raise UserError(path, "no frames", "at least one frame")

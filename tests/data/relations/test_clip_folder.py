@@ -131,14 +131,16 @@ def test_the_json_is_own_data_with_measured_relations(clips: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("name,label\n0.mp4,a\n", r"line 1.*'name'.*columns among file, label"),
-        ("file,group\n0.mp4,a\n", r"line 1.*the columns file and label"),
-        ("file,label\n9.mp4,a\n", r"line 2, file.*9\.mp4"),
-        ("file,label\n0.mp4,\n", r"line 2, label"),
-        ("file,label\n0.mp4\n", r"line 2.*1 cells"),
-        ("file,label,start,end\n0.mp4,a,2,1\n", r"line 2.*an end after the start"),
-        ("file,label,start,end\n0.mp4,a,x,1\n", r"line 2, start.*seconds"),
+        ("name,label\n0.mp4,a\n", r"header name,label.*the columns file,label"),
+        ("file,group\n0.mp4,a\n", r"header file,group.*the columns file,label"),
+        ("file,label\n9.mp4,a\n", r":2, file.*9\.mp4"),
+        ("file,label\n0.mp4,\n", r":2, label"),
+        ("file,label\n0.mp4\n", r":2.*1 columns"),
+        ("file,label,start,end\n0.mp4,a,2,1\n", r":2.*an end after the start"),
+        ("file,label,start,end\n0.mp4,a,x,1\n", r":2, start.*seconds"),
         ("file,label\n", "a row for each clip"),
+        ("file,label\n0.mp4,a\n0.mp4,A\n", r":3.*one spelling of a label"),
+        ("file,label\n0.mp4,a,b\n", r":2.*3 columns"),
         ("file,label\n0.mp4,a\n", r"a \(1\).*two classes of two clips"),
     ],
 )

@@ -28,6 +28,14 @@ def test_both_layouts_are_found(tmp_path: Path, layout: str) -> None:
     np.testing.assert_allclose(found.times(np.array([1, 31])), [0, 1])
 
 
+def test_two_images_of_one_number_are_refused(tmp_path: Path) -> None:
+    for name in ("0126/5.png", "0126/005.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / name)
+    with pytest.raises(UserError, match=r"5\.png.*the number of 005\.png"):
+        FramesFolder(tmp_path).footage(clip("fffff", id=ID)).missing([5])
+
+
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.frames_dir.*an image for each frame"):
         FramesFolder(tmp_path / "absent")

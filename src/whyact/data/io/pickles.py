@@ -55,8 +55,8 @@ def load_array(path: Path | str, mmap: bool = False) -> NDArray[Any]:
             )
             shape, _, dtype = read_header(file)
         except Exception as error:  # a header is Python source to NumPy: a broken one may raise nearly anything
-            said = f"{type(error).__name__}: {error}"
-            raise UserError(path, said, "a NumPy .npy file") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(path, reason, "a NumPy .npy file") from error
         if not dtype.hasobject:
             try:
                 return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)

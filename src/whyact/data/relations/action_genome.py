@@ -260,8 +260,8 @@ def _persons(path: Path, persons: Mapping[str, Any]) -> tuple[NDArray[Any], ...]
     except UserError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: {key or 'persons'}", said, "bbox (n,4), bbox_score (n,) and bbox_size") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: {key or 'persons'}", reason, "bbox (n,4), bbox_score (n,) and bbox_size") from error
     owner = np.repeat(np.arange(len(count)), count)
     ranked = np.lexsort((-score, owner))
     first = np.cumsum(count) - count
@@ -313,8 +313,8 @@ def _objects(path: Path, related: Mapping[str, Any], order: Mapping[str, Any]) -
         expected = "the keys, classes and relations of Action Genome"
         raise UserError(f"{path}: {key}", error.args[0] if error.args else None, expected) from error
     except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UserError(f"{path}: {key or 'objects'}", said, "a list of objects with bbox and relations") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{path}: {key or 'objects'}", reason, "a list of objects with bbox and relations") from error
     wrong = ~(np.isfinite(xywh).all(1) & (xywh[:, 2:] >= 0).all(1)) if len(xywh) else np.zeros(0, bool)
     if wrong.any():
         i = int(np.flatnonzero(wrong)[0])
@@ -330,8 +330,8 @@ def _checked(path: Path, tensors: dict[str, NDArray[Any]], videos: int) -> dict[
     count = {"F": len(np.atleast_1d(tensors["video"])), "N": len(np.atleast_1d(tensors["frame"])), "V": videos}
     for name, (axis, rest, kind) in _SHAPES.items():
         if tensors[name].shape != (count[axis], *rest) or tensors[name].dtype != kind:
-            said = f"{name} {tensors[name].dtype} {tensors[name].shape}"
-            raise UserError(path, said, f"{np.dtype(kind)} {(count[axis], *rest)}", _AGAIN)
+            reason = f"{name} {tensors[name].dtype} {tensors[name].shape}"
+            raise UserError(path, reason, f"{np.dtype(kind)} {(count[axis], *rest)}", _AGAIN)
     video, frame = tensors["video"], tensors["frame"]
     ordered = np.lexsort((tensors["number"], video))
     fits = (

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from whyact.data.definition import Dataset
 from whyact.data.relations import action_genome, charades
 from whyact.data.relations.action_genome import CONVERTED, FRAMES, OBJECT_LIST, PERSONS, RELATED, RELATION_LIST
 from whyact.data.relations.action_genome_clips import find_layout, read
 from whyact.data.relations.action_genome_frames import absent_frames, listed, some
 from whyact.data.relations.action_genome_words import OBJECTS, RELATIONS, check_list
 from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import Dataset, RelationOptions
+from whyact.data.types import RelationOptions
 from whyact.errors import UserError
 
 

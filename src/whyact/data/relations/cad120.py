@@ -19,12 +19,13 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from whyact.data.definition import Dataset
 from whyact.data.io.archive import Archive
 from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.frames import FramesFolder
 from whyact.data.relations.pair_clips import AnnotatedVideo
 from whyact.data.relations.relation_data import RelationData, summary
-from whyact.data.types import Dataset, RelationClip, RelationOptions, Rule, Vocabulary
+from whyact.data.types import RelationClip, RelationOptions, Rule, Vocabulary
 from whyact.errors import UserError
 
 LAYOUT = """\

@@ -7,7 +7,6 @@ are told apart by group, else by folder, else by frames that are nearly the same
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections import Counter, defaultdict
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.io.tables import read_table, refuse_alike
 from whyact.data.relations.own_file import Fold, OwnAction, OwnFile, OwnVideo
 from whyact.errors import UserError
 from whyact.video.inputs import Inputs, videos_in
@@ -79,6 +79,7 @@ def _list_folder(path: Path) -> list[ListedClip]:
     for file in files:
         label, *between = file.relative_to(path).parent.parts
         out.append(ListedClip(file, label, "/".join(between)))
+    refuse_alike(((path / clip.label, clip.label) for clip in out), "class folder")
     if not out:
         expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError("--videos", str(path), expected)
@@ -86,36 +87,22 @@ def _list_folder(path: Path) -> list[ListedClip]:
 
 
 def _list_csv(path: Path) -> list[ListedClip]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.reader(stream))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(path, getattr(error, "strerror", None) or str(error), "a CSV of clips, UTF-8") from error
-    header = [name.strip().lower() for name in rows[0]] if rows else []
-    if unknown := [name for name in header if name not in COLUMNS]:
-        raise UserError(f"{path}, line 1", unknown[0], f"columns among {', '.join(COLUMNS)}")
-    if not {"file", "label"} <= set(header):
-        raise UserError(f"{path}, line 1", ",".join(header), "the columns file and label, and a row for each clip")
     out = []
-    for number, cells in enumerate(rows[1:], 2):
-        if not any(cell.strip() for cell in cells):
-            continue
-        where = f"{path}, line {number}"
-        if len(cells) != len(header):
-            raise UserError(where, f"{len(cells)} cells", f"{len(header)}: {','.join(header)}")
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+    for row in read_table(path, COLUMNS[:2], COLUMNS[2:]):
+        where = f"{path}:{row.line}"
         file = path.parent / row["file"]
         if not row["file"] or not file.is_file():
             raise UserError(f"{where}, file", row["file"], f"a video file, from {path.parent}")
         if not row["label"]:
             raise UserError(f"{where}, label", "", "the name of a class")
-        start, end = (_seconds(f"{where}, {name}", row.get(name, "")) for name in ("start", "end"))
+        start, end = (_seconds(f"{where}, {name}", row[name]) for name in ("start", "end"))
         if start is not None and end is not None and end <= start:
             raise UserError(where, f"start {start:g}, end {end:g}", "an end after the start")
-        out.append(ListedClip(file, row["label"], row.get("group", ""), start, end))
+        out.append((where, ListedClip(file, row["label"], row["group"], start, end)))
     if not out:
         raise UserError(path, "no row", "a row for each clip")
-    return out
+    refuse_alike((where, clip.label) for where, clip in out)
+    return [clip for _, clip in out]
 
 
 def _seconds(where: str, text: str) -> float | None:
@@ -166,15 +153,15 @@ def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] |
         listed = ", ".join(f"{name} ({count})" for name, count in few.items())
         warnings.append(f"classes with fewer than {FEW} clips, of which little can be learned: {listed}")
     base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
-    groups, said = _groups(base, clips, prints)
-    warnings += said
+    groups, notes = _groups(base, clips, prints)
+    warnings += notes
     videos = []
     for file in files:
         own = [clip for clip in clips if clip.file == file]
         if own:
             videos.append(_video(base, file, own, groups[file], *facts[file]))
-    folds, said = _folds(videos)
-    return ClipFolder(base, videos, sorted(counts), folds, warnings + said)
+    folds, notes = _folds(videos)
+    return ClipFolder(base, videos, sorted(counts), folds, warnings + notes)
 
 
 def own_file(folder: ClipFolder, objects: Sequence[str], subjects: Sequence[str]) -> OwnFile:
@@ -235,7 +222,7 @@ def _groups(
         names = ", ".join(f"{a.name} and {b.name}" for a, b in alike[:3])
         warnings.append(
             f"{found} pairs of clips share nearly the same frame and are kept on one side of a fold ({names}"
-            f"{', ...' if found > 3 else ''}); name the films in the column group of a CSV to say it yourself"
+            f"{', ...' if found > 3 else ''}); to decide it yourself, name the films in the column group of a CSV"
         )
     name = {file: file.absolute().relative_to(base).with_suffix("").as_posix() for file in given}
     return {file: given[find(file)] or name[find(file)] for file in given}, warnings

@@ -5,7 +5,6 @@ Frames are asked for by the numbers that the annotation uses, in rising order, a
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
-from whyact.files import sha256
+from whyact.files import file_sha256, sha256
 from whyact.video.decode import held_frames
 from whyact.video.numbers import frame_times, frames_numbered
 from whyact.video.reader import VideoReader
@@ -75,8 +74,7 @@ class VideoFootage:
     @cached_property
     def key(self) -> str:
         """Return the SHA-256 of the file."""
-        with open(self.path, "rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(self.path)
 
     @cached_property
     def _shown(self) -> NDArray[np.float64]:
@@ -121,8 +119,14 @@ class FolderFootage:
 
     @cached_property
     def _images(self) -> dict[int, Path]:
-        found = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
-        return {int(match[1]): path for match, path in found if match}
+        matches = ((IMAGE.fullmatch(path.name), path) for path in sorted(self.path.iterdir()))
+        images: dict[int, Path] = {}
+        for number, path in ((int(match[1]), path) for match, path in matches if match):
+            if number in images:
+                value = f"the number of {images[number].name}"
+                raise UserError(path, value, "one image for each number", "remove one of them")
+            images[number] = path
+        return images
 
     @cached_property
     def key(self) -> str:
@@ -178,11 +182,11 @@ def read_spans(footage: Footage, spans: Sequence[Sequence[int]]) -> Iterator[lis
     """
     numbers = sorted({n for span in spans for n in span})
     source = zip(numbers, footage.frames(iter(numbers)), strict=False)
-    for span, found in zip(spans, held_frames(source, [sorted(span) for span in spans]), strict=True):
-        if missing := [n for n in span if n not in found]:
+    for span, images in zip(spans, held_frames(source, [sorted(span) for span in spans]), strict=True):
+        if missing := [n for n in span if n not in images]:
             expected = "a video that decodes up to its last clip"
             raise UserError(footage.path, f"nothing at frame {missing[0]}", expected)
-        yield [found[n] for n in span]
+        yield [images[n] for n in span]
 
 
 def check_size(clip: RelationClip, footage: Footage, size: tuple[int, int]) -> None:
@@ -208,5 +212,5 @@ def ranges(numbers: Sequence[int]) -> str:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    said = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
-    return ", ".join(said[:_NAMED]) + (", ..." if len(said) > _NAMED else "")
+    parts = [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+    return ", ".join(parts[:_NAMED]) + (", ..." if len(parts) > _NAMED else "")

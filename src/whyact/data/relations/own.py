@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
 from whyact.data.relations.footage import Footage, VideoFootage
 from whyact.data.relations.own_file import FILE, OwnFile, OwnTrack, OwnVideo, read_file, video_path
@@ -33,7 +34,6 @@ from whyact.data.types import (
     IN_VIEW,
     MEASURED,
     MOTION,
-    Dataset,
     RelationClip,
     RelationGroup,
     Rule,
@@ -101,7 +101,7 @@ def read(root: Path, *, slots: int, only: str | None = None, clip_boxes: bool = 
 
 
 def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
-    """Return the words of the file, each of which must be known and said once.
+    """Return the words of the file, each of which must be known and listed once.
 
     Raises:
         UserError: For a word that is used and not listed, or listed twice.
@@ -226,8 +226,8 @@ class _Reader:
     def _span(self, where: str, start: int, end: int) -> slice:
         low, high = np.searchsorted(self.frames, [start, end + 1])
         if start > end or low == high:
-            said = f"frames {self.frames[0]} to {self.frames[-1]}"
-            raise UserError(where, f"{start}-{end}", f"a span with at least one listed frame ({said})")
+            listed = f"frames {self.frames[0]} to {self.frames[-1]}"
+            raise UserError(where, f"{start}-{end}", f"a span with at least one listed frame ({listed})")
         return slice(int(low), int(high))
 
     def _boxes(self, track: OwnTrack, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -248,9 +248,8 @@ class _Reader:
         if len(wrong):
             i, more = int(wrong[0]), f" (and {len(wrong) - 1} more frames)" if len(wrong) > 1 else ""
             expected = f"{_CORNERS} with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}{more}"
-            step = (
-                f'"clip_boxes": true in {FILE} cuts off what lies outside' if np.asarray(ordered)[wrong].all() else ""
-            )
+            step = f'"clip_boxes": true in {FILE}, or --data.clip_boxes true, cuts it off'
+            step = step if np.asarray(ordered)[wrong].all() else ""
             raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].round(3).tolist(), expected, step)
         return boxes
 
@@ -296,7 +295,7 @@ def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tupl
 def _folds(
     path: Path, file: OwnFile, clips: Sequence[RelationClip], splits: Sequence[str]
 ) -> dict[int, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Return the folds that the file lists, else its one split, else each group left out in turn."""
+    """Return the folds that the file lists, else its one split, else each group held out in turn."""
 
     def members(chosen: set[str]) -> tuple[int, ...]:
         return tuple(i for i, clip in enumerate(clips) if clip.group in chosen)

@@ -58,7 +58,7 @@ def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace:
 def from_cad120(root: Path) -> OwnFile:
     """Describe a data set in the CAD-120 layout: the same clips, names and slots, and its folds.
 
-    A fold that would train or test on no clip is left out: the others keep their order, numbered from 1. Where none is
+    A fold that would train or test on no clip is dropped: the others keep their order, numbered from 1. Where none is
     left, each group is one, as in any file without folds.
 
     Where ``videos/VIDEO.mp4`` is there too, as a generated world has it, the boxes are scaled to its size and the

@@ -17,7 +17,7 @@ from whyact.errors import UserError
 class RelationData:
     """Clips with all their frames, vocabulary, and folds as (train, test) clip positions.
 
-    ``facts`` are counts that a reader owes its user: what was left out, what was empty. ``footage`` finds the pixels
+    ``facts`` are counts that a reader reports: what was skipped, what was empty. ``footage`` finds the pixels
     behind a clip and raises a UserError where they are missing; ``None`` where the set has none.
     """
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import msgspec
 
+from whyact.data.definition import Dataset
 from whyact.data.io.tables import refuse_alike
-from whyact.data.types import Dataset
-from whyact.data.untrimmed.feature_files import FeatureFolder, check_features, open_folder, split_of
+from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
 from whyact.data.untrimmed.sets import (
     SUBSETS,
     Annotation,
-    FeatureSplit,
     UntrimmedSet,
     annotations_from_arrays,
     read_arrays,
-    summary,
 )
 from whyact.errors import UserError
 from whyact.files import without_mark, write_atomic
@@ -50,6 +49,9 @@ class _Found(msgspec.Struct):
     results: dict[str, list[_Scored]]
 
 
+PUBLISHED_FOLDERS = ("features", "annet", "data/annet")  # as the authors' README and their code have them
+
+
 def load(root: Path | str, version: str = "1.3") -> UntrimmedSet:
     """Read the annotations of one ActivityNet version.
 
@@ -63,9 +65,10 @@ def load(root: Path | str, version: str = "1.3") -> UntrimmedSet:
     """
     if version not in VERSIONS:
         raise UserError("ActivityNet version", version, f"one of {', '.join(VERSIONS)}")
-    root = Path(root)
-    name = f"ActivityNet{version}"
-    for folder in (root, root / f"{name}-Annotations", root / name / f"{name}-Annotations"):
+    root, name = Path(root), f"ActivityNet{version}"
+    places = (root, *(root / place for place in PUBLISHED_FOLDERS))
+    inside = (Path("."), Path(f"{name}-Annotations"), Path(name, f"{name}-Annotations"))
+    for folder in (place / below for place in places for below in inside):
         if (folder / "videoname.npy").is_file():
             classes, videos = annotations_from_arrays(folder, read_arrays(folder))
             return UntrimmedSet(f"activitynet-{version}", classes, videos, "train", "validation")
@@ -82,12 +85,23 @@ def feature_folder(root: Path | str, version: str = "1.3") -> FeatureFolder:
     A folder in our own layout (``features/``) does as well.
     """
     root = Path(root)
-    base = root / f"ActivityNet{version}"
-    i3d = tuple(folder for part in ("train", "test") if (folder := base / part).is_dir())
+    places = (root, *(root / place for place in PUBLISHED_FOLDERS))
+    bases = (base for place in places for base in (place / f"ActivityNet{version}", place))
+    i3d = next((found for base in bases if (found := _parts(base))), ())
     if not i3d:
         return open_folder(root)
-    clip = root / "Anet_CLIP"
+    clip = _clip(root)
     return FeatureFolder((i3d,), (clip,) if clip.is_dir() else ())
+
+
+def _parts(base: Path) -> tuple[Path, ...]:
+    return tuple(folder for part in ("train", "test") if (folder := base / part).is_dir())
+
+
+def _clip(root: Path) -> Path:
+    """Return the folder of CLIP features: beside the others, or where the authors' two layouts have it."""
+    places = (root / "Anet_CLIP", *(root / place / "Anet_CLIP" for place in PUBLISHED_FOLDERS))
+    return next((folder for folder in places if folder.is_dir()), places[0])
 
 
 def prompt_name(name: str) -> str:
@@ -98,7 +112,7 @@ def prompt_name(name: str) -> str:
 def read_json(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read ActivityNet's ground-truth JSON: ``{"database": {NAME: {"subset", "duration", "annotations"}}}``.
 
-    Videos of the subset ``testing`` carry no annotations and are left out. What is tested on are the videos of
+    Videos of the subset ``testing`` carry no annotations and are skipped. What is tested on are the videos of
     ``test`` if there are any, else those of ``validation``.
 
     Args:
@@ -173,11 +187,10 @@ def _dataset(version: str) -> Dataset:
     def read(root: Path, fold: int) -> FeatureSplit:
         found = load(root, version)
         prompts = tuple(prompt_name(name) for name in found.classes)
-        return split_of(found, feature_folder(root, version), prompts, "published", root / "Anet_CLIP")
+        return split_of(found, feature_folder(root, version), prompts, "published", _clip(root))
 
     def check(root: Path) -> dict[str, Any]:
-        found = load(root, version)
-        return {**summary(found), **check_features(found, feature_folder(root, version))}
+        return check_set(load(root, version), lambda: feature_folder(root, version))
 
     return Dataset(
         f"activitynet-{version}",

@@ -13,8 +13,8 @@ A folder looks like this; everything but ``features/`` may be missing::
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
-from whyact.data.types import Dataset, FeatureSequence
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, FeatureSplit, UntrimmedSet, summary
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet
 from whyact.errors import UserError
 from whyact.files import without_mark
 
@@ -252,113 +252,3 @@ def read_broken(path: Path) -> dict[str, str]:
         return {}
     rows = read_table(path, ("name", "reason")) if path.stat().st_size else []
     return {row["name"]: row["reason"] for row in rows}
-
-
-def split_of(
-    found: UntrimmedSet, folder: FeatureFolder, prompts: tuple[str, ...], size: str, clip: Path, note: str = ""
-) -> FeatureSplit:
-    """Join annotations with the features of a folder; ``clip`` is where its image-language features belong.
-
-    Raises:
-        UserError: When there is no training video, or a file is missing or broken.
-    """
-    train, test = ([folder.read(video) for video in side] for side in (found.train, found.test))
-    if not train:
-        raise UserError(found.name, "no training video", f"videos of the subset {found.train_subset}")
-    return FeatureSplit(
-        name=found.name,
-        classes=found.classes,
-        prompts=prompts,
-        train=train,
-        test=test,
-        widths=folder.widths(found.train[0].id),
-        text="clip" if size == "published" or folder.target else "sentence",
-        size=size,
-        sha256=found.sha256(),
-        note=note,
-        ambiguous=found.ambiguous,
-        recipe=folder.recipe,
-        # a folder that whyact extracted with --clip none has none on purpose
-        clip=None if folder.recipe.encoders and folder.recipe.target is None else clip,
-    )
-
-
-def check_features(
-    found: UntrimmedSet, folder: FeatureFolder, skipped: Collection[str] = (), every: bool = True
-) -> dict[str, Any]:
-    """Read every feature file that training reads, and return counts; what is wrong is listed, not raised.
-
-    Args:
-        found: Who is in the data set.
-        folder: The files.
-        skipped: Videos without features that are known to lack them.
-        every: Also name files whose video has no annotation.
-    """
-    lengths, broken = [], {}
-    widths: dict[tuple[int, ...], list[str]] = {}
-    for video in found.videos:
-        if video.id in skipped or video.subset not in (found.train_subset, found.test_subset):
-            continue
-        try:
-            features = folder.read(video)
-        except UserError as error:
-            broken[video.id] = str(error)
-            continue
-        lengths.append(len(features.features))
-        shape = (features.features.shape[1], *(() if features.second is None else (features.second.shape[1],)))
-        widths.setdefault(shape, []).append(video.id)
-    common = max(widths, key=lambda shape: len(widths[shape]), default=())
-    for shape, names in widths.items():
-        if shape != common:
-            broken |= dict.fromkeys(names, f"width {shape[0]}; expected {common[0]}, as most videos have")
-    unlabelled = sorted(set(folder.names()) - {video.id for video in found.videos}) if every else []
-    return {
-        "snippets": sum(lengths),
-        "shortest": min(lengths, default=0),
-        "width": common[0] if common else 0,
-        "clip_features": bool(folder.target),
-        "features_without_label": unlabelled,
-        "broken": broken,
-        **({"usable": False} if broken else {}),
-    }
-
-
-def read_folder(root: Path) -> UntrimmedSet:
-    """Return the labels of one's own data: ``annotations.json`` if there is one, else ``labels.csv``."""
-    from whyact.data.untrimmed.activitynet import read_json  # it imports this module
-
-    annotations = root / "annotations.json"
-    return read_json(annotations) if annotations.is_file() else read_labels(root / "labels.csv")
-
-
-def _read(root: Path, fold: int) -> FeatureSplit:
-    found, folder = read_folder(root), open_folder(root)
-    broken = read_broken(root / "broken.csv")
-    skipped = [video.id for video in found.videos if video.id in broken]
-    if skipped:  # what cannot be decoded cannot be learned from; the rest can
-        found = replace(found, videos=tuple(video for video in found.videos if video.id not in broken))
-    prompts = tuple(name.replace("_", " ").lower() for name in found.classes)
-    more = f" and {len(skipped) - 5} more" if len(skipped) > 5 else ""
-    note = f"skipped, because they could not be decoded: {', '.join(skipped[:5])}{more}" if skipped else ""
-    return split_of(found, folder, prompts, "small", root / "clip", note)
-
-
-def _check(root: Path) -> dict[str, Any]:
-    """Read labels.csv (or annotations.json) and every feature file that it names."""
-    found, folder, left_out = read_folder(root), open_folder(root), read_broken(root / "broken.csv")
-    return {**summary(found), **check_features(found, folder, left_out), "left_out": left_out}
-
-
-DATASET = Dataset(
-    "folder",
-    """\
-features/NAME.npy    (T,D) a row a snippet; or rgb/NAME.npy and flow/NAME.npy
-clip/NAME.npy        (T,D2) image-language features; without them: --clip none
-labels.csv           name,labels[,subset]; several labels: "run;jump"
-annotations.json     instead of labels.csv, with segments
-features.json        optional: {"snippet_seconds": 0.64}
-""",
-    check=_check,
-    features=_read,
-    annotations=read_folder,
-)

@@ -1,7 +1,6 @@
 """Untrimmed video sets: who is in them, which actions happen, and (for evaluation only) when.
 
-:class:`UntrimmedSet` carries annotations, :class:`FeatureSplit` the features joined with them; features live in files,
-read by :mod:`whyact.data.untrimmed.feature_files`.
+:class:`UntrimmedSet` carries annotations; features live in files, read by :mod:`whyact.data.untrimmed.feature_files`.
 """
 
 from __future__ import annotations
@@ -12,18 +11,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import refuse_alike
-from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
-
-if TYPE_CHECKING:
-    from whyact.data.untrimmed.feature_files import Recipe
 
 #: Both spellings found in published packages, mapped onto ours.
 SUBSETS = {"training": "train", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -71,46 +66,6 @@ class UntrimmedSet:
         """Return a checksum of who is in which subset with which labels and segments."""
         content = [[v.id, v.subset, sorted(v.labels), sorted(v.segments)] for v in self.videos]
         return hashlib.sha256(json.dumps([self.classes, sorted(content)]).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class FeatureSplit:
-    """Train and test sequences of a data set; ``prompts`` are the words of each class for the text tower.
-
-    ``widths`` are the channels of both streams, ``text`` and ``size`` the source of class vectors and the model size
-    that suit the data. ``clip`` is the folder where image-language features belong, the target of the distillation;
-    it is ``None`` where the data set has none by its nature.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    prompts: tuple[str, ...]
-    train: list[FeatureSequence]
-    test: list[FeatureSequence]
-    widths: tuple[int, int]
-    text: str
-    size: str
-    sha256: str = ""
-    note: str = ""
-    ambiguous: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
-    recipe: Recipe | None = None  # how the features were made, where that is known
-    clip: Path | None = None
-
-
-def generated_split(
-    name: str,
-    classes: tuple[str, ...],
-    sides: tuple[list[FeatureSequence], list[FeatureSequence]],
-    text: str,
-    note: str,
-) -> FeatureSplit:
-    """Return a split of generated sequences whose two streams have the same width; its checksum covers every value."""
-    digest = hashlib.sha256()
-    for video in (*sides[0], *sides[1]):
-        digest.update(json.dumps([video.id, video.segments]).encode())
-        digest.update(np.ascontiguousarray(video.features).tobytes())
-    width = sides[0][0].features.shape[1] // 2
-    return FeatureSplit(name, classes, classes, *sides, (width, width), text, "small", digest.hexdigest(), note)
 
 
 def refuse_duplicates(where: object, names: Iterable[str]) -> None:

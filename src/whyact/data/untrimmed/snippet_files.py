@@ -1,7 +1,7 @@
 """Videos to a feature folder: snippet by snippet into files that grow, so that memory does not depend on the length.
 
 A video is done when its ``videos/NAME.json`` is there, which comes last: an interrupted extraction goes on at the next
-video, and several machines may share a folder. What cannot be read is listed in ``broken.csv`` and left out.
+video, and several machines may share a folder. What cannot be read is listed in ``broken.csv`` and skipped.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ class Extracted:
     def take(self, name: str, outcome: Outcome) -> None:
         """Note what came of a video."""
         if outcome.state == "broken":
-            self.broken[name] = outcome.said
+            self.broken[name] = outcome.note
             return
         (self.new if outcome.state == "new" else self.kept).append(name)
-        if outcome.said:
-            self.degraded[name] = outcome.said
+        if outcome.note:
+            self.degraded[name] = outcome.note
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Outcome:
     """What came of one video: encoded, found done, or not readable; and what was wrong with it, if anything."""
 
     state: Literal["new", "kept", "broken"]
-    said: str = ""
+    note: str = ""
 
 
 class _Done(msgspec.Struct):
@@ -94,14 +94,14 @@ class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
     video: msgspec.Raw
 
 
-def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> dict[str, Path]:
+def find_videos(inputs: Sequence[Path | str], skipped: Inputs | None = None) -> dict[str, Path]:
     """Return name -> path of video files and of all videos under folders, sorted by name; a link has its own name.
 
     A video's name is its path below the folder or pattern that gave it, without the ending: ``pour/001``.
 
     Args:
         inputs: Files, folders and patterns.
-        found: Counts what is skipped.
+        skipped: Counts what is not read.
 
     Raises:
         UserError: When an input is not there, nothing is a video, or two videos have the same name.
@@ -109,9 +109,9 @@ def find_videos(inputs: Sequence[Path | str], found: Inputs | None = None) -> di
     named: dict[str, Path] = {}
     for given in map(str, inputs):
         expanded = expand_inputs([given])
-        if found is not None:
+        if skipped is not None:
             for reason, paths in expanded.skipped.items():
-                found.skipped.setdefault(reason, []).extend(paths)
+                skipped.skipped.setdefault(reason, []).extend(paths)
         root = Path(given) if Path(given).is_dir() else _fixed_part(given)
         for path in map(Path, expanded.files):
             if not path.is_file():
@@ -139,7 +139,7 @@ def extract(
     streams: Streams,
     tell: Callable[[str, int], None] = lambda name, snippets: None,
 ) -> Extracted:
-    """Encode every video that the folder lacks; what cannot be read is listed and left out.
+    """Encode every video that the folder lacks; what cannot be read is listed and skipped.
 
     Args:
         videos: From :func:`find_videos`.
@@ -337,12 +337,12 @@ def _encode(
         rows = {file: RowFile(file) for file in files}
         try:
             while batch := list(islice(prepared, BATCH)):
-                said = {
+                encoded = {
                     key: encoder.encode(torch.stack([one[key] for one, _ in batch]))
                     for key, encoder in encoders.items()
                 }
                 for file, several in files.items():
-                    rows[file].add(torch.cat([said[id(encoder)] for encoder in several], dim=1).numpy())
+                    rows[file].add(torch.cat([encoded[id(encoder)] for encoder in several], dim=1).numpy())
                 facts = batch[-1][1]
                 count += len(batch)
                 tell(count)

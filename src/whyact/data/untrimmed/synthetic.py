@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import Dataset, FeatureSequence
+from whyact.data.definition import Dataset
+from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, sequence
-from whyact.data.untrimmed.sets import Annotation, FeatureSplit, generated_split
+from whyact.data.untrimmed.feature_split import FeatureSplit, generated_split
+from whyact.data.untrimmed.sets import Annotation
 from whyact.errors import UserError
 
 CLASSES = (

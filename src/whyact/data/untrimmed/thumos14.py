@@ -13,19 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.definition import Dataset
 from whyact.data.io.pickles import load_array
-from whyact.data.types import Dataset, FeatureSequence
-from whyact.data.untrimmed.feature_files import (
-    FeatureFolder,
-    check_features,
-    open_folder,
-    read_features,
-    sequence,
-    split_of,
-)
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_features, sequence
+from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, split_of
 from whyact.data.untrimmed.sets import (
     Annotation,
-    FeatureSplit,
     UntrimmedSet,
     annotations_from_arrays,
     read_arrays,
@@ -44,7 +38,7 @@ def load(root: Path | str) -> UntrimmedSet:
 
     Args:
         root: The folder of the ``.npy`` arrays, or one that holds it (``thumos14``,
-            ``Thumos14reduced-Annotations``, or the published ``features/`` folder or its parent).
+            ``Thumos14reduced-Annotations``, or the published ``features/`` or ``data/thumos/`` or what holds that).
 
     Raises:
         UserError: When the arrays are missing, misaligned or broken.
@@ -87,7 +81,8 @@ def convert_features(root: Path | str, out: Path | str) -> int:
 
 def _annotations(root: Path) -> Path:
     name = "Thumos14reduced-Annotations"
-    for folder in (root, root / "thumos14", root / name, root / "features" / name):
+    places = (root, *(root / place for place in ("thumos14", "features", "thumos", "data/thumos")))
+    for folder in (*places, *(place / name for place in places)):
         if (folder / "videoname.npy").is_file():
             return folder
     raise UserError(
@@ -156,8 +151,6 @@ def _files(root: Path) -> FeatureFolder | None:
     Raises:
         UserError: When neither is.
     """
-    if _joint(root) is not None and not (root / "features").is_dir():
-        return None
     if _joint(root) is not None and not any((root / "features").glob("*.npy")):
         return None
     folder = open_folder(root)
@@ -211,8 +204,8 @@ def _read(root: Path, fold: int) -> FeatureSplit:
 def _check(root: Path) -> dict[str, Any]:
     """Read the annotations, every row of the features and every CLIP file."""
     found = load(root)
-    if (folder := _files(root)) is not None:
-        return {**summary(found), **check_features(found, folder)}
+    if _joint(root) is None or any((root / "features").glob("*.npy")):
+        return check_set(found, lambda: _files(root) or open_folder(root))
     lengths = [len(video.features) for video in _sequences(root, found)]
     return {
         **summary(found),

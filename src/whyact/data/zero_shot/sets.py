@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from whyact.data.types import Dataset, FeatureSequence, ZeroShotOptions
+from whyact.data.definition import Dataset
+from whyact.data.types import FeatureSequence, ZeroShotOptions
 from whyact.data.untrimmed import gym as gym_untrimmed
 from whyact.data.untrimmed import synthetic as synthetic_untrimmed
 from whyact.data.zero_shot import gym, layouts, synthetic, video_folders
@@ -92,11 +93,16 @@ def pick(splits: Sequence[Split], fold: int) -> Split:
     return splits[fold - 1]
 
 
-def encode_names(names: Sequence[str], prompt: str, semantics: str) -> Tensor:
+def encode_names(
+    names: Sequence[str], prompt: str, semantics: str, places: Sequence[Path] = (), given: Path | None = None
+) -> Tensor:
     """Return text vectors (N,D) of new class names, encoded as the run's own were.
 
+    ``places`` and ``given`` say where CLIP's weight file may lie, see
+    :func:`whyact.features.clip_weights.find_weights`.
+
     Raises:
-        UserError: When the run's texts come from no encoder.
+        UserError: When the run's texts come from no encoder, or its weight file is not found.
     """
     import torch
 
@@ -106,16 +112,23 @@ def encode_names(names: Sequence[str], prompt: str, semantics: str) -> Tensor:
 
         return torch.from_numpy(encode_sentences(sentences))
     if semantics.startswith("CLIP "):
-        from whyact.features.clip import load_clip
+        from whyact.features.clip import load_named_clip
 
-        return load_clip(*_clip_name(semantics)).encode_texts(sentences)
+        return load_named_clip(semantics, places, given).encode_texts(sentences)
     raise UserError("--labels", names[0], f"a class that the run knows, for its texts are {semantics}")
 
 
 def encode_video(
-    path: Path, pixels: str, patches: int = 0, device: torch.device | str = "cpu"
+    path: Path,
+    pixels: str,
+    patches: int = 0,
+    device: torch.device | str = "cpu",
+    places: Sequence[Path] = (),
+    given: Path | None = None,
 ) -> tuple[FeatureSequence, VideoFacts]:
     """Decode a video at evenly spaced times, as training did, and encode each frame with the run's frozen backbone.
+
+    ``places`` and ``given`` say where its weight file may lie, as for :func:`encode_names`.
 
     Raises:
         UserError: When the run does not read pixels, or the video cannot be decoded.
@@ -124,26 +137,22 @@ def encode_video(
         raise UserError(path, "no such file", "a video, or a clip's name with --data NAME", "check the path")
     if not pixels:
         raise UserError(path, "a video", "a feature file (.npy) or a clip's name, for the run was trained on features")
-    from whyact.features.clip import load_clip
+    from whyact.features.clip import load_named_clip
     from whyact.video.decode import decode
 
+    encoder = load_named_clip(pixels, places, given, device)
     clip = decode(path, video_folders.STORED_FRAMES)
-    features = video_folders.frame_features(load_clip(*_clip_name(pixels), device), clip.frames, patches)
+    features = video_folders.frame_features(encoder, clip.frames, patches)
     return FeatureSequence(id=path.name, features=features, times=clip.times, rate=clip.rate), clip.facts
 
 
-def backbone_parameters(pixels: str) -> int | None:
+def backbone_parameters(pixels: str, places: Sequence[Path] = ()) -> int | None:
     """Return the size of the frozen backbone that a run needs beside its own parameters, if it reads pixels."""
     if not pixels:
         return None
-    from whyact.features.clip import load_clip
+    from whyact.features.clip import load_named_clip
 
-    return load_clip(*_clip_name(pixels)).parameters
-
-
-def _clip_name(semantics: str) -> tuple[str, str]:
-    _, name, weights = semantics.split(" ", 2)
-    return name, "random" if weights == "random weights" else weights
+    return load_named_clip(pixels, places).parameters
 
 
 _TREES = {

@@ -7,7 +7,6 @@ instead, and it gives most UCF101 splits another class partition than the file d
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from whyact.data.io.mat_files import load_mat
 from whyact.data.io.pickles import load_array
+from whyact.data.io.tables import read_table
 from whyact.data.types import Int
 from whyact.data.zero_shot.types import ClassSplit
 from whyact.errors import UserError
@@ -228,15 +228,7 @@ def _from_rows(
 
 
 def _kinetics_rows(path: Path) -> tuple[tuple[str, str], ...]:
-    try:
-        rows = list(csv.DictReader(_text(path).splitlines()))
-    except csv.Error as error:
-        raise UserError(path, str(error), "a CSV file") from error
-    if not rows or not {"videoname", "labels"} <= set(rows[0]):
-        raise UserError(path, list(rows[0]) if rows else "no row", "the columns videoname and labels")
-    if any(row["videoname"] is None or row["labels"] is None for row in rows):
-        raise UserError(path, "a row cut short", "a video and a label in every row")
-    return tuple((row["videoname"], row["labels"]) for row in rows)
+    return tuple((row["videoname"], row["labels"]) for row in read_table(path, ("videoname", "labels")))
 
 
 def _field(found: dict[str, Any], path: Path, struct: str, dataset: str) -> dict[str, Any]:

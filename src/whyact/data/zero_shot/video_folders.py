@@ -43,27 +43,27 @@ class Listed:
     part: str = ""
 
 
-def class_folders(folder: Path, part: str = "", found: Inputs | None = None) -> list[Listed]:
+def class_folders(folder: Path, part: str = "", skipped: Inputs | None = None) -> list[Listed]:
     """List ``folder/<class>/*`` (UCF101, HMDB51, Olympic Sports, Kinetics, and one's own videos), sorted.
 
     Args:
         folder: What holds a folder for each class.
         part: Of a data set that keeps parts apart.
-        found: Counts what is skipped: hidden files, links to nothing, files that are no videos.
+        skipped: Counts hidden files, links to nothing, files that are no videos.
 
     Raises:
         UserError: When no subfolder holds a video.
     """
-    found = found if found is not None else Inputs()
+    skipped = skipped if skipped is not None else Inputs()
     places = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
     listed = [
         Listed(path, place.name, source(path), part)
         for place in places
         if not place.name.startswith(".")
-        for path in videos_in(place, found, deep=False)
+        for path in videos_in(place, skipped, deep=False)
     ]
     if not listed:
-        expected = f"a folder per class with videos in it{f'; {found.note}' if found.note else ''}"
+        expected = f"a folder per class with videos in it{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError(folder, "no video", expected, "point --root at that folder")
     return listed
 

@@ -1,7 +1,7 @@
-// Two runs beside each other.
+// Two runs compared.
+import { formatContribution, formatLabel, formatScore } from "./format.js";
+
 const at = (id) => document.getElementById(id);
-const number = (x) => x.toFixed(2).replace("-", "−");
-const signed = (x) => (x > 0.004 ? `+${number(x)}` : number(x));
 const make = (tag, text = "", name = "") => {
   const made = document.createElement(tag);
   made.textContent = text;
@@ -46,12 +46,12 @@ const classes = (found) => {
   for (const d of rows) {
     const row = body.insertRow();
     if (d === found.overall) row.className = "overall";
-    const name = make("th", d.label.replaceAll("_", " "));
+    const name = make("th", formatLabel(d.label));
     name.scope = "row";
     row.append(name);
-    for (const text of [d.clips, number(d.a), number(d.b), signed(d.difference)]) row.insertCell().textContent = text;
+    for (const text of [d.clips, formatScore(d.a), formatScore(d.b), formatContribution(d.difference)]) row.insertCell().textContent = text;
     const cell = row.insertCell();
-    cell.append(make("span", `${signed(d.low)} to ${signed(d.high)}`, "small"));
+    cell.append(make("span", `${formatContribution(d.low)} to ${formatContribution(d.high)}`, "small"));
     const bar = make("span", "", `whisker${d.low > 0 ? " up" : d.high < 0 ? " down" : ""}`);
     bar.setAttribute("aria-hidden", "true");
     const place = (x) => `${50 + (48 * x) / reach}%`;
@@ -70,7 +70,7 @@ const classes = (found) => {
 const side = (name, one) => {
   const box = make("div", "", "side");
   const head = make("p", "", "says");
-  head.append(make("span", name, "soft small"), make("b", one.label), make("span", number(one.score), "value"));
+  head.append(make("span", name, "soft small"), make("b", one.text));
   if (one.right !== null) head.append(make("span", one.right ? "right" : "wrong", `verdict ${one.right ? "right" : "wrong"}`));
   box.append(head, make("p", one.because, "why"));
   const list = make("ul", "", "small soft");

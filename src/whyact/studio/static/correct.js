@@ -1,6 +1,7 @@
 // Say what is right: saved as own data that a model can be trained on.
+import { formatLabel, formatSpan } from "./format.js";
+
 const at = (id) => document.getElementById(id);
-const spoken = (label) => label.replaceAll("_", " ");
 
 export const corrections = (job, answer, film) => {
   const form = at("correction");
@@ -25,13 +26,13 @@ export const corrections = (job, answer, film) => {
       go.type = "button";
       go.className = "link";
       const pair = row.subject === row.object ? row.object : `${row.subject} – ${row.object}`;
-      go.textContent = `${pair}, ${Number(row.start.toFixed(2))} – ${Number(row.end.toFixed(2))} s`;
+      go.textContent = `${pair}, ${formatSpan(row.start, row.end)}`;
       go.addEventListener("click", () => film.go(row.start));
       const choose = document.createElement("select");
       choose.id = `run-${i}`;
       choose.setAttribute("aria-label", `Relation of ${go.textContent}`);
-      choose.append(new Option(`${spoken(row.label)} (not checked)`, "?"), new Option(`${spoken(row.label)} – right`, row.label));
-      for (const word of words) if (word !== row.label) choose.append(new Option(`wrong: ${spoken(word)}`, word));
+      choose.append(new Option(`${formatLabel(row.label)} (not checked)`, "?"), new Option(`${formatLabel(row.label)} – right`, row.label));
+      for (const word of words) if (word !== row.label) choose.append(new Option(`wrong: ${formatLabel(word)}`, word));
       choose.append(new Option("wrong: no relation", ""));
       row.choose = choose;
       line.append(go, choose);

@@ -1,14 +1,17 @@
 // The player in step with the timeline: boxes over the picture, a line through the lanes, every moment a press away.
+import { formatLabel, formatScore, formatTime } from "./format.js";
+import { drawRuns } from "./tokens.js";
+import { zoomTimeline } from "./zoom.js";
+
 const at = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 const FAR = 2; // seconds between two points that a box is moved over
-export const seconds = (t) => `${Number(t.toFixed(2))} s`;
 
 export const player = (answer, hues) => {
   const video = at("video");
   const timeline = at("timeline");
-  const main = at("main");
-  const [start, end] = [Number(main.dataset.start ?? 0), Number(main.dataset.end ?? 1)];
+  const [start, end] = [Number(timeline?.dataset.start ?? 0), Number(timeline?.dataset.end ?? 1)];
+  const frame = 1 / Number(video?.dataset.rate || 25); // seconds of one frame of the copy
   const tracked = answer.tracks.flatMap((track) => track.points.map((p) => p.time));
   const times = [...new Set(tracked.length ? tracked : answer.curves.flatMap((curve) => curve.times))].sort((a, b) => a - b);
   const telling = new Set(answer.evidence.map((e) => e.track)); // relations that decided are written out
@@ -49,7 +52,7 @@ export const player = (answer, hues) => {
         const own = seen.get(name) ?? { box, kept: false, says: [] };
         own.kept ||= kept;
         if (kept && side === "object_box" && point.label && telling.has(track.slot) && !point.label.startsWith("not")) {
-          own.says.push((track.subject === track.object ? point.label : `${track.subject}: ${point.label}`).replaceAll("_", " ").replace(/ (?=\d+:)/, "_"));
+          own.says.push(track.subject === track.object ? formatLabel(point.label) : `${track.subject}: ${formatLabel(point.label)}`);
         }
         seen.set(name, own);
       }
@@ -60,22 +63,23 @@ export const player = (answer, hues) => {
     const placed = [];
     const order = [...seen].sort((a, b) => weight(a) - weight(b));
     const groups = order.map(([name, { box, kept, says }]) => {
-      const group = document.createElementNS(SVG, "g");
-      group.style.setProperty("--h", hues[name] ?? 255);
-      if (kept) group.setAttribute("class", "kept");
-      const rect = document.createElementNS(SVG, "rect");
-      const [x, y, x2, y2] = box;
-      for (const [attribute, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(attribute, value);
-      group.append(rect);
       const lines = [name, ...[...new Set(says)].slice(0, 2)];
+      const [x, y, x2, y2] = box;
       const wide = Math.max(...lines.map((line) => line.length)) * text * 0.6;
       const high = lines.length * text * 1.1;
       const left = Math.max(2, Math.min(x, size.width - wide - 2));
       const tops = [y - high - 2, y2 + 2, y - high - text * 1.2, y2 + text * 1.2, y + 2, y - high - text * 2.4, y2 + text * 2.4];
       const free = (top) => top >= 0 && top + high <= size.height && !placed.some((p) => left < p.right && left + wide > p.left && top < p.bottom && top + high > p.top);
       const top = tops.find(free);
-      if (top === undefined) return group; // its colour still says which one it is
+      if (top === undefined) return null; // a box without a name says nothing
       placed.push({ left, right: left + wide, top, bottom: top + high });
+      const group = document.createElementNS(SVG, "g");
+      group.dataset.name = name;
+      group.style.setProperty("--h", hues[name] ?? 255);
+      if (kept) group.setAttribute("class", "kept");
+      const rect = document.createElementNS(SVG, "rect");
+      for (const [attribute, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(attribute, value);
+      group.append(rect);
       lines.forEach((line, i) => {
         const words = document.createElementNS(SVG, "text");
         words.setAttribute("x", left);
@@ -86,7 +90,7 @@ export const player = (answer, hues) => {
       });
       return group;
     });
-    svg.append(...groups.reverse()); // what decided is drawn last, over the rest
+    svg.append(...groups.filter(Boolean).reverse()); // what decided is drawn last, over the rest
   };
   const weight = ([name, { kept, says }]) => (says.length ? 0 : leading.has(name) ? 1 : kept ? 2 : 3);
 
@@ -95,13 +99,19 @@ export const player = (answer, hues) => {
     timeline?.style.setProperty("--at", Math.min(1, Math.max(0, (t - start) / (end - start))));
     if (at("seek")) {
       at("seek").value = t;
-      at("seek").setAttribute("aria-valuetext", seconds(t));
-      at("clock").textContent = seconds(t);
+      at("seek").setAttribute("aria-valuetext", formatTime(t));
+      at("clock").textContent = formatTime(t);
     }
     draw();
     for (const tell of moved) tell(t);
   };
+  let loop = null; // [from, to] of the moment that plays again and again
+  const stopLoop = () => {
+    loop = null;
+    at("loop")?.setAttribute("aria-pressed", "false");
+  };
   const go = (t) => {
+    if (loop && (t < loop[0] || t > loop[1])) stopLoop();
     const to = Math.max(0, t);
     if (video) {
       video.pause();
@@ -118,6 +128,7 @@ export const player = (answer, hues) => {
   if (video) {
     const run = () => {
       if (video.paused || video.ended) return;
+      if (loop && (video.currentTime >= loop[1] || video.currentTime < loop[0] - frame)) video.currentTime = loop[0];
       show(video.currentTime);
       requestAnimationFrame(run);
     };
@@ -128,16 +139,42 @@ export const player = (answer, hues) => {
     for (const name of ["pause", "ended"]) video.addEventListener(name, () => (at("play").textContent = "Play"));
     at("play").addEventListener("click", () => (video.paused ? video.play() : video.pause()));
     at("stage").addEventListener("click", () => at("play").click());
-    at("back").addEventListener("click", () => step(-1));
-    at("on").addEventListener("click", () => step(1));
+    at("back").addEventListener("click", () => go(video.currentTime - frame));
+    at("on").addEventListener("click", () => go(video.currentTime + frame));
+    at("speed").addEventListener("change", () => (video.playbackRate = Number(at("speed").value)));
+    at("loop").addEventListener("click", () => {
+      if (loop) return stopLoop();
+      const [from, to] = marked();
+      loop = [Math.max(0, from), Math.min(to, Number.isFinite(video.duration) ? video.duration : to)];
+      at("loop").setAttribute("aria-pressed", "true");
+      video.currentTime = loop[0];
+      video.play();
+    });
     at("seek").addEventListener("input", () => go(Number(at("seek").value)));
     at("all")?.addEventListener("change", draw);
   }
+  // The moment that a loop plays: the piece of evidence that was looked at last, with a little before and after.
+  let moment = null;
+  const marked = () => (moment ? [moment[0] - 0.4, moment[1] + 0.4] : [now - 0.75, now + 0.75]);
+  if (timeline) {
+    const tracks = new Map(answer.tracks.map((track) => [String(track.slot), track]));
+    let untouched = true;
+    zoomTimeline(timeline, (from, to) => {
+      if (untouched && from === 0 && to === 1) return;
+      untouched = false;
+      for (const row of timeline.querySelectorAll("[data-slot]")) {
+        const strip = row.querySelector(".strip");
+        if (strip && !row.closest("details:not([open])")) drawRuns(strip, tracks.get(row.dataset.slot)?.points ?? [], [start, end], [from, to], formatLabel);
+      }
+    });
+  }
   for (const strip of timeline?.querySelectorAll(".strip") ?? []) {
+    const wide = strip.querySelector(".wide");
     const row = strip.closest(".row");
     const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);
     strip.addEventListener("click", (event) => {
-      const box = strip.getBoundingClientRect();
+      const box = wide.getBoundingClientRect();
+      moment = null;
       go(start + ((event.clientX - box.left) / box.width) * (end - start));
     });
     if (!track) continue;
@@ -154,11 +191,11 @@ export const player = (answer, hues) => {
     row.append(told);
     const tell = (t) => {
       const point = track.points.length ? nearest(track.points, t) : null;
-      const label = point?.label ? point.label.replaceAll("_", " ") : "not named";
+      const label = point?.label ? formatLabel(point.label) : "not named";
       strip.setAttribute("aria-valuenow", t.toFixed(2));
-      strip.setAttribute("aria-valuetext", `${seconds(t)}, ${label}${point?.kept ? "" : ", dropped"}`);
+      strip.setAttribute("aria-valuetext", `${formatTime(t)}, ${label}${point?.kept ? "" : ", dropped"}`);
       told.hidden = document.activeElement !== strip || !point;
-      if (!told.hidden) told.textContent = `frame ${point.frame} at ${seconds(point.time)}: ${label} · ${point.kept ? "kept" : "dropped"} (keep probability ${point.keep_probability.toFixed(2)}) · similarity ${point.similarity.toFixed(2)}, margin ${point.margin.toFixed(2)}`;
+      if (!told.hidden) told.textContent = `frame ${point.frame} at ${formatTime(point.time)}: ${label} · ${point.kept ? "kept" : "dropped"} (keep probability ${formatScore(point.keep_probability)}) · similarity ${formatScore(point.similarity)}, margin ${formatScore(point.margin)}`;
     };
     strip.addEventListener("focus", () => tell(now));
     strip.addEventListener("blur", () => (told.hidden = true));
@@ -176,6 +213,11 @@ export const player = (answer, hues) => {
   show(times[0] ?? 0);
   return {
     go,
+    goTo: (from, to, at_) => {
+      stopLoop();
+      moment = [from, to];
+      go(at_);
+    },
     draw,
     now: () => now,
     switchedOff: (test) => {

@@ -1,13 +1,13 @@
 // Switch things off and see what the model says then: every score comes from the model, by exact removal.
+import { formatLabel, formatScore, formatSpan } from "./format.js";
+
 const at = (id) => document.getElementById(id);
-const spoken = (label) => label.replaceAll("_", " ");
-const number = (x) => (Math.abs(x) >= 0.995 && Math.abs(x) < 1 ? x.toFixed(3) : x.toFixed(2)).replace("-", "−");
-const seconds = (t) => Number(t.toFixed(2));
 const FOREVER = 1e9; // the same number as in ablation/protocol.py
 const key = (taken) => JSON.stringify([taken.kind, taken.subject ?? "", taken.object ?? "", taken.label ?? "", taken.start ?? 0, taken.end ?? FOREVER]);
 
 export const questions = (job, answer, film) => {
   const taken = new Map(); // key -> { removal, told, about }
+  const before = []; // earlier states of it, for undo
   const switches = new Map(); // key -> buttons that show it
   let asking = null;
 
@@ -25,13 +25,13 @@ export const questions = (job, answer, film) => {
     const row = list.firstElementChild.cloneNode(true); // an action that was too far down to be listed
     row.dataset.label = name;
     row.className = "";
-    row.firstElementChild.textContent = spoken(name);
+    row.firstElementChild.textContent = formatLabel(name);
     list.append(row);
     return row;
   };
   const moved = ({ label, score, before }) => {
-    if (number(score) === number(before)) return `${spoken(label)} stays at ${number(score)}`;
-    return `${spoken(label)} ${score < before ? "falls" : "rises"} from ${number(before)} to ${number(score)}`;
+    if (formatScore(score) === formatScore(before)) return `${formatLabel(label)} stays at ${formatScore(score)}`;
+    return `${formatLabel(label)} ${score < before ? "falls" : "rises"} from ${formatScore(before)} to ${formatScore(score)}`;
   };
   const amount = ({ what, count, of }) => `${count} of ${of} ${what}s`;
   const show = ({ label, scores, removed, milliseconds }) => {
@@ -46,24 +46,24 @@ export const questions = (job, answer, film) => {
       row.classList.toggle("rose", score > before + 0.005);
       row.querySelector("i").style.width = `${(100 * score).toFixed(1)}%`;
       row.querySelector(".was").style.left = `${(100 * before).toFixed(1)}%`;
-      row.querySelector(".value").textContent = number(score);
+      row.querySelector(".value").textContent = formatScore(score);
     }
     const old = scores.find((one) => one.label === first);
     const verdict = at("verdict");
     if (at("now")) {
-      at("now").textContent = taken.size ? `${spoken(first)} ${number(old.before)} → ${number(old.score)}${label === first ? "" : `, now ${spoken(label)}`}` : `${spoken(first)} ${number(old.score)}`;
+      at("now").textContent = taken.size ? `${formatLabel(first)} ${formatScore(old.before)} → ${formatScore(old.score)}${label === first ? "" : `, now ${formatLabel(label)}`}` : `${formatLabel(first)} ${formatScore(old.score)}`;
       at("now").classList.toggle("changed", label !== first);
     }
     const counted = removed.filter((one) => one.count);
     const nothingLeft = counted.some((one) => one === removed[0] && one.count === one.of);
     verdict.classList.toggle("changed", label !== first);
-    if (!taken.size) verdict.textContent = "As the video is. Switch something off to ask again.";
-    else if (!counted.length) verdict.textContent = "Nothing was taken away: the model saw nothing in there.";
+    if (!taken.size) verdict.textContent = "With everything on. Switch something off to see what changes.";
+    else if (!counted.length) verdict.textContent = "Nothing was removed: the model saw nothing there.";
     else {
       about.delete(label === first ? "" : label);
       const told = [...about].map((name) => scores.find((one) => one.label === name)).filter(Boolean);
-      const same = nothingLeft ? "Nothing is left to see" : label === first ? `Still ${spoken(first)}` : `Now the answer is ${spoken(label)}`;
-      verdict.textContent = `${same}: ${told.map(moved).join(", ")}. Taken away: ${counted.map(amount).join(" and ")}. Answered in ${Math.round(milliseconds)} ms.`;
+      const same = nothingLeft ? "Nothing is left of the input" : label === first ? `Still ${formatLabel(first)}` : `Now the answer is ${formatLabel(label)}`;
+      verdict.textContent = `${same}: ${told.map(moved).join(", ")}. Removed: ${counted.map(amount).join(" and ")}. Answered in ${Math.round(milliseconds)} ms.`;
     }
   };
 
@@ -103,6 +103,7 @@ export const questions = (job, answer, film) => {
     );
     at("nothing").hidden = taken.size > 0;
     at("restore").hidden = taken.size === 0;
+    at("undo").hidden = before.length === 0;
     for (const [id, buttons] of switches) for (const button of buttons) mark(button, taken.has(id));
     for (const row of document.querySelectorAll("[data-slot]")) {
       const track = answer.tracks.find((one) => String(one.slot) === row.dataset.slot);
@@ -116,13 +117,32 @@ export const questions = (job, answer, film) => {
   const mark = (button, off) => {
     button.setAttribute(button.getAttribute("role") === "switch" ? "aria-checked" : "aria-pressed", String(button.getAttribute("role") === "switch" ? !off : off));
   };
-  const toggle = (removal, told, about) => {
-    const id = key(removal);
-    if (taken.has(id)) taken.delete(id);
-    else taken.set(id, { removal, told, about });
+  const change = (edit) => {
+    before.push([...taken]);
+    edit();
+    remember();
     render();
     return ask();
   };
+  const remember = () => {
+    const kept = [...taken.values()];
+    history.replaceState(null, "", kept.length ? `#without=${encodeURIComponent(JSON.stringify(kept))}` : location.pathname);
+  };
+  const undo = () => {
+    const last = before.pop();
+    if (!last) return;
+    taken.clear();
+    for (const [id, one] of last) taken.set(id, one);
+    remember();
+    render();
+    ask();
+  };
+  const toggle = (removal, told, about) =>
+    change(() => {
+      const id = key(removal);
+      if (taken.has(id)) taken.delete(id);
+      else taken.set(id, { removal, told, about });
+    });
   const wire = (button, removal, told, about) => {
     const id = key(removal);
     switches.set(id, [...(switches.get(id) ?? []), button]);
@@ -149,7 +169,7 @@ export const questions = (job, answer, film) => {
     else if (kind === "frame" || kind === "snippet") row.append(makeSwitch({ kind, start, end }, `${what}, ${when}`, action));
     else {
       const pair = subject === object ? object : `${subject} – ${object}`;
-      row.append(makeSwitch({ kind: "transition", subject, object, start, end }, `${pair}: ${what}, ${seconds(start)} – ${seconds(end)} s`, action));
+      row.append(makeSwitch({ kind: "transition", subject, object, start, end }, `${pair}: ${what}, ${formatSpan(start, end)}`, action));
     }
   }
   for (const button of at("things")?.querySelectorAll("button") ?? []) {
@@ -162,23 +182,21 @@ export const questions = (job, answer, film) => {
     row.querySelector(".who").append(makeSwitch({ kind: "pair", subject: track.subject, object: track.object }, `all of ${name}`));
   }
   at("restore").addEventListener("click", () => {
-    taken.clear();
-    render();
-    ask();
-    at("verdict").focus?.();
+    change(() => taken.clear());
   });
+  at("undo").addEventListener("click", undo);
   at("span")?.addEventListener("submit", (event) => {
     event.preventDefault();
     const [from, to] = [Number(at("from").value), Number(at("to").value)].sort((a, b) => a - b);
-    toggle({ kind: "span", start: from, end: to }, `everything from ${seconds(from)} to ${seconds(to)} s`);
+    toggle({ kind: "span", start: from, end: to }, `everything in ${formatSpan(from, to)}`);
   });
 
   // Drag along the axis to choose a span.
   const axis = document.querySelector("#timeline .axis");
   if (axis && at("span")) {
-    const { start, end } = at("main").dataset;
+    const { start, end } = at("timeline").dataset;
     const moment = (event) => {
-      const box = axis.getBoundingClientRect();
+      const box = axis.querySelector(".wide").getBoundingClientRect();
       return Math.max(0, Number(start) + ((event.clientX - box.left) / box.width) * (Number(end) - Number(start)));
     };
     let first = null;
@@ -204,7 +222,7 @@ export const questions = (job, answer, film) => {
   at("flip")?.addEventListener("submit", async (event) => {
     event.preventDefault();
     const box = at("flipped");
-    box.textContent = "Asking the model about every small set …";
+    box.textContent = "Trying every small set of removals …";
     try {
       const found = await post("flip", { target: at("target").value });
       box.replaceChildren(...flipped(found));
@@ -214,18 +232,18 @@ export const questions = (job, answer, film) => {
   });
   const flipped = (found) => {
     const lead = document.createElement("p");
-    const name = spoken(found.target);
+    const name = formatLabel(found.target);
     if (!found.removals.length) {
-      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be taken away from this video makes ${name} the answer (${found.asked} sets tried).`;
+      lead.textContent = found.stopped ? `Not found: none of ${found.asked} sets makes ${name} the answer. More would take too long for a video of this length.` : `Nothing that can be removed from this video makes ${name} the answer (${found.asked} sets tried).`;
       return [lead];
     }
     const count = found.removals.length;
-    lead.textContent = count === 1 ? `Without this one, the answer is ${name} (${number(found.score)}):` : `Without these ${count}, the answer is ${name} (${number(found.score)}):`;
+    lead.textContent = count === 1 ? `Without this one, the answer is ${name} (${formatScore(found.score)}):` : `Without these ${count}, the answer is ${name} (${formatScore(found.score)}):`;
     const list = document.createElement("ol");
     list.className = "steps";
     const named = found.removals.map((removal, i) => {
       const [{ kind, start, end }, text] = [removal, found.texts[i]];
-      return { removal, told: kind === "transition" || kind === "snippet" ? `${text}, ${seconds(start)} – ${seconds(end)} s` : text };
+      return { removal, told: kind === "transition" || kind === "snippet" ? `${text}, ${formatSpan(start, end)}` : text };
     });
     for (const { told } of named) {
       const item = document.createElement("li");
@@ -241,11 +259,24 @@ export const questions = (job, answer, film) => {
     all.type = "button";
     all.textContent = count === 1 ? "Switch it off" : "Switch them off";
     all.addEventListener("click", () => {
-      taken.clear();
-      for (const { removal, told } of named) taken.set(key(removal), { removal, told });
-      render();
-      ask();
+      change(() => {
+        taken.clear();
+        for (const { removal, told } of named) taken.set(key(removal), { removal, told });
+      });
     });
     return [lead, list, note, all];
   };
+
+  // What was switched off is in the address: a link shows the same question again.
+  try {
+    const kept = JSON.parse(decodeURIComponent(location.hash.replace(/^#without=/, "")) || "[]");
+    for (const { removal, told, about } of kept) taken.set(key(removal), { removal, told: String(told), about });
+  } catch {
+    taken.clear();
+  }
+  if (taken.size) {
+    render();
+    ask();
+  }
+  return { undo };
 };

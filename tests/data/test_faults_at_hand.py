@@ -117,7 +117,7 @@ def test_a_file_that_vouches_for_pixels_is_believed(tmp_path: Path) -> None:
 def test_boxes_past_the_edge_are_refused_or_clipped(tmp_path: Path) -> None:
     over = [[600.0, 440.0, 652.5, 485.25], *MUG[1:]]
     path = tracks_file(tmp_path / "t.json", SECONDS, over)
-    with pytest.raises(UserError, match=r"tracks\[0\]\.boxes\[0\].*652\.5.*--clip-boxes"):
+    with pytest.raises(UserError, match=r"tracks\[0\]\.boxes\[0\].*652\.5.*clip_boxes"):
         read_tracks(path)
     np.testing.assert_array_equal(read_tracks(path, clip_boxes=True).boxes[0, 0], [600, 440, 640, 480])
     slightly = tracks_file(tmp_path / "u.json", SECONDS, [[-0.5, 0.0, 640.5, 480.9], *MUG[1:]])  # rounding

@@ -1,0 +1,174 @@
+"""``whyact reproduce laiar-subactivities``: CAD-120's official sub-activities, each person left out in turn.
+
+These actions follow no rule, so that no clip is reversed or cropped: what the other study gains by rules is missing.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whyact.data.io.archive import sha256_text
+from whyact.data.relations.own import read
+from whyact.data.relations.relation_data import RelationData
+from whyact.errors import UserError
+from whyact.laiar.answers import answer_clips
+from whyact.laiar.baselines import BASELINES, RIVALS
+from whyact.laiar.config import PRESETS, Config
+from whyact.laiar.scoring import score_answers
+from whyact.laiar.task import calibrate, train_run
+from whyact.metrics.intervals import bootstrap_difference, sign_count
+from whyact.metrics.recall import mean_recall
+from whyact.reproduce.grid import run_cells, stored_cells
+from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+
+NAME = "laiar-subactivities"
+RUNS = Path("runs") / NAME
+SEEDS, QUICK_EPOCHS = 3, 6
+LAIAR = "video-boxes"
+NOTES = {
+    LAIAR: "box geometry and object classes; calibrated on one of the two training people",
+    f"{LAIAR}-no-guidance": "the video model alone",
+}
+METRICS = ("accuracy", "mAR")
+REASONS = (
+    "reason_precision",
+    "reason_coverage",
+    "reason_ece",
+    "transition_precision",
+    "transition_recall",
+    "naming",
+    "naming_ece",
+    "keep_ratio",
+)
+
+
+def run(
+    *,
+    root: Path | None,
+    quick: bool,
+    seeds: int | None,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+    stored: bool = False,
+) -> int:
+    """Run the study: people x seeds x rows, resumable, and write its tables.
+
+    Args:
+        root: The folder that holds ``whyact.json``.
+        quick: One seed, short training; nothing is written under ``docs/``.
+        seeds: How many seeds.
+        jobs: Worker processes.
+        out: Where the results go; ``None`` prints only.
+        as_json: Print the document as JSON.
+        stored: Compute nothing: write the tables of the cells that an earlier run finished.
+
+    Raises:
+        UserError: When the data is missing or damaged.
+    """
+    if root is None:
+        raise UserError("--root", None, "the folder that holds the sub-activities' whyact.json")
+    found = read(root, slots=PRESETS["default"].data.slots)
+    folds, numbers = sorted(found.folds), list(range(1 if quick else seeds or SEEDS))
+    common: dict[str, Any] = {"root": str(root.resolve()), "epochs": QUICK_EPOCHS if quick else None}
+    cells = [{"row": r, "fold": f, "seed": 0, **common} for r in RIVALS for f in folds]
+    ours = (LAIAR,) if quick else tuple(NOTES)
+    cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in ours for f in folds]
+    if stored:
+        done = stored_cells(cells, cell, RUNS)
+    else:
+        done = [*run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)]
+    results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
+    for params, result in zip(cells, done, strict=True):
+        if result is not None:
+            results[params["row"]][params["fold"], params["seed"]] = result
+    rows = _tables(results, {f: found.fold(f)[1][0].group for f in folds})
+    command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
+    finished = sum(result is not None for result in done)
+    head = header(
+        NAME,
+        command + " --stored" * stored,
+        seeds=numbers,
+        folds=folds,
+        data=f"CAD-120's official sub-activities: {len(found.clips)} clips of {len(folds)} people, each left out"
+        + f"; {finished} of {len(cells)} cells are done, rows without one are left out" * (finished < len(cells)),
+        split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
+    )
+    if out is not None:
+        for path in write_results(NAME, head, rows, out):
+            print(f"written: {path}", file=sys.stderr)
+    print(to_json(head, rows) if as_json else to_markdown(head, rows))
+    return 0
+
+
+def settings(row_name: str, epochs: int | None) -> Config:
+    """Return the settings of one of our rows."""
+    config = PRESETS["default"]
+    if epochs is not None:
+        config = replace(config, optim=replace(config.optim, epochs=epochs))
+    return config if row_name == LAIAR else replace(config, loss=replace(config.loss, guidance=False))
+
+
+@lru_cache(maxsize=1)
+def _read(root: str) -> RelationData:
+    """Read the data once a worker."""
+    return read(Path(root), slots=PRESETS["default"].data.slots)
+
+
+def cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Train and measure one cell: ``row``, ``fold``, ``seed``, ``root``, ``epochs`` (``None``: the preset's)."""
+    name, seed = params["row"], params["seed"]
+    found = _read(params["root"])
+    train, test = found.fold(params["fold"])
+    actions, target = found.vocabulary.actions, np.array([c.target for c in test])
+    if name in BASELINES:
+        predicted, scores = BASELINES[name].predict(train, test, found.vocabulary, seed), {}
+    else:
+        config = settings(name, params["epochs"])
+        trained = train_run(train, found.vocabulary, config, seed=seed)
+        calibration = calibrate(train, found.vocabulary, config, seed=seed) if config.loss.guidance else None
+        if calibration is not None:
+            calibration.give_to(trained)
+        answers = list(answer_clips(trained, test))
+        predicted = np.array([a.predicted for a in answers])
+        scores = score_answers(trained, answers)
+        scores = {key: scores[key] for key in (*REASONS, "reason_curve")}
+    recall = mean_recall(target, predicted, len(actions))
+    return {"accuracy": recall.weighted, "mAR": recall.with_null, **scores}
+
+
+def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: dict[int, str]) -> list[Row]:
+    rows: list[Row] = []
+
+    def add(table: str, name: str, metric: str, values: Sequence[float | None], **more: Any) -> None:
+        if there := [value for value in values if value is not None]:
+            rows.append(row(table, name, metric, there, unit="0..1", **more))
+
+    for name in (*RIVALS, *NOTES):
+        note = NOTES.get(name) or BASELINES[name].note
+        for metric in METRICS:
+            add("main", name, metric, [c[metric] for _, c in sorted(results[name].items())], note=note)
+    for fold, person in people.items():
+        for name in ("box-forest", LAIAR):
+            for metric in METRICS:
+                values = [c[metric] for (f, _), c in sorted(results[name].items()) if f == fold]
+                add("people", f"{name}, {person} left out", metric, values)
+    for metric in METRICS:
+        keys = [key for key in sorted(results[LAIAR]) if (key[0], 0) in results["box-forest"]]
+        if keys:
+            a = np.array([results[LAIAR][key][metric] for key in keys])
+            b = np.array([results["box-forest"][key[0], 0][metric] for key in keys])
+            interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
+            note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
+            add("paired gains", "video-boxes over box-forest", f"{metric} difference", (a - b).tolist(), note=note)
+    for metric in REASONS:
+        add("reasons", LAIAR, metric, [c[metric] for _, c in sorted(results[LAIAR].items())])
+    return rows

@@ -1,0 +1,132 @@
+"""What is stated, held against the annotation: by hand, and by the definition."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whyact.laiar.reasons import Claims, fit_claims, reason_scores, with_calibration
+from whyact.metrics.calibration import calibrated, fit_calibration
+from whyact.metrics.transitions import confirms_state, confirms_transition, label_changes
+
+SEEDS = st.integers(0, 10_000)
+
+
+def claims(rows: list[tuple[int, bool, float, bool, bool, bool]], right: list[bool]) -> Claims:
+    clip, state, chance, decisive, known, true = (np.array(column) for column in zip(*rows, strict=True))
+    return Claims(clip, state, chance, decisive, known, true, np.array(right))
+
+
+HAND = claims(
+    [  # clip, state, chance, decisive, known, true
+        (0, False, 0.95, True, True, True),
+        (0, True, 0.99, False, True, True),  # likely, but the answer does not need it
+        (1, False, 0.92, True, True, False),  # stated and wrong
+        (1, False, 0.50, True, True, True),  # needed, but not likely enough
+        (2, True, 0.91, True, True, True),  # of a wrong answer
+        (3, False, 0.97, True, False, False),  # the annotation says nothing of this pair
+    ],
+    right=[True, True, False, True, True],
+)
+
+
+def test_claims_of_unknown_chance_survive_json() -> None:
+    back = Claims.from_lists(json.loads(json.dumps(replace(HAND, chance=np.full(6, np.nan)).to_lists())))
+    assert np.isnan(back.chance).all()
+    assert back.decisive.tolist() == HAND.decisive.tolist()
+    assert reason_scores(back, 0.0)["reasons"] == 5  # a run that knows no chances states what passes the control
+
+
+def test_precision_and_coverage_by_hand() -> None:
+    scores = reason_scores(HAND, 0.9)
+    assert scores["reasons"] == 4
+    assert scores["reason_precision"] == pytest.approx(2 / 3)
+    assert scores["reason_coverage"] == pytest.approx(3 / 4)  # of the right answers 0, 1, 3 and 4, all but the last
+    assert scores["reason_curve"][0] == (0.5, pytest.approx(3 / 4), pytest.approx(3 / 4))
+
+
+def test_nothing_stated_has_no_precision_and_no_coverage() -> None:
+    scores = reason_scores(HAND, 0.999)
+    assert np.isnan(scores["reason_precision"])
+    assert scores["reason_coverage"] == scores["reasons"] == 0
+
+
+@settings(max_examples=20)
+@given(SEEDS)
+def test_a_higher_level_never_states_more(seed: int) -> None:
+    g = np.random.default_rng(seed)
+    n = 30
+    flags = g.random((4, n)) < 0.5
+    some = Claims(g.integers(0, 6, n), flags[0], g.random(n), flags[1], flags[2], flags[3], g.random(6) < 0.7)
+    counts = [reason_scores(some, level)["reasons"] for level in (0.2, 0.5, 0.8)]
+    assert counts == sorted(counts, reverse=True)
+    back = Claims.from_lists(some.to_lists())
+    one, two = reason_scores(back, 0.5), reason_scores(some, 0.5)
+    for name in ("reason_precision", "reason_coverage", "reasons", "reason_ece"):
+        assert one[name] == pytest.approx(two[name], nan_ok=True, abs=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS)
+def test_calibration_finds_what_claims_are_worth(seed: int) -> None:
+    g = np.random.default_rng(seed)
+    n = 4000
+    p, decisive = g.uniform(0.02, 0.98, n), g.random(n) < 0.5
+    worth = calibrated(p, decisive, (0.5, -0.5, 1.0))
+    slope, offset, bonus = fit_calibration(p, decisive, g.random(n) < worth)
+    assert (slope, offset, bonus) == (
+        pytest.approx(0.5, abs=0.15),
+        pytest.approx(-0.5, abs=0.3),
+        pytest.approx(1, abs=0.4),
+    )
+
+
+def test_few_claims_change_little_and_none_nothing() -> None:
+    nothing = np.zeros(0)
+    assert fit_calibration(nothing, nothing, nothing) == (1.0, 0.0, 0.0)
+    slope, offset, bonus = fit_calibration([0.9], [1.0], [True])
+    assert calibrated([0.9], [1.0], (slope, offset, bonus))[0] == pytest.approx(0.9, abs=0.05)
+
+
+def test_a_chance_that_says_nothing_cannot_be_turned_around() -> None:
+    g = np.random.default_rng(0)
+    p = g.uniform(0.05, 0.95, 500)
+    slope, _, _ = fit_calibration(p, np.zeros(500), g.random(500) > p)
+    assert slope == 0.0
+
+
+def test_kinds_are_calibrated_apart() -> None:
+    fits = fit_claims(HAND)
+    assert set(fits) == {"transition", "state"}
+    fits = {"transition": (1.0, -3.0, 0.0), "state": (1.0, 0.0, 0.0)}
+    after = with_calibration(HAND, fits)
+    assert (after.chance[~HAND.state] < HAND.chance[~HAND.state]).all()
+    assert after.chance[HAND.state] == pytest.approx(HAND.chance[HAND.state])
+
+
+TIMES = np.arange(10) / 10
+LABELS = np.array([2, 2, -1, 2, 5, 5, 5, 2, 2, 2])
+
+
+def test_changes_pass_over_frames_of_which_nothing_is_said() -> None:
+    assert label_changes(LABELS) == [(2, 5, 3, 4), (5, 2, 6, 7)]
+    assert label_changes(np.array([-1, -1])) == []
+
+
+def test_a_transition_is_confirmed_by_direction_and_time() -> None:
+    true = label_changes(LABELS)
+    assert confirms_transition(true, TIMES, (2, 5), (0.3, 0.4), 0.0)
+    assert not confirms_transition(true, TIMES, (5, 2), (0.3, 0.4), 0.1)
+    assert confirms_transition(true, TIMES, (2, 5), (0.8, 0.9), 0.45)
+    assert not confirms_transition(true, TIMES, (2, 5), (0.8, 0.9), 0.35)
+
+
+def test_a_state_is_confirmed_when_it_holds_in_every_annotated_frame() -> None:
+    assert confirms_state(LABELS, TIMES, 2, (0.0, 0.3))  # a frame without a word does not contradict
+    assert not confirms_state(LABELS, TIMES, 2, (0.0, 0.4))
+    assert not confirms_state(LABELS, TIMES, 2, (0.2, 0.2))  # nobody says so either
