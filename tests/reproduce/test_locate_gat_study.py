@@ -93,7 +93,7 @@ def test_a_cell_measures_every_row_and_its_invariances() -> None:
         study.settings("synthetic"), epochs=1, gat_steps=2, gat_hidden=8, mixer="none", mix=0.2, calibration=0.1
     )
     found = study.cell({"table": "synthetic", "seed": 0, "config": msgspec.to_builtins(small)})["rows"]
-    assert set(found) == set(study.ROWS)
+    assert set(found) == {*study.ROWS, *study.BASELINES}
     assert found["locate"]["batch_gap"] <= 1e-6
     assert found["locate+gat"]["graph_effect_at_mix_0"] == 0
     assert found["locate+gat"]["graph_effect_at_mix_0.3"] > 1e-3
