@@ -198,7 +198,9 @@ def find_control(prediction: Prediction, evidence: Evidence) -> float | None:
 def explain_answer(prediction: Prediction) -> list[Part]:
     """Write what happens when, where the answer has segments; the deciding evidence, and what the score is without it.
 
-    "Because" is said of stated evidence that raises the score of an answer about a familiar video, and of nothing else.
+    "Because" is said of stated evidence that raises the score of an answer about a familiar video, and of nothing else;
+    not where it was never measured how often the model's names are true, for removal shows what carries the answer and
+    not that it is named rightly.
     """
     found, ranked = _describe_segments(prediction), [e for e in sort_evidence(prediction) if e.stated]
     if not ranked:
@@ -213,6 +215,8 @@ def explain_answer(prediction: Prediction) -> list[Part]:
         lead += "First in rank: "
     elif effect and first not in moves:
         lead = "First in rank: "
+    elif first.control is not None and first.probability is None:
+        lead = "What carries this answer, in names that were never checked: "
     else:
         lead = "Because " if not effect or first.contribution > 0 else "First in rank: "
     if lead != "Because ":

@@ -157,8 +157,9 @@ def run(
         command,
         seeds=numbers,
         folds=folds,
-        data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings chosen on people left out of the "
-        "training people" + (f"; {len(done)} cells of the study are done, rows without one are left out" * stored),
+        data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings compared on people left out of "
+        "other trainings, who are test people of other folds"
+        + (f"; {len(done)} cells of the study are done, rows without one are left out" * stored),
         split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
     )
     if out is not None:
