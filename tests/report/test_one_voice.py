@@ -110,8 +110,10 @@ def studio(p: Prediction) -> Surface:
 
 def terminal(p: Prediction) -> Surface:
     lines = sentences.format_answer(p).splitlines()
-    doubt = " ".join(line.strip() for line in lines[2:] if "threshold" in line or "unsure" in line)
-    return Surface(lines[0].partition(": ")[2], doubt, lines[1].strip(), [], "\n".join(lines))
+    # Segments stand between the headline and the sentence, a line each, and a line for those left out.
+    first = 1 + min(len(p.segments), sentences.LINES) + (len(p.segments) > sentences.LINES)
+    doubt = " ".join(line.strip() for line in lines[first + 1 :] if "threshold" in line or "unsure" in line)
+    return Surface(lines[0].partition(": ")[2], doubt, lines[first].strip(), [], "\n".join(lines))
 
 
 def video(p: Prediction, monkeypatch: pytest.MonkeyPatch) -> Surface:
