@@ -143,7 +143,7 @@ def test_what_was_seen_at_one_moment_is_at_and_not_from_to(kind: str) -> None:
 def test_where_nothing_was_seen_or_kept_the_reason_is_given() -> None:
     prediction = sample.pick(1)
     prediction.evidence, prediction.tokens_valid, prediction.tokens_kept = [], 0, 0
-    assert "nothing was seen whose relations the model knows" in join_parts(explain_answer(prediction))
+    assert "the model knows no relation of what was found" in join_parts(explain_answer(prediction))
     prediction.tokens_valid = 7
     told = "There is no evidence: the model kept none of the 7 tokens that it saw."
     assert join_parts(explain_answer(prediction)) == told
@@ -180,3 +180,14 @@ def test_an_answer_without_a_finite_score_has_no_consequence() -> None:
     prediction = sample.pick(1)
     prediction.labels = [LabelScore(label="pick", score=math.nan)]
     assert "without it" not in Page(render([prediction])).text("p", class_="because")
+
+
+def test_evidence_for_another_action_is_no_reason_of_the_answer() -> None:
+    prediction = sample.pick(2)
+    prediction.labels.append(LabelScore(label="pour", score=0.9))
+    for evidence in prediction.evidence:
+        evidence.action, evidence.stated, evidence.contribution = "pour", True, 0.5
+    sentence = join_parts(explain_answer(prediction))
+    assert sentence.startswith("No stated evidence is about pick. What pour rests on: ")
+    assert "ecause" not in sentence
+    assert "the score of pour falls from 0.90" in sentence
