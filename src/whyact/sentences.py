@@ -198,9 +198,9 @@ def find_control(prediction: Prediction, evidence: Evidence) -> float | None:
 def explain_answer(prediction: Prediction) -> list[Part]:
     """Write what happens when, where the answer has segments; the deciding evidence, and what the score is without it.
 
-    "Because" is said of stated evidence that raises the score of an answer about a familiar video, and of nothing else;
-    not where it was never measured how often the model's names are true, for removal shows what carries the answer and
-    not that it is named rightly.
+    "Because" is said of stated evidence that raises the score of an answer about a familiar video, and of nothing else:
+    evidence for another action that the video also shows is named with that action. Nor is it said where it was never
+    measured how often the model's names are true: removal shows what carries the answer, not that it is named rightly.
     """
     found, ranked = _describe_segments(prediction), [e for e in sort_evidence(prediction) if e.stated]
     if not ranked:
@@ -208,7 +208,10 @@ def explain_answer(prediction: Prediction) -> list[Part]:
     first, effect = ranked[0], describe_effect(prediction, ranked[0])
     what = describe_evidence(first, segment=is_segment(prediction, first), clock=uses_clock(prediction))
     moves = [e for e in ranked if e.action == first.action and format_score(e.contribution) not in ("0.00", "n/a")]
-    if find_state(prediction) == "unfamiliar":
+    if first.action not in ("", prediction.label):
+        answer, other = shorten_label(prediction.label), shorten_label(first.action)
+        lead = f"No stated evidence is about {answer}. What {other} rests on: "
+    elif find_state(prediction) == "unfamiliar":
         lead = "What the guess rests on: "
     elif effect and not any(e.contribution > 0 for e in moves):
         lead = "No listed evidence raises this score. " if moves else "No listed evidence alone moves this score. "
@@ -278,7 +281,7 @@ def _why_nothing(prediction: Prediction) -> str:
     if prediction.tokens_valid and not prediction.tokens_kept:
         return f"There is no evidence: the model kept none of the {prediction.tokens_valid} tokens that it saw."
     if prediction.provenance.method == "laiar" and prediction.labels and not prediction.tokens_valid:
-        return "There is no evidence: nothing was seen whose relations the model knows."
+        return "There is no evidence: the model knows no relation of what was found."
     return "No evidence is recorded for this answer."
 
 

@@ -54,6 +54,9 @@ def test_the_first_stated_reason_is_the_reason_with_what_was_removed_and_its_con
     first, second = prediction.evidence[:2]
     first.stated, second.contribution, second.control, second.removed = False, 0.5, 0.1, "the pair a – b"
     assert find_deciding(prediction) is second
+    unchecked = join_parts(explain_answer(prediction))
+    assert unchecked.startswith("What carries this answer, in names that were never checked: ")
+    second.probability = 0.95
     sentence = join_parts(explain_answer(prediction))
     assert sentence.startswith("Because ")
     told = "; without the pair a – b the score of pick falls from 0.93 to 0.43 (as much removed at random leaves at "
@@ -143,7 +146,7 @@ def test_what_was_seen_at_one_moment_is_at_and_not_from_to(kind: str) -> None:
 def test_where_nothing_was_seen_or_kept_the_reason_is_given() -> None:
     prediction = sample.pick(1)
     prediction.evidence, prediction.tokens_valid, prediction.tokens_kept = [], 0, 0
-    assert "nothing was seen whose relations the model knows" in join_parts(explain_answer(prediction))
+    assert "the model knows no relation of what was found" in join_parts(explain_answer(prediction))
     prediction.tokens_valid = 7
     told = "There is no evidence: the model kept none of the 7 tokens that it saw."
     assert join_parts(explain_answer(prediction)) == told
@@ -180,3 +183,14 @@ def test_an_answer_without_a_finite_score_has_no_consequence() -> None:
     prediction = sample.pick(1)
     prediction.labels = [LabelScore(label="pick", score=math.nan)]
     assert "without it" not in Page(render([prediction])).text("p", class_="because")
+
+
+def test_evidence_for_another_action_is_no_reason_of_the_answer() -> None:
+    prediction = sample.pick(2)
+    next(s for s in prediction.labels if s.label == "pour").score = 0.9
+    for evidence in prediction.evidence:
+        evidence.action, evidence.stated, evidence.contribution = "pour", True, 0.5
+    sentence = join_parts(explain_answer(prediction))
+    assert sentence.startswith("No stated evidence is about pick. What pour rests on: ")
+    assert "ecause" not in sentence
+    assert "the score of pour falls from 0.90" in sentence

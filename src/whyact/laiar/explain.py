@@ -31,11 +31,11 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     confidence = float(answer.probabilities.max())
     notes = []
     if not answer.valid.any():
-        notes.append("No pair of tracked objects was seen: the answer rests on nothing but habit.")
+        notes.append("No pair of tracked objects was found, so this answer does not depend on the video.")
     if clip.dropped_pairs:
-        notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were left out.")
+        notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were dropped.")
     if not run.knows_chances:
-        notes.append("How often this model names things rightly was not measured when it was trained.")
+        notes.append("How often this model names a relation correctly was not measured when it was trained.")
     if words.measured:
         notes.append("How near things are and how they move was measured from the boxes.")
     if run.config.model.app_width:

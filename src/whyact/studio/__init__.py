@@ -1,1 +1,1 @@
-"""``whyact serve``: a local page to look at an answer, question it and hand it on."""
+"""``whyact serve``: a local page to look at an answer, question it and export it."""

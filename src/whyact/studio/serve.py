@@ -25,7 +25,7 @@ def run(argv: list[str]) -> int:
     default = Limits()
     parser = Parser(
         "serve",
-        "Open a local page: drop a video, see the answer and its evidence, question it, hand it on.\n"
+        "Open a local page: drop a video, see the answer and its evidence, question it, export it.\n"
         "Needs whyact[web]. Elsewhere than on 127.0.0.1 a token is needed, which is printed at the start.",
         _EXAMPLES,
         "the address",
