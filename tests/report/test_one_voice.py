@@ -39,7 +39,7 @@ def made(seed: int) -> Prediction:
         e.rank = rng.choice((0, 1, 2, 3))
         e.stated = rng.random() < 0.7
         e.control = rng.choice((None, 0.05))
-        e.probability = rng.choice((None, 0.95, 0.95, 0.95)) if e.control is not None else None
+        e.probability = None if e.control is None else 0.95
         e.removed = rng.choice(("", "the pair"))
     if kind == "windows":
         p.segments = [
