@@ -7,8 +7,8 @@ from pathlib import Path
 
 from benchmarks import run as bench
 from benchmarks.compare import ALLOWED
-from whyact.errors import UserError, choose
-from whyact.verbs.parser import Parser
+from whyact.errors import choose
+from whyact.verbs.parser import Parser, run_program
 
 RESULTS = Path("docs/results")
 STORED = RESULTS / "bench.json"
@@ -47,13 +47,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Run, and turn a user's mistake into one line and its exit code."""
-    try:
-        return run(argv)
-    except UserError as error:
-        print(f"benchmarks: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    except SystemExit as stop:  # argparse after --help
-        return stop.code if isinstance(stop.code, int) else 0
+    return run_program("benchmarks", run, argv)
 
 
 if __name__ == "__main__":

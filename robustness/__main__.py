@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robustness import faults, fuzz
 from whyact.errors import UserError, choose
-from whyact.verbs.parser import Parser, whole_number
+from whyact.verbs.parser import Parser, run_program, whole_number
 
 STUDIES: dict[str, Callable[..., int | None]] = {"fuzz": fuzz.run, "faults": faults.run}
 RESULTS = Path("docs/results")
@@ -39,13 +39,7 @@ def run(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """Run, and turn a user's mistake into one line and its exit code."""
-    try:
-        return run(argv)
-    except UserError as error:
-        print(f"robustness: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    except SystemExit as stop:  # argparse after --help
-        return stop.code if isinstance(stop.code, int) else 0
+    return run_program("robustness", run, argv)
 
 
 if __name__ == "__main__":

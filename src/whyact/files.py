@@ -1,6 +1,6 @@
 """Write files so that a reader finds the old one or the new one, never half of one.
 
-On the lowest floor beside ``prediction`` and ``errors``.
+Like ``prediction`` and ``errors`` it imports nothing else of whyact, so everything may use it.
 """
 
 from __future__ import annotations

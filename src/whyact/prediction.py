@@ -1,6 +1,6 @@
 """What every method returns: a :class:`Prediction` with the :class:`Evidence` behind it.
 
-This is the lowest floor of the house: it imports nothing of whyact. The types are plain records,
+It imports nothing of whyact, so every layer may use it. The types are plain records,
 so ``to_json`` and ``from_json`` validate both ways and the JSON schema is read off the types.
 
 Units: times in seconds (float), intervals half-open ``[start, end)``; boxes xyxy in pixels;

@@ -427,7 +427,7 @@ def test_cad120_is_looked_into_through_frames_of_ones_own(
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
-        ("homeworld", {"pixels": True}, r"data\.pixels.*homeworld travels without pixels.*whyact data make"),
+        ("homeworld", {"pixels": True}, r"data\.pixels.*homeworld comes without pixels.*whyact data make"),
         ("cad120", {"boxes": "detected"}, r"data\.boxes.*data\.frames_dir=DIR"),
         ("own", {"frames_dir": "x"}, r"data\.frames_dir.*videos of their own"),
         ("own", {"pixels": True, "looks": 0}, r"data\.looks.*at least 1"),

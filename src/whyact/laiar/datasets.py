@@ -33,7 +33,7 @@ def read_relations(name: str, root: Path | None, config: DataConfig, *, only: st
         option, value = asked
         frames = "the folder of its RGB frames" if name == "cad120" else "a data set with videos"
         next_step = "--data.frames_dir DIR" if name == "cad120" else "whyact data make homeworld --help, and --data own"
-        raise UserError(option, value, f"{frames}: {name} travels without pixels", next_step)
+        raise UserError(option, value, f"{frames}: {name} comes without pixels", next_step)
     options = RelationOptions(
         slots=config.slots,
         only=only,

@@ -27,7 +27,7 @@ from whyact.laiar.selection import Selection, TokenSelectors
 class VisualRelation(nn.Module):
     """Eq. 1: v = [W_s app_i, W_o app_j, W_u(u + f_box(mask))], then category embeddings, geometry, scores.
 
-    Without pixels there is no appearance and the union map u is nought.
+    Without pixels there is no appearance and the union map u is zero.
     """
 
     def __init__(self, config: ModelConfig, objects: int) -> None:

@@ -59,7 +59,7 @@ def save_correction(folder: Path, prediction: Prediction, run: Path | None, corr
     Args:
         folder: Where own data are kept; made when missing.
         prediction: The answer.
-        run: The model that gave it, ``None`` for the one that travels with whyact: its words are the data's.
+        run: The model that gave it, ``None`` for the bundled one: its words are the data's.
         correction: What the person says.
 
     Raises:

@@ -77,7 +77,7 @@ class Jobs:
     """All jobs of a studio, their files and the two processes that work on them.
 
     Args:
-        models: Name -> run folder, ``None`` for the model that travels with whyact; the first is the default.
+        models: Name -> run folder, ``None`` for the bundled model; the first is the default.
         limits: What is let in.
         answering: Returns the tasks of the process that reads videos.
         asking: Returns the tasks of the process that evaluates answers again.

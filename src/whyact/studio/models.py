@@ -11,11 +11,11 @@ from whyact.methods import METHODS
 from whyact.studio.forms import ModelInfo
 from whyact.training.checkpoint import read_card
 
-OWN = "household"  # the model that travels with whyact
+OWN = "household"  # the bundled model
 
 
 def find_models(runs: list[Path], folder: Path | None) -> dict[str, Path | None]:
-    """Return name -> run folder, ``None`` for the model that travels with whyact; named runs come first.
+    """Return name -> run folder, ``None`` for the bundled model; named runs come first.
 
     Raises:
         UserError: When a run is none, the folder holds none, or there is no model at all.

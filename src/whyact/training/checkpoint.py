@@ -285,7 +285,7 @@ def _previous(folder: Path) -> Path:
 
 
 def _swap_in(new: Path, folder: Path) -> None:
-    """Rename ``new`` to ``folder``. A kill between the two renames leaves what :func:`_recover` mends."""
+    """Rename ``new`` to ``folder``. A kill between the two renames leaves what :func:`_recover` restores."""
     previous = _previous(folder)
     if folder.exists():
         shutil.rmtree(previous, ignore_errors=True)

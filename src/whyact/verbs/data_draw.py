@@ -32,7 +32,7 @@ def run(argv: list[str]) -> int:
     out = writable_file("--out", args.out)
     root, frames = existing_folder("--root", args.root), existing_folder("--frames", args.frames)
     if args.name == "cad120" and frames is None:
-        raise UserError("--frames", None, "the folder of its RGB frames: the annotation travels without pixels")
+        raise UserError("--frames", None, "the folder of its RGB frames: the annotation comes without pixels")
     data = load_relations(args.name, root, RelationOptions(slots=10**6, frames_dir=frames, only=args.clip))
     if not data.clips or data.footage is None:
         raise UserError("--root", args.root, "a data set with clips and their videos")

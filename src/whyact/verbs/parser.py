@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -289,3 +290,14 @@ def _format_default(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "none" if value == "" or value is None else str(value)
+
+
+def run_program(name: str, run: Callable[[list[str]], int], argv: list[str]) -> int:
+    """Run a program of the repository, and turn a user's mistake into one line and its exit code."""
+    try:
+        return run(argv)
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else 0

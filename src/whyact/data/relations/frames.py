@@ -1,4 +1,4 @@
-"""Frames of a data set's videos as images on disk, where the data set travels without pixels (CAD-120).
+"""Frames of a data set's videos as images on disk, where the data set comes without pixels (CAD-120).
 
 Two layouts are found by themselves; numbers are the data set's own (CAD-120 counts from 1) and may have zeros in
 front, images are PNG or JPEG::
