@@ -171,3 +171,13 @@ def test_labels_come_from_text_and_csv_files(tmp_path: Path, file: str, data: by
 def test_wrong_label_lists_are_named(given: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read_label_names("--labels", given)
+
+
+def test_a_header_without_the_required_columns_is_not_told_about_quotes(tmp_path: Path) -> None:
+    file = tmp_path / "clips.csv"
+    file.write_text("file,lbl\nx.mp4,a\n", encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_table(file, ["file", "label"], ["group"])
+    assert "file,lbl" in str(error.value)
+    assert "file,label[,group]" in str(error.value)
+    assert "quotes" not in str(error.value)

@@ -190,7 +190,7 @@ def _separated(path: Path, required: Sequence[str], columns: str) -> tuple[str, 
         fields = next(csv.reader([first], delimiter=separator), [])
         if set(required) <= {field.strip().casefold() for field in fields}:
             return text, separator
-    raise UserError(path, f"the header {first.strip()}", f"the columns {columns}", _QUOTING)
+    raise UserError(path, f"the header {first.strip()}", f"the columns {columns}")
 
 
 def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
