@@ -20,7 +20,8 @@ def gated_attention(q: Tensor, k: Tensor, v: Tensor, keep: Tensor, allowed: Tens
 
     Args:
         q: (..., H, Q, d), the last Q of the N positions.
-        k, v: (..., H, N, d).
+        k: (..., H, N, d).
+        v: (..., H, N, d).
         keep: (..., N) in {0,1}; gradients reach it where it carries some.
         allowed: (..., Q, N) bool, a further restriction of the pairs.
     """
