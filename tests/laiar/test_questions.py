@@ -51,6 +51,21 @@ def asked(run: Run, *numbers: int, null: str = "null") -> Ablation:
     return Ablation.of(run, [keeping(a) for a in answer_clips(run, [CLIPS[n] for n in numbers])], null)
 
 
+def test_neither_the_name_of_a_clip_nor_a_cost_that_cannot_be_seen_makes_a_reason(run: Run) -> None:
+    (answer,) = answer_clips(run, [CLIPS[0]])
+    (renamed,) = answer_clips(run, [replace(CLIPS[0], id="/another/folder/film.mp4")])
+    assert len(answer.changes) > 0
+    np.testing.assert_array_equal(answer.control, renamed.control)
+    np.testing.assert_array_equal(answer.contribution, renamed.contribution)
+    worth = answer.contribution[answer.contribution > answer.control]
+    assert len(worth) > 0, "nothing passes the control, so that the rest of this test cannot fail"
+    for least, states in ((0.0, True), (float(worth.max()) + 1e-6, False)):
+        strict = replace(run, config=replace(run.config, evidence=replace(run.config.evidence, least=least)))
+        (again,) = answer_clips(strict, [CLIPS[0]])
+        assert again.decisive.any() == states
+        assert again.stated.any() == states
+
+
 @pytest.mark.parametrize("number", range(len(CLIPS)))
 def test_without_a_piece_of_evidence_the_score_is_what_the_evidence_says(run: Run, number: int) -> None:
     (answer,) = answer_clips(run, [CLIPS[number]])

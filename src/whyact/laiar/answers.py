@@ -10,7 +10,6 @@ import torch
 
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
-from whyact.files import sha256
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.clips import measured_labels
 from whyact.laiar.evidence import (
@@ -40,7 +39,7 @@ class Answer:
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
     most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
-    above its control, and both of its things have boxes there) and whether it is ``stated`` as a reason.
+    above its control and large enough to be seen, and both of its things have boxes there) and whether it is ``stated``.
     """
 
     clip: RelationClip
@@ -123,9 +122,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 single = select_clip(batch, i).slots(k)
                 whole = float(probabilities[chosen].mean())
                 keeping = path.selection.keep[i, :, :k]
-                contribution, control = _worth(run, single, keeping, changes, chosen, whole, clip.id)
+                contribution, control = _worth(run, single, keeping, changes, chosen, whole)
             boxed = have_boxes(changes, batch.seen[i, :, :k].numpy())
-            decisive = boxed & (contribution > control)
+            decisive = boxed & (contribution > control) & (contribution >= run.config.evidence.least)
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
             likely = chance >= run.config.evidence.level
@@ -175,16 +174,16 @@ def _worth(
     changes: Sequence[Change],
     chosen: list[int],
     whole: float,
-    name: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what removing each change's pair costs the answer (M,), and the most that a random removal costs (M,).
 
-    Random removals take as many of the clip's valid tokens; the same clip draws the same ones. Where the pair has all
-    the tokens of a clip there is nothing else to remove, and the control is 0.
+    Random removals take as many of the clip's valid tokens; which ones depends on those tokens alone, never on what the
+    clip or its file is called. Where the pair has all the tokens of a clip there is nothing else to remove, and the
+    control is 0.
     """
     valid = single.valid[0].numpy()
     counts = np.array([len(change.tokens) for change in changes])
-    random = np.random.default_rng(int(sha256(name)[:8], 16))
+    random = np.random.default_rng([*valid.shape, *np.packbits(valid).tolist()])
     drawn = {int(n): random_masks(valid, int(n), run.config.evidence.draws, random) for n in np.unique(counts)}
     slots, where = np.unique([change.slot for change in changes], return_inverse=True)
     first = [int(np.flatnonzero(where == i)[0]) for i in range(len(slots))]

@@ -162,6 +162,7 @@ class EvidenceConfig:
 
     level: float = setting(0.9, "least probability of being true, calibrated on training groups held out")
     draws: int = setting(16, "random removals of as many tokens, each of which must cost the answer less")
+    least: float = setting(0.005, "least cost to the answer's score; what reads as 0.00 decided nothing")
 
 
 @dataclass(frozen=True)
