@@ -39,7 +39,7 @@ class Answer:
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
     most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
-    above its control and large enough to be seen, and both of its things have boxes there) and whether it is ``stated``.
+    above its control, large enough to be seen, and both of its things have boxes there) and whether it is ``stated``.
     """
 
     clip: RelationClip
