@@ -111,8 +111,8 @@ def get_job(request: Request, id_: str) -> JobInfo:
 
 @router.delete("/jobs/{id_}", status_code=204)
 def delete_job(request: Request, id_: str) -> None:
-    """Forget a job and delete its files."""
-    jobs_of(request).remove(jobs_of(request).get(id_))
+    """Forget a job, stop it if it runs, and delete its files."""
+    jobs_of(request).cancel(jobs_of(request).get(id_))
 
 
 @router.post("/predict", responses=_REFUSED | _PREDICTIONS | {500: {"model": Problem}}, openapi_extra=BODY)

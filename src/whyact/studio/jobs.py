@@ -32,8 +32,31 @@ class Unknown(Exception):
     """No such job, or not in the state that the question needs."""
 
 
+@dataclass(kw_only=True)
+class Progress:
+    """How far a piece of work is: its stage, the share of it that is done, and since when it is in this stage."""
+
+    stage: str = "Waiting"
+    share: float = 0.0
+    since: float = 0.0
+
+    def advance(self, stage: str, share: float) -> None:
+        """Note the stage and the share of it that is done."""
+        if stage != self.stage:
+            self.since = time.monotonic()
+        self.stage, self.share = stage, share
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds that the stage will take if it goes on as before; ``None`` where that is a guess."""
+        passed = time.monotonic() - self.since
+        if not self.since or self.share < 0.05 or passed < 2 or self.share >= 1:
+            return None
+        return round(passed / self.share * (1 - self.share), 1)
+
+
 @dataclass
-class Job:
+class Job(Progress):
     """A video on its way to an answer.
 
     Attributes:
@@ -57,8 +80,6 @@ class Job:
     content: str = ""
     against: str = ""
     state: State = "arriving"
-    stage: str = "Waiting"
-    share: float = 0.0
     error: str = ""
     label: str = ""
     score: float = 0.0
@@ -96,6 +117,7 @@ class Jobs:
         self.jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._answered: Job | None = None  # the one that is being answered
         self._answering = Worker(answering, self.limits, "whyact answers")
         self._asking = Worker(asking, self.limits, "whyact questions")
         self._thread = threading.Thread(target=self._run, name="whyact jobs", daemon=True)
@@ -208,6 +230,13 @@ class Jobs:
         if not running:
             shutil.rmtree(job.folder, ignore_errors=True)
 
+    def cancel(self, job: Job) -> None:
+        """Forget a job at once: one that is being answered is stopped."""
+        self.remove(job)
+        with self._lock:
+            if self._answered is job:
+                self._answering.interrupt()
+
     def close(self) -> None:
         """Stop the processes and delete every file."""
         self._queue.put(None)
@@ -222,9 +251,11 @@ class Jobs:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
-            if job.id not in self.jobs:
-                continue
-            job.state, job.stage = "running", "Starting"
+            with self._lock:
+                if job.id not in self.jobs:
+                    continue
+                job.state, self._answered = "running", job
+            job.advance("Starting", 0.0)
             try:
                 self._answer(job)
                 job.state = "done"
@@ -232,16 +263,15 @@ class Jobs:
                 job.state, job.error = "failed", str(error)
             except Exception as error:  # a job must never take the queue with it
                 job.state, job.error = "failed", f"the job failed ({type(error).__name__})"
+            with self._lock:
+                self._answered = None
             self._settle(job)
 
     def _answer(self, job: Job) -> None:
-        def on_progress(stage: str, share: float) -> None:
-            job.stage, job.share = stage, share
-
         found = self._answering.call(
             "answer",
             self.limits.work,
-            on_progress,
+            job.advance,
             folder=str(job.folder),
             file=job.file,
             name=job.name,

@@ -69,9 +69,15 @@ if (at("form")) {
     if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
   });
   at("form").addEventListener("submit", (event) => event.preventDefault());
-  at("model").addEventListener("change", () => {
-    at("about").textContent = at("model").selectedOptions[0].dataset.about;
-  });
+  const card = () => {
+    for (const one of document.querySelectorAll("[data-card]")) one.hidden = one.dataset.card !== at("model").value;
+  };
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    const choice = name === "model" || name === "against" ? at(name) : null;
+    if (choice && [...choice.options].some((option) => option.value === value)) choice.value = value;
+  }
+  at("model").addEventListener("change", card);
+  card();
   at("demo").addEventListener("click", async () => {
     say("Setting up the camera");
     const seed = Math.floor(Math.random() * 1e6);
