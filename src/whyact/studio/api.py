@@ -66,11 +66,13 @@ def two_jobs(jobs: Jobs, id_: str, other: str) -> tuple[Job, Job]:
     """Return two jobs about one video.
 
     Raises:
-        Unknown: When one of them is none, or they are about two videos.
+        Unknown: When one of them is none, they are about two videos, or both are one model's.
     """
     a, b = jobs.get(id_), jobs.get(other)
     if b not in jobs.others(a):
         raise Unknown("these are not two answers about the same video")
+    if a.model == b.model:
+        raise Unknown("both answers are the same model's")
     return a, b
 
 
