@@ -365,7 +365,7 @@ def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, me
 def test_a_correction_is_saved(page: Any, answered: str, corrections: Path) -> None:
     page.goto(answered)
     ready(page)
-    page.select_option("#action", "eat")
+    page.fill("#action", "eat")
     assert page.is_checked("[name=right][value=no]")
     page.click("text=Correct relations too")
     page.select_option("#run-0", index=1)

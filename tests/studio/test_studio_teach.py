@@ -251,7 +251,7 @@ def test_a_training_takes_the_path_of_the_command(tmp_path: Path, monkeypatch: p
     assert info.sample.name.startswith("my film ")
     document = read_file(run.with_name("mine-data") / "whyact.json")
     tested = sum(video.group in document.folds[0].test for video in document.videos)
-    assert f"of {tested} clips that it did not learn from" in info.measured
+    assert f"of {tested} clips that it did not learn from" in info.quality
     with pytest.raises(UserError, match="the clips") as caught:
         train(lambda *_: None, **place | {"out": str(tmp_path / "models" / "two")}, clips=clips[-2:], epochs=3)
     assert str(tmp_path) not in str(caught.value)

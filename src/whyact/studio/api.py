@@ -149,6 +149,24 @@ def get_video(request: Request, id_: str) -> FileResponse:
     return FileResponse(job.folder / worker_tasks.PREVIEW, media_type="video/mp4")
 
 
+@router.get("/jobs/{id_}/thumbnail", responses=_FILE)
+def get_thumbnail(request: Request, id_: str) -> FileResponse:
+    """Return a picture of the video, as soon as there is one."""
+    job = jobs_of(request).get(id_)
+    if not job.thumbnail:
+        raise HTTPException(404, "there is no picture yet")
+    return FileResponse(job.folder / worker_tasks.THUMBNAIL, media_type="image/jpeg")
+
+
+@router.get("/jobs/{id_}/strip/{cell}", responses=_FILE)
+def get_cell(request: Request, id_: str, cell: int) -> FileResponse:
+    """Return one of the small pictures along the video, from 0 on."""
+    job = jobs_of(request).done(id_)
+    if not 0 <= cell < job.cells:
+        raise HTTPException(404, f"no such picture; there are {job.cells}")
+    return FileResponse(job.folder / worker_tasks.STRIP / f"{cell}.jpg", media_type="image/jpeg")
+
+
 @router.get("/jobs/{id_}/export/{kind}", responses=_FILE)
 def get_export(request: Request, id_: str, kind: str) -> Response:
     """Return the answer as a file: html, json, csv, vtt, eaf or fiftyone."""
@@ -202,7 +220,8 @@ def post_correction(request: Request, id_: str, correction: Correction) -> Saved
         raise HTTPException(403, "start the studio with --corrections DIR to save corrections")
     job = jobs.done(id_)
     try:
-        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction)
+        video = job.upload if job.upload.is_file() else None
+        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video)
     except UserError as error:
         raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
 

@@ -18,14 +18,15 @@ class _Form(BaseModel):
 
 
 class ModelInfo(_Form):
-    """A model that can be chosen."""
+    """A model that can be chosen; ``measured``: its relations are measured from the boxes, and cannot be corrected."""
 
     name: str
     about: str
     actions: list[str]
     relations: list[str]
     objects: list[str] = []
-    measured: str = ""
+    measured: bool = False
+    quality: str = ""
     sample: SampleInfo | None = None
 
 
@@ -42,6 +43,7 @@ class SampleInfo(_Form):
 class JobInfo(_Form):
     """Where a job stands; ``share`` is how much of its stage is done, ``left`` how many seconds it may still take.
 
+    ``thumbnail`` tells whether there is a picture of the video yet, ``cells`` how many small ones there are along it.
     ``against`` is the id of the job that asks a second model about the same video; empty where none was wanted.
     """
 
@@ -57,6 +59,8 @@ class JobInfo(_Form):
     score: float
     against: str
     playable: bool
+    thumbnail: bool
+    cells: int
 
 
 class Demo(_Form):
@@ -139,9 +143,13 @@ class Marked(_Form):
 
 
 class Correction(_Form):
-    """What a person says about an answer: the true action (the model's own: it was right), and relations."""
+    """What a person says about an answer: the true action (the model's own: it was right), relations, what things are.
 
-    action: Name
+    Actions and things may be new words; ``things`` names them by the names of their tracks.
+    """
+
+    action: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+    things: Annotated[dict[Name, Name], Field(max_length=200)] = {}
     relations: Annotated[list[Marked], Field(max_length=2000)] = []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import secrets
 import shutil
 import tempfile
@@ -68,6 +69,7 @@ class Job(Progress):
         demo: What to film, for a clip that nobody sent.
         content: The same for two jobs about the same video.
         answer: What is said of the answer in a few words.
+        cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
     """
 
@@ -85,8 +87,14 @@ class Job(Progress):
     score: float = 0.0
     answer: str = ""
     playable: bool = False
+    cells: int = 0
     finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def thumbnail(self) -> bool:
+        """Return whether there is a picture of the video yet."""
+        return (self.folder / worker_tasks.THUMBNAIL).is_file()
 
     @property
     def upload(self) -> Path:
@@ -102,6 +110,7 @@ class Jobs:
         limits: What is let in.
         answering: Returns the tasks of the process that reads videos.
         asking: Returns the tasks of the process that evaluates answers again.
+        keep_uploads: Keep videos as long as their answers, so that a correction can be saved with its video.
     """
 
     def __init__(
@@ -111,8 +120,9 @@ class Jobs:
         *,
         answering: Callable[[Limits], dict[str, Task]] = worker_tasks.answer_tasks,
         asking: Callable[[Limits], dict[str, Task]] = worker_tasks.ablation_tasks,
+        keep_uploads: bool = False,
     ) -> None:
-        self.models, self.limits = models, limits or Limits()
+        self.models, self.limits, self.keep_uploads = models, limits or Limits(), keep_uploads
         self.root = Path(tempfile.mkdtemp(prefix="whyact-studio-"))
         self.jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
@@ -280,11 +290,13 @@ class Jobs:
         )
         job.label, job.score = found["label"], found["score"]
         job.answer, job.playable = found["answer"], found["playable"]
+        job.cells = found.get("cells", 0)
 
     def _settle(self, job: Job) -> None:
-        """Delete the upload, and everything of a job that failed or was removed meanwhile."""
+        """Delete an upload that is not to be kept, and everything of a job that failed or was removed meanwhile."""
         job.finished = time.monotonic()
-        job.upload.unlink(missing_ok=True)
+        if not self.keep_uploads:
+            job.upload.unlink(missing_ok=True)
         with self._lock:
             gone = job.id not in self.jobs
         if gone or job.state == "failed":
@@ -310,3 +322,13 @@ def clean_name(name: str) -> str:
     last = PureWindowsPath(name).name  # knows both kinds of slashes
     shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*\\/')[:120].strip(" .")
     return shown or "video"
+
+
+def clean_label(text: str) -> str:
+    """Return the name of an action or a film in printable letters, at most 120."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:120]
+
+
+def safe_stem(name: str) -> str:
+    """Return what is left of a file's name without its ending, to be part of a path: plain letters, at most 40."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:40].strip("-") or "clip"

@@ -78,12 +78,13 @@ def model_info(name: str, path: Path | None) -> ModelInfo:
         actions=words.get("actions", []),
         relations=words.get("relations", []),
         objects=words.get("objects", []),
-        measured=_measured(card.get("metrics") or {}, 0 if sample is None else sample.tested),
+        measured=bool(words.get("measured")),
+        quality=_quality(card.get("metrics") or {}, 0 if sample is None else sample.tested),
         sample=None if sample is None else _sample_info(sample),
     )
 
 
-def _measured(metrics: dict[str, Any], tested: int) -> str:
+def _quality(metrics: dict[str, Any], tested: int) -> str:
     """Say how good a model was on clips that it did not learn from, and how good a guess would have been."""
     values = {name: value["mean"] if isinstance(value, dict) else value for name, value in metrics.items()}
     score = values.get("mAR")

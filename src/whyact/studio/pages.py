@@ -28,6 +28,7 @@ _STATIC = {
     "format.js": ("whyact.report", "templates/format.js", "text/javascript"),
     "zoom.js": ("whyact.report", "templates/zoom.js", "text/javascript"),
     "tokens.js": ("whyact.report", "templates/tokens.js", "text/javascript"),
+    "shared.js": ("whyact.studio", "static/shared.js", "text/javascript"),
     "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
     "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
     "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
@@ -66,6 +67,7 @@ def start(request: Request) -> HTMLResponse:
         jobs=[job for job in reversed(jobs.jobs.values()) if job.state != "arriving"],
         trainings=[one for one in reversed(trainings_of(request).trainings.values()) if one.clips],
         limits=jobs.limits,
+        keeps_uploads=jobs.keep_uploads,
     )
 
 

@@ -42,7 +42,9 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine"
     )
-    parser.add_argument("--corrections", metavar="DIR", type=Path, help="save corrections there, as own data")
+    parser.add_argument(
+        "--corrections", metavar="DIR", type=Path, help="save corrections and videos there, as own data"
+    )
     parser.add_argument("--teach", metavar="DIR", type=Path, help="keep there what is taught, and offer it again")
     parser.add_argument("--detector", metavar="NAME", default="auto", help="to teach: a name, FILE.onnx or a folder")
     parser.add_argument("--names", metavar="FILE", type=Path, help="the class names of that detector, one a line")
@@ -78,7 +80,7 @@ def run(argv: list[str]) -> int:
     from whyact.studio.trainings import Trainings
 
     names = (*args.allow_host, *((args.host,) if args.host not in ("0.0.0.0", "::") else ()))
-    jobs = Jobs(models, limits)
+    jobs = Jobs(models, limits, keep_uploads=args.corrections is not None)
     trainings = Trainings(models, limits, folder=teach, detector=args.detector, names=str(args.names or ""))
     try:
         app = create_app(jobs, trainings, token=token, hosts=names, corrections=args.corrections)

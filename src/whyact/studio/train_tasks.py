@@ -14,11 +14,10 @@ import msgspec
 
 from whyact.errors import UserError
 from whyact.files import write_atomic
-from whyact.prediction import Prediction
 from whyact.report.private import replace_path
 from whyact.sentences import explain_answer, join_parts, summarize_answer
 from whyact.studio.limits import Limits
-from whyact.studio.worker_tasks import check_video
+from whyact.studio.worker_tasks import check_video, read_picture
 from whyact.studio.workers import OnProgress, Task
 from whyact.wording import find_deciding
 
@@ -32,7 +31,6 @@ _STAGES = {
 _MEASURING = "Measuring how good it is on the clips that were kept for testing"
 _SECONDS = 0.3  # between two reports
 _POINTS = 400  # of the curve
-_WIDTH = 480  # pixels of the sample's picture
 _NO_DETECTOR = "start the studio with --detector FILE.onnx --names FILE, or --detector fasterrcnn-r50"
 
 
@@ -161,32 +159,21 @@ def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: l
     path = folder / clip["file"]
     try:
         (answer,) = api.load(run, device="cpu").predict(str(path))
-        picture = _picture(path, answer)
+        deciding = find_deciding(answer)
+        picture = read_picture(path, None if deciding is None else deciding.end)
     except UserError as error:
         notes.append(f"no sample answer: {error}")
         return
     because = join_parts(explain_answer(answer))
-    sample = SampleAnswer(clip["name"], clip["label"], summarize_answer(answer), because, picture, len(tested))
+    sample = SampleAnswer(
+        name=clip["name"],
+        action=clip["label"],
+        answer=summarize_answer(answer),
+        because=because,
+        picture=base64.b64encode(picture).decode("ascii"),
+        tested=len(tested),
+    )
     write_atomic(data_folder(run) / SAMPLE, msgspec.json.encode(sample))
-
-
-def _picture(path: Path, answer: Prediction) -> str:
-    from PIL import Image
-
-    from whyact.video.reader import VideoReader
-
-    deciding = find_deciding(answer)
-    with VideoReader(path) as reader:
-        moment = deciding.end if deciding is not None else reader.length / 2
-        shown = next(reader.frames_at([min(moment, max(0.0, reader.length - reader.step))]), None)
-    if shown is None:
-        return ""
-    image = Image.fromarray(shown.image)
-    if image.width > _WIDTH:
-        image = image.resize((_WIDTH, max(1, round(image.height * _WIDTH / image.width))))
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=80)
-    return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def _hider(folder: Path, run: Path, clips: list[dict[str, str]]) -> Callable[[str], str]:

@@ -20,7 +20,7 @@ from whyact.data.io.tables import refuse_alike
 from whyact.errors import UserError
 from whyact.studio import train_tasks
 from whyact.studio.forms import Curve
-from whyact.studio.jobs import Busy, Progress, Unknown, clean_name
+from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
 from whyact.studio.limits import MB, Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
 from whyact.training.checkpoint import CARD
@@ -167,8 +167,7 @@ class Trainings:
             number = str(training.arrived)
         shown = clean_name(name)
         suffix = Path(shown).suffix.lower()
-        stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(shown).stem)[:40].strip("-")
-        file = f"{int(number):03d}-{stem or 'clip'}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
+        file = f"{int(number):03d}-{safe_stem(shown)}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
         return Clip(number, shown, clean_label(label), clean_label(group), file)
 
     def add(self, training: Training, clip: Clip) -> None:
@@ -343,11 +342,6 @@ def missing_for(training: Training) -> str:
         more = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
         return f"an action for every clip; none yet for {nameless[0]}{more}"
     return ""
-
-
-def clean_label(text: str) -> str:
-    """Return the name of an action or a film in printable letters, at most 120."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:120]
 
 
 def clean_model_name(text: str) -> str:

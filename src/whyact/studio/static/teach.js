@@ -1,15 +1,11 @@
 // From clips to a model: collect and name clips, train, watch.
 import { formatScore } from "./format.js";
+import { at, formatLeft, say } from "./shared.js";
 
-const at = (id) => document.getElementById(id);
 const main = at("main");
 const POLL = 400; // milliseconds
 let id = main.dataset.training;
 const clips = new Map(); // id -> { name, label, group }
-const say = (text, wrong = false) => {
-  at("said").textContent = text;
-  at("said").classList.toggle("wrong", wrong);
-};
 const json = { "content-type": "application/json" };
 const failed = (found) => (typeof found?.detail === "string" ? found.detail : "The studio could not do this.");
 const api = async (path, options) => {
@@ -147,7 +143,6 @@ const count = () => {
 };
 
 // The training: its stage, its curve, its end.
-const span = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`);
 const draw = ({ points, epoch, epochs }) => {
   at("curve").hidden = !points.length;
   if (!points.length) return;
@@ -184,7 +179,7 @@ const watch = async () => {
       say("");
       at("stage").textContent = found.state === "waiting" ? "Waiting for the training before" : found.stage;
       at("progress").value = found.share;
-      at("left").textContent = found.left === null ? "" : `about ${span(found.left)} left of this step`;
+      at("left").textContent = formatLeft(found.left);
       draw(found.curve);
       notes(found.notes);
     }
