@@ -290,4 +290,4 @@ def test_an_unknown_data_set_is_refused_before_torch_is_loaded(tmp_path: Path) -
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2, done.stderr
-    assert "did you mean 'cad120'?" in done.stderr
+    assert "Did you mean 'cad120'?" in done.stderr
