@@ -60,7 +60,7 @@ def test_the_headers_case_and_spaces_empty_lines_and_empty_columns_are_no_matter
     [
         (b"name,labels\nmonday,pour,stir\n", r"t\.csv:2.*3 columns.*2.*double quotes"),
         (b"name,labels\na,x\nb,y,z,\n", r"t\.csv:3.*3 columns"),
-        (b"name,labels\na,x\nb\n", r"t\.csv:3.*1 columns.*labels"),
+        (b"name,labels\na,x\nb\n", r"t\.csv:3.*1 column.*labels"),
         (b'name,labels\na,x\nb,"y\nc,z\n', r"t\.csv:3"),
         (b'name,labels\na,"x" y\n', r"t\.csv:2"),
         (b"name,labels\na,x\nb,caf\xe9\n", r"t\.csv:3.*UTF-8"),
