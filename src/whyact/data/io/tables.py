@@ -69,7 +69,9 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             continue
         row = Row(line, dict(zip(header, values, strict=False)))
         if lacking := [name for name in required if name not in row.values]:
-            mistakes.add_line(line, f"{len(values)} column{'s' * (len(values) != 1)}", f"a value for {', '.join(lacking)}")
+            mistakes.add_line(
+                line, f"{len(values)} column{'s' * (len(values) != 1)}", f"a value for {', '.join(lacking)}"
+            )
         table.append(row)
     mistakes.refuse()
     return table
