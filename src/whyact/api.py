@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock
-from whyact.methods import LoadedRun, Method, find_method, method_of
+from whyact.methods import UNTRAINED, Answerer, LoadedRun, Method, find_answerer, find_method, method_of
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
 from whyact.training.options import TrainOptions
@@ -35,18 +35,22 @@ BUNDLED = SHIPPED / "laiar"  # the run that answers where no other is named
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run of any method; ``card`` says what it was trained on and how well it did."""
+    """A trained run of any method; ``card`` says what it was trained on and how well it did.
+
+    ``defaults`` are options of :meth:`predict` that stand unless it is given others.
+    """
 
     path: Path
     method: str
     card: dict[str, Any]
     device: str = "auto"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def run(self) -> LoadedRun:
         """Return the run in memory, on its device; its weights are read and verified on first use."""
         device = resolve_device(self.device)
-        run: LoadedRun = self._method.load(self.path)
+        run: LoadedRun = self._answerer.load(self.path)
         run.model.to(device)
         return run
 
@@ -80,7 +84,8 @@ class Model:
             UserError: For anything else wrong with an input or an option.
             TypeError: For an option that the method does not have, or an input of another type.
         """
-        chosen = make_options(self._method, self.method, options)
+        given = {**options, **{k: v for k, v in self.defaults.items() if options.get(k) is None}}
+        chosen = make_options(self._answerer, self.method, given)
         named = [item for item in inputs if isinstance(item, str | Path)]
         rest = [item for item in inputs if not isinstance(item, str | Path)]
         for item in rest:
@@ -112,12 +117,14 @@ class Model:
         """
         from whyact.training.evaluation import score_all
 
+        if self.method == UNTRAINED:
+            raise TypeError("evaluate() measures a trained run, and whyact.load(labels=...) opens none")
         settings = (self.path, data or self.card["data"], None if root is None else Path(root), fold)
-        return score_all(self._method.open_evaluation(settings, progress=progress))
+        return score_all(find_method(self.method).open_evaluation(settings, progress=progress))
 
     @property
-    def _method(self) -> Method[Any, Any, Any]:
-        return find_method(self.method)
+    def _answerer(self) -> Answerer[Any, Any]:
+        return find_answerer(self.method)
 
     def ask(
         self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
@@ -125,7 +132,7 @@ class Model:
         """Answer files, or clips of a data set by name, with options that :func:`make_options` made."""
         options.check(inputs, named=data is not None or root is not None)
         folder = None if root is None else Path(root)
-        return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
+        return self._answerer.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
     def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:
         import msgspec
@@ -143,22 +150,36 @@ class Model:
         return named
 
 
-def load(run: str | Path = BUNDLED, *, device: str = "auto") -> Model:
+def load(
+    run: str | Path = BUNDLED, *, labels: str | Sequence[str] | None = None, device: str = "auto", **options: Any
+) -> Model:
     """Open a run folder that ``whyact train`` wrote; its card is verified now, its weights on first use.
+
+    With ``labels`` and no run, plain CLIP answers, with no training at all (extra ``clip``): which of the labels fits,
+    or none of them.
 
     Args:
         run: The folder; the model that is bundled with the package by default.
+        labels: The names of the actions to choose from, or one text that holds them as ``--labels`` does.
         device: Where it computes: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        options: Options of :meth:`Model.predict` that stand unless it is given others, such as
+            ``clip_weights="ViT-B-16.pt"``, or ``yes=True`` to let CLIP's weights be downloaded.
 
     Raises:
         UserError: When the folder is missing or a file, its card damaged, or there is no such device.
+        TypeError: For an option that the method does not have.
     """
     check_device(device)
+    if labels is not None:
+        options["labels"] = labels if isinstance(labels, str) else tuple(labels)
+    if labels is not None and run == BUNDLED:
+        make_options(find_answerer(UNTRAINED), UNTRAINED, options).names()
+        return Model(Path(UNTRAINED), UNTRAINED, {"method": UNTRAINED, "data": "none"}, device, options)
     if Path(run).is_file():
         raise UserError(run, "a file", "a run folder", f"whyact.load({str(Path(run).parent)!r}) if that is one")
     card = read_card(Path(run))
-    method_of(card, Path(run))
-    return Model(Path(run), card["method"], card, device)
+    make_options(method_of(card, Path(run)), card["method"], options)
+    return Model(Path(run), card["method"], card, device, options)
 
 
 def train(
@@ -272,7 +293,7 @@ def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
             folder.rmdir()  # only where nothing was written into it
 
 
-def make_options(method: Method[Any, Any, Any], name: str, given: Mapping[str, Any]) -> Any:
+def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]) -> Any:
     """Return a method's ``PredictOptions`` with the given fields, ``None`` standing for the default.
 
     Raises:
