@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
@@ -212,8 +212,9 @@ def train(
         data: The data set's name.
         out: The run folder to write; ``runs/mine`` by default.
         root: The folder that holds the data; generated data needs none.
-        videos: In the place of a data set, own clips with a label each: ``clips/CLASS/*.mp4``, a CSV with the columns
-            file and label, or a ``whyact.json`` that an earlier training wrote beside its run.
+        videos: In the place of a data set, own videos with a label each: ``clips/CLASS/*.mp4``, a CSV with the columns
+            file and label, or for ``laiar`` a ``whyact.json`` that an earlier training wrote beside its run. ``laiar``
+            takes short clips, ``pvlr`` long videos, ``locate-gat`` clips of four classes or more.
         things: The things in the clips, as ``whyact data things`` lists them and a person edited them.
         preset: Named settings to start from: ``default``, or ``clips`` for own clips.
         config: All settings as the method's config, or changes to the preset: a YAML file, or a mapping such as
@@ -239,28 +240,25 @@ def train(
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:
         raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
-    prepare: Callable[..., Any] | None = None if videos is None else getattr(chosen, "prepare_clips", None)
-    if videos is not None and prepare is None:
-        step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
-        raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
     how = TrainOptions(device, precision, eval_every, watch_test, logger)
-    settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
+    settings = _settings(chosen, preset or default_preset(chosen, own_videos=videos is not None), config)
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
-        if videos is not None and prepare is not None:
-            prepared = prepare(
+        if videos is not None:
+            prepared = chosen.prepare_clips(
                 Path(videos),
                 folder,
                 settings,
                 things=None if things is None else Path(things),
-                replace_json=overwrite,
+                replace_data=overwrite,
+                fold=fold,
                 progress=progress,
             )
             for warning in prepared.warnings:
                 print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
-            data, place, settings = "own", prepared.root, prepared.config
+            data, place, settings = prepared.data, prepared.root, prepared.config
         assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
     return load(folder, device=device)
@@ -315,6 +313,11 @@ def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]
         if value is not None
     }
     return replace(default, **values)
+
+
+def default_preset(method: Method[Any, Any, Any], *, own_videos: bool) -> str:
+    """Return the preset of a training that names none: ``clips`` for own videos where the method has it."""
+    return "clips" if own_videos and "clips" in method.PRESETS else "default"
 
 
 def _settings(method: Method[Any, Any, Any], preset: str, config: Any) -> Any:

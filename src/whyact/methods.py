@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whyact.ablation.protocol import Session
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
-    from whyact.training.options import TrainOptions
+    from whyact.training.options import PreparedData, TrainOptions
 
 C = TypeVar("C")
 Opt = TypeVar("Opt", bound="Options")
@@ -81,6 +81,19 @@ class Method(Answerer[Opt, R], Protocol[C, Opt, R]):
         options: TrainOptions = ...,
     ) -> dict[str, Any]:
         """Train, save the run, and return its card."""
+
+    def prepare_clips(
+        self,
+        videos: Path,
+        out: Path,
+        config: C,
+        *,
+        things: Path | None = None,
+        replace_data: bool = False,
+        fold: int = 1,
+        progress: bool,
+    ) -> PreparedData[C]:
+        """Make data to train on of a user's own videos, beside the run folder."""
 
     def open_evaluation(
         self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
