@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
@@ -268,12 +269,14 @@ def train(
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:
         raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
-    prepare: Callable[..., Any] | None = getattr(chosen, "prepare_clips", None)
+    prepare: Callable[..., Any] | None = None if videos is None else getattr(chosen, "prepare_clips", None)
     if videos is not None and prepare is None:
         step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
         raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
     how = TrainOptions(device, precision, eval_every, watch_test, logger)
     settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
+    if data is not None and names_for(method):  # before anything slow is imported
+        find_dataset(data, method, None if root is None else Path(root))
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
         if videos is not None and prepare is not None:

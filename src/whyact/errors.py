@@ -97,6 +97,11 @@ class Mistakes:
         """Note a mistake in one item of the file."""
         self.errors.append(UserError(f"{self.where}, {item}", value, expected, self.next_step))
 
+    def add_line(self, line: int, value: object, expected: str, next_step: str = "", column: str = "") -> None:
+        """Note a mistake in a line of a text file, or in one of its columns."""
+        at = f"{self.where}:{line}, {column}" if column else f"{self.where}:{line}"
+        self.errors.append(UserError(at, value, expected, next_step or self.next_step))
+
     def collect(self, work: Callable[[], T]) -> T | None:
         """Return what ``work`` returns, or note the error that it raises and return ``None``."""
         try:
@@ -115,13 +120,21 @@ class Mistakes:
             raise self.errors[0]
         if self.errors:
             lines = [str(error).removesuffix(error._step(_python_names)) for error in self.errors[: self.SHOWN]]
-            short = [line.removeprefix(f"{self.where}, ").removeprefix(f"{self.where}: ") for line in lines]
+            short = [_within(str(self.where), line) for line in lines]
             more = len(self.errors) - len(short)
             rest = f"; and {more} more" if more else ""
             steps = {error.next_step for error in self.errors} - {""}
             step = self.next_step or (steps.pop() if len(steps) == 1 else "")
             listed = f"none of these: {'; '.join(short)}{rest}"
             raise UserError(self.where, f"{len(self.errors)} mistakes", listed, step)
+
+
+def _within(where: str, sentence: str) -> str:
+    """Return a sentence about a part of a file without the file's name; ``FILE:3: ...`` becomes ``line 3: ...``."""
+    rest = sentence.removeprefix(where)
+    if re.match(r":\d", rest):
+        return f"line {rest[1:]}"
+    return rest.removeprefix(", ").removeprefix(": ")
 
 
 class DiskFullError(UserError):

@@ -47,6 +47,29 @@ class Leaf:
         return self.name.rpartition(".")[0]
 
 
+def check_numbers(settings: Any, section: str = "", *, counts: str = "", shares: str = "", positive: str = "") -> None:
+    """Refuse settings that no training can use; each argument names fields, with spaces between them.
+
+    Args:
+        settings: A dataclass of settings.
+        section: Its dotted name within the whole, which a message puts before the field's.
+        counts: Fields that are at least 1.
+        shares: Fields between 0 and 1, or ``None``.
+        positive: Fields above 0.
+
+    Raises:
+        UserError: Naming the first field that is out of its range.
+    """
+    for names, expected, fits in (
+        (counts, "at least 1", lambda x: x >= 1),
+        (shares, "a share between 0 and 1", lambda x: x is None or 0 <= x <= 1),
+        (positive, "a number above 0", lambda x: 0 < x < float("inf")),
+    ):
+        for name in names.split():
+            if not fits(value := getattr(settings, name)):
+                raise UserError(f"{section}.{name}".lstrip("."), value, expected)
+
+
 def leaves(settings: Any, prefix: str = "") -> Iterator[Leaf]:
     """Yield every setting of a dataclass instance, those of its sections included."""
     hints = get_type_hints(type(settings))

@@ -92,7 +92,7 @@ def test_one_bad_input_does_not_cost_the_other_answers(runs: dict[str, Path], tm
     np.save(tmp_path / "narrow.npy", np.ones((4, 7), np.float32))
     with pytest.raises(PartialFailure, match="width 7") as some:
         whyact.load(runs["clip"]).predict(str(tmp_path / "narrow.npy"), str(video))
-    assert [answer.id for answer in some.value.done] == ["new.mp4"]
+    assert [answer.id for answer in some.value.done] == [str(video)]
 
 
 def test_a_single_label_is_said_to_be_no_choice_and_a_missing_list_is_named(

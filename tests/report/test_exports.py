@@ -92,6 +92,7 @@ class TestElan:
 def test_fiftyone_labels_have_the_documented_form() -> None:
     p, q = nasty(), pick(2)
     p.video.path, q.video.path = "clips/one.mp4", "other/one.mp4"
+    q.video.start = 0.25  # its sound starts first
     found = json.loads(to_fiftyone([p, q]))
     assert set(found) == {"classes", "labels"}
     assert set(found["labels"]) == {"clips/one", "other/one"}  # two videos of one name stay two
@@ -105,7 +106,7 @@ def test_fiftyone_labels_have_the_documented_form() -> None:
     assert kinds.count("answer") == 3
     assert kinds.count("transition") == sum(e.kind == "transition" for e in p.evidence)
     answer = found["labels"]["other/one"][0]
-    assert (answer["timestamps"], answer["confidence"]) == ([0.0, q.video.duration], q.score)
+    assert (answer["timestamps"], answer["confidence"]) == ([0.25, q.video.duration], q.score)
 
 
 def test_subtitles_with_evidence() -> None:

@@ -49,8 +49,8 @@ def parser() -> Parser:
 MISTAKES = {
     "an unknown option": (["x", "--out", "d", "--sed", "1"], "--sed: expected an option of whyact try. Did you mean"),
     "an unknown setting": (["x", "--out", "d", "--section.widht=1"], "Did you mean --section.width?"),
-    "no input": (["--out", "d"], "whyact try: expected INPUT: what"),
-    "a missing option": (["x"], "whyact try: expected --out: where"),
+    "no input": (["--out", "d"], "INPUT: expected what. Try: whyact try --help"),
+    "a missing option": (["x"], "--out: expected where. Try: whyact try --help"),
     "nothing after it": (["x", "--out"], "--out: found nothing after it, expected one value"),
     "an option after it": (["x", "--out", "--seed", "1"], "--out: found nothing after it, expected one value"),
     "a wrong number": (["x", "--out", "d", "--seed", "-1"], "--seed: found '-1', expected a whole number"),

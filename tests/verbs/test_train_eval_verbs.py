@@ -119,7 +119,7 @@ def test_method_comes_first_and_is_suggested(fake: Any, capsys: pytest.CaptureFi
     assert main(["train", "fakke", "--data", "toy"]) == 2
     assert "Did you mean 'fake'" in capsys.readouterr().err
     assert main(["train", "--data", "toy"]) == 2
-    assert "METHOD first" in capsys.readouterr().err
+    assert "before the options" in capsys.readouterr().err
 
 
 def test_help_of_a_method_lists_its_settings(fake: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,3 +255,39 @@ def test_a_training_says_what_it_is_about_before_it_begins(
     assert train(tmp_path / "run") == 0
     assert train(tmp_path / "other", "--json") == 0
     assert said == ["whyact: training fake on toy ...\n", ""]
+
+
+@pytest.mark.parametrize(
+    ("method", "setting", "value", "expected"),
+    [
+        ("laiar", "optim.epochs", "0", "at least 1"),
+        ("laiar", "optim.lr", "-1", "a number above 0"),
+        ("laiar", "data.frames", "0", "at least 1"),
+        ("laiar", "select.share", "1.5", "a share between 0 and 1"),
+        ("laiar", "model.heads", "7", "a divisor of model.width"),
+        ("pvlr", "train.snippets", "0", "at least 1"),
+        ("pvlr", "train.learning_rate", ".nan", "a number above 0"),
+        ("pvlr", "model.dropout", "2", "a share between 0 and 1"),
+        ("locate-gat", "epochs", "0", "at least 1"),
+    ],
+)
+def test_a_setting_that_no_training_can_use_is_refused(
+    method: str, setting: str, value: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["train", method, "--data", "synthetic", "--out", str(out), f"--{setting}", value]) == 2
+    (line,) = [row for row in capsys.readouterr().err.splitlines() if "found" in row]
+    assert setting in line
+    assert expected in line
+    assert not out.exists()
+
+
+def test_an_unknown_data_set_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys; from whyact.cli import main\n"
+        f"rc = main(['train', 'laiar', '--data', 'cad12', '--out', {str(tmp_path / 'run')!r}])\n"
+        "sys.exit(rc + 10 * ('torch' in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "Did you mean 'cad120'?" in done.stderr

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float32
 from whyact.errors import UserError
 
-Float = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 Int = NDArray[np.int64]
 IN_VIEW = "in view"  # the one relation of data that name none
@@ -130,8 +130,8 @@ class RelationClip:
     """
 
     id: str
-    subject_boxes: Float
-    object_boxes: Float
+    subject_boxes: Float32
+    object_boxes: Float32
     subject_class: Int
     object_class: Int
     valid: Bool
@@ -140,12 +140,12 @@ class RelationClip:
     slots: tuple[tuple[str, str], ...]
     image_size: tuple[int, int]
     relations: Bool | None = None
-    appearance: Float | None = None
+    appearance: Float32 | None = None
     target: int | None = None
     group: str = ""
     dropped_pairs: int = 0
     pixels: RoiFeatures | None = None
-    context: Float | None = None
+    context: Float32 | None = None
     targets: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float32
 from whyact.homeworld.annotate import outlines
 from whyact.homeworld.states import IMAGE_SIZE, WorldState, WorldVideo
 from whyact.homeworld.vocabulary import HAND, HEAD, VOCABULARY
 from whyact.homeworld.write import draw_world
-from whyact.perception.types import Float, Int
+from whyact.perception.types import Int
 
 if TYPE_CHECKING:
     from whyact.homeworld.scenes import Scene
@@ -31,7 +32,7 @@ class Sample:
     """
 
     frame: NDArray[np.uint8]
-    boxes: Float
+    boxes: Float32
     classes: Int
     clear: NDArray[np.bool_]
 
@@ -70,7 +71,7 @@ def draw_samples(
             yield Sample(render(video[t], scene, size), boxes * scale, classes, clear)
 
 
-def truth(video: WorldVideo, t: int) -> tuple[Float, Int, NDArray[np.bool_]]:
+def truth(video: WorldVideo, t: int) -> tuple[Float32, Int, NDArray[np.bool_]]:
     """Return boxes (N,4) in pixels of the world's image, classes (N,), and which are clear, of all in view in a frame.
 
     Hidden hands and things in a shut cupboard are not in view.

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.homeworld.layout import HAND_SIZE, HEAD_SIZE, TABLE, TORSO_SIZE, Room
 from whyact.homeworld.motion import Path, tremor
 from whyact.homeworld.states import FPS, IMAGE_SIZE, WorldVideo
 from whyact.homeworld.vocabulary import KIND
-
-Array = NDArray[np.float64]
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Plan:
     hands: list[Path]
     upright: Path
     doors: dict[int, Path]
-    origin: Array
+    origin: Float64
     grips: list[Grip] = field(default_factory=list)
     busy: list[tuple[int, int, int]] = field(default_factory=list)
     spans: list[tuple[int, int]] = field(default_factory=list)
@@ -70,7 +69,7 @@ def film(plan: Plan, activity: str, rng: np.random.Generator) -> WorldVideo:
     torso = head + np.array([0.0, (HEAD_SIZE[1] + TORSO_SIZE[1]) / 2 * subject.scale])
     middle, shift = np.array(IMAGE_SIZE) / 2, np.array(subject.shift)
 
-    def view(points: Array) -> Array:
+    def view(points: Float64) -> Float64:
         return (points - middle) * subject.zoom + middle + shift
 
     body = subject.scale * subject.zoom

@@ -9,11 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.homeworld.vocabulary import CUPBOARD, KIND, KINDS
-
-Array = NDArray[np.float64]
 
 TABLE = 318.0
 HEAD_SIZE = (56.0, 72.0)
@@ -74,12 +72,12 @@ class Room:
     subject: Subject
     names: tuple[str, ...]
     kinds: tuple[str, ...]
-    sizes: Array
-    centers: Array
+    sizes: Float64
+    centers: Float64
     open: tuple[bool, ...]
     hue: tuple[float, ...]
-    spots: Array
-    slots: Array
+    spots: Float64
+    slots: Float64
     place: tuple[int, ...]
     side: int
     upright: bool
@@ -89,19 +87,19 @@ class Room:
         """Return whether the activity cannot do without a thing of this kind."""
         return self.kinds[thing] in self.needs
 
-    def rest(self, hand: int) -> Array:
+    def rest(self, hand: int) -> Float64:
         """Return where a hand rests: on the near edge of the table, on its side of the body."""
         return np.array([self.subject.x + _side(hand) * 78 * self.subject.scale, 338.0])
 
-    def hold(self, hand: int) -> Array:
+    def hold(self, hand: int) -> Float64:
         """Return where a hand holds what it has: before the chest."""
         return np.array([self.subject.x + _side(hand) * 58 * self.subject.scale, 268.0])
 
-    def head(self, upright: float) -> Array:
+    def head(self, upright: float) -> Float64:
         """Return the head's centre: 0 sitting, 1 standing."""
         return np.array([self.subject.x, 160.0 - 52.0 * upright - 22.0 * (self.subject.scale - 1)])
 
-    def standing_at(self, thing: int, spot: int) -> Array:
+    def standing_at(self, thing: int, spot: int) -> Float64:
         """Return the centre of a thing that stands on a spot."""
         return self.spots[spot] - np.array([0.0, self.sizes[thing, 1] / 2])
 
@@ -168,7 +166,7 @@ def draw_room(rng: np.random.Generator, subject: Subject, *, needs: tuple[str, .
     )
 
 
-def _spots(rng: np.random.Generator, side: int, *, with_laptop: bool) -> tuple[Array, Array]:
+def _spots(rng: np.random.Generator, side: int, *, with_laptop: bool) -> tuple[Float64, Float64]:
     """Return the free spots (S,2), from beside the cupboard outwards, and where a laptop stands."""
     xs = 320.0 + side * (96.0 - np.arange(0.0, 350.0, _SPOT_STEP))
     spots = np.array([(x - side * 20.0 * row, y) for row, y in enumerate(_ROWS) for x in xs])

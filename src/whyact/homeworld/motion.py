@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.float64]
+from whyact.arrays import Float64
 
 
-def minimum_jerk(share: ArrayLike) -> Array:
+def minimum_jerk(share: ArrayLike) -> Float64:
     """Return the share of the way done after this share of the time, both in 0..1, any shape.
 
     The fifth-degree polynomial that human reaching follows (Flash and Hogan 1985, eq. 3). It is its
@@ -22,7 +22,7 @@ def minimum_jerk(share: ArrayLike) -> Array:
     return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
 
 
-def tremor(rng: np.random.Generator, shape: tuple[int, ...], *, sd: float, width: float) -> Array:
+def tremor(rng: np.random.Generator, shape: tuple[int, ...], *, sd: float, width: float) -> Float64:
     """Draw smooth Gaussian noise of this shape (time first): standard deviation ``sd``, ``width`` in frames."""
     reach = int(np.ceil(3 * width))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
@@ -36,7 +36,7 @@ def tremor(rng: np.random.Generator, shape: tuple[int, ...], *, sd: float, width
 class _Move:
     start: int
     stop: int
-    target: Array
+    target: Float64
     bow: float
 
 
@@ -44,11 +44,11 @@ class _Move:
 class Path:
     """A quantity over time (a point, a door's angle): still, but for minimum-jerk moves in between."""
 
-    origin: Array
+    origin: Float64
     moves: list[_Move] = field(default_factory=list)
 
     @property
-    def end(self) -> Array:
+    def end(self) -> Float64:
         """Return the value after the last move so far."""
         return self.moves[-1].target if self.moves else self.origin
 
@@ -60,7 +60,7 @@ class Path:
         start = max(start, self.moves[-1].stop if self.moves else 0)
         self.moves.append(_Move(start, max(stop, start + 1), np.asarray(target, dtype=np.float64), bow))
 
-    def sample(self, frames: int) -> Array:
+    def sample(self, frames: int) -> Float64:
         """Return the value in every frame, shape (frames, D)."""
         out = np.tile(self.origin, (frames, 1))
         here = self.origin

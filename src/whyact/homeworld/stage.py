@@ -7,15 +7,14 @@ is called is not written down: it is read off the states that :mod:`~whyact.home
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.homeworld.film import Grip, Plan
 from whyact.homeworld.layout import HEAD_SIZE, Room
 from whyact.homeworld.motion import Path
 from whyact.homeworld.states import DOOR, FPS, MOUTH
 from whyact.homeworld.vocabulary import CUPBOARD, KIND
 
-Array = NDArray[np.float64]
 _PACE = 9.0  # room pixels a frame: an unhurried hand's mean speed
 
 
@@ -218,25 +217,25 @@ class Stage:
     def _half(self, start: int, event: int, stop: int, low: int, high: int) -> int:
         return min(int(self.rng.integers(low, high)), int(0.4 * min(event - start, stop - event)))
 
-    def _near(self, point: Array, sd: float) -> Array:
+    def _near(self, point: Float64, sd: float) -> Float64:
         return point + np.clip(self.rng.normal(0, sd, 2), -1.5 * sd, 1.5 * sd)
 
-    def _move(self, hand: int, start: int, stop: int, goal: Array) -> None:
+    def _move(self, hand: int, start: int, stop: int, goal: Float64) -> None:
         bow = self.room.subject.bow if np.linalg.norm(goal - self.plan.hands[hand].end) > 25 else 0.0
         self.plan.hands[hand].move(start, stop, goal, bow)
         thing = self.holding[hand]
         if thing is not None:
             self.where[thing] = self.plan.hands[hand].end + self._offset[hand]
 
-    def _reach(self, hand: int, start: int, stop: int, goal: Array) -> None:
+    def _reach(self, hand: int, start: int, stop: int, goal: Float64) -> None:
         """Move so as to arrive at ``stop``, after waiting a little if there is time."""
         self._move(hand, start + self._wait(hand, stop - start, goal), stop, goal)
 
-    def _leave(self, hand: int, start: int, stop: int, goal: Array) -> None:
+    def _leave(self, hand: int, start: int, stop: int, goal: Float64) -> None:
         """Move so as to set out at ``start`` and, if there is time, be there some time before ``stop``."""
         self._move(hand, start, stop - self._wait(hand, stop - start, goal), goal)
 
-    def _wait(self, hand: int, frames: int, goal: Array) -> int:
+    def _wait(self, hand: int, frames: int, goal: Float64) -> int:
         """Draw how many of these frames can be spent waiting without having to hurry to the goal."""
         needed = float(np.linalg.norm(goal - self.plan.hands[hand].end)) / (_PACE * self.room.subject.speed)
         return round(self.rng.uniform(0, 0.6) * max(frames - needed, 0.0))
@@ -246,7 +245,7 @@ class Stage:
         here = self.plan.hands[hand].end
         self._leave(hand, start, stop, goal if self.rng.random() < 0.75 else here + 0.35 * (goal - here))
 
-    def _grip(self, hand: int, thing: int) -> Array:
+    def _grip(self, hand: int, thing: int) -> Float64:
         """Draw where a thing's centre lies from the centre of the hand that grasps it."""
         out = -0.3 * self.room.sizes[thing, 0] * (-1, 1)[hand]
         return np.array([out, -2.0]) + self.rng.normal(0, 1.5, 2)
@@ -266,7 +265,7 @@ class Stage:
             raise RuntimeError(f"hand {hand} holds nothing")
         return thing
 
-    def _handle(self, thing: int, openness: float) -> Array:
+    def _handle(self, thing: int, openness: float) -> Float64:
         """Return where a hand opens or shuts a thing that is open to this degree."""
         (w, h), (x, y), kind = self.room.sizes[thing], self.where[thing], self.room.kinds[thing]
         if kind == CUPBOARD:
@@ -277,7 +276,7 @@ class Stage:
             return np.array([x, y + h / 2 - h * (shut + (1 - shut) * openness)])
         return np.array([x, y - h / 2 - 14.0 * openness])
 
-    def _outside(self, thing: int, slot: Array) -> Array:
+    def _outside(self, thing: int, slot: Float64) -> Float64:
         """Return where a thing is just before it goes into the cupboard."""
         cupboard = self.room.kinds.index(CUPBOARD)
         edge = self.where[cupboard, 0] - self.room.side * self.room.sizes[cupboard, 0] / 2

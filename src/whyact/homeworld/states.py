@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.homeworld.vocabulary import CUPBOARD, HAND, HEAD, KIND, RELATION, VOCABULARY
 
 FPS = 30
@@ -20,7 +21,6 @@ IMAGE_SIZE = (640, 480)
 HANDS = ("hand_1", "hand_2")
 HEAD_NAME = "head_1"
 
-Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Pair = tuple[str, str]
 
@@ -91,14 +91,14 @@ class WorldVideo:
     activity: str
     names: tuple[str, ...]
     kinds: tuple[str, ...]
-    head: Array
-    torso: Array
-    hands: Array
+    head: Float64
+    torso: Float64
+    hands: Float64
     hidden: Bool
-    upright: Array
-    center: Array
-    size: Array
-    openness: Array
+    upright: Float64
+    center: Float64
+    size: Float64
+    openness: Float64
     holder: NDArray[np.int64]
     spans: tuple[tuple[int, int], ...]
     head_size: tuple[float, float]
@@ -218,5 +218,5 @@ def relation_word(subject: str, true: bool) -> str:
     return RELATION[subject.rpartition("_")[0]][0 if true else 1]
 
 
-def _point(values: Array) -> tuple[float, float]:
+def _point(values: Float64) -> tuple[float, float]:
     return float(values[0]), float(values[1])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
@@ -27,10 +28,9 @@ if TYPE_CHECKING:  # answering imports this module's neighbours, and must not wa
     from sklearn.base import ClassifierMixin
 
 Clips = Sequence[RelationClip]
-Array = NDArray[np.float64]
 Answer = NDArray[np.int64]
-Features = Callable[[Clips, Vocabulary], Array]
-Model = Callable[[Array, Answer, NDArray[np.str_], int], "ClassifierMixin"]
+Features = Callable[[Clips, Vocabulary], Float64]
+Model = Callable[[Float64, Answer, NDArray[np.str_], int], "ClassifierMixin"]
 
 FRAMES = 10
 NULL = "null"
@@ -179,20 +179,20 @@ def _tokens(clips: Clips, *, relations: bool = False) -> RelationBatch:
     return packed.batch(index, packed.even_positions(index, FRAMES))
 
 
-def _class_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+def _class_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     bag = np.zeros((len(clips), len(vocabulary.objects)))
     for row, clip in zip(bag, clips, strict=True):
         row[clip.subject_class] = row[clip.object_class] = 1.0
     return bag
 
 
-def _relation_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+def _relation_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     batch = _tokens(clips, relations=True)
     assert batch.relations is not None
     return _pooled(batch.relations.numpy(), batch.valid.numpy(), batch.classes.numpy(), len(vocabulary.objects))
 
 
-def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     for clip in clips:
         if clip.appearance is None:
             raise UserError(f"clip {clip.id}, appearance", None, "relation scores", "read the data with rgb_relations")
@@ -203,7 +203,7 @@ def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Array:
     return _pooled(scores, there, batch.classes.numpy(), len(vocabulary.objects))
 
 
-def _box_features(clips: Clips, vocabulary: Vocabulary) -> Array:
+def _box_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     batch = _tokens(clips)
     seen, valid, classes = batch.seen.numpy(), batch.valid.numpy(), batch.classes.numpy()
     both: NDArray[np.bool_] = np.logical_and(seen[..., 0], seen[..., 1])
@@ -214,7 +214,7 @@ def _box_features(clips: Clips, vocabulary: Vocabulary) -> Array:
     return np.concatenate([_pooled(v, there, classes, len(vocabulary.objects)) for v, there in parts], axis=1)
 
 
-def _geometry(boxes: Array) -> Array:
+def _geometry(boxes: Float64) -> Float64:
     """Measure pairs of boxes (...,2,4), shares of the image: (...,F) layout, overlap, distance, place and size."""
     low, high = boxes[..., :2], boxes[..., 2:]
     size = high - low
@@ -239,7 +239,9 @@ def _geometry(boxes: Array) -> Array:
     return np.concatenate(parts, axis=-1)
 
 
-def _pooled(values: NDArray[np.floating], there: NDArray[np.bool_], classes: NDArray[np.int64], objects: int) -> Array:
+def _pooled(
+    values: NDArray[np.floating], there: NDArray[np.bool_], classes: NDArray[np.int64], objects: int
+) -> Float64:
     """Describe clips (N,T,K,F) by start, mean, end and change of each pair, the largest over pairs of a kind.
 
     Args:
@@ -290,7 +292,7 @@ def _targets(clips: Clips) -> Answer:
     return np.array([clip.target for clip in clips], dtype=np.int64)
 
 
-def _logistic(known: Array, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
+def _logistic(known: Float64, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
     """Fit a logistic regression; its strength is the one best on training subjects left out in turn."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
@@ -301,14 +303,14 @@ def _logistic(known: Array, target: Answer, groups: NDArray[np.str_], seed: int)
     if len(set(groups)) < 2:
         return model.fit(known, target)
 
-    def recall(fitted: ClassifierMixin, left_out: Array, truth: Answer) -> float:
+    def recall(fitted: ClassifierMixin, left_out: Float64, truth: Answer) -> float:
         return macro_recall(truth, fitted.predict(left_out), int(target.max()) + 1)
 
     search = GridSearchCV(model, {"C": STRENGTHS}, scoring=recall, cv=LeaveOneGroupOut(), n_jobs=1)
     return search.fit(known, target, groups=groups)
 
 
-def _forest(known: Array, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
+def _forest(known: Float64, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
     """Fit a random forest; three clips a leaf, not one, is what training subjects left out in turn asked for."""
     from sklearn.ensemble import RandomForestClassifier
 

@@ -14,7 +14,7 @@ from typing import Literal
 from whyact.errors import UserError
 from whyact.files import check_single_input, writable_file
 from whyact.perception.tracks import RATE
-from whyact.settings import setting
+from whyact.settings import check_numbers, setting
 from whyact.video.write import CONTAINERS
 
 NAMELESS = (".onnx", ".safetensors", ".pth")  # files of detectors that may come without their class names
@@ -56,6 +56,10 @@ class DataConfig:
     drop_boxes: float = setting(0.05, "share of boxes hidden in training")
     drop_slots: float = setting(0.1, "share of slots removed in training")
 
+    def __post_init__(self) -> None:
+        shares = "reverse crop mirror drop_boxes drop_slots"
+        check_numbers(self, "data", counts="frames slots looks", shares=shares)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -94,6 +98,12 @@ class ModelConfig:
     )
     leak_free: bool = setting(False, "pool the global half of kept tokens over kept tokens only")
 
+    def __post_init__(self) -> None:
+        counts = "width layers heads ffn class_width box_width mask_size"
+        check_numbers(self, "model", counts=counts, shares="dropout")
+        if self.width % self.heads:
+            raise UserError("model.heads", self.heads, f"a divisor of model.width {self.width}")
+
 
 @dataclass(frozen=True)
 class SelectConfig:
@@ -112,6 +122,9 @@ class SelectConfig:
         True, "selectors learn what the (language) model attends to; the paper: binary signals alone"
     )
     gated: float = setting(0.5, "after the warm-up, share of batches in which tokens are dropped; the paper: all")
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "select", shares="share warmup ramp gated", positive="share tau")
 
 
 @dataclass(frozen=True)
@@ -155,6 +168,9 @@ class OptimConfig:
         True, "train a second time without a third of the groups, to know how often names and answers are right"
     )
 
+    def __post_init__(self) -> None:
+        check_numbers(self, "optim", counts="epochs batch", shares="average", positive="lr clip")
+
 
 @dataclass(frozen=True)
 class EvidenceConfig:
@@ -163,6 +179,9 @@ class EvidenceConfig:
     level: float = setting(0.9, "least probability of being true, calibrated on training groups held out")
     draws: int = setting(16, "random removals of as many tokens, each of which must cost the answer less")
     least: float = setting(0.005, "least cost to the answer's score; what reads as 0.00 decided nothing")
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "evidence", counts="draws", shares="level least")
 
 
 @dataclass(frozen=True)

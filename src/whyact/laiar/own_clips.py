@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from math import ceil
@@ -92,9 +93,9 @@ def prepare_clips(
     chosen = None if things is None else read_things(things)
     clips = list_clips(videos)
     files = list(dict.fromkeys(clip.file for clip in clips))
+    data = choose_models(config, files)  # before every file is read
     with show("reading clips", len(files), wanted=progress) as bar:
         folder = describe_clips(clips, bar.advance)
-    data = choose_models(config, [folder.base / v.file.removeprefix("videos/") for v in folder.videos])
     detector = open_detector(data.data.detector, names=data.data.names or None)
     warnings = list(folder.warnings)
     if data.data.pixels and data.data.encoder == AUTO:
@@ -193,18 +194,19 @@ def choose_models(config: Config, files: Sequence[Path]) -> Config:
 
 
 def _is_familiar(files: Sequence[Path]) -> bool:
-    """Tell whether most of some frames look like those that the bundled model was trained on."""
+    """Tell whether most frames that can be read look like those that the bundled model was trained on."""
     run, detector = load_run(SHIPPED / "laiar"), own_detector(SHIPPED / "laiar")
     if run.domain is None or not isinstance(detector, SmallDetector):
         return False
     encoder, unfamiliar, count = DetectorEncoder(detector), 0, 0
     for file in list(files)[:: max(1, len(files) // _PROBED)][:_PROBED]:
-        with VideoReader(file) as reader:
+        shown = None
+        with suppress(UserError), VideoReader(file) as reader:  # a broken file is named when all are read
             shown = next(reader.frames_at([reader.length / 2]), None)
         if shown is not None:
             stats = frame_stats(encoder.maps(shown.image[None]).values)
             unfamiliar, count = unfamiliar + int(run.domain.is_out_of_distribution(stats)[0]), count + 1
-    return count > 0 and unfamiliar <= count / 2
+    return unfamiliar <= count / 2
 
 
 def _is_downloaded() -> bool:

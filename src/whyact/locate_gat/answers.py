@@ -265,7 +265,7 @@ def _file(path: Path, known: Run, device: torch.device, weights: WeightFile) -> 
             raise UserError(path, f"an array of shape {features.shape}", "finite features (T,D)")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         sequence = FeatureSequence(
-            id=path.name, features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
+            id=str(path), features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
         )
         return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
     return encode_video(path, known.pixels, known.settings.patch_side, device, weights.places, weights.given)

@@ -16,7 +16,7 @@ from typing import Literal
 from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
 from whyact.files import check_single_input
-from whyact.settings import setting
+from whyact.settings import check_numbers, setting
 
 Branch = tuple[int, int, int, int]
 """One LCA branch: dilation d, squeeze width m, hidden width h, output width o."""
@@ -155,19 +155,12 @@ class Config:
             largest = max(branch[0] for branch in self.branches)
             if not self.pad and min(h, w) <= 2 * largest:
                 raise UserError("grid", self.grid, f"h and w above {2 * largest}", "set pad to true")
-        for name, value in (
-            ("mix", self.mix),
-            ("holdout", self.holdout),
-            ("rehearsal_classes", self.rehearsal_classes),
-        ):
-            if value is not None and not 0.0 <= value <= 1.0:
-                raise UserError(name, value, "a share between 0 and 1")
-        for name in ("frames", "batch", "eval_batch", "epochs", "neighbours", "gat_steps", "rehearsals"):
-            if getattr(self, name) < 1:
-                raise UserError(name, getattr(self, name), "at least 1")
-        for name in ("temperature", "learning_rate", "gat_learning_rate"):
-            if not getattr(self, name) > 0:
-                raise UserError(name, getattr(self, name), "a number above 0")
+        check_numbers(
+            self,
+            counts="frames batch eval_batch epochs neighbours gat_steps rehearsals",
+            shares="mix holdout rehearsal_classes",
+            positive="temperature learning_rate gat_learning_rate",
+        )
 
     @property
     def data_options(self) -> ZeroShotOptions:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float64]
+from whyact.arrays import Float64
+
 Found = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes (N,4), scores (N,), classes (N,) of a frame
 Truth = tuple[ArrayLike, ArrayLike, ArrayLike]  # boxes (M,4), classes (M,), which count (M,)
 
 
-def iou(a: ArrayLike, b: ArrayLike) -> Array:
+def iou(a: ArrayLike, b: ArrayLike) -> Float64:
     """Return intersection over union (N,M) of boxes (N,4) and (M,4), xyxy; 0 where both are empty."""
     one, two = (np.asarray(x, dtype=np.float64).reshape(-1, 4) for x in (a, b))
     side = np.minimum(one[:, None, 2:], two[None, :, 2:]) - np.maximum(one[:, None, :2], two[None, :, :2])
@@ -22,7 +23,7 @@ def iou(a: ArrayLike, b: ArrayLike) -> Array:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def paired_iou(a: ArrayLike, b: ArrayLike) -> Array:
+def paired_iou(a: ArrayLike, b: ArrayLike) -> Float64:
     """Return intersection over union (N,) of boxes (N,4) and (N,4), row by row; 0 where both are empty."""
     one, two = (np.asarray(x, dtype=np.float64).reshape(-1, 4) for x in (a, b))
     side = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
@@ -31,13 +32,13 @@ def paired_iou(a: ArrayLike, b: ArrayLike) -> Array:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
-def area(boxes: ArrayLike) -> Array:
+def area(boxes: ArrayLike) -> Float64:
     """Return the area (N,) of boxes (N,4), 0 for those turned inside out."""
     box = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return np.clip(box[:, 2:] - box[:, :2], 0, None).prod(axis=-1)
 
 
-def clip_to_image(boxes: ArrayLike, image_size: tuple[int, int]) -> Array:
+def clip_to_image(boxes: ArrayLike, image_size: tuple[int, int]) -> Float64:
     """Return boxes (...,4), xyxy pixels, with what lies outside an image of (width, height) cut off."""
     return np.clip(np.asarray(boxes, dtype=np.float64), 0.0, np.array(image_size * 2, dtype=np.float64))
 
@@ -72,7 +73,7 @@ def look_like_percent(boxes: ArrayLike, image_size: tuple[int, int]) -> bool:
 class BoxAP:
     """Average precision of each class (C,), NaN for a class without a box, and the mean of the others."""
 
-    per_class: Array
+    per_class: Float64
     mean: float
 
 
@@ -122,7 +123,7 @@ def _class_ap(found: Sequence[Found], truth: Sequence[Truth], number: int, least
     return float(falling[hits].sum() / total)
 
 
-def _verdicts(overlap: Array, counts: NDArray[np.bool_], least: float) -> list[bool | None]:
+def _verdicts(overlap: Float64, counts: NDArray[np.bool_], least: float) -> list[bool | None]:
     """Judge the boxes of one class and frame, best first: right, wrong, or None where it does not count."""
     free = counts.copy()
     out: list[bool | None] = []

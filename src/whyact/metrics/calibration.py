@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Float = NDArray[np.float64]
+from whyact.arrays import Float64
+
 Bool = NDArray[np.bool_]
 
 
@@ -22,14 +23,14 @@ class ReliabilityTable:
     A bin is ``(lower, upper]``, the first one includes 0. Empty bins have count 0 and NaN means.
     """
 
-    lower: Float
-    upper: Float
+    lower: Float64
+    upper: Float64
     count: NDArray[np.int64]
-    confidence: Float
-    accuracy: Float
+    confidence: Float64
+    accuracy: Float64
 
 
-def top_label(probabilities: ArrayLike, target: ArrayLike) -> tuple[Float, Bool]:
+def top_label(probabilities: ArrayLike, target: ArrayLike) -> tuple[Float64, Bool]:
     """Return the confidence (N,) of the best class and whether it is right (N,).
 
     Args:
@@ -147,7 +148,7 @@ def fit_temperature(logits: ArrayLike, target: ArrayLike, low: float = 0.05, hig
     return 2.0 / (left + right)
 
 
-def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float, NDArray[np.int64]]:
+def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float64, NDArray[np.int64]]:
     x, y = np.asarray(values, dtype=np.float64), np.asarray(target, dtype=np.int64)
     if x.ndim != 2 or y.shape != x.shape[:1] or not len(x):
         raise ValueError(f"values {x.shape} and target {y.shape}: expected (N,C) and (N,) with N > 0")
@@ -181,14 +182,14 @@ def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayL
     return max(0.0, float(w[0])), float(w[1]), float(w[2])
 
 
-def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: tuple[float, float, float]) -> Float:
+def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: tuple[float, float, float]) -> Float64:
     """Return what claims of a probability (N,) are worth by :func:`fit_calibration`."""
     slope, offset, bonus = fit
     z = slope * logit(probability) + offset + bonus * np.asarray(decisive, dtype=np.float64)
     return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float64)
 
 
-def logit(probability: ArrayLike) -> Float:
+def logit(probability: ArrayLike) -> Float64:
     """Return log odds (N,) of probabilities, kept away from 0 and 1."""
     p = np.clip(np.asarray(probability, dtype=np.float64), 1e-4, 1 - 1e-4)
     return np.asarray(np.log(p / (1 - p)), dtype=np.float64)

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.metrics.boxes import area, paired_iou
 from whyact.perception.tracks import Tracks
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def _merge_all(tracks: Tracks, settings: CleanSettings) -> Tracks:
     return tracks
 
 
-def _likeness(tracks: Tracks, s: CleanSettings) -> Array:
+def _likeness(tracks: Tracks, s: CleanSettings) -> Float64:
     """Return (K,K): above 0 where two tracks are one thing, and higher where that is surer."""
     k = len(tracks.names)
     out = np.zeros((k, k))
@@ -92,7 +91,7 @@ def _likeness(tracks: Tracks, s: CleanSettings) -> Array:
     return out
 
 
-def _shared(a: Array, b: Array) -> Array:
+def _shared(a: Float64, b: Float64) -> Float64:
     """Return the share (T,) of the smaller of two boxes (T,4) that lies in the other."""
     side = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     return np.clip(side, 0, None).prod(-1) / np.minimum(area(a), area(b)).clip(1e-9)

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from whyact.arrays import Float32, Float64
 from whyact.metrics.boxes import area, iou
 from whyact.perception.tracks import Tracks
-from whyact.perception.types import Detections, Float, suppress
-
-Array = NDArray[np.float64]
+from whyact.perception.types import Detections, suppress
 
 _FORBIDDEN = 1e6
 _GROWTH = np.log(2.5)  # largest change of size (log of the side's ratio): a passer-by is not who stands in front
@@ -57,7 +56,7 @@ class LinkSettings:
 class _Track:
     """A track in the making: what it saw, as (frame, box, score), and the scores of the classes it was given."""
 
-    seen: list[tuple[int, Float, float]] = field(default_factory=list)
+    seen: list[tuple[int, Float32, float]] = field(default_factory=list)
     votes: dict[int, float] = field(default_factory=dict)
 
     def add(self, frame: int, found: Detections, i: int) -> None:
@@ -118,7 +117,7 @@ class _Linker:
         self.settings, self.classes, self.diagonal = settings, classes, diagonal
         self.tracks: list[_Track] = []
 
-    def step(self, t: int, times: Array, found: Detections) -> None:
+    def step(self, t: int, times: Float64, found: Detections) -> None:
         """Give the boxes of frame ``t`` to tracks, or start new ones with them."""
         s = self.settings
         found = self._cleaned(found)
@@ -148,7 +147,9 @@ class _Linker:
         most = self.settings.most.get(self.classes[number])
         return most is None or sum(track.number == number for track in self.tracks) < most
 
-    def _assign(self, t: int, times: Array, found: Detections, tracks: list[_Track]) -> tuple[list[_Track], list[int]]:
+    def _assign(
+        self, t: int, times: Float64, found: Detections, tracks: list[_Track]
+    ) -> tuple[list[_Track], list[int]]:
         """Add the boxes to the tracks they fit best; return the tracks that got one and the boxes left over."""
         from scipy.optimize import linear_sum_assignment
 
@@ -162,7 +163,7 @@ class _Linker:
         used = {i for i, _ in pairs}
         return [tracks[k] for _, k in pairs], [i for i in range(len(found)) if i not in used]
 
-    def _cost(self, t: int, times: Array, found: Detections, tracks: list[_Track]) -> Array:
+    def _cost(self, t: int, times: Float64, found: Detections, tracks: list[_Track]) -> Float64:
         """Return (N,K): lack of overlap, distance, time, change of size and class; forbidden where it cannot be."""
         last = np.stack([track.seen[-1][1] for track in tracks]).astype(np.float64)
         gap = times[t] - times[[track.seen[-1][0] for track in tracks]]
@@ -180,7 +181,7 @@ class _Linker:
 
 
 def _as_tracks(
-    linker: _Linker, times: Array, frames: NDArray[np.int64], image_size: tuple[int, int], source: str
+    linker: _Linker, times: Float64, frames: NDArray[np.int64], image_size: tuple[int, int], source: str
 ) -> Tracks:
     least = max(1, min(linker.settings.shortest, len(times) // 2))
     kept = [track for track in linker.tracks if len(track.seen) >= least]

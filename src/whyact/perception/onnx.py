@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float32
 from whyact.errors import UserError
 from whyact.files import sha256
 from whyact.perception.classes import coco_names, read_names
-from whyact.perception.types import Detections, Float, Frames, Int, suppress
+from whyact.perception.types import Detections, Frames, Int, suppress
 
 # The model's outputs for one frame -> boxes (N,4) xyxy as shares of the image, scores (N,), classes (N,).
-Decoder = Callable[[list[NDArray[Any]]], tuple[Float, Float, Int]]
+Decoder = Callable[[list[NDArray[Any]]], tuple[Float32, Float32, Int]]
 
 
-def decode_fastestdet(outputs: list[NDArray[Any]]) -> tuple[Float, Float, Int]:
+def decode_fastestdet(outputs: list[NDArray[Any]]) -> tuple[Float32, Float32, Int]:
     """Decode FastestDet's map (1,5+C,h,w): boxes (h w,4) as shares of the image, scores (h w,), classes (h w,)."""
     from scipy.special import expit
 
@@ -36,7 +37,7 @@ def decode_fastestdet(outputs: list[NDArray[Any]]) -> tuple[Float, Float, Int]:
     boxes = np.concatenate([center - size / 2, center + size / 2], axis=-1)
     best = out[5:].max(axis=0)
     scores = np.clip(out[0], 0, 1) ** 0.6 * np.clip(best, 0, 1) ** 0.4
-    flat: tuple[Float, Float, Int] = (
+    flat: tuple[Float32, Float32, Int] = (
         boxes.reshape(-1, 4).astype(np.float32),
         scores.reshape(-1),
         out[5:].argmax(axis=0).reshape(-1).astype(np.int64),

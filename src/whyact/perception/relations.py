@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.data.types import MEASURED, MOTION
 
-Array = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 
@@ -139,7 +139,7 @@ def measured_motion(
     return out
 
 
-def _moves(boxes: Array, certain: Bool, times: NDArray[np.float64], window: int, baseline: float) -> Array:
+def _moves(boxes: Float64, certain: Bool, times: NDArray[np.float64], window: int, baseline: float) -> Float64:
     """Return the speed (T,K) of boxes' centers in pixels a second."""
     centers = np.where(certain[..., None], (boxes[..., :2] + boxes[..., 2:]) / 2, np.nan)
     parts = [_speed(_median(centers[..., i], window), times, baseline) for i in (0, 1)]
@@ -162,7 +162,7 @@ def certain_frames(seen: Bool, known: Bool, times: NDArray[np.float64], bridge: 
     return known & (after - before <= bridge + 1e-9)
 
 
-def _closeness(a: Array, b: Array, areas: list[Array], size: Array) -> Array:
+def _closeness(a: Float64, b: Float64, areas: list[Float64], size: Float64) -> Float64:
     """Return (T,K): minus the gap between two boxes in sizes, or the shared part of the smaller; NaN where unknown."""
     side = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     gap = np.linalg.norm(np.clip(-side, 0, None), axis=-1)
@@ -196,7 +196,7 @@ def _half_window(times: NDArray[np.float64], seconds: float) -> int:
     return int(seconds / 2 / step + 1e-6) if step > 0 else 0
 
 
-def _median(values: Array, half: int) -> Array:
+def _median(values: Float64, half: int) -> Float64:
     """Return the running median (T,K) over ``half`` frames on both sides, of what is known; NaN stays NaN."""
     if half < 1:
         return values
@@ -208,7 +208,7 @@ def _median(values: Array, half: int) -> Array:
     return out
 
 
-def _speed(values: Array, times: NDArray[np.float64], baseline: float) -> Array:
+def _speed(values: Float64, times: NDArray[np.float64], baseline: float) -> Float64:
     """Return the slope (T,K) per second over about ``baseline`` seconds; 0 where there is no other known frame."""
     half = max(1, _half_window(times, baseline))
     out = np.zeros_like(values)
@@ -223,7 +223,7 @@ def _speed(values: Array, times: NDArray[np.float64], baseline: float) -> Array:
     return np.nan_to_num(out, nan=0.0)
 
 
-def _hysteresis(values: Array, thresholds: Array, margins: Array) -> NDArray[np.int64]:
+def _hysteresis(values: Float64, thresholds: Float64, margins: Float64) -> NDArray[np.int64]:
     """Return the level (T,K) of values (T,K): how many of the rising thresholds they are above.
 
     A pair starts at its plain level; it changes where a threshold is passed by its margin. NaN keeps the level.

@@ -9,7 +9,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from whyact.perception.types import Float, Int
+from whyact.arrays import Float32
+from whyact.perception.types import Int
 
 RATE = 10.0  # frames a second in which boxes are detected; the model samples fewer
 Bool = NDArray[np.bool_]
@@ -31,9 +32,9 @@ class Tracks:
 
     names: tuple[str, ...]
     classes: tuple[str, ...]
-    boxes: Float
+    boxes: Float32
     seen: Bool
-    scores: Float
+    scores: Float32
     times: Times
     frames: Int
     image_size: tuple[int, int]
@@ -135,5 +136,5 @@ class Tracks:
         )
 
 
-def _between(a: Float, b: Float, share: NDArray[np.float64]) -> Float:
+def _between(a: Float32, b: Float32, share: NDArray[np.float64]) -> Float32:
     return (a + (b - a) * share).astype(np.float32)

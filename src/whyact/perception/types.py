@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float32
+
 Frames = NDArray[np.uint8]
-Float = NDArray[np.float32]
 Int = NDArray[np.int64]
 
 
@@ -21,8 +22,8 @@ class Detections:
         ValueError: When the shapes do not belong together.
     """
 
-    boxes: Float
-    scores: Float
+    boxes: Float32
+    scores: Float32
     classes: Int
 
     def __post_init__(self) -> None:

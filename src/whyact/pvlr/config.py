@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from whyact.errors import UserError
 from whyact.files import check_single_input, writable_file, writable_folder
-from whyact.settings import setting
+from whyact.settings import check_numbers, setting
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class ModelConfig:
     )
     temperature_train: float = setting(8.0, "divides the inner products of training (Eq. 11)")
     temperature_test: float = setting(0.03, "divides the cosines of testing (Eq. 12)")
+
+    def __post_init__(self) -> None:
+        counts = "hidden fused width fusion_kernel attention_pool samples"
+        check_numbers(self, "model", counts=counts, shares="convex dropout fusion_dropout")
+        check_numbers(self, "model", positive="temperature_train temperature_test")
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,9 @@ class LossConfig:
     )
 
     def __post_init__(self) -> None:
+        check_numbers(self, "loss", counts="top_k easy hard", shares="mask_dropout")
         if self.valid_rings and self.outer <= self.inner:
-            raise UserError("LossConfig.outer", self.outer, f"more than inner ({self.inner}), or the rings are empty")
+            raise UserError("loss.outer", self.outer, f"more than inner ({self.inner}), or the rings are empty")
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,9 @@ class InferenceConfig:
     )
     chunk: int = setting(2048, "snippets held at once")
 
+    def __post_init__(self) -> None:
+        check_numbers(self, "inference", counts="top_k chunk", shares="class_threshold", positive="sigma")
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -123,6 +132,13 @@ class TrainConfig:
     snippets: int = setting(320, "T: snippets of a training video")
     pairs: int = setting(3, "pairs of videos that share a class, in a batch")
     singles: int = setting(4, "further videos in a batch")
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "train", counts="snippets", positive="learning_rate")
+        if self.iterations < 0:
+            raise UserError("train.iterations", self.iterations, "at least 1, or 0 to take the weights of `start`")
+        if min(self.pairs, self.singles) < 0 or not self.pairs + self.singles:
+            raise UserError("train.pairs", (self.pairs, self.singles), "pairs and singles that make a batch")
 
 
 @dataclass(frozen=True)

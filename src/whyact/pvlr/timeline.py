@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.arrays import Float64
 from whyact.prediction import Segment
 from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation
 from whyact.pvlr.inference import Curves, Detections
 
-Float = NDArray[np.float64]
 SHARE = 0.5  # of the best segment of its class in the video: what scores less is not on the timeline
 SHOWN = 50  # segments of a timeline at most
 
 
-def scaled_scores(detections: Detections, cfg: InferenceConfig) -> Float:
+def scaled_scores(detections: Detections, cfg: InferenceConfig) -> Float64:
     """Return scores (N,) over their largest possible value (inside 1, outside 0, class certain), at most 1."""
-    scaled: Float = np.minimum(1.0, detections.score / (1 + max(cfg.cas_gamma, cfg.attention_gamma)))
+    scaled: Float64 = np.minimum(1.0, detections.score / (1 + max(cfg.cas_gamma, cfg.attention_gamma)))
     return scaled
 
 

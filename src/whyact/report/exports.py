@@ -94,7 +94,7 @@ def to_fiftyone(predictions: Sequence[Prediction]) -> str:
         found: list[dict[str, object]] = []
         spans = [(s.start, s.end, s.label, s.score) for s in p.segments]
         if not spans and p.labels:
-            spans = [(0.0, p.video.duration, p.label, p.score)]
+            spans = [(p.video.start, p.video.duration, p.label, p.score)]
         for start, end, label, score in spans:
             found.append(
                 {"label": label, "timestamps": [start, end], "confidence": score, "attributes": {"kind": "answer"}}

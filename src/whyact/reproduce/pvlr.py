@@ -114,8 +114,12 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Compute one row of one table for one seed, which fixes data, initialisation and training."""
     root = Path(params["root"]) if params["root"] else None
     split = load_features(params["table"], root, params["seed"])
-    config = msgspec.convert(params["config"], Config)
-    found = _curves(params["row"], split, config, params["seed"])
+    return measure(split, params["row"], msgspec.convert(params["config"], Config), params["seed"])
+
+
+def measure(split: FeatureSplit, name: str, config: Config, seed: int) -> dict[str, Any]:
+    """Train one row on a split, and return its metrics on the test side."""
+    found = _curves(name, split, config, seed)
     detections = [localise(c, config.inference) for c in found]
     ap = detection_map(detections, split.test, len(split.classes), config.inference.detection)
     at_half = config.inference.detection.index(0.5)

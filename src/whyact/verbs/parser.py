@@ -137,7 +137,7 @@ class Parser(argparse.ArgumentParser):
         for action in required:
             if getattr(found, action.dest, None) in (None, []):
                 name = next(iter(action.option_strings), "") or str(action.metavar or action.dest)
-                raise UserError(self.prog, None, f"{name}: {action.help}".strip(": "), f"{self.prog} --help")
+                raise UserError(name, None, action.help or "a value", f"{self.prog} --help")
         return found
 
     def _check_words(self, args: Sequence[str]) -> None:
@@ -181,7 +181,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse alone can find as a :class:`UserError`, in its own words."""
-        raise UserError(self.prog, message, "the usage that --help shows", f"{self.prog} --help")
+        raise UserError("command line", message, "the usage that --help shows", f"{self.prog} --help")
 
 
 def read_options(kind: type[Options], args: argparse.Namespace) -> Options:

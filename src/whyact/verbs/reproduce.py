@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "measured-relations": "whyact.reproduce.measured_relations:run",
     "shipped-model": "whyact.reproduce.shipped_model:run",
     "pvlr": "whyact.reproduce.pvlr:run",
+    "pvlr-footage": "whyact.reproduce.pvlr_footage:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",
 }
 STORED = ("laiar-cad120", "laiar-subactivities")  # studies that can write what is done of them

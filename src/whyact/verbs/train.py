@@ -37,7 +37,9 @@ def run(argv: list[str]) -> int:
     name = argv[0] if argv and not argv[0].startswith("-") else ""
     if not name and not {"-h", "--help"} & set(argv):
         given = argv[0] if argv else None
-        raise UserError("whyact train", given, f"METHOD first: {names}", "whyact train METHOD --data NAME --out RUN")
+        raise UserError(
+            "METHOD", given, f"one of {names}, before the options", "whyact train METHOD --data NAME --out RUN"
+        )
     method = find_method(name) if name else None
     parser = _parser(name or "METHOD", names, method.PRESETS if method is not None else ())
     if method is not None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whyact.data.io.tables import read_label_names, read_table, refuse_alike, spelling
+from whyact.data.relations.clip_folder import list_clips
 from whyact.data.untrimmed.feature_files import read_labels
 from whyact.errors import UserError
 
@@ -59,7 +60,7 @@ def test_the_headers_case_and_spaces_empty_lines_and_empty_columns_are_no_matter
     [
         (b"name,labels\nmonday,pour,stir\n", r"t\.csv:2.*3 columns.*2.*double quotes"),
         (b"name,labels\na,x\nb,y,z,\n", r"t\.csv:3.*3 columns"),
-        (b"name,labels\na,x\nb\n", r"t\.csv:3.*1 columns.*labels"),
+        (b"name,labels\na,x\nb\n", r"t\.csv:3.*1 column.*labels"),
         (b'name,labels\na,x\nb,"y\nc,z\n', r"t\.csv:3"),
         (b'name,labels\na,"x" y\n', r"t\.csv:2"),
         (b"name,labels\na,x\nb,caf\xe9\n", r"t\.csv:3.*UTF-8"),
@@ -181,3 +182,23 @@ def test_a_header_without_the_required_columns_is_not_told_about_quotes(tmp_path
     assert "file,lbl" in str(error.value)
     assert "file,label[,group]" in str(error.value)
     assert "quotes" not in str(error.value)
+
+
+def test_all_wrong_lines_are_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("name,labels\na,x,y\nb,x\nc\n")
+    with pytest.raises(UserError, match="2 mistakes") as caught:
+        read_table(path, ("name", "labels"))
+    assert "line 2: found 3 columns" in str(caught.value)
+    assert "line 4: found 1 column, expected a value for labels" in str(caught.value)
+    assert str(caught.value).count("t.csv") == 1
+
+
+def test_all_wrong_clips_of_a_list_are_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    path = tmp_path / "clips.csv"
+    path.write_text("file,label,start,end\na.mp4,,0,1\nb.mp4,x,0,1\na.mp4,x,soon,1\na.mp4,x,2,1\n")
+    with pytest.raises(UserError, match="4 mistakes") as caught:
+        list_clips(path)
+    for said in ("line 2, label", "line 3, file", "line 4, start: found 'soon'", "line 5: found start 2, end 1"):
+        assert said in str(caught.value)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import Mistakes, UserError
 from whyact.files import read_text
 
 SEPARATORS = (",", ";", "\t")
@@ -45,8 +45,9 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         optional: Columns that may be missing; an absent value is an empty text.
 
     Raises:
-        UserError: For a file that is no such table; it names the line.
+        UserError: For a file that is no such table; it names every line that is wrong.
     """
+    mistakes = Mistakes(path)
     columns = f"{','.join(required)}{''.join(f'[,{name}]' for name in optional)}"
     rows = list(_records(path, *_separated(path, required, columns)))
     if not rows:
@@ -63,12 +64,16 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         while len(values) > len(header) and not values[-1]:  # spreadsheets write empty columns
             values.pop()
         if len(values) > len(header):
-            wide = f"{len(values)} columns"
-            raise UserError(f"{path}:{line}", wide, f"{len(header)}, as in the header ({', '.join(header)})", _QUOTING)
+            wanted = f"{len(header)}, as in the header ({', '.join(header)})"
+            mistakes.add_line(line, f"{len(values)} columns", wanted, _QUOTING)
+            continue
         row = Row(line, dict(zip(header, values, strict=False)))
         if lacking := [name for name in required if name not in row.values]:
-            raise UserError(f"{path}:{line}", f"{len(values)} columns", f"a value for {', '.join(lacking)}")
+            mistakes.add_line(
+                line, f"{len(values)} column{'s' * (len(values) != 1)}", f"a value for {', '.join(lacking)}"
+            )
         table.append(row)
+    mistakes.refuse()
     return table
 
 

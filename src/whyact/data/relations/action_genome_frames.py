@@ -31,6 +31,9 @@ from whyact.data.relations.action_genome import (
 from whyact.data.relations.action_genome_clips import Layout, find_layout
 from whyact.errors import UserError
 from whyact.files import write_atomic
+from whyact.video.container import load_av, open_container, picture_streams
+
+OPENING = 60.0  # seconds that opening a video may take
 
 
 @dataclass
@@ -131,21 +134,16 @@ def _one(
         return
     if not wanted and rate.get(video):
         return
-    import av
-    import av.error
-
-    av.logging.set_level(None)
+    av = load_av()
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
-            if not container.streams.video:
-                raise ValueError("no video stream")
-            stream = container.streams.video[0]
+        with open_container(av, path, OPENING) as container:
+            stream = picture_streams(container, path)[0]
             stream.thread_type = "AUTO"
             rate[video] = float(stream.average_rate or 0.0)
             if size is not None and (stream.width, stream.height) != size:
                 made.other_size.append(f"{video} ({stream.width} x {stream.height}, boxes of {size[0]} x {size[1]})")
             left = _extract(container, stream, wanted, place.frames, video, made)
-    except (av.error.FFmpegError, ValueError, OSError) as error:
+    except (UserError, av.error.FFmpegError, ValueError, OSError) as error:
         made.broken.append(f"{video}: {getattr(error, 'strerror', None) or error}")
         return
     if left:

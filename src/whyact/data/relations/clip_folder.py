@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.io.tables import read_table, refuse_alike
+from whyact.data.io.tables import Row, read_table, refuse_alike
 from whyact.data.relations.own_file import Fold, OwnAction, OwnFile, OwnVideo
-from whyact.errors import UserError
+from whyact.errors import Mistakes, UserError
 from whyact.video.inputs import Inputs, videos_in
 from whyact.video.reader import VideoReader
 
@@ -87,25 +87,26 @@ def _list_folder(path: Path) -> list[ListedClip]:
 
 
 def _list_csv(path: Path) -> list[ListedClip]:
-    out = []
+    out, mistakes = [], Mistakes(path)
     for row in read_table(path, COLUMNS[:2], COLUMNS[2:]):
-        where = f"{path}:{row.line}"
         file = path.parent / row["file"]
         if not row["file"] or not file.is_file():
-            raise UserError(f"{where}, file", row["file"], f"a video file, from {path.parent}")
+            mistakes.add_line(row.line, row["file"], f"a video file, from {path.parent}", column="file")
         if not row["label"]:
-            raise UserError(f"{where}, label", "", "the name of a class")
-        start, end = (_seconds(f"{where}, {name}", row[name]) for name in ("start", "end"))
+            mistakes.add_line(row.line, "", "the name of a class", column="label")
+        start, end = (_seconds(mistakes, row, name) for name in ("start", "end"))
         if start is not None and end is not None and end <= start:
-            raise UserError(where, f"start {start:g}, end {end:g}", "an end after the start")
-        out.append((where, ListedClip(file, row["label"], row["group"], start, end)))
+            mistakes.add_line(row.line, f"start {start:g}, end {end:g}", "an end after the start")
+        out.append((f"{path}:{row.line}", ListedClip(file, row["label"], row["group"], start, end)))
+    mistakes.refuse()
     if not out:
         raise UserError(path, "no row", "a row for each clip")
     refuse_alike((where, clip.label) for where, clip in out)
     return [clip for _, clip in out]
 
 
-def _seconds(where: str, text: str) -> float | None:
+def _seconds(mistakes: Mistakes, row: Row, column: str) -> float | None:
+    text = row[column]
     if not text:
         return None
     try:
@@ -113,7 +114,8 @@ def _seconds(where: str, text: str) -> float | None:
     except ValueError:
         value = -1.0
     if not (math.isfinite(value) and value >= 0):
-        raise UserError(where, text, "seconds from the start of the file, or nothing")
+        mistakes.add_line(row.line, text, "seconds from the start of the file, or nothing", column=column)
+        return None
     return value
 
 

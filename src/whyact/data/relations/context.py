@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from whyact.arrays import Float32
 from whyact.data.io.pickles import load_array
-from whyact.data.types import Float, RelationClip
+from whyact.data.types import RelationClip
 from whyact.data.untrimmed.feature_files import read_features, read_recipe
 from whyact.errors import UserError
 
@@ -47,7 +48,7 @@ def _file(root: Path, clip: RelationClip) -> Path | None:
     return next((path for path in (own, video) if path.is_file()), None)
 
 
-def _vector(path: Path, clip: RelationClip, snippet: float, whole: bool) -> Float:
+def _vector(path: Path, clip: RelationClip, snippet: float, whole: bool) -> Float32:
     array = load_array(path)
     if array.ndim == 1 and not whole:
         if not len(array) or not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
@@ -57,5 +58,5 @@ def _vector(path: Path, clip: RelationClip, snippet: float, whole: bool) -> Floa
     if whole:
         first, last = (int(t / snippet + 1e-9) for t in (clip.times.min(), clip.times.max()))
         rows = rows[min(first, len(rows) - 1) : last + 1]
-    vector: Float = rows.astype(np.float64).mean(0).astype(np.float32)
+    vector: Float32 = rows.astype(np.float64).mean(0).astype(np.float32)
     return vector

@@ -26,7 +26,7 @@ from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet
-from whyact.errors import UserError
+from whyact.errors import Mistakes, UserError
 from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
@@ -208,23 +208,24 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
         raise UserError(path, "no rows below the header", "at least one video")
     refuse_repeats(path, rows, "name", "video")
     labels = [[part.strip() for part in row["labels"].split(";") if part.strip()] for row in rows]
+    mistakes = Mistakes(path)
     for row, found in zip(rows, labels, strict=True):
         if not row["name"]:
-            raise UserError(f"{path}:{row.line}", "a row without a name", "the name of a video")
+            mistakes.add_line(row.line, "a row without a name", "the name of a video")
         if not found:
-            raise UserError(f"{path}:{row.line}", row["name"], "at least one label for every video")
+            mistakes.add_line(row.line, row["name"], "at least one label for every video")
+        if (row["subset"].casefold() or "train") not in SUBSETS:
+            mistakes.add_line(row.line, row["subset"], f"a subset out of {', '.join(SUBSETS)}")
+        if unseen := [label for label in found if classes is not None and label not in classes]:
+            mistakes.add_line(row.line, unseen[0], f"one of the classes {', '.join(list(classes or ())[:8])}")
+    mistakes.refuse()
     lines = zip(rows, labels, strict=True)
     refuse_alike((f"{path}:{row.line}", label) for row, found in lines for label in found)
     known = tuple(classes) if classes is not None else tuple(sorted({label for found in labels for label in found}))
     index = {name: i for i, name in enumerate(known)}
     videos = []
     for row, found in zip(rows, labels, strict=True):
-        where = f"{path}:{row.line}"
-        if unseen := [label for label in found if label not in index]:
-            raise UserError(where, unseen[0], f"one of the classes {', '.join(known[:8])}")
         subset = row["subset"].casefold() or "train"
-        if subset not in SUBSETS:
-            raise UserError(where, row["subset"], f"a subset out of {', '.join(SUBSETS)}")
         videos.append(Annotation(row["name"], SUBSETS[subset], 0.0, tuple(sorted({index[label] for label in found}))))
     return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
 

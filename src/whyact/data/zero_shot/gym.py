@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from whyact.data.types import FeatureSequence, Float
+from whyact.arrays import Float32
+from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.gym import load
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, seeded_split
 from whyact.errors import UserError
@@ -81,7 +82,7 @@ def splits(classes: tuple[str, ...]) -> tuple[ClassSplit, ...]:
     )
 
 
-def _unit_halves(features: Float) -> Float:
+def _unit_halves(features: Float32) -> Float32:
     halves = features.reshape(len(features), 2, -1)
     norm = np.linalg.norm(halves, axis=2, keepdims=True)
     return (halves / np.maximum(norm, 1e-12)).reshape(features.shape).astype(np.float32)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from whyact.arrays import Float32
 from whyact.data.io.tables import refuse_alike
-from whyact.data.types import Float
 from whyact.data.zero_shot import split_files as zero_shot_files
 from whyact.data.zero_shot import video_folders
 from whyact.data.zero_shot.types import ClassSplit, seeded_split
@@ -49,7 +49,7 @@ class Layout:
     videos: tuple[Listed, ...]
     missing: tuple[Listed, ...] = ()
     corrupt: tuple[Listed, ...] = ()
-    words: Float | None = None
+    words: Float32 | None = None
     auxiliary: tuple[str, ...] = ()
 
     def of(self, videos: Iterable[Listed], split: ClassSplit) -> list[Listed]:
@@ -165,7 +165,7 @@ def _sorted_out(
     splits: Sequence[ClassSplit],
     videos: Sequence[Listed],
     expected: Sequence[Listed],
-    words: Float | None = None,
+    words: Float32 | None = None,
 ) -> Layout:
     """Take out what a published list calls corrupt, by base name, and find what is missing."""
     lists = [path for folder in _LISTS for path in sorted((root / folder).glob("*corrupt*.npy"))]

@@ -143,7 +143,7 @@ def encode_video(
     encoder = load_named_clip(pixels, places, given, device)
     clip = decode(path, video_folders.STORED_FRAMES)
     features = video_folders.frame_features(encoder, clip.frames, patches)
-    return FeatureSequence(id=path.name, features=features, times=clip.times, rate=clip.rate), clip.facts
+    return FeatureSequence(id=str(path), features=features, times=clip.times, rate=clip.rate), clip.facts
 
 
 def backbone_parameters(pixels: str, places: Sequence[Path] = ()) -> int | None:

@@ -10,7 +10,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import FeatureSequence, Float, Int
+from whyact.arrays import Float32
+from whyact.data.types import FeatureSequence, Int
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256
 
@@ -72,14 +73,14 @@ class ZeroShotData:
 
     name: str
     classes: tuple[str, ...]
-    text: Float
+    text: Float32
     videos: tuple[FeatureSequence, ...]
     semantics: str
     prompt: str = "{}"
     said: dict[str, str] = field(default_factory=dict)
     pixels: str = ""
     auxiliary: tuple[str, ...] = ()
-    auxiliary_text: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    auxiliary_text: Float32 = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

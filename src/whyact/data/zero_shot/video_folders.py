@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.types import FeatureSequence, Float, ZeroShotOptions
+from whyact.arrays import Float32
+from whyact.data.types import FeatureSequence, ZeroShotOptions
 from whyact.data.zero_shot.types import ZeroShotData
 from whyact.devices import resolve_device
 from whyact.errors import UserError
@@ -98,7 +99,7 @@ def encode(
     prompt: str,
     root: Path,
     options: ZeroShotOptions,
-    words: Float | None = None,
+    words: Float32 | None = None,
     missing: tuple[str, ...] = (),
     auxiliary: tuple[str, ...] = (),
 ) -> ZeroShotData:
@@ -179,7 +180,7 @@ def encode(
     )
 
 
-def frame_features(clip: ClipEncoder, frames: NDArray[np.uint8], patches: int) -> Float:
+def frame_features(clip: ClipEncoder, frames: NDArray[np.uint8], patches: int) -> Float32:
     """Return (T,D) of frames (T,H,W,3), or (T,D+P*P*D) with P by P patch vectors behind each frame's own."""
     if not patches:
         return clip.encode_frames(frames).numpy()

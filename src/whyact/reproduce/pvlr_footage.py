@@ -1,0 +1,246 @@
+"""``whyact reproduce pvlr-footage``: PVLR on real films, from pixels, with no weights to download.
+
+Two sets of short films become untrimmed videos with exact times: hockey broadcasts (a fight, or play), spliced at
+random, and recordings of hand washing, whose steps are joined in their own order. Films that share frames, and
+recordings, stay on one side of a split. EfficientNet-Lite0 sees the films once; sequences are spliced of its rows.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from whyact.arrays import Float32
+from whyact.data.relations.clip_folder import ListedClip, describe_clips
+from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.feature_files import open_folder, sequence
+from whyact.data.untrimmed.feature_split import FeatureSplit, generated_split
+from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.snippet_files import extract, load_streams
+from whyact.errors import UserError
+from whyact.features.kinetics import DOWNLOAD
+from whyact.features.lite import NAME as LITE
+from whyact.files import canonical_json, file_sha256, sha256
+from whyact.metrics.intervals import bootstrap_difference, sign_count
+from whyact.progress import progress as show
+from whyact.pvlr.config import Config
+from whyact.reproduce.grid import run_cells
+from whyact.reproduce.pvlr import METRICS, NOTES, measure, settings
+from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.training.numerics import numerics
+
+NAME = "pvlr-footage"
+RUNS = Path("runs") / NAME
+SECONDS = {"hockey": 0.32, "handwash": 0.64}  # of a snippet
+ROWS = ("full", "mil-only", "untrained", "oracle", "per-snippet-labels")
+SEEDS = 5
+TRAIN_SHARE = 0.6
+VIDEOS = (48, 24)  # composed hockey videos of each side
+PIECES = (8, 14)  # films of a composed hockey video
+FIGHTS = 3  # of them at most
+STEPS_OF_A_PART = (2, 4)  # of a recording of hand washing in a row
+PARTS = (6, 4)  # of each recording, on each side
+CLASSES = {"hockey": ("fight", "play"), "handwash": ()}
+_HOCKEY = re.compile(r"[a-z]+__(?P<label>fight|no_fight)__")
+_HANDWASH = re.compile(r"[a-z]+__(?P<label>Step_\w+?)__HandWash_(?P<group>\d+)_A_(?P<place>\d+)_")
+
+
+@dataclass(frozen=True)
+class Film:
+    """A short film: its class, the films that it must not be parted from, its place among them, its rows (T,D)."""
+
+    name: str
+    label: str
+    group: str
+    place: int
+    rows: Float32
+
+
+def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+    """Extract features once, then run splits x rows, resumable, and write the tables.
+
+    Args:
+        root: The folder that holds ``hockey/`` and ``handwash/``, or one of them.
+        quick: One split; nothing is written.
+        seeds: How many splits.
+        jobs: Worker processes.
+        out: Where the results go; ``None`` prints only.
+        as_json: Print the document as JSON.
+
+    Raises:
+        UserError: When the films are missing.
+    """
+    tables = [name for name in SECONDS if root is not None and (root / name).is_dir()]
+    if root is None or not tables:
+        found = None if root is None else str(root)
+        raise UserError("--root", found, f"the folder that holds {' and '.join(f'{name}/' for name in SECONDS)}")
+    for table in tables:
+        _extract(table, root / table, progress=not as_json)
+    numbers = list(range(1 if quick else seeds or SEEDS))
+    cells = [
+        {"table": t, "row": r, "seed": s, "root": str(root.absolute()), "config": msgspec.to_builtins(settings(r))}
+        for t in tables
+        for s in numbers
+        for r in ROWS
+    ]
+    done = run_cells(cells, cell, RUNS / "cells", jobs=jobs, progress=not as_json)
+    results: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for params, result in zip(cells, done, strict=True):
+        results[params["table"], params["row"]].append(result)
+    rows = _tables(results, tables)
+    splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, done, strict=True)})
+    head = header(
+        NAME,
+        f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}"),
+        seeds=numbers,
+        data="real films: hockey broadcasts spliced into untrimmed videos, hand washing in its own order; "
+        "EfficientNet-Lite0 on ImageNet weights; films that share frames and recordings are never parted",
+        split_sha256=sha256(canonical_json(splits)),
+    )
+    if out is not None:
+        for path in write_results(NAME, head, rows, out):
+            print(f"written: {path}", file=sys.stderr)
+    print(to_json(head, rows) if as_json else to_markdown(head, rows))
+    return 0
+
+
+def _tables(results: dict[tuple[str, str], list[dict[str, Any]]], tables: Sequence[str]) -> list[Row]:
+    rows = []
+    for table in tables:
+        for name in ROWS:
+            for metric in METRICS:
+                values = [result[metric] for result in results[table, name]]
+                rows.append(row(table, name, metric, values, unit="0..100", note=NOTES.get(name, "")))
+        a, b = (np.array([r["avg_mAP"] for r in results[table, name]]) for name in ("full", "mil-only"))
+        if len(a) > 1:
+            interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
+            note = f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}; better in {signs.up} of {len(a)} splits"
+            rows.append(
+                row("paired gains", f"{table}, full over mil-only", "avg_mAP difference", (a - b).tolist(), note=note)
+            )
+    return rows
+
+
+@numerics()
+def cell(params: dict[str, Any]) -> dict[str, Any]:
+    """Compute one row of one table on one split."""
+    films = read_films(params["table"], Path(params["root"]) / params["table"])
+    split = compose(params["table"], films, params["seed"])
+    return measure(split, params["row"], msgspec.convert(params["config"], Config), params["seed"])
+
+
+def compose(table: str, films: Sequence[Film], seed: int) -> FeatureSplit:
+    """Make untrimmed sequences of films; no group of films is on both sides.
+
+    Raises:
+        UserError: When a side has no film of a class.
+    """
+    rng = np.random.default_rng([0xF007, seed])
+    groups = sorted({film.group for film in films})
+    first = set(rng.permutation(groups)[: max(1, round(TRAIN_SHARE * len(groups)))].tolist())
+    sides = ([f for f in films if f.group in first], [f for f in films if f.group not in first])
+    classes = CLASSES[table] or tuple(sorted({film.label for film in films}))
+    made = []
+    for number, (side, subset) in enumerate(zip(sides, ("train", "test"), strict=True)):
+        if lacking := set(classes) - {film.label for film in side}:
+            raise UserError(table, f"no film of {sorted(lacking)[0]} among the {subset} films", "more films")
+        parts = _spliced(side, VIDEOS[number], rng) if table == "hockey" else _in_order(side, PARTS[number], rng)
+        made.append([_join(f"{subset}-{i:03d}", subset, part, classes, SECONDS[table]) for i, part in enumerate(parts)])
+    names = tuple(label.replace("_", " ").lower() for label in classes)
+    split = generated_split(NAME, names, (made[0], made[1]), "sentence", f"{table}: composed of real films")
+    return replace(split, widths=(films[0].rows.shape[1], 0))  # one encoder plays both streams
+
+
+def _spliced(films: Sequence[Film], count: int, rng: np.random.Generator) -> list[list[Film]]:
+    """Return composed videos: play, with up to three fights, none in a third of the videos."""
+    of = {label: [f for f in films if f.label == label] for label in CLASSES["hockey"]}
+    out = []
+    for i in range(count):
+        length = int(rng.integers(*PIECES, endpoint=True))
+        fights = 0 if i % 3 == 2 else int(rng.integers(1, FIGHTS, endpoint=True))
+        places = set(rng.permutation(length)[:fights].tolist())
+        labels = ["fight" if at in places else "play" for at in range(length)]
+        out.append([of[label][int(rng.integers(len(of[label])))] for label in labels])
+    return out
+
+
+def _in_order(films: Sequence[Film], count: int, rng: np.random.Generator) -> list[list[Film]]:
+    """Return parts of recordings: a few steps in a row, in their own order."""
+    out = []
+    for group in sorted({film.group for film in films}):
+        steps = sorted((f for f in films if f.group == group), key=lambda f: (f.place, f.name))
+        for _ in range(count):
+            length = min(len(steps), int(rng.integers(*STEPS_OF_A_PART, endpoint=True)))
+            start = int(rng.integers(len(steps) - length + 1))
+            out.append(steps[start : start + length])
+    return out
+
+
+def _join(name: str, subset: str, films: Sequence[Film], classes: Sequence[str], seconds: float) -> FeatureSequence:
+    """Return films one after the other; neighbours of one class are one segment."""
+    ends = np.cumsum([len(film.rows) for film in films]) * seconds
+    segments: list[tuple[float, float, int]] = []
+    for film, end in zip(films, ends.tolist(), strict=True):
+        label = classes.index(film.label)
+        start = segments[-1][1] if segments else 0.0
+        if segments and segments[-1][2] == label:
+            segments[-1] = (segments[-1][0], end, label)
+        else:
+            segments.append((start, end, label))
+    labels = tuple(sorted({c for _, _, c in segments}))
+    annotation = Annotation(name, subset, float(ends[-1]), labels, tuple(segments))
+    return sequence(annotation, np.concatenate([film.rows for film in films]), seconds)
+
+
+@lru_cache(maxsize=2)
+def read_films(table: str, folder: Path) -> tuple[Film, ...]:
+    """Return the films of a set with their features, each content once, and the groups that are never parted.
+
+    Raises:
+        UserError: When no film has a name of the set.
+    """
+    pattern = {"hockey": _HOCKEY, "handwash": _HANDWASH}[table]
+    named: dict[str, tuple[Path, re.Match[str]]] = {}
+    for path in sorted(folder.glob("*.mp4")):
+        if found := pattern.match(path.name):
+            named.setdefault(file_sha256(path), (path, found))
+    if not named:
+        raise UserError(str(folder), "no film of the set", f"names such as {pattern.pattern}")
+    places = {path: int(found.groupdict().get("place") or 0) for path, found in named.values()}
+    listed = [
+        ListedClip(path, _label(found.group("label")), found.groupdict().get("group") or "")
+        for path, found in named.values()
+    ]
+    features = open_folder(RUNS / table)
+    films = []
+    for video in describe_clips(listed).videos:
+        path = folder / Path(video.file).name
+        rows = features.read(Annotation(path.stem, "train", 0.0, ())).features
+        label = video.actions[0].action
+        films.append(Film(path.stem, label, video.group, places[path], np.asarray(rows, dtype=np.float32)))
+    return tuple(films)
+
+
+def _label(word: str) -> str:
+    return "play" if word == "no_fight" else word
+
+
+def _extract(table: str, folder: Path, *, progress: bool) -> None:
+    """See every film once; what an earlier run has seen is kept."""
+    videos = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
+    with show(f"extracting {table}", len(videos), wanted=progress) as bar:
+
+        def tell(name: str, snippets: int) -> None:
+            if not snippets:
+                bar.advance(name)
+
+        extract(videos, RUNS / table, load_streams((LITE,), (DOWNLOAD,), None, SECONDS[table]), tell)

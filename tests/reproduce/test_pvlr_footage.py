@@ -1,0 +1,64 @@
+"""Untrimmed videos of real films: exact times, nothing of one group on both sides, order where there is one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from whyact.cli import main
+from whyact.errors import UserError
+from whyact.reproduce.pvlr_footage import Film, compose
+
+
+def films(table: str, groups: int = 10) -> list[Film]:
+    """Return films whose rows name them: (film's number, row within the film)."""
+    labels = ("fight", "play") if table == "hockey" else tuple(f"Step_{i}" for i in range(1, 6))
+    out = []
+    for group in range(groups):
+        for place, label in enumerate(labels):
+            number = len(out)
+            rows = np.array([[number, t] for t in range(3 + number % 3)], dtype=np.float32)
+            out.append(Film(f"film{number}", label, f"g{group}", place, rows))
+    return out
+
+
+@pytest.mark.parametrize(("table", "seconds"), [("hockey", 0.32), ("handwash", 0.64)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_snippet_lies_in_a_segment_of_its_film_and_no_group_is_on_both_sides(
+    table: str, seconds: float, seed: int
+) -> None:
+    made = films(table)
+    split = compose(table, made, seed)
+    groups = []
+    for side in (split.train, split.test):
+        groups.append({made[int(n)].group for video in side for n in video.features[:, 0]})
+        for video in side:
+            assert [end for _, end, _ in video.segments[:-1]] == [start for start, _, _ in video.segments[1:]]
+            assert video.segments[-1][1] == pytest.approx(len(video.features) * seconds)
+            for moment, number in zip(video.times + seconds / 2, video.features[:, 0], strict=True):
+                (label,) = [c for start, end, c in video.segments if start <= moment < end]
+                assert split.classes[label] == made[int(number)].label.replace("_", " ").lower()
+            assert set(video.target) == {c for *_, c in video.segments}
+    assert not groups[0] & groups[1]
+    assert compose(table, made, seed).sha256 == split.sha256
+    assert compose(table, made, seed + 7).sha256 != split.sha256
+
+
+def test_steps_of_a_recording_keep_their_order() -> None:
+    made = films("handwash")
+    for video in compose("handwash", made, 3).train:
+        numbers = list(dict.fromkeys(int(n) for n in video.features[:, 0]))
+        assert all(made[a].group == made[b].group and made[b].place == made[a].place + 1 for a, b in pairwise(numbers))
+
+
+def test_a_class_without_a_film_on_one_side_is_refused() -> None:
+    lonely = [f for f in films("hockey") if f.label == "play" or f.group == "g0"]
+    with pytest.raises(UserError, match="no film of fight"):
+        compose("hockey", lonely, 0)
+
+
+def test_the_study_needs_its_films(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "pvlr-footage"]) == 2
+    assert "hockey/ and handwash/" in capsys.readouterr().err
