@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -17,6 +16,7 @@ from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
 from whyact.methods import UNTRAINED, Answerer, LoadedRun, Method, find_answerer, find_method, method_of
+from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
 from whyact.training.options import TrainOptions
@@ -308,7 +308,7 @@ def train(
                 progress=progress,
             )
             for warning in prepared.warnings:
-                print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
+                print_note(warning)
             data, place, settings = prepared.data, prepared.root, prepared.config
         assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
