@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from whyact import laiar, locate_gat, pvlr
+from whyact import clip_zero_shot, laiar, locate_gat, pvlr
 from whyact.errors import choose
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whyact.ablation.protocol import Session
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
-    from whyact.training.options import TrainOptions
+    from whyact.training.options import PreparedData, TrainOptions
 
 C = TypeVar("C")
 Opt = TypeVar("Opt", bound="Options")
@@ -41,26 +41,11 @@ class LoadedRun(Protocol):
         """Return the network."""
 
 
-class Method(Protocol[C, Opt, R]):
-    """What a method offers: settings C, options of an answer Opt, loaded runs R."""
+class Answerer(Protocol[Opt, R]):
+    """What answers videos: with options Opt, from what it loads, R."""
 
     ABOUT: str  # a sentence for somebody who knows none of the names
-    PRESETS: dict[str, C]  # named settings, with a ``default``
     PredictOptions: type[Opt]  # a dataclass of what ``predict`` can be asked beside data and root
-
-    def train(
-        self,
-        data: str,
-        root: Path | None,
-        out: Path,
-        *,
-        config: C,
-        fold: int = 1,
-        seed: int = 0,
-        progress: bool = True,
-        options: TrainOptions = ...,
-    ) -> dict[str, Any]:
-        """Train, save the run, and return its card."""
 
     def load(self, folder: Path) -> R:
         """Read and verify a run folder."""
@@ -77,6 +62,39 @@ class Method(Protocol[C, Opt, R]):
     ) -> list[Prediction]:
         """Answer inputs, with evidence."""
 
+
+class Method(Answerer[Opt, R], Protocol[C, Opt, R]):
+    """What a method offers that is trained first: settings C, options of an answer Opt, loaded runs R."""
+
+    PRESETS: dict[str, C]  # named settings, with a ``default``
+
+    def train(
+        self,
+        data: str,
+        root: Path | None,
+        out: Path,
+        *,
+        config: C,
+        fold: int = 1,
+        seed: int = 0,
+        progress: bool = True,
+        options: TrainOptions = ...,
+    ) -> dict[str, Any]:
+        """Train, save the run, and return its card."""
+
+    def prepare_clips(
+        self,
+        videos: Path,
+        out: Path,
+        config: C,
+        *,
+        things: Path | None = None,
+        replace_data: bool = False,
+        fold: int = 1,
+        progress: bool,
+    ) -> PreparedData[C]:
+        """Make data to train on of a user's own videos, beside the run folder."""
+
     def open_evaluation(
         self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
     ) -> Evaluation:
@@ -87,7 +105,17 @@ class Method(Protocol[C, Opt, R]):
 
 
 METHODS: dict[str, Method[Any, Any, Any]] = {"laiar": laiar, "pvlr": pvlr, "locate-gat": locate_gat}
+UNTRAINED = "clip-zero-shot"  # answers about labels, without a run
 DEMO_METHOD = "laiar"  # of the model that is bundled with the package
+
+
+def find_answerer(name: str) -> Answerer[Any, Any]:
+    """Return what answers by its name: a method, or what needs no training.
+
+    Raises:
+        UserError: When there is no such method; it suggests the nearest.
+    """
+    return clip_zero_shot if name == UNTRAINED else find_method(name)
 
 
 def find_method(name: str, help_command: str = "whyact train --help") -> Method[Any, Any, Any]:

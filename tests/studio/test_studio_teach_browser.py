@@ -92,6 +92,11 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     page.wait_for_function("() => document.querySelectorAll('#clips li').length === 24")
     assert "leave 12, take 12" in page.inner_text("#count")
     fits(page)
+    page.click("#look")
+    page.wait_for_selector("#found li")
+    assert page.locator("#found img").count() >= 2
+    fits(page)
+    page.fill("[aria-label='Name of cup']", "mug")
     page.fill("#name", "cups")
     page.fill("#epochs", "25")
     page.click("#train")
@@ -100,6 +105,7 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     page.wait_for_selector("#ask")
     assert page.inner_text("h1") == "cups is taught."
     assert "2 actions: leave, take" in page.inner_text(".card")
+    assert "mug" in page.inner_text(".card")
     assert "that it did not learn from" in page.inner_text(".card")
     assert page.locator(".sample img").evaluate("image => image.naturalWidth") == 96
     fits(page)
@@ -193,9 +199,7 @@ def test_pictures_of_a_model_taught_on_household_clips(page: Any, address: str, 
     page.fill("#epochs", "60")
     page.click("#train")
     page.set_default_timeout(600_000)
-    page.wait_for_function(
-        "() => document.querySelectorAll('#line').length && document.getElementById('line').points.length > 25"
-    )
+    page.wait_for_function("() => document.getElementById('line')?.points.length > 25")
     both_widths("studio-training")
     page.wait_for_selector("#ask")
     both_widths("studio-taught")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.datasets import load_features, load_videos
+from whyact.data.relations.clip_folder import data_folder
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
@@ -106,6 +108,8 @@ def train(
     metrics: dict[str, Any] = {}
     if any(video.segments for video in split.test):
         metrics = score_all(Parts(model.cpu(), text, split, config, {}))
+    elif split.test:  # without times of the test videos their labels can be measured, and nothing else
+        metrics = measure(model, split.test, config)
     card = {
         "method": "pvlr",
         "data": data,
@@ -221,6 +225,9 @@ def open_evaluation(
     loaded = load(run)
     loaded.model.to(resolve_device(device))
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
+    beside = data_folder(run)
+    if root is None and data == loaded.card["data"] == "folder" and beside.is_dir():
+        root = beside  # own videos, encoded there by the training
     split = load_features(data, root, fold)
     if split.classes != loaded.classes:
         unseen = sorted(set(split.classes) - set(loaded.classes))
@@ -228,7 +235,8 @@ def open_evaluation(
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
-    return Parts(loaded.model, loaded.text, split, loaded.config, identity)
+    answer = partial(predict_sequence, loaded)
+    return Parts(loaded.model, loaded.text, split, loaded.config, identity, answer)
 
 
 def predict(
