@@ -68,7 +68,8 @@ class Parts:
             if run.config.model.app_width:
                 rivals["two-stage"] = language_recall(run, self.test, relation_prior(self.train, words))
                 scores["two_stage_mAR"] = rivals["two-stage"]
-        return scores | {"rivals": rivals, "comparison": compare_rivals(scores["mAR"], rivals)}
+        comparison = compare_rivals(scores["mAR"], rivals, annotated=not words.measured)
+        return scores | {"rivals": rivals, "comparison": comparison}
 
 
 def record_of(answer: Answer) -> Record:
