@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
-from whyact.files import SHIPPED, folder_lock
+from whyact.files import SHIPPED, folder_lock, writable_file
 from whyact.methods import UNTRAINED, Answerer, LoadedRun, Method, find_answerer, find_method, method_of
+from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card, trained_on
 from whyact.training.options import OwnVideosOptions, TrainOptions
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from whyact.prediction import Prediction
+    from whyact.training.evaluation import Evaluation, Record
+    from whyact.training.evaluation_report import Measured
 
     Input = str | Path | NDArray[np.uint8] | Tensor
 
@@ -110,18 +112,61 @@ class Model:
         *,
         fold: int | None = None,
         progress: bool = False,
+        report: str | Path | None = None,
+        against: str | Path | None = None,
     ) -> dict[str, Any]:
         """Measure the run on the test side of a data set: the metrics of ``whyact eval``.
 
-        Raises:
-            UserError: For bad data, or data that is not what the run was trained on.
-        """
-        from whyact.training.evaluation import score_all
+        Args:
+            data: The data set's name; the one that the run was trained on by default.
+            root: The folder that holds it.
+            fold: Which split; the run's own by default.
+            progress: Show progress on stderr.
+            report: Also write an HTML page there, and a folder with the pages of the worst mistakes beside it.
+            against: A second run of the same method, side by side on that page; its metrics are under ``against``.
 
+        Raises:
+            UserError: For bad data, data that is not what the run was trained on, or runs that cannot be compared.
+        """
         if self.method == UNTRAINED:
             raise TypeError("evaluate() measures a trained run, and whyact.load(labels=...) opens none")
-        settings = (self.path, data or self.card["data"], None if root is None else Path(root), fold)
-        return score_all(find_method(self.method).open_evaluation(settings, progress=progress))
+        if against is not None and report is None:
+            raise UserError("--against", str(against), "--report FILE beside it", "--report eval.html")
+        runs = [self, *([] if against is None else [self.rival(against)])]
+        page = None if report is None else writable_file("--report", Path(report))
+        measured = [run.measure(data or self.card["data"], root, fold, progress) for run in runs]
+        metrics = combine(measured)
+        if page is not None:
+            from whyact.training.evaluation_report import write_page
+
+            write_page(page, measured)
+        return metrics
+
+    def rival(self, run: str | Path) -> Model:
+        """Open a second run of the same method, to be compared with this one.
+
+        Raises:
+            UserError: When it is of another method.
+        """
+        other = load(run, device=self.device)
+        if other.method != self.method:
+            raise UserError(f"--against {run}", f"a run of {other.method}", f"a run of {self.method}, as the first one")
+        return other
+
+    def measure(self, data: str, root: str | Path | None, fold: int | None, progress: bool) -> Measured:
+        """Answer the test side of a data set and score the answers, which are kept for the page."""
+        from whyact.training.evaluation import answer_all
+
+        settings = (self.path, data, None if root is None else Path(root), fold)
+        evaluation = find_method(self.method).open_evaluation(settings, progress=progress, device=self.device)
+        return self.scored(evaluation, answer_all(evaluation))
+
+    def scored(self, evaluation: Evaluation, records: Sequence[Record]) -> Measured:
+        """Score answers; metrics say so where training watched the test part."""
+        from whyact.training.evaluation import mark_watched
+        from whyact.training.evaluation_report import Measured
+
+        return Measured(self.path, self.card, evaluation, records, mark_watched(evaluation.score(records), self.card))
 
     @property
     def _answerer(self) -> Answerer[Any, Any]:
@@ -149,6 +194,12 @@ class Model:
             facts = msgspec.structs.replace(p.video, path="frames", sha256=digest)
             named.append(msgspec.structs.replace(p, video=facts, id="frames" if p.id else ""))
         return named
+
+
+def combine(runs: Sequence[Measured]) -> dict[str, Any]:
+    """Return the metrics of the first run, with those of a second under ``against``."""
+    first, *rest = runs
+    return first.metrics | ({"against": rest[0].metrics} if rest else {})
 
 
 def load(
@@ -259,7 +310,7 @@ def train(
                 progress=progress,
             )
             for warning in prepared.warnings:
-                print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
+                print_note(warning)
             data, place, settings = prepared.data, prepared.root, prepared.config
         assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)

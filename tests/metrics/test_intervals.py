@@ -136,3 +136,13 @@ def test_t_interval_holds_the_mean_as_often_as_it_says():
     draws = rng(3).normal(size=(400, 5))
     held = np.mean([bound.low <= 0 <= bound.high for bound in map(t_mean, draws)])
     assert 0.92 < held < 0.98
+
+
+def test_draws_of_a_mean_are_those_of_its_bootstrap_and_pair_up() -> None:
+    values = np.random.default_rng(0).normal(size=50)
+    draws = intervals.bootstrap_draws(lambda i: float(values[i].mean()), 50, seed=3, resamples=2000)
+    whole = intervals.bootstrap_mean(values, np.random.default_rng(1))
+    assert np.quantile(draws, [0.025, 0.975]) == pytest.approx([whole.low, whole.high], abs=0.03)
+    other = intervals.bootstrap_draws(lambda i: float(values[i].mean()) + 1, 50, seed=3, resamples=2000)
+    np.testing.assert_allclose(other - draws, 1.0)
+    assert intervals.bootstrap_draws(lambda i: 0.0, 0).shape == (0,)

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from whyact.metrics.zero_shot import generalised, harmonic_mean, mean_per_class, per_class, top_k, tune_calibration
+from whyact.metrics.zero_shot import (
+    generalised,
+    harmonic_mean,
+    mean_per_class,
+    per_class,
+    seen_unseen_curve,
+    top_k,
+    tune_calibration,
+)
 
 
 def test_top_k_counts_ties_against_the_video() -> None:
@@ -71,3 +79,15 @@ def test_a_handicap_moves_answers_from_seen_to_unseen_only() -> None:
     assert results[0].unseen == results[2].seen == 0
     assert results[0].seen >= results[1].seen >= results[2].seen
     assert results[0].unseen <= results[1].unseen <= results[2].unseen
+
+
+def test_the_curve_of_seen_against_unseen_is_what_every_handicap_gives() -> None:
+    rng = np.random.default_rng(1)
+    scores, target = rng.integers(-16, 16, (30, 6)) / 8, rng.integers(0, 6, 30)
+    seen = np.arange(6) < 3
+    s, u = seen_unseen_curve(scores, target, seen)
+    handicaps = np.arange(-40, 41) / 8 + 1 / 16  # between all margins, which are eighths
+    found = {(round(g.seen, 6), round(g.unseen, 6)) for g in (generalised(scores, target, seen, h) for h in handicaps)}
+    assert found == set(zip(s.round(6).tolist(), u.round(6).tolist(), strict=True))
+    assert (np.diff(s) <= 1e-9).all()
+    assert (np.diff(u) >= -1e-9).all()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -43,6 +42,7 @@ from whyact.perception.things import (
 )
 from whyact.perception.tracks import Tracks
 from whyact.perception.types import Detector
+from whyact.progress import print_note
 from whyact.progress import progress as show
 from whyact.training.options import PreparedData
 from whyact.video.reader import VideoReader
@@ -168,7 +168,7 @@ def track_clips(
             except UserError as error:
                 if len(files) == 1:
                     raise
-                print(f"whyact: {error}", file=sys.stderr)
+                print_note(str(error))
             bar.advance(file.name)
     return out
 

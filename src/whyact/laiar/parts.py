@@ -11,11 +11,15 @@ import numpy as np
 from whyact.data.types import RelationClip
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
+from whyact.laiar.diagnostics import diagnose
 from whyact.laiar.evidence import Change
+from whyact.laiar.explain import explain
 from whyact.laiar.label_scores import language_map, objects_only_map, score_labels
 from whyact.laiar.runs import Run
 from whyact.laiar.scoring import faithfulness_curves, faithfulness_of, language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
+from whyact.prediction import Prediction
+from whyact.report.diagnostics import Diagnostics
 from whyact.training.evaluation import Record
 from whyact.training.numerics import numerics
 
@@ -52,7 +56,7 @@ class Parts:
     def score(self, records: Sequence[Record]) -> dict[str, Any]:
         """Return accuracy, explanation, calibration and faithfulness, and what the language model reaches."""
         run, words = self.run, self.run.vocabulary
-        answers = [answer_of(run, clip, record) for clip, record in zip(self.test, records, strict=True)]
+        answers = self._answers(records)
         scores = score_labels(run, answers) if words.multi_label else score_answers(run, answers)
         named = "curve "
         curves = [{k.removeprefix(named): v for k, v in r.items() if k.startswith(named)} for r in records]
@@ -70,6 +74,18 @@ class Parts:
                 scores["two_stage_mAR"] = rivals["two-stage"]
         comparison = compare_rivals(scores["mAR"], rivals, annotated=not words.measured)
         return scores | {"rivals": rivals, "comparison": comparison}
+
+    def diagnose(self, records: Sequence[Record]) -> Diagnostics:
+        """Return what the evaluation page shows."""
+        return diagnose(self.run, self._answers(records))
+
+    def explain(self, item: int, record: Record) -> Prediction:
+        """Return the answer about one test clip, with its evidence."""
+        clip = self.test[item]
+        return explain(self.run, answer_of(self.run, clip, record), source=clip.id, data=str(self.identity["data"]))
+
+    def _answers(self, records: Sequence[Record]) -> list[Answer]:
+        return [answer_of(self.run, clip, record) for clip, record in zip(self.test, records, strict=True)]
 
 
 def record_of(answer: Answer) -> Record:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from whyact.data.types import Int
+from whyact.data.types import FeatureSequence, Int
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 from whyact.locate_gat import evidence as why
+from whyact.locate_gat.diagnostics import diagnose
 from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.scores import ScoreParts, Tensors, score_parts
+from whyact.prediction import Prediction
+from whyact.report.diagnostics import Diagnostics
 from whyact.training.evaluation import Record
 
 
@@ -28,6 +31,7 @@ class Parts:
     measures: Callable[[ScoreParts, float, float], dict[str, float]]
     facts: dict[str, Any]
     identity: dict[str, Any]
+    predict: Callable[[FeatureSequence], Prediction]
     chunk: int = 64
 
     @property
@@ -42,16 +46,7 @@ class Parts:
 
     def score(self, records: Sequence[Record]) -> dict[str, Any]:
         """Return all accuracies with and without the graph, and the names that changed rank."""
-        frame = self._parts(self.videos[:1])
-        position = np.full(len(self.data.classes), -1)
-        position[frame.classes] = np.arange(len(frame.classes))
-        parts = ScoreParts(
-            np.stack([record["text"] for record in records]),
-            np.stack([record["graph"] for record in records]),
-            position[self.tensors.target.numpy()[self.videos]],
-            frame.seen,
-            frame.classes,
-        )
+        parts = self._all_parts(records)
         names = tuple(self.data.classes[c] for c in parts.classes)
         mine, first = parts.unseen_videos(), int(parts.seen.sum())
         changes = why.rank_changes(
@@ -67,6 +62,29 @@ class Parts:
             "rank_changes": [asdict(change) for change in changes],
             **self.facts,
         }
+
+    def diagnose(self, records: Sequence[Record]) -> Diagnostics:
+        """Return what the evaluation page shows."""
+        model, parts = self.model, self._all_parts(records)
+        sharpness = float(model.standard[0, 1]) / model.config.temperature
+        names = [self.data.classes[c] for c in parts.classes]
+        return diagnose(parts, model.mix, model.calibration, sharpness, names)
+
+    def explain(self, item: int, record: Record) -> Prediction:
+        """Return the answer about one test video among unseen classes, with its evidence."""
+        return self.predict(self.data.videos[int(self.videos[item])])
+
+    def _all_parts(self, records: Sequence[Record]) -> ScoreParts:
+        frame = self._parts(self.videos[:1])
+        position = np.full(len(self.data.classes), -1)
+        position[frame.classes] = np.arange(len(frame.classes))
+        return ScoreParts(
+            np.stack([record["text"] for record in records]),
+            np.stack([record["graph"] for record in records]),
+            position[self.tensors.target.numpy()[self.videos]],
+            frame.seen,
+            frame.classes,
+        )
 
     def _parts(self, videos: Int) -> ScoreParts:
         seen, unseen = self.data.index(self.split.seen), self.data.index(self.split.unseen)

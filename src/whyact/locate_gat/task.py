@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from whyact.data.datasets import load_zero_shot
+from whyact.data.types import FeatureSequence
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.devices import device_of, resolve_device
@@ -23,7 +24,7 @@ from whyact.locate_gat.runs import Loaded, Run, load, parameters
 from whyact.locate_gat.scores import ScoreParts, Tensors
 from whyact.locate_gat.stages import fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
-from whyact.prediction import Prediction
+from whyact.prediction import Prediction, VideoFacts
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
 from whyact.training.evaluation import score_all
 from whyact.training.experiment import experiment
@@ -168,7 +169,15 @@ def open_evaluation(
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
-    return Parts(model, found, split, tensors, videos, measures, facts, identity)
+    candidates = answers.candidates_of(known, model, loaded.others, None)
+    provenance = answers.provenance_of(known, Path(run), card, loaded.sha256, candidates, data)
+
+    def answer(video: FeatureSequence) -> Prediction:
+        facts = VideoFacts(path=video.id, frames_decoded=len(video.times))
+        target = found.classes[video.target[0]]
+        return answers.answer(video, facts, target, known, model, candidates, provenance, answers.SHOWN)
+
+    return Parts(model, found, split, tensors, videos, measures, facts, identity, answer)
 
 
 def predict(

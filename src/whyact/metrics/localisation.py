@@ -7,7 +7,7 @@ proposals over all videos, classes and predictions at once, in place of a loop o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,21 +73,14 @@ def detection_ap(
     Raises:
         UserError: When predictions have no scores.
     """
-    if predictions.score is None:
-        raise UserError("predictions", None, "a score for every prediction")
     positives = np.bincount(truth.label, minlength=classes)[:classes]
-    by_score = np.argsort(predictions.score, kind="stable")[::-1]
-    order = by_score[np.argsort(predictions.label[by_score], kind="stable")]  # by class, then falling score
+    order = _by_class_and_score(predictions)
     ranked = predictions.at(order)
     skipped = np.zeros(len(ranked), dtype=bool) if ignored is None else ignored[order]
     first = np.searchsorted(ranked.label, np.arange(classes + 1))
-    prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
     ap = np.full((len(thresholds), classes), np.nan)
     ap[:, positives > 0] = 0.0
-    for row in np.argsort(thresholds):
-        keep = iou >= thresholds[row]
-        prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
-        hits = np.sort(_match(prediction, gt, len(ranked), len(truth)))
+    for row, hits in _hits(ranked, truth, thresholds):
         misses = skipped.copy()
         misses[hits] = False
         before = np.append(0, np.cumsum(misses))  # ignored false positives ahead of a place
@@ -97,6 +90,36 @@ def detection_ap(
             rank = own - first[c] - (before[own] - before[first[c]])
             ap[row, c] = _area(rank, int(positives[c]))
     return ap
+
+
+def true_positives(predictions: Spans, truth: Spans, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Return which predictions (len(thresholds), N) :func:`detection_ap` counts as true positives.
+
+    Raises:
+        UserError: When predictions have no scores.
+    """
+    order = _by_class_and_score(predictions)
+    found = np.zeros((len(thresholds), len(predictions)), dtype=bool)
+    for row, hits in _hits(predictions.at(order), truth, thresholds):
+        found[row, order[hits]] = True
+    return found
+
+
+def _by_class_and_score(predictions: Spans) -> Index:
+    """Return the order of predictions by class, then by falling score."""
+    if predictions.score is None:
+        raise UserError("predictions", None, "a score for every prediction")
+    by_score = np.argsort(predictions.score, kind="stable")[::-1]
+    return by_score[np.argsort(predictions.label[by_score], kind="stable")]
+
+
+def _hits(ranked: Spans, truth: Spans, thresholds: Sequence[float]) -> Iterator[tuple[int, Index]]:
+    """Yield the row of each threshold, and the places of ranked predictions that match a ground truth, rising."""
+    prediction, gt, iou = _candidates(ranked, truth, min(thresholds))
+    for row in np.argsort(thresholds):
+        keep = iou >= thresholds[row]
+        prediction, gt, iou = prediction[keep], gt[keep], iou[keep]
+        yield int(row), np.sort(_match(prediction, gt, len(ranked), len(truth)))
 
 
 def _area(rank: Index, positives: int) -> float:

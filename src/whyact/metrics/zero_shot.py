@@ -6,6 +6,7 @@ Axes: N videos, C candidate classes. Scores are higher for better.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,26 @@ def tune_calibration(scores: Scores, target: Index, seen: Mask) -> float:
     the handicap with steps where a video's best seen class meets its best unseen one; every step is tried, and
     the middle of the best one is returned (the smallest such handicap in size, on a tie).
     """
+    margin, s, u = _steps(scores, target, seen)
+    h = np.divide(2 * s * u, s + u, out=np.zeros_like(s), where=s + u > 0)
+    places = np.concatenate([[margin[0] - 1], (margin[:-1] + margin[1:]) / 2, [margin[-1] + 1]])
+    h = np.where(_possible(margin), h, -1.0)
+    best = np.flatnonzero(h >= h.max() - 1e-9)
+    return float(min(places[best], key=abs))
+
+
+def seen_unseen_curve(scores: Scores, target: Index, seen: Mask) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean per-class accuracies of seen (P,) and unseen classes (P,) at every handicap that changes them.
+
+    Source: Chao et al. 2016, "An empirical study and analysis of generalized zero-shot learning". The handicap rises.
+    """
+    margin, s, u = _steps(scores, target, seen)
+    possible = _possible(margin)
+    return s[possible], u[possible]
+
+
+def _steps(scores: Scores, target: Index, seen: Mask) -> tuple[NDArray[np.floating], Any, Any]:
+    """Return rising margins (N,) and accuracies of seen and unseen classes (N+1,): place i has passed i margins."""
     best_seen, best_unseen = _best(scores, seen), _best(scores, ~seen)
     rows = np.arange(len(target))
     margin = scores[rows, best_seen] - scores[rows, best_unseen]  # predicted seen while handicap < margin
@@ -84,13 +105,12 @@ def tune_calibration(scores: Scores, target: Index, seen: Mask) -> float:
     # step i: the i smallest margins have flipped to unseen
     s = 100 * (right_seen.sum() - np.concatenate([[0], np.cumsum(right_seen)])) / present_seen
     u = 100 * np.concatenate([[0], np.cumsum(right_unseen)]) / present_unseen
-    h = np.divide(2 * s * u, s + u, out=np.zeros_like(s), where=s + u > 0)
-    edges = margin[order]
-    places = np.concatenate([[edges[0] - 1], (edges[:-1] + edges[1:]) / 2, [edges[-1] + 1]])
-    possible = np.concatenate([[True], edges[1:] > edges[:-1], [True]])
-    h = np.where(possible, h, -1.0)
-    best = np.flatnonzero(h >= h.max() - 1e-9)
-    return float(min(places[best], key=abs))
+    return margin[order], s, u
+
+
+def _possible(margin: NDArray[np.floating]) -> Mask:
+    """Return which places (N+1,) between rising margins a handicap can be at: not between equal ones."""
+    return np.concatenate([[True], margin[1:] > margin[:-1], [True]])
 
 
 def _best(scores: Scores, allowed: Mask) -> Index:

@@ -190,12 +190,17 @@ def detection_map(
             authors' public evaluator does.
         ambiguous: Spans in seconds. A *false* positive that overlaps one is dropped; ``pvlr`` drops true ones too.
     """
-    video = np.repeat(np.arange(len(videos)), [len(d) for d in detections])
-    found = Spans(
+    rates = [video.rate for video in videos]
+    return spans_map(join_detections(detections), videos, rates, classes, thresholds, protocol, ambiguous)
+
+
+def join_detections(detections: Sequence[Detections]) -> Spans:
+    """Return the detections of all videos as spans, in snippets."""
+    video = np.repeat(np.arange(len(detections)), [len(d) for d in detections])
+    return Spans(
         video,
         *(np.concatenate([getattr(d, name) for d in detections]) for name in ("label", "start", "end", "score")),
     )
-    return spans_map(found, videos, [video.rate for video in videos], classes, thresholds, protocol, ambiguous)
 
 
 def spans_map(
@@ -208,18 +213,32 @@ def spans_map(
     ambiguous: dict[str, tuple[tuple[float, float], ...]] | None = None,
 ) -> Float64:
     """Return mAP as :func:`detection_map` does, for spans in snippets; ``rates`` are snippets a second."""
+    compare = compared(found, videos, rates, protocol, ambiguous)
+    return mean_ap(detection_ap(compare[0], compare[1], thresholds, classes, compare[2]))
+
+
+def compared(
+    found: Spans,
+    videos: Sequence[Annotated],
+    rates: Sequence[float],
+    protocol: Comparison,
+    ambiguous: dict[str, tuple[tuple[float, float], ...]] | None,
+) -> tuple[Spans, Spans, NDArray[np.bool_]]:
+    """Return predictions and ground truth as a protocol compares them, and which predictions (N,) it ignores if wrong.
+
+    tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
+    """
     rate = np.asarray(rates)
-    truth = spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments])
+    truth = _scale(spans([(i, c, s, e) for i, video in enumerate(videos) for s, e, c in video.segments]), rate)
     rows = [(i, 0, s, e) for i, video in enumerate(videos) for s, e in (ambiguous or {}).get(video.id, ())]
     unclear = _scale(spans(rows), rate)
-    # tIoU has no unit: both protocols compare in snippets, where a boundary on the grid is a whole number.
-    truth = _scale(truth, rate)
     if protocol == "pvlr":
-        truth = Spans(truth.video, truth.label, truth.start.round(), truth.end.round())
-        return mean_ap(detection_ap(drop_overlapping_on_grid(found, unclear), truth, thresholds, classes))
+        found = drop_overlapping_on_grid(found, unclear)
+        on_grid = Spans(truth.video, truth.label, truth.start.round(), truth.end.round())
+        return found, on_grid, np.zeros(len(found), dtype=bool)
     if (rate != 1).any():  # seconds are left as they are written
         truth = Spans(truth.video, truth.label, truth.start.round(9), truth.end.round(9))
-    return mean_ap(detection_ap(found, truth, thresholds, classes, overlapping(found, unclear)))
+    return found, truth, overlapping(found, unclear)
 
 
 def classification_map(found: Sequence[Curves], videos: Sequence[FeatureSequence]) -> float:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +242,8 @@ def open_evaluation(
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
     identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
-    return Parts(loaded.model, loaded.text, split, loaded.config, identity)
+    answer = partial(predict_sequence, loaded)
+    return Parts(loaded.model, loaded.text, split, loaded.config, identity, answer)
 
 
 def predict(

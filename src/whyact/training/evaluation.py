@@ -7,11 +7,11 @@ number of shards or workers, so the files and the numbers are the same too.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,10 @@ from whyact.engines.run import run
 from whyact.engines.work import Engine, Failure, Job
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256, write_atomic
+
+if TYPE_CHECKING:
+    from whyact.prediction import Prediction
+    from whyact.report.diagnostics import Diagnostics
 
 Record = dict[str, NDArray[Any]]
 """What a method says about one video, as arrays."""
@@ -50,6 +54,12 @@ class Evaluation(Protocol):
     def score(self, records: Sequence[Record]) -> dict[str, Any]:
         """Return the metrics of all videos' records, in order."""
 
+    def diagnose(self, records: Sequence[Record]) -> Diagnostics:
+        """Return what the evaluation page shows of all videos' records."""
+
+    def explain(self, item: int, record: Record) -> Prediction:
+        """Return the answer about one test video, with its evidence."""
+
 
 Open = Callable[[Any], Evaluation]
 
@@ -68,7 +78,22 @@ class Shard:
 
 def score_all(evaluation: Evaluation) -> dict[str, Any]:
     """Answer everything here and now, and return the metrics."""
-    return evaluation.score([record for first, last in chunks(evaluation) for record in evaluation.answer(first, last)])
+    return evaluation.score(answer_all(evaluation))
+
+
+def answer_all(evaluation: Evaluation) -> list[Record]:
+    """Answer everything here and now, and return the records of all test videos."""
+    return [record for first, last in chunks(evaluation) for record in evaluation.answer(first, last)]
+
+
+def was_watched(card: Mapping[str, Any]) -> bool:
+    """Return whether a training measured the test part, by the card of its run."""
+    return bool(card.get("extra", {}).get("watched_test"))
+
+
+def mark_watched(metrics: dict[str, Any], card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics that say first of all that the test part was watched, where it was."""
+    return {"watched_test": True, **metrics} if was_watched(card) else metrics
 
 
 def chunks(evaluation: Evaluation) -> list[tuple[int, int]]:
@@ -115,12 +140,21 @@ def score_parts(evaluation: Evaluation, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: When parts are missing.
     """
+    return evaluation.score(read_parts(evaluation, folder))
+
+
+def read_parts(evaluation: Evaluation, folder: Path) -> list[Record]:
+    """Return the records of all parts.
+
+    Raises:
+        UserError: When parts are missing.
+    """
     found = [read_part(part_path(folder, evaluation, number)) for number in range(len(chunks(evaluation)))]
     missing = sum(part is None for part in found)
     if missing:
         step = "run the other shards, or this command without --shard"
         raise UserError(folder, f"{missing} of {len(found)} parts missing or damaged", "all parts", step)
-    return evaluation.score([record for part in found for record in part or []])
+    return [record for part in found for record in part or []]
 
 
 def part_path(folder: Path, evaluation: Evaluation, number: int) -> Path:
