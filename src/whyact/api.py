@@ -16,7 +16,8 @@ from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
-from whyact.methods import LoadedRun, Method, find_method, method_of
+from whyact.methods import LoadedRun, Method, Request, find_method, method_of, predict_on
+from whyact.progress import progress as show
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
 from whyact.training.options import TrainOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from whyact.engines.work import Engine
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation, Record
     from whyact.training.evaluation_report import Measured
@@ -65,6 +67,7 @@ class Model:
         data: str | None = None,
         root: str | Path | None = None,
         progress: bool = False,
+        engine: Engine | None = None,
         **options: Any,
     ) -> list[Prediction]:
         """Answer inputs, with evidence.
@@ -76,6 +79,8 @@ class Model:
             data: The data set whose clips the inputs name.
             root: The folder that holds it.
             progress: Show progress on stderr.
+            engine: Share paths or names out among workers, ``whyact.engines.work.Engine("local", 4)``; the answers are
+                those of one process with one thread.
             options: The fields of the method's ``PredictOptions``, such as ``window``; ``None`` is the default.
 
         Raises:
@@ -96,9 +101,10 @@ class Model:
             return [answer for frames in rest for answer in self._about_frames(frames, fps, chosen, progress)]
         paths = [str(item) for item in named]
         if data is not None:
-            return self.ask(paths, data, root, chosen, progress)
+            return self.ask(paths, data, root, chosen, progress, engine)
         with prepared_inputs(paths, fps) as prepared:
-            return [prepared.named(answer) for answer in self.ask(prepared.files, None, root, chosen, progress)]
+            found = self.ask(prepared.files, None, root, chosen, progress, engine)
+            return [prepared.named(answer) for answer in found]
 
     def evaluate(
         self,
@@ -166,11 +172,22 @@ class Model:
         return find_method(self.method)
 
     def ask(
-        self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
+        self,
+        inputs: Sequence[str],
+        data: str | None,
+        root: str | Path | None,
+        options: Any,
+        progress: bool,
+        engine: Engine | None = None,
     ) -> list[Prediction]:
         """Answer files, or clips of a data set by name, with options that :func:`make_options` made."""
-        options.check(inputs, named=data is not None or root is not None)
-        folder = None if root is None else Path(root)
+        named, folder = data is not None or root is not None, None if root is None else Path(root)
+        if engine is not None:
+            options.check(inputs, named=named, shared=True)
+            asked = (self.method, self.path, self.device, tuple(inputs), data, folder, options, os.getcwd())
+            with show("inputs", len(inputs), wanted=progress) as bar:
+                return predict_on(engine, Request(*asked), lambda count: bar.advance(by=count))
+        options.check(inputs, named=named)
         return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
     def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:

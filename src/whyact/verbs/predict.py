@@ -14,7 +14,7 @@ from whyact.prediction import to_json
 from whyact.progress import announce, print_error
 from whyact.sentences import format_answer
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_device
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import Parser, existing_folder, open_page, peek, read_options, run_folder
 from whyact.video.frame_folder import Prepared, prepared_inputs
 from whyact.video.inputs import Inputs
@@ -24,6 +24,7 @@ _EXAMPLES = (
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
     "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
+    "whyact predict films/ --model runs/kitchen --engine local --workers 8 --json > predictions.json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
 
@@ -41,7 +42,7 @@ def run(argv: list[str]) -> int:
     report = writable_file("--report", args.report) if args.report else None
     if args.open and report is None:
         raise UserError("--open", None, "--report FILE beside it", "--report why.html --open")
-    options = read_options(method.PredictOptions, args)
+    options, engine = read_options(method.PredictOptions, args), read_engine(args)
     by_name = args.data is not None  # clips of a data set
     if by_name and args.fps is not None:
         raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
@@ -57,7 +58,7 @@ def run(argv: list[str]) -> int:
             print_error(prepared.inputs.note)
         try:
             with generated_root(args.data, root) as folder:
-                predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
+                predictions = model.ask(inputs, args.data, folder, options, not args.json, engine)
         except PartialFailure as some:
             predictions, failed = some.done, some.failed
         named = [prepared.named(prediction) for prediction in predictions]
@@ -100,6 +101,7 @@ def _parser() -> Parser:
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    add_engine(parser, "input")
     add_device(parser)
     parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")
