@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "whyact"
-METHODS = {"laiar", "pvlr", "locate_gat"}
+METHODS = {"laiar", "pvlr", "locate_gat", "clip_zero_shot"}
 FLOORS = (
     {"prediction", "errors", "settings", "exports", "arrays", "files", "progress", "devices"},
     {"wording", "sentences"},

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,18 @@ from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
-from whyact.methods import LoadedRun, Method, Request, find_method, method_of, predict_on
-from whyact.progress import progress as show
+from whyact.methods import (
+    UNTRAINED,
+    Answerer,
+    LoadedRun,
+    Method,
+    Request,
+    find_answerer,
+    find_method,
+    method_of,
+    predict_on,
+)
+from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card
 from whyact.training.options import TrainOptions
@@ -30,8 +39,7 @@ if TYPE_CHECKING:
 
     from whyact.engines.work import Engine
     from whyact.prediction import Prediction
-    from whyact.training.evaluation import Evaluation, Record
-    from whyact.training.evaluation_report import Measured
+    from whyact.training.evaluation import Evaluation
 
     Input = str | Path | NDArray[np.uint8] | Tensor
 
@@ -40,18 +48,22 @@ BUNDLED = SHIPPED / "laiar"  # the run that answers where no other is named
 
 @dataclass(frozen=True)
 class Model:
-    """A trained run of any method; ``card`` says what it was trained on and how well it did."""
+    """A trained run of any method; ``card`` says what it was trained on and how well it did.
+
+    ``defaults`` are options of :meth:`predict` that stand unless it is given others.
+    """
 
     path: Path
     method: str
     card: dict[str, Any]
     device: str = "auto"
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def run(self) -> LoadedRun:
         """Return the run in memory, on its device; its weights are read and verified on first use."""
         device = resolve_device(self.device)
-        run: LoadedRun = self._method.load(self.path)
+        run: LoadedRun = self._answerer.load(self.path)
         run.model.to(device)
         return run
 
@@ -88,7 +100,8 @@ class Model:
             UserError: For anything else wrong with an input or an option.
             TypeError: For an option that the method does not have, or an input of another type.
         """
-        chosen = make_options(self._method, self.method, options)
+        given = {**options, **{k: v for k, v in self.defaults.items() if options.get(k) is None}}
+        chosen = make_options(self._answerer, self.method, given)
         named = [item for item in inputs if isinstance(item, str | Path)]
         rest = [item for item in inputs if not isinstance(item, str | Path)]
         for item in rest:
@@ -129,17 +142,16 @@ class Model:
         Raises:
             UserError: For bad data, data that is not what the run was trained on, or runs that cannot be compared.
         """
+        if self.method == UNTRAINED:
+            raise TypeError("evaluate() measures a trained run, and whyact.load(labels=...) opens none")
         if against is not None and report is None:
             raise UserError("--against", str(against), "--report FILE beside it", "--report eval.html")
         runs = [self, *([] if against is None else [self.rival(against)])]
         page = None if report is None else writable_file("--report", Path(report))
-        measured = [run.measure(data or self.card["data"], root, fold, progress) for run in runs]
-        metrics = combine(measured)
-        if page is not None:
-            from whyact.training.evaluation_report import write_page
+        from whyact.training.evaluation_report import combine, measure
 
-            write_page(page, measured)
-        return metrics
+        settings = (data or self.card["data"], None if root is None else Path(root), fold, progress)
+        return combine([measure(run.path, run.card, run.open_evaluation(*settings)) for run in runs], page)
 
     def rival(self, run: str | Path) -> Model:
         """Open a second run of the same method, to be compared with this one.
@@ -152,24 +164,14 @@ class Model:
             raise UserError(f"--against {run}", f"a run of {other.method}", f"a run of {self.method}, as the first one")
         return other
 
-    def measure(self, data: str, root: str | Path | None, fold: int | None, progress: bool) -> Measured:
-        """Answer the test side of a data set and score the answers, which are kept for the page."""
-        from whyact.training.evaluation import answer_all
-
-        settings = (self.path, data, None if root is None else Path(root), fold)
-        evaluation = self._method.open_evaluation(settings, progress=progress, device=self.device)
-        return self.scored(evaluation, answer_all(evaluation))
-
-    def scored(self, evaluation: Evaluation, records: Sequence[Record]) -> Measured:
-        """Score answers; metrics say so where training watched the test part."""
-        from whyact.training.evaluation import mark_watched
-        from whyact.training.evaluation_report import Measured
-
-        return Measured(self.path, self.card, evaluation, records, mark_watched(evaluation.score(records), self.card))
+    def open_evaluation(self, data: str, root: Path | None, fold: int | None, progress: bool) -> Evaluation:
+        """Open an evaluation on the test side of a data set."""
+        method, settings = find_method(self.method), (self.path, data, root, fold)
+        return method.open_evaluation(settings, progress=progress, device=self.device)
 
     @property
-    def _method(self) -> Method[Any, Any, Any]:
-        return find_method(self.method)
+    def _answerer(self) -> Answerer[Any, Any]:
+        return find_answerer(self.method)
 
     def ask(
         self,
@@ -185,10 +187,9 @@ class Model:
         if engine is not None:
             options.check(inputs, named=named, shared=True)
             asked = (self.method, self.path, self.device, tuple(inputs), data, folder, options, os.getcwd())
-            with show("inputs", len(inputs), wanted=progress) as bar:
-                return predict_on(engine, Request(*asked), lambda count: bar.advance(by=count))
+            return predict_on(engine, Request(*asked), progress)
         options.check(inputs, named=named)
-        return self._method.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
+        return self._answerer.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
     def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:
         import msgspec
@@ -206,28 +207,36 @@ class Model:
         return named
 
 
-def combine(runs: Sequence[Measured]) -> dict[str, Any]:
-    """Return the metrics of the first run, with those of a second under ``against``."""
-    first, *rest = runs
-    return first.metrics | ({"against": rest[0].metrics} if rest else {})
-
-
-def load(run: str | Path = BUNDLED, *, device: str = "auto") -> Model:
+def load(
+    run: str | Path = BUNDLED, *, labels: str | Sequence[str] | None = None, device: str = "auto", **options: Any
+) -> Model:
     """Open a run folder that ``whyact train`` wrote; its card is verified now, its weights on first use.
+
+    With ``labels`` and no run, plain CLIP answers, with no training at all (extra ``clip``): which of the labels fits,
+    or none of them.
 
     Args:
         run: The folder; the model that is bundled with the package by default.
+        labels: The names of the actions to choose from, or one text that holds them as ``--labels`` does.
         device: Where it computes: ``auto`` (the first GPU, or else the CPU), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        options: Options of :meth:`Model.predict` that stand unless it is given others, such as
+            ``clip_weights="ViT-B-16.pt"``, or ``yes=True`` to let CLIP's weights be downloaded.
 
     Raises:
         UserError: When the folder is missing or a file, its card damaged, or there is no such device.
+        TypeError: For an option that the method does not have.
     """
     check_device(device)
+    if labels is not None:
+        options["labels"] = labels if isinstance(labels, str) else tuple(labels)
+    if labels is not None and run == BUNDLED:
+        make_options(find_answerer(UNTRAINED), UNTRAINED, options).names()
+        return Model(Path(UNTRAINED), UNTRAINED, {"method": UNTRAINED, "data": "none"}, device, options)
     if Path(run).is_file():
         raise UserError(run, "a file", "a run folder", f"whyact.load({str(Path(run).parent)!r}) if that is one")
     card = read_card(Path(run))
-    method_of(card, Path(run))
-    return Model(Path(run), card["method"], card, device)
+    make_options(method_of(card, Path(run)), card["method"], options)
+    return Model(Path(run), card["method"], card, device, options)
 
 
 def train(
@@ -259,8 +268,9 @@ def train(
         data: The data set's name.
         out: The run folder to write; ``runs/mine`` by default.
         root: The folder that holds the data; generated data needs none.
-        videos: In the place of a data set, own clips with a label each: ``clips/CLASS/*.mp4``, a CSV with the columns
-            file and label, or a ``whyact.json`` that an earlier training wrote beside its run.
+        videos: In the place of a data set, own videos with a label each: ``clips/CLASS/*.mp4``, a CSV with the columns
+            file and label, or for ``laiar`` a ``whyact.json`` that an earlier training wrote beside its run. ``laiar``
+            takes short clips, ``pvlr`` long videos, ``locate-gat`` clips of four classes or more.
         things: The things in the clips, as ``whyact data things`` lists them and a person edited them.
         preset: Named settings to start from: ``default``, or ``clips`` for own clips.
         config: All settings as the method's config, or changes to the preset: a YAML file, or a mapping such as
@@ -286,28 +296,25 @@ def train(
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:
         raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
-    prepare: Callable[..., Any] | None = None if videos is None else getattr(chosen, "prepare_clips", None)
-    if videos is not None and prepare is None:
-        step = "whyact train laiar --videos DIR, or whyact extract DIR and --data folder for pvlr"
-        raise UserError("--videos", method, "a method that learns from short clips with a label each: laiar", step)
     how = TrainOptions(device, precision, eval_every, watch_test, logger)
-    settings = _settings(chosen, preset or ("default" if videos is None else "clips"), config)
+    settings = _settings(chosen, preset or default_preset(chosen, own_videos=videos is not None), config)
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
     with run_folder_for(folder, overwrite=overwrite):
         place = None if root is None else Path(root)
-        if videos is not None and prepare is not None:
-            prepared = prepare(
+        if videos is not None:
+            prepared = chosen.prepare_clips(
                 Path(videos),
                 folder,
                 settings,
                 things=None if things is None else Path(things),
-                replace_json=overwrite,
+                replace_data=overwrite,
+                fold=fold,
                 progress=progress,
             )
             for warning in prepared.warnings:
-                print(f"whyact: note: {warning}", file=sys.stderr, flush=True)
-            data, place, settings = "own", prepared.root, prepared.config
+                print_note(warning)
+            data, place, settings = prepared.data, prepared.root, prepared.config
         assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
     return load(folder, device=device)
@@ -343,7 +350,7 @@ def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
             folder.rmdir()  # only where nothing was written into it
 
 
-def make_options(method: Method[Any, Any, Any], name: str, given: Mapping[str, Any]) -> Any:
+def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]) -> Any:
     """Return a method's ``PredictOptions`` with the given fields, ``None`` standing for the default.
 
     Raises:
@@ -362,6 +369,11 @@ def make_options(method: Method[Any, Any, Any], name: str, given: Mapping[str, A
         if value is not None
     }
     return replace(default, **values)
+
+
+def default_preset(method: Method[Any, Any, Any], *, own_videos: bool) -> str:
+    """Return the preset of a training that names none: ``clips`` for own videos where the method has it."""
+    return "clips" if own_videos and "clips" in method.PRESETS else "default"
 
 
 def _settings(method: Method[Any, Any, Any], preset: str, config: Any) -> Any:

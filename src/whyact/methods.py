@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from whyact import laiar, locate_gat, pvlr
+from whyact import clip_zero_shot, laiar, locate_gat, pvlr
 from whyact.errors import InternalError, PartialFailure, UserError, choose
+from whyact.progress import progress as show
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from whyact.engines.work import Engine
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
-    from whyact.training.options import TrainOptions
+    from whyact.training.options import PreparedData, TrainOptions
 
 C = TypeVar("C")
 Opt = TypeVar("Opt", bound="Options")
@@ -48,26 +49,11 @@ class LoadedRun(Protocol):
         """Return the network."""
 
 
-class Method(Protocol[C, Opt, R]):
-    """What a method offers: settings C, options of an answer Opt, loaded runs R."""
+class Answerer(Protocol[Opt, R]):
+    """What answers videos: with options Opt, from what it loads, R."""
 
     ABOUT: str  # a sentence for somebody who knows none of the names
-    PRESETS: dict[str, C]  # named settings, with a ``default``
     PredictOptions: type[Opt]  # a dataclass of what ``predict`` can be asked beside data and root
-
-    def train(
-        self,
-        data: str,
-        root: Path | None,
-        out: Path,
-        *,
-        config: C,
-        fold: int = 1,
-        seed: int = 0,
-        progress: bool = True,
-        options: TrainOptions = ...,
-    ) -> dict[str, Any]:
-        """Train, save the run, and return its card."""
 
     def load(self, folder: Path) -> R:
         """Read and verify a run folder."""
@@ -85,6 +71,39 @@ class Method(Protocol[C, Opt, R]):
     ) -> list[Prediction]:
         """Answer inputs, or ``only`` those at some positions as they would be answered among all, with evidence."""
 
+
+class Method(Answerer[Opt, R], Protocol[C, Opt, R]):
+    """What a method offers that is trained first: settings C, options of an answer Opt, loaded runs R."""
+
+    PRESETS: dict[str, C]  # named settings, with a ``default``
+
+    def train(
+        self,
+        data: str,
+        root: Path | None,
+        out: Path,
+        *,
+        config: C,
+        fold: int = 1,
+        seed: int = 0,
+        progress: bool = True,
+        options: TrainOptions = ...,
+    ) -> dict[str, Any]:
+        """Train, save the run, and return its card."""
+
+    def prepare_clips(
+        self,
+        videos: Path,
+        out: Path,
+        config: C,
+        *,
+        things: Path | None = None,
+        replace_data: bool = False,
+        fold: int = 1,
+        progress: bool,
+    ) -> PreparedData[C]:
+        """Make data to train on of a user's own videos, beside the run folder."""
+
     def open_evaluation(
         self, settings: tuple[Path, str, Path | None, int | None], *, progress: bool = False, device: str = "cpu"
     ) -> Evaluation:
@@ -95,7 +114,17 @@ class Method(Protocol[C, Opt, R]):
 
 
 METHODS: dict[str, Method[Any, Any, Any]] = {"laiar": laiar, "pvlr": pvlr, "locate-gat": locate_gat}
+UNTRAINED = "clip-zero-shot"  # answers about labels, without a run
 DEMO_METHOD = "laiar"  # of the model that is bundled with the package
+
+
+def find_answerer(name: str) -> Answerer[Any, Any]:
+    """Return what answers by its name: a method, or what needs no training.
+
+    Raises:
+        UserError: When there is no such method; it suggests the nearest.
+    """
+    return clip_zero_shot if name == UNTRAINED else find_method(name)
 
 
 def find_method(name: str, help_command: str = "whyact train --help") -> Method[Any, Any, Any]:
@@ -144,9 +173,7 @@ class Request:
     place: str
 
 
-def predict_on(
-    engine: Engine, request: Request, on_done: Callable[[int], None] = lambda count: None
-) -> list[Prediction]:
+def predict_on(engine: Engine, request: Request, progress: bool = False) -> list[Prediction]:
     """Answer inputs on an engine's workers: the answers of one process, whichever worker gives them.
 
     The share of a worker that dies goes to another one; then its inputs are tried one by one, so that one input that
@@ -155,7 +182,7 @@ def predict_on(
     Args:
         engine: Where.
         request: What; every machine has to see the same files.
-        on_done: Called with how many inputs were finished.
+        progress: Show how many are answered.
 
     Raises:
         UserError: As the method's ``predict``.
@@ -173,7 +200,8 @@ def predict_on(
         found = run(engine, job, shares, on_result)
         return {share[0]: outcome for share, outcome in zip(shares, found, strict=True)}
 
-    outcomes = answered(shares, lambda i, _: on_done(len(shares[i])))
+    with show("inputs", count, wanted=progress) as bar:
+        outcomes = answered(shares, lambda i, _: bar.advance(by=len(shares[i])))
     lost = [share for share in shares if getattr(outcomes[share[0]], "message", "") == LOST and len(share) > 1]
     if lost:
         outcomes |= answered([[position] for share in lost for position in share], lambda i, _: None)
@@ -200,14 +228,14 @@ def _open_request(request: Request) -> tuple[Request, Any]:
     from whyact.devices import resolve_device
 
     os.chdir(request.place)
-    run = METHODS[request.method].load(request.run)
+    run = find_answerer(request.method).load(request.run)
     run.model.to(resolve_device(request.device))
     return request, run
 
 
 def _answer_share(state: tuple[Request, Any], share: list[int]) -> tuple[list[Prediction], list[UserError]]:
     request, run = state
-    method = METHODS[request.method]
+    method = find_answerer(request.method)
     try:
         done = method.predict(
             run,

@@ -7,8 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+Listener = Callable[[str, float, float | None], object]  # what the work is, how much is done, and of how much
+OnNote = Callable[[str], object]
+_LISTENER: ContextVar[tuple[Listener, OnNote] | None] = ContextVar("listener", default=None)
 LINES = 30.0  # seconds between two lines where there is no terminal
 
 
@@ -82,6 +86,45 @@ class _Rich(Bar):
         self.shown.update(self.task, completed=self.done, description=name.replace("[", r"\["))
 
 
+class _Calls(Bar):
+    """A function that is called at every step."""
+
+    def __init__(self, title: str, total: float | None, done: float, listener: Listener) -> None:
+        super().__init__(total, done)
+        self.title, self.listener = title, listener
+        self.update()
+
+    def start(self, done: float) -> None:
+        self.update(done)
+
+    def update(self, done: float | None = None, text: str = "") -> None:
+        super().update(done, text)
+        self.listener(self.title, self.done, self.total)
+
+
+@contextmanager
+def progress_to(listener: Listener, on_note: OnNote) -> Iterator[None]:
+    """Tell a program how far the work in the block is, in the place of stderr.
+
+    Args:
+        listener: Called at every step with the title of the work, how much of it is done, and of how much if known.
+        on_note: Called with every note.
+    """
+    before = _LISTENER.set((listener, on_note))
+    try:
+        yield
+    finally:
+        _LISTENER.reset(before)
+
+
+def print_note(text: str) -> None:
+    """Print what the user should know of the work on stderr, or tell it to the program that listens."""
+    if (listening := _LISTENER.get()) is not None:
+        listening[1](text)
+    else:
+        print(f"whyact: note: {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(title: str, total: float | None = None, *, wanted: bool = True, done: float = 0) -> Iterator[Bar]:
     """Show how far a piece of work is while the block runs.
@@ -95,7 +138,9 @@ def progress(title: str, total: float | None = None, *, wanted: bool = True, don
     Yields:
         What to tell of every step.
     """
-    if not wanted:
+    if (listening := _LISTENER.get()) is not None:
+        yield _Calls(title, total, done, listening[0])
+    elif not wanted:
         yield Bar(total, done)
     elif not sys.stderr.isatty():
         yield _Lines(title, total, done, time.monotonic)

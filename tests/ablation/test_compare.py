@@ -95,3 +95,22 @@ def test_two_answers_about_one_video_stand_side_by_side() -> None:
     assert [(row.b, row.a) for row in compare_pair(b, a).labels] == [(a, b) for _, a, b in rows]
     a.labels = []
     assert not compare_pair(a, a).agree
+
+
+def test_what_changed_is_said_in_sentences() -> None:
+    a, b = pick(3), pick(1)
+    a.labels = [LabelScore(label="pick", score=0.7), LabelScore(label="place", score=0.3)]
+    b.labels = [LabelScore(label="take_out", score=0.9), LabelScore(label="place", score=0.1)]
+    changes = compare_pair(a, b).changes
+    assert changes[:2] == ["B does not know the action pick.", "A does not know the action take out."]
+    assert sum(line.startswith("Both rest on ") for line in changes) == 1
+    assert sum(line.startswith("Only A rests on ") for line in changes) == 1
+    b.labels = [LabelScore(label="place", score=0.6), LabelScore(label="pick", score=0.4)]
+    assert compare_pair(a, b).changes[:2] == [
+        "The score of pick falls from 0.70 to 0.40.",
+        "The score of place rises from 0.30 to 0.60.",
+    ]
+    assert compare_pair(a, a).changes[0] == "The score of pick stays at 0.70."
+    for e in b.evidence:
+        e.stated = False
+    assert not any("B" in line.split(" rest")[0] for line in compare_pair(a, b).changes[2:]), "not stated, not said"

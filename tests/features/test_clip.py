@@ -36,7 +36,10 @@ def test_frames_and_names_land_in_one_space_whatever_their_batch() -> None:
     features = clip.encode_frames(frames)
     assert features.shape == (5, 24)
     torch.testing.assert_close(clip.encode_frames(frames, batch=2), features, atol=1e-6, rtol=1e-5)
-    assert clip.encode_texts(["a video of a person pouring coffee"]).shape == (1, 24)
+    sentences = ["a video of a person pouring coffee", "a", "word " * 100]
+    with torch.no_grad():
+        whole = clip.model.encode_text(clip.tokenizer(sentences))
+    torch.testing.assert_close(clip.encode_texts(sentences), whole, rtol=1e-5, atol=1e-6)
     assert clip.semantics == "CLIP whyact-tiny random weights"
 
 

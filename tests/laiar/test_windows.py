@@ -21,12 +21,13 @@ from whyact.laiar.clips import clip_from_tracks, even_times, frames_for
 from whyact.laiar.domain import fit_domain, frame_stats
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.runs import Run
-from whyact.laiar.windows import REASONS, WindowMerger, Windows, answer_video, bare_tracks, merge_scores, null_action
+from whyact.laiar.windows import REASONS, WindowMerger, Windows, answer_video, bare_tracks, null_action
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import DetectorEncoder
 from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
+from whyact.video.sampling import merge_scores
 
 FACTS = VideoFacts(path="a.mp4", fps=RATE, width=SIZE[0], height=SIZE[1], duration=FRAMES / RATE)
 SAME = Perception(class_map={name: name for name in VOCABULARY.objects})

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,28 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
         return {"label": prediction.label, "score": prediction.score, "answer": "pick 0.93", "playable": True}
 
     return {"answer": answer}
+
+
+def train_tasks(limits: Limits) -> dict[str, Task]:
+    """Stand for the process that trains: the model is a copy of the run that ``detector`` names."""
+
+    def train(
+        on_progress: Callable[..., None], *, folder: str, out: str, clips: list[dict[str, str]], detector: str, **_: Any
+    ) -> dict[str, Any]:
+        heads = {(Path(folder) / clip["file"]).read_bytes()[:16] for clip in clips}
+        curve = {"points": [(0.25, 2.0), (0.5, 1.0)], "epoch": 2, "epochs": 4}
+        Path(out).mkdir(parents=True)
+        on_progress("Training", 0.5, curve)
+        if any(head.startswith(CRASH) for head in heads):
+            os._exit(13)
+        if any(head.startswith(HANG) for head in heads):
+            time.sleep(60)
+        if any(head.startswith(WRONG) for head in heads):
+            raise RuntimeError(f"secret {folder}")
+        shutil.copytree(detector, out, dirs_exist_ok=True)
+        return {"notes": [f"taught on {len(clips)} clips"]}
+
+    return {"train": train}
 
 
 def ablation_tasks(limits: Limits) -> dict[str, Task]:

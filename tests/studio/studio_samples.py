@@ -18,8 +18,11 @@ from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.studio.app import create_app
 from whyact.studio.jobs import Jobs
 from whyact.studio.limits import Limits
+from whyact.studio.trainings import Trainings
 
-LIMITS = Limits(size=100_000, seconds=60, work=20, ask=20, waiting=32, kept=6)
+LIMITS = Limits(
+    size=100_000, seconds=60, work=20, ask=20, waiting=32, kept=6, clips=30, clip_bytes=300_000, trainings=4
+)
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Studio:
     client: TestClient
     jobs: Jobs
     corrections: Path
+    trainings: Trainings
 
     def send(self, body: bytes = stub_tasks.GOOD, name: str = "kitchen.mp4", **options: str) -> str:
         """Send a video and wait until its job has ended; return the job's id."""
@@ -71,14 +75,17 @@ def open_studio(stub_run: Path, tmp_path: Path) -> Iterator[Callable[..., Studio
         models = dict.fromkeys(options.pop("models", ["tiny"]), stub_run)
         jobs = Jobs(models, limits, answering=stub_tasks.answer_tasks, asking=stub_tasks.ablation_tasks)
         options.setdefault("corrections", tmp_path / "corrections")
-        client = TestClient(create_app(jobs, **options), base_url=base_url)
+        teach = options.pop("teach", None)
+        trainings = Trainings(jobs.models, limits, folder=teach, detector=str(stub_run), tasks=stub_tasks.train_tasks)
+        client = TestClient(create_app(jobs, trainings, **options), base_url=base_url)
         client.__enter__()
-        made.append((client, jobs))
-        return Studio(client, jobs, tmp_path / "corrections")
+        made.append((client, jobs, trainings))
+        return Studio(client, jobs, tmp_path / "corrections", trainings)
 
     yield opened
-    for client, jobs in made:
+    for client, jobs, trainings in made:
         client.__exit__(None, None, None)
+        assert not trainings.root.exists(), "a closed studio leaves no clip"
         assert not jobs.root.exists(), "a closed studio leaves no file"
 
 

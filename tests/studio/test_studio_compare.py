@@ -88,6 +88,8 @@ def test_a_model_is_never_compared_with_itself_and_each_other_model_is_offered_o
     assert page.count("/against/") == 1
     assert any(f"/jobs/{a}/against/{b}" in page for b in seconds)
     assert f"/against/{again}" not in page
+    for path in (f"/jobs/{a}/against/{again}", f"/api/jobs/{a}/against/{again}"):
+        assert two.client.get(path).status_code == 404
 
 
 def test_a_demo_clip_is_asked_of_two_models(two: Studio) -> None:

@@ -7,16 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from stub_tasks import pick
 from studio_samples import Studio
 
+from made_videos import write_clip
 from whyact.cli import main
 from whyact.data.relations import own
+from whyact.data.types import MEASURED
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction, from_json, to_json
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import Correction, Marked
+from whyact.training.checkpoint import save_checkpoint
 
 pytest_plugins = ("studio_samples",)
 
@@ -91,7 +95,7 @@ def test_a_second_correction_of_a_video_replaces_the_first_and_others_stay(stub_
 @pytest.mark.parametrize(
     ("action", "marked", "said"),
     [
-        ("fly", None, "fly"),
+        (" ", None, "a name"),
         ("pick", ("hand_1", "mug_1", "eats"), "eats"),
         ("pick", ("a", "b", "holding"), "a – b"),
     ],
@@ -124,6 +128,74 @@ def test_a_model_is_trained_on_corrections(stub_run: Path, tmp_path: Path, capsy
     small = ["--optim.epochs", "1", "--model.width", "16", "--model.layers", "2", "--model.heads", "2"]
     assert main([*command, *small, "--data.slots", "4"]) == 0, capsys.readouterr().err
     assert (tmp_path / "run" / "card.json").exists()
+
+
+def test_new_words_are_taken_for_actions_and_things(stub_run: Path, tmp_path: Path) -> None:
+    things = {"mug_1": "thermos flask", "head_1": "HEAD"}
+    save_correction(tmp_path, answer(), stub_run, Correction(action="water the plants", things=things))
+    file = own.read_file(tmp_path / "whyact.json")
+    assert file.actions == [*VOCABULARY.actions, "water the plants"]
+    assert file.objects == [*VOCABULARY.objects, "thermos flask"], "a known thing keeps its spelling"
+    (video,) = file.videos
+    kinds = {track.name: track.kind for track in video.tracks}
+    assert (kinds["mug_1"], kinds["head_1"]) == ("thermos flask", "head")
+    carried = {(a.subject, a.object): a.relations for a in file.allowed}
+    assert carried["hand", "thermos flask"] == carried["hand", "mug"]
+    assert own.read(tmp_path, slots=28).vocabulary.actions[-1] == "water the plants", "what is saved can be read"
+    save_correction(tmp_path, answer("other.mp4", "cd" * 32), stub_run, Correction(action="Water  the plants"))
+    assert own.read_file(tmp_path / "whyact.json").actions == file.actions
+    with pytest.raises(UserError, match="a thing of this answer"):
+        save_correction(tmp_path, answer(), stub_run, Correction(action="pick", things={"ghost_1": "mug"}))
+
+
+def test_a_correction_keeps_its_video_and_trains_with_pixels(
+    stub_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("../../a b.mp4", "1.mp4", "2.mp4")
+    for i, action in enumerate(("pick", "place", "pick")):
+        p = answer(names[i], f"{i}" * 64)
+        last = max(q.frame for track in p.tracks for q in track.points)
+        film = write_clip(tmp_path / f"upload-{i}.mp4", last + 1, size=(640, 480))
+        saved = save_correction(tmp_path / "own", p, stub_run, Correction(action=action), film)
+    assert sorted(path.name for path in (tmp_path / "own" / "videos").iterdir()) == [
+        f"1-{'1' * 12}.mp4",
+        f"2-{'2' * 12}.mp4",
+        f"a-b-{'0' * 12}.mp4",
+    ]
+    assert saved.command.endswith(" --data.pixels true")
+    command = saved.command.replace("DIR", str(tmp_path / "own")).replace("RUN", str(tmp_path / "run")).split()[1:]
+    small = ["--optim.epochs", "1", "--model.width", "16", "--model.layers", "2", "--model.heads", "2"]
+    small += ["--data.slots", "4", "--data.looks", "4", "--optim.calibrate", "false"]
+    assert main([*command, *small]) == 0, capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["extra"]["perception"]["encoder"]
+
+
+def test_relations_that_are_measured_are_not_marked(stub_run: Path, tmp_path: Path) -> None:
+    card = json.loads((stub_run / "card.json").read_text())
+    words = {**card["extra"]["words"], "measured": True, "relations": list(MEASURED), "rules": []}
+    words["allowed"] = [["hand", name, list(MEASURED)] for name in words["objects"]]
+    run = tmp_path / "measured"
+    made = {key: card[key] for key in ("method", "data", "split_sha256", "licence", "seed")}
+    save_checkpoint(run, {"w": torch.zeros(1)}, {}, {**made, "metrics": {}, "extra": {"words": words}})
+    mark = Marked(subject="hand_1", object="mug_1", start=0, end=1, relation="touching")
+    with pytest.raises(UserError, match="measured from the boxes"):
+        save_correction(tmp_path / "own", answer(), run, Correction(action="pick", relations=[mark]))
+    save_correction(tmp_path / "own", answer(), run, Correction(action="pour", things={"mug_1": "kettle"}))
+    found = own.read(tmp_path / "own", slots=28)
+    assert found.vocabulary.measured
+    assert found.vocabulary.actions[-1] == "pour"
+    assert "kettle" in found.vocabulary.objects
+
+
+def test_the_upload_is_kept_for_corrections_until_its_answer_is_deleted(
+    open_studio: Callable[..., Studio], tmp_path: Path
+) -> None:
+    studio = open_studio()
+    studio.jobs.keep_uploads = True
+    job = studio.jobs.get(studio.send())
+    assert job.upload.exists()
+    studio.client.delete(f"/api/jobs/{job.id}")
+    assert not job.upload.exists()
 
 
 def test_without_a_folder_there_is_nothing_to_correct(open_studio: Callable[..., Studio]) -> None:

@@ -15,7 +15,7 @@ import stub_tasks
 from studio_samples import LIMITS, Studio
 
 from whyact.prediction import from_json, json_schema
-from whyact.studio.jobs import clean_name
+from whyact.studio.jobs import Progress, clean_name
 
 pytest_plugins = ("studio_samples",)
 
@@ -232,6 +232,51 @@ def test_deleting_a_job_deletes_its_files(studio: Studio) -> None:
     assert studio.client.delete(f"/api/jobs/{id_}").status_code == 204
     assert not folder.exists()
     assert studio.client.get(f"/api/jobs/{id_}").status_code == 404
+
+
+def test_a_job_that_runs_is_stopped_at_once_and_the_next_one_runs(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, work=60.0))
+    hung = studio.client.post("/api/jobs", content=stub_tasks.HANG).json()["id"]
+    job = studio.jobs.get(hung)
+    while job.stage != "Finding and following things":
+        time.sleep(0.05)
+    began = time.monotonic()
+    assert studio.client.delete(f"/api/jobs/{hung}").status_code == 204
+    assert job.ended.wait(20)
+    assert time.monotonic() - began < 10
+    assert not job.folder.exists()
+    assert studio.jobs.get(studio.send()).state == "done"
+
+
+def test_the_time_that_is_left_is_told_once_it_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("whyact.studio.jobs.time.monotonic", lambda: now)
+    work = Progress()
+    assert work.left is None
+    work.advance("Training", 0.0)
+    now = 101.0
+    work.advance("Training", 0.5)
+    assert work.left is None, "a second says nothing"
+    now = 110.0
+    assert work.left == 10.0
+    work.advance("Measuring", 0.5)
+    assert work.left is None, "another stage has a time of its own"
+
+
+def test_a_video_has_a_picture_and_small_ones_along_it(studio: Studio) -> None:
+    id_ = studio.send()
+    assert not studio.client.get(f"/api/jobs/{id_}").json()["thumbnail"]
+    assert studio.client.get(f"/api/jobs/{id_}/thumbnail").status_code == 404
+    folder, studio.jobs.get(id_).cells = studio.jobs.get(id_).folder, 2
+    (folder / "strip").mkdir()
+    for path in (folder / "thumbnail.jpg", folder / "strip" / "0.jpg", folder / "strip" / "1.jpg"):
+        path.write_bytes(b"\xff\xd8" + path.name.encode())
+    assert studio.client.get(f"/api/jobs/{id_}/thumbnail").content == b"\xff\xd8thumbnail.jpg"
+    assert studio.client.get(f"/api/jobs/{id_}/strip/1").headers["content-type"] == "image/jpeg"
+    for wrong in ("2", "-1", "x", "..%2Fprediction.json"):
+        assert studio.client.get(f"/api/jobs/{id_}/strip/{wrong}").status_code in (404, 422)
+    assert f"/api/jobs/{id_}/thumbnail" in studio.client.get("/").text
+    assert f"/api/jobs/{id_}/strip/1" in studio.client.get(f"/jobs/{id_}").text
 
 
 def test_old_answers_make_room(open_studio: Callable[..., Studio]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 sys.path.append(str(Path(__file__).parents[1] / "laiar"))
 
@@ -112,6 +113,7 @@ def test_the_other_methods_are_answered_and_questioned_alike(
     (prediction,) = from_json((folder / worker_tasks.PREDICTION).read_bytes())
     assert found["label"] == prediction.label
     left = {worker_tasks.PREDICTION, worker_tasks.REPORT, worker_tasks.PREVIEW, worker_tasks.ABLATION, "upload.mp4"}
+    left |= {worker_tasks.THUMBNAIL, worker_tasks.STRIP}  # pictures for the history and along the timeline
     assert {p.name for p in folder.iterdir()} == left
     for name in (worker_tasks.PREDICTION, worker_tasks.REPORT):
         assert str(tmp_path) not in (folder / name).read_text(encoding="utf-8")
@@ -217,6 +219,9 @@ def test_the_copy_shows_the_same_moments(size: tuple[int, int], tmp_path: Path) 
         pairs = list(zip(before.frames_at(moments), after.frames_at(moments), strict=True))
         assert after.length == pytest.approx(before.length, abs=0.01)
     assert len(pairs) == len(moments)
+    cells = [np.asarray(Image.open(tmp_path / "strip" / f"{i}.jpg").convert("L")) for i in range(20)]
+    assert max(cell.shape[1] for cell in cells) <= 160
+    assert np.all(np.diff([float(np.median(cell)) for cell in cells]) > 0), "in the order of time, from end to end"
     for a, b in pairs:
         assert b.image.shape[1] <= 960
         assert b.image.shape[1] % 2 == b.image.shape[0] % 2 == 0

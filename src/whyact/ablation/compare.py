@@ -83,11 +83,12 @@ class LabelPair:
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Two answers about one video: what each says and why, and the best labels of either."""
+    """Two answers about one video: what each says and why, what changed, and the best labels of either."""
 
     agree: bool
     a: AnswerSummary
     b: AnswerSummary
+    changes: list[str]
     labels: list[LabelPair]
     shared: int
 
@@ -196,9 +197,35 @@ def compare_pair(a: Prediction, b: Prediction, *, max_labels: int = 10) -> PairC
         agree=bool(a.label) and a.label == b.label,
         a=_summarize(a, a.target),
         b=_summarize(b, b.target),
+        changes=_list_changes(a, b),
         labels=[LabelPair(wording.format_label(name), ours.get(name), theirs.get(name)) for name in names[:max_labels]],
         shared=len(ours.keys() & theirs.keys()),
     )
+
+
+def _list_changes(a: Prediction, b: Prediction) -> list[str]:
+    """Say in sentences what differs from answer A to answer B: the label and its score, words, evidence."""
+    ours, theirs = ({s.label: s.score for s in p.labels} for p in (a, b))
+    lines = []
+    for label in dict.fromkeys(name for name in (a.label, b.label) if name):
+        shown = wording.format_label(label)
+        if label in ours and label in theirs:
+            before, after = wording.format_apart(ours[label], theirs[label])
+            verb = "stays at" if before == after else "rises" if theirs[label] > ours[label] else "falls"
+            lines.append(f"The score of {shown} {verb} {before if before == after else f'from {before} to {after}'}.")
+        else:
+            lines.append(f"{'B' if label in ours else 'A'} does not know the action {shown}.")
+    stated = [{wording.summarize_evidence(e)[0]: None for e in wording.sort_evidence(p) if e.stated} for p in (a, b)]
+    both = [what for what in stated[0] if what in stated[1]]
+    for who, rows in (
+        ("Both rest on", both),
+        ("Only A rests on", [what for what in stated[0] if what not in both]),
+        ("Only B rests on", [what for what in stated[1] if what not in both]),
+    ):
+        if rows:
+            more = f", and {len(rows) - 3} more" if len(rows) > 3 else ""
+            lines.append(f"{who} {'; '.join(rows[:3])}{more}.")
+    return lines
 
 
 def _by_id(name: str, predictions: list[Prediction]) -> dict[str, Prediction]:

@@ -25,15 +25,15 @@ from whyact.errors import UserError
 from whyact.features.clip_weights import (
     OPENAI_MARKS,
     RANDOM,
+    WAY_OUT,
     find_weights,
     openai_state,
+    pending_download,
     refuse_unreachable,
     uses_quick_gelu,
     weights_name,
 )
 from whyact.features.towers import freeze
-
-BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ class ClipEncoder:
     def semantics(self) -> str:
         """Return how a run names this encoder: a weight file by its SHA-256, random weights as random."""
         return f"CLIP {self.name} {weights_name(self.weights)}"
+
+    @property
+    def logit_scale(self) -> float:
+        """Return what CLIP learned to multiply cosines by before the softmax."""
+        return float(self.model.logit_scale.exp())
 
     @property
     def parameters(self) -> int:
@@ -95,9 +100,19 @@ class ClipEncoder:
         if not sentences:
             raise UserError("class names", "none", "at least one")
         device, parts = device_of(self.model), []
+        # Nothing behind a sentence's end is attended to, and most of the 77 places lie there.
+        causal = isinstance(getattr(self.model, "text_projection", None), nn.Parameter) and hasattr(
+            self.model, "token_embedding"
+        )
+        tower = self.tower if causal else None
         for first in range(0, len(sentences), 64):
             tokens = self.tokenizer(sentences[first : first + 64]).to(device)
-            parts.append(self.model.encode_text(tokens).float().cpu())
+            if tower is None:
+                vectors = self.model.encode_text(tokens)
+            else:
+                ends = (tokens == tower.end_id).int().argmax(1)
+                vectors = tower.encode(tower.embed(tokens[:, : int(ends.max()) + 1]), ends)
+            parts.append(vectors.float().cpu())
         return torch.cat(parts).clone()
 
 
@@ -193,7 +208,7 @@ def load_clip(name: str = "ViT-B-16", weights: str = "openai", device: torch.dev
     """Load a CLIP model to a device; the last one loaded is kept, because loading takes seconds.
 
     Args:
-        name: A name that open_clip knows, such as those in ``BACKBONES``.
+        name: A name that open_clip knows, such as those in ``clip_weights.BACKBONES``.
         weights: A tag that open_clip fetches itself (``openai``), the path of a weight file, or ``random``:
             the same random weights every time, to prove that the parts work together where no weights are at hand.
         device: Where it computes from now on; vectors are returned on the CPU.
@@ -228,21 +243,12 @@ def load_named_clip(
 
 @lru_cache(maxsize=1)
 def _load_clip(name: str, weights: str, stamp: tuple[int, int] | None) -> ClipEncoder:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
-    if name not in open_clip.list_models():
-        raise UserError("backbone", name, f"a CLIP that open_clip knows, such as {', '.join(BACKBONES)}")
-    step = "give the path of a weight file as backbone_weights, or random to try the parts"
-    if weights != RANDOM and not Path(weights).is_file():
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        if weights not in tags:
-            expected = f"a file, random, or weights that open_clip can fetch, such as {', '.join(tags[:3])}"
-            raise UserError(f"weights of CLIP {name}", weights, expected, step)
+    pending = pending_download(name, weights)  # which also refuses what open_clip does not know
+    import open_clip
+
+    if pending is not None:
         refuse_unreachable(name, weights)
-        if sys.stderr.isatty():
-            print(f"CLIP {name}: open_clip fetches its weights {weights!r}, once", file=sys.stderr)
+        print(f"whyact: downloading {pending}, once", file=sys.stderr, flush=True)
     try:
         with _silent(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
@@ -256,6 +262,6 @@ def _load_clip(name: str, weights: str, stamp: tuple[int, int] | None) -> ClipEn
                 model.load_state_dict(state)
     except Exception as error:  # a file that is no weight file fails in open_clip and torch in any way there is
         expected = f"weights of {name} that open_clip can fetch or read"
-        raise UserError(f"weights of CLIP {name}", weights, expected, step) from error
+        raise UserError(f"weights of CLIP {name}", weights, expected, WAY_OUT) from error
     model.eval().requires_grad_(False)
     return ClipEncoder(model, preprocess, open_clip.get_tokenizer(name), name, weights)

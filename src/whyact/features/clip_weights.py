@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import Request, getproxies, urlopen
 
 import torch
 from torch import Tensor
@@ -24,7 +27,9 @@ from torch import Tensor
 from whyact.errors import UserError
 from whyact.files import file_sha256
 
+BACKBONES = ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50", "RN101")
 RANDOM = "random"
+WAY_OUT = "give the path of a weight file, or random to try the parts"
 QUICK = "-quickgelu"  # at the end of a name: open_clip's own way to ask for that activation
 OPENAI_MARKS = ("input_resolution", "context_length", "vocab_size")  # beside the weights in OpenAI's own files
 _FILE = "file sha256:"
@@ -70,17 +75,36 @@ def _tag_is_quick(name: str, tag: str) -> bool:
     return bool(known)
 
 
-def refuse_unreachable(name: str, tag: str, seconds: float = 5.0) -> None:
-    """Refuse, within seconds, weights that would have to be fetched from a host that does not answer.
+@dataclass(frozen=True)
+class Download:
+    """CLIP weights that are not on this machine: which, where they are fetched from, and about how many bytes."""
 
-    The libraries that fetch them try again for minutes. Behind a proxy nothing is asked: only the download can tell.
+    name: str
+    tag: str
+    url: str
+    size: int
+
+    @property
+    def host(self) -> str:
+        """Return the host's name."""
+        return urlsplit(self.url).hostname or ""
+
+    def __str__(self) -> str:
+        return f"CLIP {self.name} {self.tag}, about {round(self.size / 1e6, -1):.0f} MB from {self.host}"
+
+
+def pending_download(name: str, weights: str) -> Download | None:
+    """Return what open_clip would have to fetch for a CLIP; ``None`` for what is on this machine, files and ``random``.
 
     Raises:
-        UserError: When the weights are not on this machine and their host does not answer.
+        UserError: When open_clip is not installed, or knows no such CLIP or tag.
     """
+    check_known(name, weights)
+    if weights == RANDOM or Path(weights).is_file():
+        return None
     import open_clip
 
-    found: dict[str, Any] = open_clip.get_pretrained_cfg(name, tag)
+    found: dict[str, Any] = open_clip.get_pretrained_cfg(name, weights)
     if hub := str(found.get("hf_hub") or ""):
         from huggingface_hub import constants
 
@@ -90,25 +114,78 @@ def refuse_unreachable(name: str, tag: str, seconds: float = 5.0) -> None:
     else:
         url = str(found.get("url") or "")
         here = (Path.home() / ".cache" / "clip" / url.rpartition("/")[2]).is_file()
-    host = urlsplit(url).hostname
-    if here or not host or getproxies() or _answers(host, urlsplit(url).port or 443, seconds):
+    return None if here or not urlsplit(url).hostname else Download(name, weights, url, _size(name))
+
+
+def check_known(name: str, weights: str) -> None:
+    """Refuse a CLIP, or a tag of its weights, that open_clip does not know.
+
+    Raises:
+        UserError: For that, and when open_clip is not installed.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise UserError("CLIP", None, "the package open_clip_torch", "pip install 'whyact[clip]'") from error
+    if name not in open_clip.list_models():
+        raise UserError("backbone", name, f"a CLIP that open_clip knows, such as {', '.join(BACKBONES)}")
+    if weights == RANDOM or Path(weights).is_file():
+        return
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if weights not in tags:
+        expected = f"a file, random, or weights that open_clip can fetch, such as {', '.join(tags[:3])}"
+        raise UserError(f"weights of CLIP {name}", weights, expected, WAY_OUT)
+
+
+def _size(name: str) -> int:
+    """Return the bytes of a CLIP's float32 weights, from its configuration alone."""
+    import open_clip
+    from open_clip.model import CustomTextCLIP
+
+    config: dict[str, Any] = open_clip.get_model_config(name)
+    kind: Any = CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
+    with torch.device("meta"):
+        return 4 * sum(p.numel() for p in kind(**config).parameters())
+
+
+def refuse_unreachable(name: str, tag: str, seconds: float = 5.0) -> None:
+    """Refuse, within seconds, weights that would have to be fetched from a host that does not answer.
+
+    The libraries that fetch them try again for minutes.
+
+    Raises:
+        UserError: When the weights are not on this machine and their host does not answer.
+    """
+    pending = pending_download(name, tag)
+    if pending is None or _answers(pending.url, seconds):
         return
     raise UserError(
         f"weights of CLIP {name}",
-        f"{tag}, which is not on this machine, and {host} does not answer",
+        f"{tag}, which is not on this machine, and {pending.host} does not answer",
         "weights that are here, or a network",
-        "give the path of a weight file, or random to try the parts",
+        WAY_OUT,
     )
 
 
-def _answers(host: str, port: int, seconds: float) -> bool:
-    """Return whether a host takes a connection; in a thread, because looking up a name has no time limit."""
+def _answers(url: str, seconds: float) -> bool:
+    """Return whether a host takes a connection, or a proxy leads to it.
+
+    Asked in a thread, because looking up a name has no time limit.
+    """
     reached: list[bool] = []
 
     def connect() -> None:
         try:
-            socket.create_connection((host, port), timeout=seconds).close()
+            if getproxies():
+                urlopen(Request(url, method="HEAD"), timeout=seconds).close()
+            else:
+                parts = urlsplit(url)
+                socket.create_connection((parts.hostname or "", parts.port or 443), timeout=seconds).close()
             reached.append(True)
+        except HTTPError:  # whatever the page says, the host is there
+            reached.append(True)
+        except URLError as error:  # another library may trust a certificate that this one does not
+            reached.extend([True] if isinstance(error.reason, ssl.SSLError) else [])
         except OSError:
             pass
 

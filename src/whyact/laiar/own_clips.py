@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
@@ -19,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.data.relations.clip_folder import describe_clips, list_clips, own_file
+from whyact.data.relations.clip_folder import data_folder, describe_clips, list_clips, own_file
 from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.own import read as read_own
 from whyact.data.relations.own_file import FILE, OwnFile, read_file
@@ -43,7 +42,9 @@ from whyact.perception.things import (
 )
 from whyact.perception.tracks import Tracks
 from whyact.perception.types import Detector
+from whyact.progress import print_note
 from whyact.progress import progress as show
+from whyact.training.options import PreparedData
 from whyact.video.reader import VideoReader
 
 AUTO = "auto"
@@ -54,23 +55,16 @@ _PROBED = 12  # clips whose middle frame says whether the bundled detector knows
 _NEXT = "--data.detector FILE.onnx or fasterrcnn-r50, with --data.names FILE for its class names"
 
 
-@dataclass(frozen=True)
-class PreparedClips:
-    """Own data made of clips: the folder of the JSON, the settings to train with, and what the user should know."""
-
-    root: Path
-    config: Config
-    warnings: list[str]
-
-
-def data_folder(run: Path) -> Path:
-    """Return where the own data of a run's clips is kept: beside the run."""
-    return run.absolute().with_name(f"{run.absolute().name}-data")
-
-
 def prepare_clips(
-    videos: Path, out: Path, config: Config, *, things: Path | None = None, replace_json: bool = False, progress: bool
-) -> PreparedClips:
+    videos: Path,
+    out: Path,
+    config: Config,
+    *,
+    things: Path | None = None,
+    replace_data: bool = False,
+    fold: int = 1,
+    progress: bool,
+) -> PreparedData[Config]:
     """Write the own data of a folder of clips beside a run; or take the JSON that an earlier training left.
 
     Args:
@@ -78,7 +72,8 @@ def prepare_clips(
         out: The run folder; the data goes to ``OUT-data`` beside it.
         config: The settings; what is ``auto`` in them is chosen.
         things: A list of things that a person edited; by default it is made and used as it is.
-        replace_json: Replace a JSON that is there already.
+        replace_data: Replace a JSON that is there already.
+        fold: The one that is tested on.
         progress: Show bars.
 
     Raises:
@@ -87,7 +82,7 @@ def prepare_clips(
     if videos.name == FILE and videos.is_file():
         return _again(videos, out, config)
     root = data_folder(out)
-    if (root / FILE).exists() and not replace_json:
+    if (root / FILE).exists() and not replace_data:
         step = f"--videos {root / FILE} trains on it; --overwrite replaces it"
         raise UserError(str(root / FILE), "the data of an earlier training, which may be edited", "a free --out", step)
     chosen = None if things is None else read_things(things)
@@ -96,6 +91,8 @@ def prepare_clips(
     data = choose_models(config, files)  # before every file is read
     with show("reading clips", len(files), wanted=progress) as bar:
         folder = describe_clips(clips, bar.advance)
+    if not 1 <= fold <= len(folder.folds):
+        raise UserError("--fold", fold, f"1 to {len(folder.folds)}: these clips make no more")
     detector = open_detector(data.data.detector, names=data.data.names or None)
     warnings = list(folder.warnings)
     if data.data.pixels and data.data.encoder == AUTO:
@@ -114,10 +111,10 @@ def prepare_clips(
     document = own_file(folder, chosen.objects, chosen.subjects)
     write_atomic(root / FILE, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     data = replace(data, data=replace(data.data, class_map=str(root / CLASSES)))
-    return PreparedClips(root, _with_epochs(data, document), warnings)
+    return PreparedData("own", root, _with_epochs(data, document), warnings)
 
 
-def _again(path: Path, out: Path, config: Config) -> PreparedClips:
+def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
     """Return the settings to train again on a JSON that was written here and may have been edited."""
     document, root = read_file(path), path.absolute().parent
     files = [root / video.file for video in document.videos if video.file and (root / video.file).is_file()]
@@ -132,7 +129,7 @@ def _again(path: Path, out: Path, config: Config) -> PreparedClips:
         config = replace(config, data=replace(config.data, boxes="oracle"))
         warnings.append(f"{path} has boxes of its own: they are used, and no detector's")
     read_own(root, slots=config.data.slots)  # an error in it is raised before the work
-    return PreparedClips(root, _with_epochs(config, document), warnings)
+    return PreparedData("own", root, _with_epochs(config, document), warnings)
 
 
 def list_things(videos: Path, out: Path, config: Config, *, progress: bool) -> tuple[ThingsFile, Path, Path, list[str]]:
@@ -171,7 +168,7 @@ def track_clips(
             except UserError as error:
                 if len(files) == 1:
                     raise
-                print(f"whyact: {error}", file=sys.stderr)
+                print_note(str(error))
             bar.advance(file.name)
     return out
 

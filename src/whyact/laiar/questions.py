@@ -25,7 +25,7 @@ from whyact.laiar.answers import Answer, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
-from whyact.laiar.windows import merge_scores
+from whyact.video.sampling import merge_scores
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from whyact.data.relations.clip_folder import data_folder
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.devices import resolve_device
@@ -28,7 +29,7 @@ from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, nameable_relations, sized_for
 from whyact.laiar.model import LaIAR
-from whyact.laiar.own_clips import FILE, data_folder
+from whyact.laiar.own_clips import FILE
 from whyact.laiar.parts import Parts
 from whyact.laiar.perceive import (
     check_data_config,

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.laiar.answers import Answer, answer_clips
@@ -42,32 +41,6 @@ class Windows:
             return [(start, end)]
         found = sampling.spans(end - start, window, self.stride or window / 2)
         return [(start + a, start + b) for a, b in found]
-
-
-def merge_scores(
-    scores: NDArray[np.floating], null: int
-) -> tuple[NDArray[np.floating], NDArray[np.intp], NDArray[np.intp]]:
-    """Put the scores (...,W,C) of windows together as the scores of the video.
-
-    Nothing happens in a video only where nothing happens anywhere: the null action has its lowest score, every other
-    action its highest, and the answer is that of the surest window whose answer is not null.
-
-    Args:
-        scores: Of W windows for C actions.
-        null: Position of the action that stands for none; -1 where there is none.
-
-    Returns:
-        Scores (...,C); the answer (...,); the position of the window that it comes from (...,).
-    """
-    merged = scores.max(-2)
-    best, top = scores.argmax(-1), scores.max(-1)  # (...,W)
-    if null >= 0:
-        merged[..., null] = scores[..., null].min(-1)
-        something = best != null
-        top = np.where(something | ~something.any(-1, keepdims=True), top, -1.0)
-    window = top.argmax(-1)
-    answer = np.take_along_axis(best, window[..., None], -1)[..., 0]
-    return merged, answer, window
 
 
 @dataclass
@@ -116,7 +89,7 @@ class WindowMerger:
         chosen = max(self.found, key=lambda f: f.segment.score).best if self.found else self.nothing
         assert chosen is not None
         null = self.names.index(self.null) if self.null in self.names else -1
-        merged, _, _ = merge_scores(np.array(self.scores), null)
+        merged, _, _ = sampling.merge_scores(np.array(self.scores), null)
         labels = [LabelScore(label=name, score=float(s)) for name, s in zip(self.names, merged, strict=True)]
         labels.sort(key=lambda s: (s.label != chosen.label, -s.score))
         tracks, evidence = _joined([f.best for f in self.found] or [chosen], chosen.label)

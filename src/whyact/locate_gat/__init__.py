@@ -17,6 +17,7 @@ __all__ = [
     "open_evaluation",
     "open_session",
     "predict",
+    "prepare_clips",
     "train",
 ]
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from whyact.locate_gat.config import PRESETS, PredictOptions
     from whyact.locate_gat.config import Config as LoCATeGATConfig
     from whyact.locate_gat.model import LoCATeGAT
+    from whyact.locate_gat.own_clips import prepare_clips
     from whyact.locate_gat.questions import Session as open_session
     from whyact.locate_gat.runs import load
     from whyact.locate_gat.task import evaluate, open_evaluation, predict, train
@@ -42,6 +44,7 @@ else:
             "evaluate": "whyact.locate_gat.task",
             "open_evaluation": "whyact.locate_gat.task",
             "predict": "whyact.locate_gat.task",
+            "prepare_clips": "whyact.locate_gat.own_clips",
             "train": "whyact.locate_gat.task",
         },
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.datasets import load_zero_shot
-from whyact.data.io.tables import read_label_names
+from whyact.data.io.tables import label_names
 from whyact.data.types import FeatureSequence
 from whyact.data.zero_shot.sets import encode_names, encode_video
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
@@ -183,7 +183,7 @@ def candidates_of(
     Raises:
         UserError: When two labels stand for the same sentence, or a new one cannot be encoded.
     """
-    names = _label_names(known, labels)
+    names = tuple(known.unseen) if labels is None else label_names("--labels", labels)
     first = len(model.seen)
     classes = [*known.seen, *known.unseen]
     by_words = {known.said.get(name, name).casefold(): i for i, name in enumerate(classes)}
@@ -207,17 +207,6 @@ def candidates_of(
         known.sentence(classes[i]) if (i := position[n]) < len(classes) else known.sentence(n) for n in names
     )
     return why.Candidates(names, rows, others[kept], sentences)
-
-
-def _label_names(known: Run, labels: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    if labels is None:
-        return tuple(known.unseen)
-    if isinstance(labels, str):
-        return read_label_names("--labels", labels)
-    names = tuple(label.strip() for label in labels)
-    if not all(names) or len({name.casefold() for name in names}) < max(1, len(names)):
-        raise UserError("--labels", ", ".join(labels) or None, "at least one action name, and each once")
-    return names
 
 
 def reader(

@@ -17,6 +17,7 @@ __all__ = [
     "open_evaluation",
     "open_session",
     "predict",
+    "prepare_clips",
     "train",
 ]
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from whyact.pvlr.config import PRESETS, PredictOptions
     from whyact.pvlr.config import Config as PVLRConfig
     from whyact.pvlr.model import PVLR
+    from whyact.pvlr.own_videos import prepare_clips
     from whyact.pvlr.questions import Session as open_session
     from whyact.pvlr.task import evaluate, load, open_evaluation, predict, train
 else:
@@ -41,6 +43,7 @@ else:
             "load": "whyact.pvlr.task",
             "open_evaluation": "whyact.pvlr.task",
             "predict": "whyact.pvlr.task",
+            "prepare_clips": "whyact.pvlr.own_videos",
             "train": "whyact.pvlr.task",
         },
     )

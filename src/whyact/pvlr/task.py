@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from whyact.data.datasets import load_features, load_videos
+from whyact.data.relations.clip_folder import data_folder
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
@@ -107,6 +108,8 @@ def train(
     metrics: dict[str, Any] = {}
     if any(video.segments for video in split.test):
         metrics = score_all(Parts(model.cpu(), text, split, config, {}))
+    elif split.test:  # without times of the test videos their labels can be measured, and nothing else
+        metrics = measure(model, split.test, config)
     card = {
         "method": "pvlr",
         "data": data,
@@ -222,6 +225,9 @@ def open_evaluation(
     loaded = load(run)
     loaded.model.to(resolve_device(device))
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
+    beside = data_folder(run)
+    if root is None and data == loaded.card["data"] == "folder" and beside.is_dir():
+        root = beside  # own videos, encoded there by the training
     split = load_features(data, root, fold)
     if split.classes != loaded.classes:
         unseen = sorted(set(split.classes) - set(loaded.classes))

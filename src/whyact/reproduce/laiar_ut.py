@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.data.io.archive import sha256_text
 from whyact.data.io.pickles import load_torch
+from whyact.data.relations.clip_folder import data_folder
 from whyact.data.relations.own_file import FILE, Fold, read_file
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
@@ -25,7 +26,7 @@ from whyact.laiar.answers import answer_clips
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.extraction import extract_clips
-from whyact.laiar.own_clips import data_folder, prepare_clips
+from whyact.laiar.own_clips import prepare_clips
 from whyact.laiar.perceive import clip_settings, open_perception
 from whyact.laiar.task import train_run
 from whyact.metrics.boxes import area
@@ -119,7 +120,7 @@ def _prepare(root: Path, detector: Path, *, progress: bool) -> tuple[Path, Confi
     names = str(detector.with_name("coco.names").absolute())
     config = replace(start, data=replace(start.data, detector=str(detector.absolute()), names=names))
     run = RUNS / "run"
-    made = prepare_clips(table, run, config, replace_json=True, progress=progress)
+    made = prepare_clips(table, run, config, replace_data=True, progress=progress)
     document = read_file(made.root / FILE)
     groups = sorted({video.group for video in document.videos}, key=int)
     document.folds = [Fold([g for g in groups if g != group], [group]) for group in groups]

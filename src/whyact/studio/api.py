@@ -66,11 +66,13 @@ def two_jobs(jobs: Jobs, id_: str, other: str) -> tuple[Job, Job]:
     """Return two jobs about one video.
 
     Raises:
-        Unknown: When one of them is none, or they are about two videos.
+        Unknown: When one of them is none, they are about two videos, or both are one model's.
     """
     a, b = jobs.get(id_), jobs.get(other)
     if b not in jobs.others(a):
         raise Unknown("these are not two answers about the same video")
+    if a.model == b.model:
+        raise Unknown("both answers are the same model's")
     return a, b
 
 
@@ -111,8 +113,8 @@ def get_job(request: Request, id_: str) -> JobInfo:
 
 @router.delete("/jobs/{id_}", status_code=204)
 def delete_job(request: Request, id_: str) -> None:
-    """Forget a job and delete its files."""
-    jobs_of(request).remove(jobs_of(request).get(id_))
+    """Forget a job, stop it if it runs, and delete its files."""
+    jobs_of(request).cancel(jobs_of(request).get(id_))
 
 
 @router.post("/predict", responses=_REFUSED | _PREDICTIONS | {500: {"model": Problem}}, openapi_extra=BODY)
@@ -145,6 +147,24 @@ def get_video(request: Request, id_: str) -> FileResponse:
     if not job.playable:
         raise HTTPException(404, "there is no copy to play")
     return FileResponse(job.folder / worker_tasks.PREVIEW, media_type="video/mp4")
+
+
+@router.get("/jobs/{id_}/thumbnail", responses=_FILE)
+def get_thumbnail(request: Request, id_: str) -> FileResponse:
+    """Return a picture of the video, as soon as there is one."""
+    job = jobs_of(request).get(id_)
+    if not job.thumbnail:
+        raise HTTPException(404, "there is no picture yet")
+    return FileResponse(job.folder / worker_tasks.THUMBNAIL, media_type="image/jpeg")
+
+
+@router.get("/jobs/{id_}/strip/{cell}", responses=_FILE)
+def get_cell(request: Request, id_: str, cell: int) -> FileResponse:
+    """Return one of the small pictures along the video, from 0 on."""
+    job = jobs_of(request).done(id_)
+    if not 0 <= cell < job.cells:
+        raise HTTPException(404, f"no such picture; there are {job.cells}")
+    return FileResponse(job.folder / worker_tasks.STRIP / f"{cell}.jpg", media_type="image/jpeg")
 
 
 @router.get("/jobs/{id_}/export/{kind}", responses=_FILE)
@@ -200,7 +220,8 @@ def post_correction(request: Request, id_: str, correction: Correction) -> Saved
         raise HTTPException(403, "start the studio with --corrections DIR to save corrections")
     job = jobs.done(id_)
     try:
-        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction)
+        video = job.upload if job.upload.is_file() else None
+        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video)
     except UserError as error:
         raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
 

@@ -15,27 +15,39 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
 from whyact.prediction import Prediction
-from whyact.studio import api, pages
+from whyact.studio import api, pages, train_api
 from whyact.studio.jobs import Jobs, Unknown
 from whyact.studio.safety import Guard
+from whyact.studio.trainings import Trainings
 from whyact.studio.workers import Refused, WorkerLost
 
 
-def create_app(jobs: Jobs, *, token: str = "", hosts: tuple[str, ...] = (), corrections: Path | None = None) -> FastAPI:
-    """Return the application; it closes ``jobs`` when it ends.
+def create_app(
+    jobs: Jobs,
+    trainings: Trainings | None = None,
+    *,
+    token: str = "",
+    hosts: tuple[str, ...] = (),
+    corrections: Path | None = None,
+) -> FastAPI:
+    """Return the application; it closes ``jobs`` and ``trainings`` when it ends.
 
     Args:
         jobs: What answers.
+        trainings: What teaches; by default models are kept as long as the studio runs.
         token: What callers must show; empty for none.
         hosts: Further names of this machine.
         corrections: Where corrections are saved; without it there is nothing to correct.
     """
+
+    teaching = trainings or Trainings(jobs.models, jobs.limits)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         jobs.warm()
         yield
         jobs.close()
+        teaching.close()
 
     app = FastAPI(
         title="whyact studio",
@@ -45,8 +57,9 @@ def create_app(jobs: Jobs, *, token: str = "", hosts: tuple[str, ...] = (), corr
         redoc_url=None,
         lifespan=life,
     )
-    app.state.jobs, app.state.corrections = jobs, corrections
+    app.state.jobs, app.state.trainings, app.state.corrections = jobs, teaching, corrections
     app.include_router(api.router)
+    app.include_router(train_api.router)
     app.include_router(pages.router)
     app.add_middleware(Guard, token=token, hosts=hosts)
     for kind, status in ((Unknown, 404), (Refused, 422), (WorkerLost, 500)):

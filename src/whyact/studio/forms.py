@@ -18,17 +18,32 @@ class _Form(BaseModel):
 
 
 class ModelInfo(_Form):
-    """A model that can be chosen."""
+    """A model that can be chosen; ``measured``: its relations are measured from the boxes, and cannot be corrected."""
 
     name: str
     about: str
     actions: list[str]
     relations: list[str]
+    objects: list[str] = []
+    measured: bool = False
+    quality: str = ""
+    sample: SampleInfo | None = None
+
+
+class SampleInfo(_Form):
+    """How a model answers a clip that it did not learn from; ``picture`` is a JPEG as a data address."""
+
+    name: str
+    action: str
+    answer: str
+    because: str
+    picture: str
 
 
 class JobInfo(_Form):
-    """Where a job stands; ``share`` is how much of its stage is done.
+    """Where a job stands; ``share`` is how much of its stage is done, ``left`` how many seconds it may still take.
 
+    ``thumbnail`` tells whether there is a picture of the video yet, ``cells`` how many small ones there are along it.
     ``against`` is the id of the job that asks a second model about the same video; empty where none was wanted.
     """
 
@@ -38,11 +53,14 @@ class JobInfo(_Form):
     state: Literal["arriving", "waiting", "running", "done", "failed"]
     stage: str
     share: float
+    left: float | None
     error: str
     label: str
     score: float
     against: str
     playable: bool
+    thumbnail: bool
+    cells: int
 
 
 class Demo(_Form):
@@ -125,9 +143,13 @@ class Marked(_Form):
 
 
 class Correction(_Form):
-    """What a person says about an answer: the true action (the model's own: it was right), and relations."""
+    """What a person says about an answer: the true action (the model's own: it was right), relations, what things are.
 
-    action: Name
+    Actions and things may be new words; ``things`` names them by the names of their tracks.
+    """
+
+    action: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
+    things: Annotated[dict[Name, Name], Field(max_length=200)] = {}
     relations: Annotated[list[Marked], Field(max_length=2000)] = []
 
 
@@ -137,6 +159,51 @@ class Saved(_Form):
     videos: int
     marked: int
     command: str
+
+
+class ClipInfo(_Form):
+    """A clip of a training: the user's name of its file, its action, and the film that it is cut from, if known."""
+
+    id: str
+    name: str
+    label: str
+    group: str
+    size: int
+
+
+class Curve(_Form):
+    """The loss after each epoch: (share of the training that is done, loss)."""
+
+    points: list[tuple[float, float]] = []
+    epoch: int = 0
+    epochs: int = 0
+
+
+class TrainingInfo(_Form):
+    """Where a training stands: its clips are collected, it waits, runs, or has ended.
+
+    ``missing`` says what its clips lack before it can start.
+    """
+
+    id: str
+    model: str
+    state: Literal["collecting", "waiting", "running", "done", "failed", "stopped"]
+    stage: str
+    share: float
+    left: float | None
+    error: str
+    notes: list[str]
+    missing: str
+    curve: Curve
+    clips: list[ClipInfo]
+
+
+class Start(_Form):
+    """How to train: the name of the model, each clip's action by the clip's id, and passes through the clips."""
+
+    model: Annotated[str, Field(min_length=1, max_length=60)]
+    labels: Annotated[dict[str, Name], Field(max_length=10_000)] = {}
+    epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 class Problem(_Form):

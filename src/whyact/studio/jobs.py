@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import secrets
 import shutil
 import tempfile
@@ -32,8 +33,31 @@ class Unknown(Exception):
     """No such job, or not in the state that the question needs."""
 
 
+@dataclass(kw_only=True)
+class Progress:
+    """How far a piece of work is: its stage, the share of it that is done, and since when it is in this stage."""
+
+    stage: str = "Waiting"
+    share: float = 0.0
+    since: float = 0.0
+
+    def advance(self, stage: str, share: float) -> None:
+        """Note the stage and the share of it that is done."""
+        if stage != self.stage:
+            self.since = time.monotonic()
+        self.stage, self.share = stage, share
+
+    @property
+    def left(self) -> float | None:
+        """Return the seconds that the stage will take if it goes on as before; ``None`` where that is a guess."""
+        passed = time.monotonic() - self.since
+        if not self.since or self.share < 0.05 or passed < 2 or self.share >= 1:
+            return None
+        return round(passed / self.share * (1 - self.share), 1)
+
+
 @dataclass
-class Job:
+class Job(Progress):
     """A video on its way to an answer.
 
     Attributes:
@@ -45,6 +69,7 @@ class Job:
         demo: What to film, for a clip that nobody sent.
         content: The same for two jobs about the same video.
         answer: What is said of the answer in a few words.
+        cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
     """
 
@@ -57,15 +82,19 @@ class Job:
     content: str = ""
     against: str = ""
     state: State = "arriving"
-    stage: str = "Waiting"
-    share: float = 0.0
     error: str = ""
     label: str = ""
     score: float = 0.0
     answer: str = ""
     playable: bool = False
+    cells: int = 0
     finished: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def thumbnail(self) -> bool:
+        """Return whether there is a picture of the video yet."""
+        return (self.folder / worker_tasks.THUMBNAIL).is_file()
 
     @property
     def upload(self) -> Path:
@@ -81,6 +110,7 @@ class Jobs:
         limits: What is let in.
         answering: Returns the tasks of the process that reads videos.
         asking: Returns the tasks of the process that evaluates answers again.
+        keep_uploads: Keep videos as long as their answers, so that a correction can be saved with its video.
     """
 
     def __init__(
@@ -90,12 +120,14 @@ class Jobs:
         *,
         answering: Callable[[Limits], dict[str, Task]] = worker_tasks.answer_tasks,
         asking: Callable[[Limits], dict[str, Task]] = worker_tasks.ablation_tasks,
+        keep_uploads: bool = False,
     ) -> None:
-        self.models, self.limits = models, limits or Limits()
+        self.models, self.limits, self.keep_uploads = models, limits or Limits(), keep_uploads
         self.root = Path(tempfile.mkdtemp(prefix="whyact-studio-"))
         self.jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._queue: queue.Queue[Job | None] = queue.Queue()
+        self._answered: Job | None = None  # the one that is being answered
         self._answering = Worker(answering, self.limits, "whyact answers")
         self._asking = Worker(asking, self.limits, "whyact questions")
         self._thread = threading.Thread(target=self._run, name="whyact jobs", daemon=True)
@@ -208,6 +240,13 @@ class Jobs:
         if not running:
             shutil.rmtree(job.folder, ignore_errors=True)
 
+    def cancel(self, job: Job) -> None:
+        """Forget a job at once: one that is being answered is stopped."""
+        self.remove(job)
+        with self._lock:
+            if self._answered is job:
+                self._answering.interrupt()
+
     def close(self) -> None:
         """Stop the processes and delete every file."""
         self._queue.put(None)
@@ -222,9 +261,11 @@ class Jobs:
 
     def _run(self) -> None:
         while (job := self._queue.get()) is not None:
-            if job.id not in self.jobs:
-                continue
-            job.state, job.stage = "running", "Starting"
+            with self._lock:
+                if job.id not in self.jobs:
+                    continue
+                job.state, self._answered = "running", job
+            job.advance("Starting", 0.0)
             try:
                 self._answer(job)
                 job.state = "done"
@@ -232,16 +273,15 @@ class Jobs:
                 job.state, job.error = "failed", str(error)
             except Exception as error:  # a job must never take the queue with it
                 job.state, job.error = "failed", f"the job failed ({type(error).__name__})"
+            with self._lock:
+                self._answered = None
             self._settle(job)
 
     def _answer(self, job: Job) -> None:
-        def on_progress(stage: str, share: float) -> None:
-            job.stage, job.share = stage, share
-
         found = self._answering.call(
             "answer",
             self.limits.work,
-            on_progress,
+            job.advance,
             folder=str(job.folder),
             file=job.file,
             name=job.name,
@@ -250,11 +290,13 @@ class Jobs:
         )
         job.label, job.score = found["label"], found["score"]
         job.answer, job.playable = found["answer"], found["playable"]
+        job.cells = found.get("cells", 0)
 
     def _settle(self, job: Job) -> None:
-        """Delete the upload, and everything of a job that failed or was removed meanwhile."""
+        """Delete an upload that is not to be kept, and everything of a job that failed or was removed meanwhile."""
         job.finished = time.monotonic()
-        job.upload.unlink(missing_ok=True)
+        if not self.keep_uploads:
+            job.upload.unlink(missing_ok=True)
         with self._lock:
             gone = job.id not in self.jobs
         if gone or job.state == "failed":
@@ -280,3 +322,13 @@ def clean_name(name: str) -> str:
     last = PureWindowsPath(name).name  # knows both kinds of slashes
     shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*\\/')[:120].strip(" .")
     return shown or "video"
+
+
+def clean_label(text: str) -> str:
+    """Return the name of an action or a film in printable letters, at most 120."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:120]
+
+
+def safe_stem(name: str) -> str:
+    """Return what is left of a file's name without its ending, to be part of a path: plain letters, at most 40."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).stem)[:40].strip("-") or "clip"

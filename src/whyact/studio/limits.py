@@ -20,6 +20,9 @@ class Limits:
         waiting: Jobs in the queue; further ones are refused.
         kept: Answered jobs that stay; the oldest go first.
         keep: Seconds that an answered job stays.
+        train: Wall-clock seconds that one training may take.
+        clips: Clips of one training; ``clip_bytes`` bytes of them together.
+        trainings: Trainings that are collected, waiting or running at a time; further ones are refused.
     """
 
     size: int = 500 * MB
@@ -30,3 +33,7 @@ class Limits:
     waiting: int = 16
     kept: int = 20
     keep: float = 3600.0
+    train: float = 6 * 3600.0
+    clips: int = 500
+    clip_bytes: int = 4096 * MB
+    trainings: int = 8

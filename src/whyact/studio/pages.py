@@ -17,6 +17,7 @@ from whyact.studio.api import info, jobs_of, two_jobs
 from whyact.studio.forms import JobInfo, ModelInfo
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
+from whyact.studio.train_api import trainings_of
 from whyact.studio.worker_tasks import preview_rate
 from whyact.verbs.demo import demo_actions
 
@@ -27,12 +28,14 @@ _STATIC = {
     "format.js": ("whyact.report", "templates/format.js", "text/javascript"),
     "zoom.js": ("whyact.report", "templates/zoom.js", "text/javascript"),
     "tokens.js": ("whyact.report", "templates/tokens.js", "text/javascript"),
+    "shared.js": ("whyact.studio", "static/shared.js", "text/javascript"),
     "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
     "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
     "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
     "question.js": ("whyact.studio", "static/question.js", "text/javascript"),
     "correct.js": ("whyact.studio", "static/correct.js", "text/javascript"),
     "compare.js": ("whyact.studio", "static/compare.js", "text/javascript"),
+    "teach.js": ("whyact.studio", "static/teach.js", "text/javascript"),
 }
 _EXPORT_NAMES = {
     "html": "Report (HTML)",
@@ -62,7 +65,9 @@ def start(request: Request) -> HTMLResponse:
         models=[model_info(name, path) for name, path in jobs.models.items()],
         actions=list(demo_actions()),
         jobs=[job for job in reversed(jobs.jobs.values()) if job.state != "arriving"],
+        trainings=[one for one in reversed(trainings_of(request).trainings.values()) if one.clips],
         limits=jobs.limits,
+        keeps_uploads=jobs.keep_uploads,
     )
 
 
@@ -128,6 +133,31 @@ def against(request: Request, id_: str, other: str) -> Response:
         found=compare_pair(*both),
         video=both[0].video,
         models=[model_info(one.model, jobs.models[one.model]) for one in two],
+    )
+
+
+@router.get("/teach")
+def teach(request: Request) -> HTMLResponse:
+    """Show where to put clips, to teach a model."""
+    return _teach(request, "")
+
+
+@router.get("/teach/{id_}")
+def training(request: Request, id_: str) -> Response:
+    """Show a training: its clips, then how far it is, then its model."""
+    try:
+        found = trainings_of(request).get(id_)
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    return _teach(request, found.id, found.model if found.state == "done" else "")
+
+
+def _teach(request: Request, training: str, model: str = "") -> HTMLResponse:
+    trainings, models = trainings_of(request), jobs_of(request).models
+    info = model_info(model, models[model]) if model in models else None
+    others = [name for name in models if name != model]
+    return _page(
+        "teach.html.j2", training=training, info=info, others=others, limits=trainings.limits, kept=trainings.kept
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from whyact.errors import UserError
+from whyact.files import writable_folder
 from whyact.studio.limits import MB, Limits
 from whyact.studio.models import find_models
 from whyact.verbs.parser import Parser, existing_folder, print_json, whole_number
@@ -15,6 +16,7 @@ from whyact.verbs.parser import Parser, existing_folder, print_json, whole_numbe
 _EXAMPLES = (
     "whyact serve",
     "whyact serve --model runs/kitchen --model runs/kitchen-2 --corrections data/kitchen-corrected",
+    "whyact serve --teach models --detector yolo.onnx --names coco.names",
     "whyact serve --host 0.0.0.0 --port 9000 --max-mb 200 --max-seconds 120",
 )
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -25,7 +27,8 @@ def run(argv: list[str]) -> int:
     default = Limits()
     parser = Parser(
         "serve",
-        "Open a local page: drop a video, see the answer and its evidence, question it, export it.\n"
+        "Open a local page: drop a video, see the answer and its evidence, question it, export it; or teach a model\n"
+        "on clips of your own.\n"
         "Needs whyact[web]. Elsewhere than on 127.0.0.1 a token is needed, which is printed at the start.",
         _EXAMPLES,
         "the address",
@@ -39,7 +42,12 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--allow-host", metavar="NAME", action="append", default=[], help="a further name of this machine"
     )
-    parser.add_argument("--corrections", metavar="DIR", type=Path, help="save corrections there, as own data")
+    parser.add_argument(
+        "--corrections", metavar="DIR", type=Path, help="save corrections and videos there, as own data"
+    )
+    parser.add_argument("--teach", metavar="DIR", type=Path, help="keep there what is taught, and offer it again")
+    parser.add_argument("--detector", metavar="NAME", default="auto", help="to teach: a name, FILE.onnx or a folder")
+    parser.add_argument("--names", metavar="FILE", type=Path, help="the class names of that detector, one a line")
     for option, value, text in (
         ("--max-mb", default.size // MB, "of an upload"),
         ("--max-seconds", int(default.seconds), "of a video"),
@@ -51,8 +59,11 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     if args.port > 65535:
         raise UserError("--port", args.port, "a port from 0 to 65535", "--port 0")
+    teach = None if args.teach is None else writable_folder("--teach", args.teach)
+    if args.names is not None and not args.names.is_file():
+        raise UserError("--names", str(args.names), "a file with class names, one a line")
     uvicorn = _uvicorn()
-    models = find_models(args.model, existing_folder("--runs", args.runs))
+    models = find_models(args.model, existing_folder("--runs", args.runs), teach)
     limits = Limits(size=args.max_mb * MB, seconds=args.max_seconds, memory=args.max_memory_mb * MB, work=args.max_work)
     token = "" if args.host in LOCAL else secrets.token_urlsafe(24)
     sock = _listen(args.host, args.port)
@@ -66,17 +77,20 @@ def run(argv: list[str]) -> int:
 
     from whyact.studio.app import create_app
     from whyact.studio.jobs import Jobs
+    from whyact.studio.trainings import Trainings
 
     names = (*args.allow_host, *((args.host,) if args.host not in ("0.0.0.0", "::") else ()))
-    jobs = Jobs(models, limits)
+    jobs = Jobs(models, limits, keep_uploads=args.corrections is not None)
+    trainings = Trainings(models, limits, folder=teach, detector=args.detector, names=str(args.names or ""))
     try:
-        app = create_app(jobs, token=token, hosts=names, corrections=args.corrections)
+        app = create_app(jobs, trainings, token=token, hosts=names, corrections=args.corrections)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3
         )
         uvicorn.Server(config).run(sockets=[sock])
     finally:
         jobs.close()
+        trainings.close()
     return 0
 
 

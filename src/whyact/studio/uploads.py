@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from fastapi import HTTPException, Request
 from starlette.concurrency import run_in_threadpool
@@ -75,28 +76,50 @@ async def receive(request: Request, jobs: Jobs, name: str, model: str, against: 
         ClientDisconnect: When the sender goes away; nothing is left then.
     """
     check_models(jobs, model, against)
-    most = jobs.limits.size
-    too_large = HTTPException(413, f"The file is larger than {most / 2**20:g} MB, the most that is taken here.")
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > most:
-        raise too_large
+    check_size(request, jobs.limits.size)
     job = open_job(jobs, name, model)
     try:
-        size, digest = 0, hashlib.sha256()
-        with open(job.upload, "xb") as stream:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > most:
-                    raise too_large
-                await run_in_threadpool(stream.write, chunk)
-                digest.update(chunk)
-        if not size:
-            raise HTTPException(422, f"{job.name}: found an empty file; expected a video file")
-        if declared.isdecimal() and size < int(declared):
-            raise ClientDisconnect
+        _, job.content = await write_body(request, job.upload, jobs.limits.size, job.name)
     except BaseException:
         jobs.remove(job)
         raise
-    job.content = digest.hexdigest()
     submit(jobs, job, against)
     return job
+
+
+def check_size(request: Request, most: int) -> None:
+    """Refuse a body whose length is declared and too large.
+
+    Raises:
+        HTTPException: Then.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
+
+
+async def write_body(request: Request, path: Path, most: int, name: str) -> tuple[int, str]:
+    """Write the body of a request to a new file; return its size and its SHA-256.
+
+    Raises:
+        HTTPException: When it is larger than ``most`` bytes, or empty.
+        ClientDisconnect: When the sender goes away.
+    """
+    declared = request.headers.get("content-length", "")
+    size, digest = 0, hashlib.sha256()
+    with open(path, "xb") as stream:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise _too_large(most)
+            await run_in_threadpool(stream.write, chunk)
+            digest.update(chunk)
+    if not size:
+        raise HTTPException(422, f"{name}: found an empty file; expected a video file")
+    if declared.isdecimal() and size < int(declared):
+        raise ClientDisconnect
+    return size, digest.hexdigest()
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"The file is larger than {most / 2**20:g} MB, the most that is taken here.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import string
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,9 +20,13 @@ from whyact.studio.limits import Limits
 from whyact.studio.workers import OnProgress, Task
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from whyact.ablation.protocol import Session
 
 PREDICTION, PREVIEW, REPORT, ABLATION = "prediction.json", "preview.mp4", "report.html", "ablation.safetensors"
+THUMBNAIL, STRIP = "thumbnail.jpg", "strip"  # a frame of the video; a folder of small ones, evenly along it
+_CELLS, _CELL = 24, 160  # small frames, and the pixels of their width
 MOST_ABLATIONS = 8  # answers whose tensors stay in memory; the others are read from disk
 MOST_MODELS = 3  # models that stay in memory
 _WIDEST = 960  # pixels of the copy that is played
@@ -43,6 +48,7 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
             if demo is not None:
                 _film(path, on_progress, **demo)
             check_video(path, limits)
+            write_atomic(path.parent / THUMBNAIL, read_picture(path))
             on_progress("Loading the model", 0.0)
             prediction = models.load(model).answer(path, path.parent / ABLATION, on_progress)
         except UserError as error:
@@ -55,6 +61,7 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
             "score": best.score if best else 0.0,
             "answer": summarize_answer(prediction),
             "playable": (Path(folder) / PREVIEW).exists(),
+            "cells": len(list((Path(folder) / STRIP).glob("*.jpg"))),
         }
 
     return {"answer": answer}
@@ -172,6 +179,27 @@ def check_video(path: Path, limits: Limits) -> None:
             )
 
 
+def read_picture(path: Path, moment: float | None = None, width: int = 480) -> bytes:
+    """Return a frame of a video as a JPEG, by default that of its middle; no bytes where there is no frame."""
+    from PIL import Image
+
+    from whyact.video.reader import VideoReader
+
+    with VideoReader(path, limit=30.0) as reader:
+        last = max(0.0, reader.length - reader.step)
+        shown = next(reader.frames_at([min(last, reader.length / 2 if moment is None else moment)]), None)
+    return b"" if shown is None else _jpeg(Image.fromarray(shown.image), width)
+
+
+def _jpeg(image: Image, width: int) -> bytes:
+    """Return an image as a JPEG, at most so many pixels wide."""
+    if image.width > width:
+        image = image.resize((width, max(1, round(image.height * width / image.width))))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=80)
+    return stream.getvalue()
+
+
 def without_server_path(error: UserError, path: Path, name: str) -> UserError:
     """Return the same error about the user's own file name, without a trace of where the server kept it."""
 
@@ -238,13 +266,18 @@ def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> Non
 
         def frames() -> Any:
             size: tuple[int, int] | None = None
-            for shown in reader.frames_at(moments.tolist()):
+            count = min(_CELLS, len(moments))
+            cells = {int((i + 0.5) * len(moments) / count): i for i in range(count)}
+            (out.parent / STRIP).mkdir(exist_ok=True)
+            for number, shown in enumerate(reader.frames_at(moments.tolist())):
                 height, width = shown.image.shape[:2]
                 scale = min(1.0, _WIDEST / width)
                 size = size or (max(2, round(width * scale) // 2 * 2), max(2, round(height * scale) // 2 * 2))
                 image = shown.image
                 if (width, height) != size:
                     image = np.asarray(Image.fromarray(image).resize(size))
+                if number in cells:
+                    (out.parent / STRIP / f"{cells[number]}.jpg").write_bytes(_jpeg(Image.fromarray(image), _CELL))
                 yield image
                 on_progress(shown.moment / length)
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from whyact.ablation.protocol import OnProgress
 from whyact.errors import UserError
 from whyact.studio.limits import Limits
 
 Task = Callable[..., Any]
+OnProgress = Callable[..., None]  # called with the stage, the share of it that is done, and more that JSON can hold
 _POLL = 0.1
 _START_SECONDS = 120.0  # that a process may take to start and import; a busy machine is slow, not wrong
 
@@ -40,10 +40,13 @@ class Worker:
         make_tasks: Called once in the process with the limits; returns name -> function ``(on_progress, **arguments)``.
         limits: Memory that the process may use.
         name: For the process list.
+        what: What it works on, for the words of a failure.
     """
 
-    def __init__(self, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits, name: str) -> None:
-        self._make_tasks, self._limits, self._name = make_tasks, limits, name
+    def __init__(
+        self, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits, name: str, what: str = "this video"
+    ) -> None:
+        self._make_tasks, self._limits, self._name, self._what = make_tasks, limits, name, what
         self._lock = threading.Lock()
         self._process: Any = None
         self._pipe: Connection | None = None
@@ -96,7 +99,13 @@ class Worker:
                         raise WorkerLost(f"this took longer than {seconds:g} seconds and was stopped")
             except (EOFError, OSError) as error:
                 self._stop()
-                raise WorkerLost("the process that read this video stopped; nothing else was harmed") from error
+                raise WorkerLost(f"the process that read {self._what} stopped; nothing else was harmed") from error
+
+    def interrupt(self) -> None:
+        """Stop the process in the middle of its task, which is lost; the next task starts another."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """Stop the process for good, in the middle of a task if need be."""
@@ -115,7 +124,7 @@ class Worker:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
             self._process = context.Process(
-                target=_work, args=(theirs, self._make_tasks, self._limits), name=self._name, daemon=True
+                target=_work, args=(theirs, self._make_tasks, self._limits, self._what), name=self._name, daemon=True
             )
             self._process.start()
             theirs.close()
@@ -145,7 +154,7 @@ class Worker:
             self._pipe = None
 
 
-def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits) -> None:
+def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], limits: Limits, what: str) -> None:
     """Be the worker: wait for tasks until the parent goes away."""
     tasks = make_tasks(limits)
     _bound(limits)
@@ -153,8 +162,8 @@ def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], lim
     with suppress(OSError):
         pipe.send_bytes(msgspec.json.encode(("ready",)))
 
-    def on_progress(stage: str, share: float) -> None:
-        pipe.send_bytes(msgspec.json.encode(("progress", stage, min(max(share, 0.0), 1.0))))
+    def on_progress(stage: str, share: float, *more: Any) -> None:
+        pipe.send_bytes(msgspec.json.encode(("progress", stage, min(max(share, 0.0), 1.0), *more)))
 
     while True:
         try:
@@ -164,13 +173,16 @@ def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], lim
         try:
             answer = ("done", tasks[name](on_progress, **arguments))
         except UserError as error:
-            answer = ("refused", str(error))
+            answer = ("refused", error.command_line())
         except MemoryError:
-            answer = ("failed", "this video needs more memory than one job may use")
+            answer = (
+                "failed",
+                f"{what} would take more memory than one job may use",
+            )
         except Exception as error:
             print(f"whyact: a job failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             words = "memory" if "allocate" in str(error) else type(error).__name__
-            answer = ("failed", f"the model failed on this video ({words})")
+            answer = ("failed", f"the model failed on {what} ({words})")
         pipe.send_bytes(msgspec.json.encode(answer))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from whyact.devices import DEVICES, PRECISIONS, check_device
 from whyact.errors import UserError
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     from whyact.training.state import Best
 
 T = TypeVar("T")
+C = TypeVar("C")
 LOGGERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}  # name -> package it needs
+
+
+@dataclass(frozen=True)
+class PreparedData(Generic[C]):
+    """Data made of a user's own videos: its name and folder, the settings to train with, and what to say of it."""
+
+    data: str
+    root: Path
+    config: C
+    warnings: list[str]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from whyact import api
+from whyact.clip_zero_shot.config import PredictOptions
 from whyact.errors import PartialFailure, UserError
 from whyact.files import writable_file
-from whyact.methods import METHODS
+from whyact.methods import UNTRAINED, find_answerer
 from whyact.prediction import to_json
 from whyact.progress import announce, print_error
 from whyact.sentences import format_answer
@@ -22,6 +24,7 @@ from whyact.video.inputs import Inputs
 _EXAMPLES = (
     "whyact predict kitchen.mp4",
     "whyact predict a.mp4 b.mp4 --model runs/kitchen --report why.html",
+    'whyact predict a.mp4 --labels "pouring coffee, opening a box"',
     "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
     "whyact predict films/ --model runs/kitchen --engine local --workers 8 --json > predictions.json",
@@ -32,8 +35,11 @@ _EXAMPLES = (
 def run(argv: list[str]) -> int:
     """Predict every input that ``argv`` names; print the answers, or JSON, and write a report where asked."""
     run_name = peek(argv, "--model")
-    model = api.load(run_folder(run_name) if run_name else api.BUNDLED)
-    method = METHODS[model.method]
+    if run_name is None and any(word.partition("=")[0] == "--labels" for word in argv):
+        model = api.Model(Path(UNTRAINED), UNTRAINED, {"method": UNTRAINED})
+    else:
+        model = api.load(run_folder(run_name) if run_name else api.BUNDLED)
+    method = find_answerer(model.method)
     parser = _parser()
     parser.add_settings(method.PredictOptions(), grouped=False)
     args = parser.parse_args(argv)
@@ -43,6 +49,8 @@ def run(argv: list[str]) -> int:
     if args.open and report is None:
         raise UserError("--open", None, "--report FILE beside it", "--report why.html --open")
     options, engine = read_options(method.PredictOptions, args), read_engine(args)
+    if model.method == UNTRAINED:
+        options = _agreed(options, args.inputs)
     by_name = args.data is not None  # clips of a data set
     if by_name and args.fps is not None:
         raise UserError("--fps", args.fps, "a folder of images among the inputs; --data has its own", "leave it out")
@@ -86,11 +94,27 @@ def run(argv: list[str]) -> int:
     return min((error.exit_code for error in failed), default=0)
 
 
+def _agreed(options: PredictOptions, inputs: list[str]) -> PredictOptions:
+    """Ask whether CLIP's weights may be downloaded, where that is needed and somebody can answer."""
+    if options.yes or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return options
+    options.check(inputs)
+    from whyact.clip_zero_shot import pending_download  # which imports torch
+
+    pending = pending_download(options)
+    if pending is None:
+        return options
+    print(f"{pending} must be downloaded once. Download it now? [y/N] ", end="", file=sys.stderr, flush=True)
+    return replace(options, yes=sys.stdin.readline().strip().lower() in ("y", "yes"))
+
+
 def _parser() -> Parser:
     parser = Parser(
         "predict",
         "Say which action each input shows, and which evidence decided it.\n"
         "Without --model the small model that is bundled with whyact answers, and says what it was trained on.\n"
+        "With --labels and no --model, plain CLIP answers which of your labels fits, or that none does: no training,\n"
+        "no run (extra clip). Its options: whyact predict --labels NAMES --help\n"
         "A model of another method has other options: whyact predict --model RUN --help",
         _EXAMPLES,
         "a list of predictions",

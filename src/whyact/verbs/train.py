@@ -27,6 +27,7 @@ _EXAMPLES = (
     "whyact train laiar --data cad120 --root data/cad120 --out runs/kitchen",
     "whyact train laiar --data cad120 --root data/cad120 --out runs/small --fold 2 --model.width 32",
     "whyact train laiar --videos clips/ --out runs/mine      (clips/CLASS/*.mp4)",
+    "whyact train pvlr --videos films.csv --out runs/when    (long videos; file,label)",
     "whyact train laiar --help      every setting of the method, with its default",
 )
 
@@ -47,7 +48,7 @@ def run(argv: list[str]) -> int:
     args = parser.parse_args(argv[1:] if name else argv)
     assert method is not None  # or the help was shown
 
-    preset = args.preset or ("default" if args.videos is None else "clips")
+    preset = args.preset or api.default_preset(method, own_videos=args.videos is not None)
     config = read_settings(method.PRESETS, preset, args.config, vars(args))
     root = existing_folder("--root", args.root)
     options = read_options(TrainOptions, args)
@@ -74,7 +75,7 @@ def run(argv: list[str]) -> int:
     if args.json:
         print_json(trained.card)
     else:
-        print(f"{args.out}: {name} trained on {trained.card['data']}")
+        print(f"{args.out}: {name} trained on {args.videos or trained.card['data']}")
         print_numbers(trained.card.get("metrics", {}), "  ")
     return 0
 
@@ -93,8 +94,8 @@ def _parser(method: str, names: str, presets: Iterable[str]) -> Parser:
         "--videos",
         metavar="DIR",
         type=Path,
-        help="own clips with a label each: clips/CLASS/*.mp4, a CSV (file,label[,group][,start,end]), or the "
-        "whyact.json of an earlier training",
+        help="own videos with a label each: clips/CLASS/*.mp4, a CSV (file,label[,group][,start,end]), or the "
+        "whyact.json of an earlier training of laiar",
     )
     parser.add_argument("--things", metavar="FILE", type=Path, help="the list of `whyact data things`, edited")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")

@@ -1,4 +1,4 @@
-"""Which moments of a video to look at: pure functions on seconds and frame numbers."""
+"""Which moments of a video to look at, and what the answers about its windows say together: pure functions."""
 
 from __future__ import annotations
 
@@ -70,3 +70,29 @@ def spans(length: float, window: float, stride: float) -> list[tuple[float, floa
         return [(0.0, max(length, 0.0))]
     count = int(np.ceil((length - window) / stride - 1e-9))
     return [*((i * stride, i * stride + window) for i in range(count)), (length - window, length)]
+
+
+def merge_scores(
+    scores: NDArray[np.floating], null: int
+) -> tuple[NDArray[np.floating], NDArray[np.intp], NDArray[np.intp]]:
+    """Put the scores (...,W,C) of windows together as the scores of the video.
+
+    Nothing happens in a video only where nothing happens anywhere: the null action has its lowest score, every other
+    action its highest, and the answer is that of the surest window whose answer is not null.
+
+    Args:
+        scores: Of W windows for C actions.
+        null: Position of the action that stands for none; -1 where there is none.
+
+    Returns:
+        Scores (...,C); the answer (...,); the position of the window that it comes from (...,).
+    """
+    merged = scores.max(-2)
+    best, top = scores.argmax(-1), scores.max(-1)  # (...,W)
+    if null >= 0:
+        merged[..., null] = scores[..., null].min(-1)
+        something = best != null
+        top = np.where(something | ~something.any(-1, keepdims=True), top, -1.0)
+    window = top.argmax(-1)
+    answer = np.take_along_axis(best, window[..., None], -1)[..., 0]
+    return merged, answer, window

@@ -112,6 +112,20 @@ def refuse_alike(named: Iterable[tuple[object, str]], what: str = "label") -> No
             raise UserError(where, name, expected, "spell both alike, or rename one")
 
 
+def label_names(option: str, labels: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of an option or argument: what :func:`read_label_names` reads, or names one by one.
+
+    Raises:
+        UserError: When there is no label, or two are alike.
+    """
+    if isinstance(labels, str):
+        return read_label_names(option, labels)
+    names = tuple(label.strip() for label in labels)
+    if not all(names) or len({name.casefold() for name in names}) < max(1, len(names)):
+        raise UserError(option, ", ".join(labels) or None, "at least one action name, and each once")
+    return names
+
+
 def read_label_names(option: str, given: str) -> tuple[str, ...]:
     """Return the labels of an option: a .txt file with one a line, a .csv file, or names with commas between them.
 

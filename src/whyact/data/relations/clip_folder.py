@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from whyact.errors import Mistakes, UserError
 from whyact.video.inputs import Inputs, videos_in
 from whyact.video.reader import VideoReader
 
+DATA = "-data"  # at the end of a run's name: the folder beside it that its training data are written to
 COLUMNS = ("file", "label", "group", "start", "end")
 FEW = 5  # clips of a class: with fewer, a model has hardly anything to learn from
 FOLDS = 5  # at most
@@ -51,6 +52,11 @@ class ClipFolder:
     actions: list[str]
     folds: list[Fold]
     warnings: list[str] = field(default_factory=list)
+
+
+def data_folder(run: Path) -> Path:
+    """Return where the data made of a run's own clips are kept: beside the run."""
+    return run.absolute().with_name(f"{run.absolute().name}{DATA}")
 
 
 def list_clips(path: Path) -> list[ListedClip]:
@@ -119,8 +125,23 @@ def _seconds(mistakes: Mistakes, row: Row, column: str) -> float | None:
     return value
 
 
-def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None) -> ClipFolder:
-    """Open every video, and return clips, groups and folds; what cannot be used is in the warnings.
+@dataclass(frozen=True)
+class OpenedClips:
+    """Clips whose files can be read: where all of these lie, each one's rate, size, number of frames, and group."""
+
+    base: Path
+    clips: list[ListedClip]
+    facts: dict[Path, tuple[float, tuple[int, int], int]]
+    groups: dict[Path, str]
+    warnings: list[str]
+
+    def name(self, file: Path) -> str:
+        """Return a file's name: its path below the common folder."""
+        return file.absolute().relative_to(self.base).as_posix()
+
+
+def open_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None) -> OpenedClips:
+    """Open every video and find out which belong to one film; what cannot be used is in the warnings.
 
     Args:
         clips: What :func:`list_clips` returns.
@@ -156,14 +177,30 @@ def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] |
         warnings.append(f"classes with fewer than {FEW} clips, of which little can be learned: {listed}")
     base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
     groups, notes = _groups(base, clips, prints)
-    warnings += notes
+    return OpenedClips(base, list(clips), facts, groups, warnings + notes)
+
+
+def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None) -> ClipFolder:
+    """Open every video, and return clips, groups and folds; what cannot be used is in the warnings.
+
+    Args:
+        clips: What :func:`list_clips` returns.
+        on_clip: Called with the name of each video that was opened.
+
+    Raises:
+        UserError: As :func:`open_clips`, and when a span has two classes.
+    """
+    found = open_clips(clips, on_clip)
     videos = []
-    for file in files:
-        own = [clip for clip in clips if clip.file == file]
-        if own:
-            videos.append(_video(base, file, own, groups[file], *facts[file]))
-    folds, notes = _folds(videos)
-    return ClipFolder(base, videos, sorted(counts), folds, warnings + notes)
+    for file, facts in found.facts.items():
+        own = [clip for clip in found.clips if clip.file == file]
+        videos.append(_video(found.base, file, own, found.groups[file], *facts))
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for video in videos:
+        labels[video.group].update(action.action for action in video.actions)
+    folds, notes = make_folds(labels)
+    actions = sorted({clip.label for clip in found.clips})
+    return ClipFolder(found.base, videos, actions, folds, found.warnings + notes)
 
 
 def own_file(folder: ClipFolder, objects: Sequence[str], subjects: Sequence[str]) -> OwnFile:
@@ -261,11 +298,18 @@ def _video(
     )
 
 
-def _folds(videos: Sequence[OwnVideo]) -> tuple[list[Fold], list[str]]:
-    """Return folds that hold out whole groups, each class spread over them as evenly as the groups allow."""
-    labels: dict[str, Counter[str]] = defaultdict(Counter)
-    for video in videos:
-        labels[video.group].update(action.action for action in video.actions)
+def make_folds(labels: Mapping[str, Counter[str]]) -> tuple[list[Fold], list[str]]:
+    """Return folds that hold out whole groups, each class spread over them as evenly as the groups allow.
+
+    Args:
+        labels: How many clips of each class each group has.
+
+    Returns:
+        The folds, and what a user should know of them.
+
+    Raises:
+        UserError: When there is one group alone.
+    """
     count = min(FOLDS, len(labels))
     if count < 2:
         group = next(iter(labels))

@@ -6,7 +6,7 @@ const at = (id) => document.getElementById(id);
 export const corrections = (job, answer, film) => {
   const form = at("correction");
   if (!form) return;
-  const words = JSON.parse(at("relations").dataset.words);
+  const words = JSON.parse(at("relations")?.dataset.words ?? "[]");
   const rows = [];
   for (const track of answer.tracks) {
     const points = track.points.filter((p) => p.label);
@@ -17,7 +17,7 @@ export const corrections = (job, answer, film) => {
     }
     for (const run of runs) rows.push({ ...run, subject: track.subject, object: track.object });
   }
-  at("relations").addEventListener("toggle", () => at("runs").childElementCount || fill(), { once: false });
+  at("relations")?.addEventListener("toggle", () => at("runs").childElementCount || fill(), { once: false });
   const fill = () => {
     for (const [i, row] of rows.entries()) {
       const line = document.createElement("div");
@@ -42,7 +42,7 @@ export const corrections = (job, answer, film) => {
   for (const radio of form.querySelectorAll("[name=right]")) {
     radio.addEventListener("change", () => radio.value === "yes" && (at("action").value = answer.labels[0].label));
   }
-  at("action").addEventListener("change", () => {
+  at("action").addEventListener("input", () => {
     form.querySelector(`[value=${at("action").value === answer.labels[0].label ? "yes" : "no"}]`).checked = true;
   });
   form.addEventListener("submit", async (event) => {
@@ -50,7 +50,9 @@ export const corrections = (job, answer, film) => {
     const relations = rows
       .filter((row) => row.choose && row.choose.value !== "?")
       .map(({ subject, object, start, end, choose }) => ({ subject, object, start, end, relation: choose.value }));
-    const body = JSON.stringify({ action: at("action").value, relations });
+    const fields = [...at("kinds").querySelectorAll("[data-kind]")].filter(({ value, dataset }) => value.trim() && value.trim() !== dataset.kind);
+    const things = Object.fromEntries(fields.map(({ value, dataset }) => [dataset.name, value.trim()]));
+    const body = JSON.stringify({ action: at("action").value, things, relations });
     const reply = await fetch(`/api/jobs/${job}/corrections`, { method: "POST", headers: { "content-type": "application/json" }, body });
     const found = await reply.json();
     at("saved").textContent = reply.ok

@@ -1,10 +1,7 @@
 // Send a video or order a clip, then wait for the answer.
-const at = (id) => document.getElementById(id);
+import { at, formatLeft, say } from "./shared.js";
+
 const main = at("main");
-const say = (text, wrong = false) => {
-  at("said").textContent = text;
-  at("said").classList.toggle("wrong", wrong);
-};
 
 const follow = async (id) => {
   for (;;) {
@@ -16,6 +13,7 @@ const follow = async (id) => {
       if (!reply.ok || job.state === "done" || job.state === "failed") return location.reload();
       at("stage").textContent = job.state === "waiting" ? "Waiting for the videos before" : job.stage;
       at("progress").value = job.share;
+      at("left").textContent = formatLeft(job.left);
     }
     await new Promise((done) => setTimeout(done, 300));
   }
@@ -52,6 +50,14 @@ const arrived = (status, text) => {
   else say(typeof found.detail === "string" ? found.detail : "The video did not arrive; try again.", true);
 };
 
+// Answers are deleted when the person says so, those that are still being made too.
+for (const button of [at("stop"), at("forget-all")]) {
+  button?.addEventListener("click", async () => {
+    button.disabled = true;
+    await Promise.all(button.dataset.jobs.split(" ").map((id) => fetch(`/api/jobs/${id}`, { method: "DELETE" })));
+    location.assign("/");
+  });
+}
 if (main.dataset.waiting) follow(main.dataset.waiting);
 if (at("form")) {
   const drop = at("drop");
@@ -69,9 +75,15 @@ if (at("form")) {
     if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
   });
   at("form").addEventListener("submit", (event) => event.preventDefault());
-  at("model").addEventListener("change", () => {
-    at("about").textContent = at("model").selectedOptions[0].dataset.about;
-  });
+  const card = () => {
+    for (const one of document.querySelectorAll("[data-card]")) one.hidden = one.dataset.card !== at("model").value;
+  };
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    const choice = name === "model" || name === "against" ? at(name) : null;
+    if (choice && [...choice.options].some((option) => option.value === value)) choice.value = value;
+  }
+  at("model").addEventListener("change", card);
+  card();
   at("demo").addEventListener("click", async () => {
     say("Setting up the camera");
     const seed = Math.floor(Math.random() * 1e6);

@@ -1,0 +1,200 @@
+"""What the process that trains does: the path of ``whyact train laiar --videos``, with a curve and a sample answer."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from whyact.errors import UserError
+from whyact.files import write_atomic
+from whyact.report.private import replace_path
+from whyact.sentences import explain_answer, join_parts, summarize_answer
+from whyact.studio.limits import Limits
+from whyact.studio.worker_tasks import check_video, read_picture
+from whyact.studio.workers import OnProgress, Task
+from whyact.wording import find_deciding
+
+SAMPLE = "sample.json"  # beside the data of a training: how the model answers a clip that it did not learn from
+_STAGES = {
+    "reading clips": "Reading the clips",
+    "finding things": "Finding and following things",
+    "extracting": "Measuring the things",
+    "training": "Training",
+}
+_MEASURING = "Measuring how good it is on the clips that were kept for testing"
+_SECONDS = 0.3  # between two reports
+_POINTS = 400  # of the curve
+_NO_DETECTOR = "start the studio with --detector FILE.onnx --names FILE, or --detector fasterrcnn-r50"
+
+
+class SampleAnswer(msgspec.Struct):
+    """A clip that was kept for testing, and what the model says of it.
+
+    ``picture`` is a JPEG in base64, ``tested`` the number of clips that were kept for testing.
+    """
+
+    name: str
+    action: str
+    answer: str
+    because: str
+    picture: str
+    tested: int
+
+
+def train_tasks(limits: Limits) -> dict[str, Task]:
+    """Return the tasks of the process that trains."""
+    import torch  # noqa: F401  (before memory is bounded)
+
+    def train(
+        on_progress: OnProgress,
+        *,
+        folder: str,
+        out: str,
+        clips: list[dict[str, str]],
+        epochs: int | None,
+        detector: str,
+        names: str,
+    ) -> dict[str, Any]:
+        from whyact import api
+        from whyact.progress import progress_to
+
+        place, run = Path(folder), Path(out)
+        hide = _hider(place, run, clips)
+        notes: list[str] = []
+        try:
+            usable = _check_clips(place, clips, limits, on_progress, notes)
+            table = _write_table(place, usable)
+            config: dict[str, Any] = {"data.detector": detector, "data.names": names}
+            if epochs:
+                config["optim.epochs"] = epochs
+            with progress_to(_Reports(run, on_progress), notes.append):
+                api.train("laiar", videos=table, out=run, config=config, device="cpu")
+            on_progress("Answering a clip that was kept for testing", 0.0)
+            _write_sample(run, place, clips, notes)
+        except UserError as error:
+            raise _for_the_studio(error, hide) from error
+        return {"notes": [hide(note) for note in notes]}
+
+    return {"train": train}
+
+
+class _Reports:
+    """Turns the bars of a training into stages of a job, and sends its curve along."""
+
+    def __init__(self, run: Path, on_progress: OnProgress) -> None:
+        self.run, self.on_progress = run, on_progress
+        self.title, self.sent = "", 0.0
+
+    def __call__(self, title: str, done: float, total: float | None) -> None:
+        share, now = done / total if total else 0.0, time.monotonic()
+        if title == self.title and now - self.sent < _SECONDS and share < 1:
+            return
+        self.title, self.sent = title, now
+        if title != "training":
+            self.on_progress(_STAGES.get(title, title), share)
+            return
+        curve = self._curve(total or 1.0)
+        self.on_progress(_STAGES[title], share, curve)
+        if share >= 1:
+            self.on_progress(_MEASURING, 0.0, curve)
+
+    def _curve(self, total: float) -> dict[str, Any]:
+        """Return (share of the training, loss) after each epoch, and how many epochs there are."""
+        from whyact.training.checkpoint import HISTORY, STATE
+        from whyact.training.log import read_history
+
+        path = self.run / STATE / HISTORY
+        rows = [row for row in read_history(path) if row["stage"] == "train"] if path.is_file() else []
+        points = [(float(row["step"]) / total, float(row["loss"])) for row in rows]
+        epochs = round(total * rows[-1]["epoch"] / rows[-1]["step"]) if rows else 0
+        return {"points": points[:: 1 + len(points) // _POINTS], "epoch": len(rows), "epochs": epochs}
+
+
+def _check_clips(
+    folder: Path, clips: list[dict[str, str]], limits: Limits, on_progress: OnProgress, notes: list[str]
+) -> list[dict[str, str]]:
+    """Return the clips that are videos of a length that is taken; the others are counted and named in ``notes``."""
+    usable, refused = [], []
+    for number, clip in enumerate(clips):
+        on_progress("Checking the clips", number / len(clips))
+        try:
+            check_video(folder / clip["file"], limits)
+            usable.append(clip)
+        except UserError as error:
+            refused.append(str(error))
+    if refused:
+        shown = "; ".join(refused[:3]) + (f"; and {len(refused) - 3} more" if len(refused) > 3 else "")
+        notes.append(f"{len(refused)} of {len(clips)} clips cannot be used and are dropped: {shown}")
+    return usable
+
+
+def _write_table(folder: Path, clips: list[dict[str, str]]) -> Path:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("file", "label", "group"), extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(clips)
+    return write_atomic(folder / "clips.csv", text.getvalue())
+
+
+def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: list[str]) -> None:
+    """Let the new model answer a clip of the test side, for its card."""
+    from whyact import api
+    from whyact.data.relations.own_file import FILE, read_file
+    from whyact.laiar.own_clips import data_folder
+
+    document = read_file(data_folder(run) / FILE)
+    held_out = set(document.folds[0].test) if document.folds else set()
+    tested = [v for v in document.videos if v.group in held_out]
+    video = next(iter(tested), None)
+    clip = next((c for c in clips if video is not None and c["file"] == Path(video.file).name), None)
+    if clip is None:
+        return
+    path = folder / clip["file"]
+    try:
+        (answer,) = api.load(run, device="cpu").predict(str(path))
+        deciding = find_deciding(answer)
+        picture = read_picture(path, None if deciding is None else deciding.end)
+    except UserError as error:
+        notes.append(f"no sample answer: {error}")
+        return
+    because = join_parts(explain_answer(answer))
+    sample = SampleAnswer(
+        name=clip["name"],
+        action=clip["label"],
+        answer=summarize_answer(answer),
+        because=because,
+        picture=base64.b64encode(picture).decode("ascii"),
+        tested=len(tested),
+    )
+    write_atomic(data_folder(run) / SAMPLE, msgspec.json.encode(sample))
+
+
+def _hider(folder: Path, run: Path, clips: list[dict[str, str]]) -> Callable[[str], str]:
+    """Return a function that takes every path of the server out of a text: clips get the names that the user knows."""
+
+    def hide(text: str) -> str:
+        for clip in clips:
+            text = replace_path(text, folder / clip["file"], clip["name"])
+            text = text.replace(clip["file"], clip["name"])
+        text = replace_path(text, folder, "the clips")
+        return replace_path(text, run.parent, run.name)
+
+    return hide
+
+
+def _for_the_studio(error: UserError, hide: Callable[[str], str]) -> UserError:
+    """Return an error of the command in words of the page: there are clips, and no options."""
+    where, step = error.where, error.next_step
+    if where.startswith("--data.detector"):
+        where, step = "the things in the clips", _NO_DETECTOR
+    elif where in ("--videos", "videos"):
+        where = "the clips"
+    value = hide(error.value) if isinstance(error.value, str) else error.value
+    return UserError(hide(where), value, hide(error.expected), hide(step))

@@ -1,0 +1,356 @@
+"""Trainings: clips that a person sends and names, and the models that come of them, one at a time, in a process."""
+
+from __future__ import annotations
+
+import queue
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from whyact.data.io.tables import refuse_alike
+from whyact.errors import UserError
+from whyact.studio import train_tasks
+from whyact.studio.forms import Curve
+from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
+from whyact.studio.limits import MB, Limits
+from whyact.studio.workers import Refused, Task, Worker, WorkerLost
+from whyact.training.checkpoint import CARD
+from whyact.video import VIDEO_SUFFIXES
+
+State = Literal["collecting", "waiting", "running", "done", "failed", "stopped"]
+FEWEST_ACTIONS, FEWEST_CLIPS = 2, 2  # of each of these actions
+_OPEN = ("collecting", "waiting", "running")
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip of a training.
+
+    Attributes:
+        id: Its number among the clips of the training.
+        name: The user's name of the file, for the eye; never part of a path.
+        label: What happens in it.
+        group: The film that it is cut from, where that is known.
+        file: The name of the file on the server.
+        size: Bytes.
+    """
+
+    id: str
+    name: str
+    label: str
+    group: str
+    file: str
+    size: int = 0
+
+
+@dataclass
+class Training(Progress):
+    """A model on its way: the clips first, then the work.
+
+    Attributes:
+        id: Cannot be guessed.
+        folder: Where the clips are.
+        clips: By id, in the order of their arrival.
+        model: The name of the model to be.
+        curve: The loss so far.
+        notes: What a person should know of the work.
+    """
+
+    id: str
+    folder: Path
+    clips: dict[str, Clip] = field(default_factory=dict)
+    model: str = ""
+    epochs: int | None = None
+    state: State = "collecting"
+    error: str = ""
+    curve: Curve = field(default_factory=Curve)
+    notes: list[str] = field(default_factory=list)
+    made: float = field(default_factory=time.monotonic)
+    arrived: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all clips."""
+        return sum(clip.size for clip in self.clips.values())
+
+
+class Trainings:
+    """All trainings of a studio.
+
+    Args:
+        models: Name -> run folder, that of the studio: a model is added when its training is done.
+        limits: What is let in.
+        folder: Where models and their clips are kept; by default as long as the studio runs.
+        detector: What finds things in the clips; ``auto`` chooses.
+        names: A file with the detector's class names.
+        tasks: Returns the tasks of the process that trains.
+    """
+
+    def __init__(
+        self,
+        models: dict[str, Path | None],
+        limits: Limits | None = None,
+        *,
+        folder: Path | None = None,
+        detector: str = "auto",
+        names: str = "",
+        tasks: Callable[[Limits], dict[str, Task]] = train_tasks.train_tasks,
+    ) -> None:
+        self.models, self.limits, self.kept = models, limits or Limits(), folder is not None
+        self._detector, self._names = detector, names
+        self._temporary = Path(tempfile.mkdtemp(prefix="whyact-studio-clips-"))
+        self.folder = (folder or self._temporary / "models").absolute()
+        self.trainings: dict[str, Training] = {}
+        self._lock = threading.Lock()
+        self._queue: queue.Queue[Training | None] = queue.Queue()
+        self._running: Training | None = None
+        self._worker = Worker(tasks, self.limits, "whyact trains", "these clips")
+        self._thread = threading.Thread(target=self._run, name="whyact trainings", daemon=True)
+        self._thread.start()
+
+    @property
+    def root(self) -> Path:
+        """Return where clips are collected."""
+        return self._temporary
+
+    def open(self) -> Training:
+        """Begin a training: its clips are still to come.
+
+        Raises:
+            Busy: When too many are collected or wait already.
+        """
+        self._tidy()
+        with self._lock:
+            if sum(t.state in _OPEN for t in self.trainings.values()) >= self.limits.trainings:
+                raise Busy
+            id_ = secrets.token_urlsafe(12)
+            folder = self._temporary / id_
+            folder.mkdir(mode=0o700)
+            training = self.trainings[id_] = Training(id_, folder)
+        return training
+
+    def get(self, id_: str) -> Training:
+        """Return a training.
+
+        Raises:
+            Unknown: When there is none of this id, or no longer.
+        """
+        training = self.trainings.get(id_)
+        if training is None:
+            raise Unknown("no such training; it was deleted, or the studio was started again")
+        return training
+
+    def place(self, training: Training, name: str, label: str, group: str) -> Clip:
+        """Return the next clip of a training, whose file is still to come.
+
+        Raises:
+            UserError: When no further clip is taken.
+        """
+        with self._lock:
+            self._check_editable(training)
+            if len(training.clips) >= self.limits.clips:
+                raise UserError("clips", len(training.clips) + 1, f"at most {self.limits.clips} clips")
+            if training.size >= self.limits.clip_bytes:
+                expected = f"at most {self.limits.clip_bytes / MB:g} MB of clips"
+                raise UserError("clips", f"{training.size / MB:.0f} MB", expected)
+            training.arrived += 1
+            number = str(training.arrived)
+        shown = clean_name(name)
+        suffix = Path(shown).suffix.lower()
+        file = f"{int(number):03d}-{safe_stem(shown)}{suffix if suffix in VIDEO_SUFFIXES else '.mp4'}"
+        return Clip(number, shown, clean_label(label), clean_label(group), file)
+
+    def add(self, training: Training, clip: Clip) -> None:
+        """Add a clip whose file has arrived."""
+        with self._lock:
+            self._check_editable(training)
+            training.clips[clip.id] = clip
+
+    def drop(self, training: Training, id_: str) -> None:
+        """Delete a clip.
+
+        Raises:
+            Unknown: When there is none of this id.
+        """
+        with self._lock:
+            self._check_editable(training)
+            clip = training.clips.pop(id_, None)
+        if clip is None:
+            raise Unknown("no such clip")
+        (training.folder / clip.file).unlink(missing_ok=True)
+
+    def start(self, training: Training, model: str, labels: Mapping[str, str], epochs: int | None) -> None:
+        """Put a training into the queue.
+
+        Raises:
+            UserError: When it would end in nothing: too few clips, clips without an action, a name that is taken.
+        """
+        with self._lock:
+            self._check_editable(training)
+            for id_, label in labels.items():
+                if id_ in training.clips:
+                    clip = training.clips[id_]
+                    training.clips[id_] = Clip(clip.id, clip.name, clean_label(label), clip.group, clip.file, clip.size)
+            name = clean_model_name(model)
+            if missing := missing_for(training):
+                raise UserError("clips", None, missing)
+            refuse_alike(((clip.name, clip.label) for clip in training.clips.values()), "action")
+            self._check_name(name)
+            training.model, training.epochs, training.state = name, epochs, "waiting"
+            training.error, training.notes, training.curve = "", [], Curve()
+            training.ended.clear()
+        training.advance("Waiting", 0.0)
+        self._queue.put(training)
+
+    def stop(self, training: Training) -> None:
+        """Stop a training that waits or runs; its clips stay, so that it can be started again."""
+        with self._lock:
+            if training.state in ("waiting", "running"):
+                training.state = "stopped"
+                if self._running is training:
+                    self._worker.interrupt()
+                else:
+                    training.ended.set()
+
+    def remove(self, training: Training) -> None:
+        """Forget a training: stop it, and delete its clips unless a model was made of them."""
+        self.stop(training)
+        with self._lock:
+            self.trainings.pop(training.id, None)
+            running = self._running is training
+        if not running and training.state != "done":
+            shutil.rmtree(training.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Stop the process, and delete what is not to be kept."""
+        self._queue.put(None)
+        self._worker.close()
+        self._thread.join(10)
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+    def _check_editable(self, training: Training) -> None:
+        if training.state in ("waiting", "running", "done"):
+            found = {"done": "a training that is done"}.get(training.state, "a training that has started")
+            raise UserError("clips", found, "a training whose clips are still being collected", "begin another")
+
+    def _check_name(self, name: str) -> None:
+        paths = [self.folder / name, self.folder / f"{name}-data", self.folder / f"{name}-clips"]
+        taken = name in self.models or any(path.exists() for path in paths)
+        promised = any(t.model == name for t in self.trainings.values() if t.state in ("waiting", "running"))
+        if taken or promised:
+            raise UserError("the model's name", name, "a name that no model has yet")
+
+    def _run(self) -> None:
+        while (training := self._queue.get()) is not None:
+            with self._lock:
+                if training.state != "waiting":
+                    continue
+                training.state, self._running = "running", training
+            training.advance("Starting", 0.0)
+            state: State = "failed"
+            try:
+                self._train(training)
+                state = "done"
+            except (Refused, WorkerLost, UserError) as error:
+                training.error = str(error)
+            except Exception as error:  # a training must never take the queue with it
+                training.error = f"the training failed ({type(error).__name__})"
+            with self._lock:
+                self._running = None
+                if training.state == "stopped" and state != "done":
+                    training.error = ""
+                else:
+                    training.state = state
+                gone = training.id not in self.trainings
+            if state != "done":
+                self._take_back(training)
+                if gone:
+                    shutil.rmtree(training.folder, ignore_errors=True)
+            training.ended.set()
+
+    def _train(self, training: Training) -> None:
+        run, clips = self.folder / training.model, self.folder / f"{training.model}-clips"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shutil.move(training.folder, clips)
+        except OSError as error:
+            raise UserError("the folder for models", error.strerror, "a folder that can be written") from error
+        training.folder = clips
+
+        def on_progress(stage: str, share: float, curve: dict[str, Any] | None = None) -> None:
+            training.advance(stage, share)
+            if training.state == "stopped":  # before the process was there to be stopped
+                self._worker.interrupt()
+            if curve is not None:
+                training.curve = Curve(**curve)
+
+        rows = [{"file": c.file, "name": c.name, "label": c.label, "group": c.group} for c in training.clips.values()]
+        found = self._worker.call(
+            "train",
+            self.limits.train,
+            on_progress,
+            folder=str(clips),
+            out=str(run),
+            clips=rows,
+            epochs=training.epochs,
+            detector=self._detector,
+            names=self._names,
+        )
+        training.notes = found["notes"]
+        if not (run / CARD).is_file():
+            raise WorkerLost("the training left no model")
+        self.models[training.model] = run
+
+    def _take_back(self, training: Training) -> None:
+        """Delete what a training that came to nothing has written; its clips are collected again."""
+        for folder in (self.folder / training.model, self.folder / f"{training.model}-data"):
+            shutil.rmtree(folder, ignore_errors=True)
+        own = self._temporary / training.id
+        if training.folder != own:
+            with suppress(OSError):
+                shutil.move(training.folder, own)
+                training.folder = own
+
+    def _tidy(self) -> None:
+        """Delete the clips of trainings that nobody started for long."""
+        for training in list(self.trainings.values()):
+            idle = training.state in ("collecting", "failed", "stopped")
+            if idle and time.monotonic() - max(training.made, training.since) > self.limits.keep:
+                self.remove(training)
+
+
+def missing_for(training: Training) -> str:
+    """Return in words what the clips of a training lack before anything can be learned; empty where nothing is."""
+    nameless = [clip.name for clip in training.clips.values() if not clip.label]
+    counts = Counter(clip.label for clip in training.clips.values() if clip.label)
+    need = f"at least {FEWEST_ACTIONS} actions with {FEWEST_CLIPS} clips of each"
+    if sum(count >= FEWEST_CLIPS for count in counts.values()) < FEWEST_ACTIONS:
+        listed = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
+        some = f"{len(training.clips)} clip{'s' if len(training.clips) != 1 else ''}"
+        return f"{need}; some tens of each are a beginning. Here are too few: {some}{f' ({listed})' if listed else ''}"
+    if nameless:
+        more = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
+        return f"an action for every clip; none yet for {nameless[0]}{more}"
+    return ""
+
+
+def clean_model_name(text: str) -> str:
+    """Return the name of a model, which is a folder's name too: letters, digits, spaces, dashes and underscores.
+
+    Raises:
+        UserError: When nothing is left of it.
+    """
+    name = " ".join(re.sub(r"[^\w -]+", " ", text).split())[:60].strip(" -_")
+    if not name or not name.isascii():
+        raise UserError("the model's name", text[:60], "plain letters, digits, spaces and dashes")
+    return name
