@@ -165,8 +165,13 @@ class PartialFailure(UserError):
         return type(self), (self.done, self.failed, self.inputs)
 
 
-def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]:
+def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]], only: Sequence[int] | None = None) -> list[T]:
     """Return the answers about all inputs, one after the other; a bad one does not cost those of the others.
+
+    Args:
+        inputs: All of them.
+        answer: What to do with one.
+        only: The positions of those to answer now, where others are answered elsewhere.
 
     Raises:
         UserError: When there is one input and it is at fault.
@@ -174,7 +179,7 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
     """
     done: list[T] = []
     failed: list[UserError] = []
-    for item in inputs:
+    for item in inputs if only is None else [inputs[i] for i in only]:
         try:
             done += answer(item)
         except UserError as error:

@@ -318,6 +318,7 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Answer video files, or annotated clips by name.
 
@@ -328,6 +329,7 @@ def predict(
         root: The folder that holds it.
         options: How to answer video files.
         progress: Show a bar for each video.
+        only: The positions of the inputs to answer; all by default.
 
     Raises:
         UserError: For an unknown clip, a bad video or bad data.
@@ -337,7 +339,7 @@ def predict(
         if root is not None:
             expected = "an annotated clip as INPUT, not a video file"
             raise UserError("--root", root, expected, "leave --root out, or give --data NAME")
-        return predict_videos(run, inputs, options, progress=progress)
+        return predict_videos(run, inputs, options, progress=progress, only=only)
     for item in fields(options):
         value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
         if value not in (None, False):
@@ -352,7 +354,7 @@ def predict(
             clips = extract_clips(perception, found, clips, _clip_settings(run), progress=progress).clips
         return [explain(run, a, source=clip, data=name) for a in answer_clips(run, clips)]
 
-    return for_each(inputs, answer)
+    return for_each(inputs, answer, only)
 
 
 def _scores(run: Run, answers: list[Answer]) -> dict[str, Any]:

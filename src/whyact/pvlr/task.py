@@ -254,6 +254,7 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Say when which action happens in each input, with evidence for every segment.
 
@@ -264,6 +265,7 @@ def predict(
         root: The folder that holds it.
         options: What else to write, and where encoders come from.
         progress: Without effect.
+        only: The positions of the inputs to answer; all by default. Answers are named as among all.
 
     Raises:
         UserError: On a missing input, or features of another width.
@@ -288,7 +290,7 @@ def predict(
 
         failure: PartialFailure | None = None
         try:
-            predictions = for_each(inputs, answer)
+            predictions = for_each(inputs, answer, only)
         except PartialFailure as some:  # what the others gave is written all the same
             predictions, failure = some.done, some
     if options.activitynet is not None:
