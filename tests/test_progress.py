@@ -120,3 +120,23 @@ def test_an_error_is_one_line_coloured_only_where_that_can_be_seen(
     err = capsys.readouterr().err
     assert err.replace("\033[1;31m", "").replace("\033[0m", "") == "whyact: a.mp4: no such file\n"
     assert ("\033" in err) is coloured
+
+
+def test_a_program_can_listen_in_the_place_of_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[str, float, float | None]] = []
+    notes: list[str] = []
+    with progress.progress_to(lambda *more: told.append(more), notes.append):
+        with progress.progress("reading", 3, wanted=False) as bar:
+            for _ in range(3):
+                bar.advance()
+        with progress.progress("searching") as bar:
+            bar.start(2)
+        progress.print_note("two are dropped")
+    assert told == [("reading", n, 3) for n in range(4)] + [("searching", 0, None), ("searching", 2, None)]
+    assert notes == ["two are dropped"]
+    assert lines(capsys) == []
+    with progress.progress("reading", 3, wanted=False) as bar:
+        bar.advance()
+    progress.print_note("one is dropped")
+    assert len(told) == 6, "only in the block"
+    assert lines(capsys) == ["whyact: note: one is dropped"]

@@ -28,8 +28,8 @@ from whyact.methods import (
 )
 from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
-from whyact.training.checkpoint import CARD, check_run_folder, read_card
-from whyact.training.options import TrainOptions
+from whyact.training.checkpoint import CARD, check_run_folder, read_card, trained_on
+from whyact.training.options import OwnVideosOptions, TrainOptions
 from whyact.video.frame_folder import prepared_inputs
 
 if TYPE_CHECKING:
@@ -297,6 +297,8 @@ def train(
     if things is not None and videos is None:
         raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
     how = TrainOptions(device, precision, eval_every, watch_test, logger)
+    if videos is not None:
+        how = OwnVideosOptions(device, precision, eval_every, watch_test, logger, _name_videos(Path(videos)))
     settings = _settings(chosen, preset or default_preset(chosen, own_videos=videos is not None), config)
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
@@ -331,7 +333,7 @@ def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
     check_run_folder(folder)
     if (folder / CARD).is_file() and not overwrite:
         card = read_card(folder)
-        finished = f"a finished run: {card['method']} on {card['data']}"
+        finished = f"a finished run: {card['method']} on {trained_on(card)}"
         raise UserError(f"--out {folder}", finished, "a new folder", "--overwrite to replace it")
 
     def refuse() -> None:
@@ -369,6 +371,12 @@ def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]
         if value is not None
     }
     return replace(default, **values)
+
+
+def _name_videos(videos: Path) -> str:
+    """Return how a run names its videos: by the folder or table, a ``whyact.json`` with the folder that it lies in."""
+    parts = videos.resolve().parts
+    return "/".join(parts[-2:]) if videos.suffix == ".json" else parts[-1]
 
 
 def default_preset(method: Method[Any, Any, Any], *, own_videos: bool) -> str:

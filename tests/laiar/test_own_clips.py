@@ -55,6 +55,8 @@ def test_a_new_film_is_answered_with_a_measured_reason_and_no_further_option(
         (answer,) = json.loads(capsys.readouterr().out)
         assert answer["labels"][0]["label"] == label
         assert "measured from the boxes" in " ".join(answer["notes"])
+        assert "trained on clips" in " ".join(answer["notes"])
+        assert answer["provenance"]["trained_on"].startswith("clips, ")
         changes = [(e["from_state"], e["to_state"]) for e in answer["evidence"] if e["kind"] == "transition"]
         far, close = ("near", "apart"), ("touching", "overlapping")
         assert changes
@@ -69,6 +71,7 @@ def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -
     assert loaded.vocabulary.relations == MEASURED
     assert (loaded.vocabulary.objects, loaded.vocabulary.actions) == (("cup", "person"), ("leave", "take"))
     stored = (loaded.card or {})["extra"]["perception"]
+    assert (loaded.card or {})["extra"]["videos"] == "clips"
     assert stored["detector"] == "squares"
     assert stored["class_map"] == {"person": "person", "cup": "cup"}
     assert loaded.config.data.clean

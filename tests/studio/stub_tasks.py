@@ -61,7 +61,14 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
     """Stand for the process that trains: the model is a copy of the run that ``detector`` names."""
 
     def train(
-        on_progress: Callable[..., None], *, folder: str, out: str, clips: list[dict[str, str]], detector: str, **_: Any
+        on_progress: Callable[..., None],
+        *,
+        folder: str,
+        out: str,
+        clips: list[dict[str, str]],
+        things: list[dict[str, Any]] | None,
+        detector: str,
+        **_: Any,
     ) -> dict[str, Any]:
         heads = {(Path(folder) / clip["file"]).read_bytes()[:16] for clip in clips}
         curve = {"points": [(0.25, 2.0), (0.5, 1.0)], "epoch": 2, "epochs": 4}
@@ -74,9 +81,19 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         if any(head.startswith(WRONG) for head in heads):
             raise RuntimeError(f"secret {folder}")
         shutil.copytree(detector, out, dirs_exist_ok=True)
-        return {"notes": [f"taught on {len(clips)} clips"]}
+        used = "" if things is None else f" with {', '.join(thing['name'] for thing in things if thing['keep'])}"
+        return {"notes": [f"taught on {len(clips)} clips{used}"]}
 
-    return {"train": train}
+    def find(on_progress: Callable[..., None], *, clips: list[dict[str, str]], **_: Any) -> dict[str, Any]:
+        on_progress("Finding and following things", 0.5)
+        rows = [("person", True, True), ("cup", True, False), ("kite", False, False)]
+        things = [
+            {"kind": kind, "name": kind, "keep": keep, "acts": acts, "clips": len(clips), "score": 0.9, "pictures": []}
+            for kind, keep, acts in rows
+        ]
+        return {"things": things, "notes": ["one is doubtful"]}
+
+    return {"train": train, "find": find}
 
 
 def ablation_tasks(limits: Limits) -> dict[str, Task]:

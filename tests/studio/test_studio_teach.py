@@ -199,6 +199,28 @@ def end_of(studio: Studio) -> str:
     return state
 
 
+def test_things_are_looked_at_renamed_and_dropped_before_the_training(studio: Studio) -> None:
+    place = begin(studio, ())
+    assert studio.client.post(f"{place}/things", json={}).status_code == 422, "nothing to look at"
+    place = begin(studio)
+    first = studio.client.get(place).json()["clips"][0]["id"]
+    assert studio.client.post(f"{place}/things", json={"labels": {first: "open"}}).status_code == 202
+    looked = end(studio, place)
+    assert (looked["state"], looked["things"], looked["notes"]) == ("collecting", 3, ["one is doubtful"])
+    assert looked["clips"][0]["label"] == "open"
+    found = studio.client.get(f"{place}/things").json()
+    assert [thing["kind"] for thing in found] == ["person", "cup", "kite"]
+    things = [{key: thing[key] for key in ("kind", "name", "keep", "acts")} for thing in found]
+    again = {"labels": {first: "drink"}}
+    for wrong, said in (("keep", "one that is used"), ("acts", "one that acts")):
+        reply = start(studio, place, **again, things=[{**thing, wrong: False} for thing in things])
+        assert reply.status_code == 422
+        assert said in reply.json()["detail"]
+    things[1]["name"] = "mug"
+    assert start(studio, place, **again, things=things).status_code == 202
+    assert end(studio, place)["notes"] == ["taught on 4 clips with person, mug"]
+
+
 def test_models_and_clips_are_kept_where_the_person_says(open_studio: Callable[..., Studio], tmp_path: Path) -> None:
     folder = tmp_path / "models"
     studio = open_studio(teach=folder)
@@ -210,10 +232,10 @@ def test_models_and_clips_are_kept_where_the_person_says(open_studio: Callable[.
     assert start(studio, place).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["", "/stop", "/start", "/clips", "/clips/1"])
+@pytest.mark.parametrize("path", ["", "/stop", "/start", "/things", "/clips", "/clips/1"])
 def test_unknown_trainings_are_404(studio: Studio, path: str) -> None:
     verb = {"": "get", "/clips/1": "delete"}.get(path, "post")
-    body = {"json": {"model": "x"}} if path == "/start" else {}
+    body = {"/start": {"json": {"model": "x"}}, "/things": {"json": {}}}.get(path, {})
     assert getattr(studio.client, verb)(f"/api/trainings/nothing{path}", **body).status_code == 404
     assert studio.client.get("/teach/nothing").status_code == 404
 
@@ -230,23 +252,27 @@ def test_a_training_takes_the_path_of_the_command(tmp_path: Path, monkeypatch: p
     (folder / "099-p.mp4").write_text("#EXTM3U\nfile:///etc/passwd\n")
     clips.append({"file": "099-p.mp4", "name": "list.mp4", "label": "leave", "group": ""})
     said: list[tuple[Any, ...]] = []
-    train = train_tasks(Limits())["train"]
-    place = {"folder": str(folder), "out": str(run), "detector": "squares", "names": ""}
+    tasks = train_tasks(Limits())
+    train, perceived = tasks["train"], {"folder": str(folder), "detector": "squares", "names": ""}
+    looks: list[str] = []
+    looked = tasks["find"](lambda stage, *_: looks.append(stage), **perceived, clips=clips)
+    assert list(dict.fromkeys(looks)) == ["Checking the clips", "Finding and following things"]
+    assert {thing["kind"] for thing in looked["things"]} == {"person", "cup"}
+    assert all(thing["pictures"][0].startswith("data:image/jpeg;base64,") for thing in looked["things"])
+    things = [{key: thing[key] for key in ("kind", "name", "keep", "acts")} for thing in looked["things"]]
+    next(thing for thing in things if thing["kind"] == "cup")["name"] = "mug"
+    place: dict[str, Any] = {**perceived, "out": str(run), "things": things}
     found = train(lambda *more: said.append(more), **place, clips=clips, epochs=3)
     assert "1 of 13 clips cannot be used and are dropped: list.mp4: found 'text'" in found["notes"][0]
     assert str(tmp_path) not in str(found)
     stages = list(dict.fromkeys(stage for stage, *_ in said))
-    assert stages[:4] == [
-        "Checking the clips",
-        "Reading the clips",
-        "Finding and following things",
-        "Measuring the things",
-    ]
+    assert stages[:3] == ["Checking the clips", "Reading the clips", "Measuring the things"], "not looked for twice"
     curve = [more[0] for _, _, *more in said if more][-1]
     assert (curve["epoch"], curve["epochs"], len(curve["points"])) == (3, 3, 3)
     assert [share for share, _ in curve["points"]] == pytest.approx([1 / 3, 2 / 3, 1])
     info = model_info("mine", run)
     assert info.actions == ["leave", "take, slowly"]
+    assert set(info.objects) == {"person", "mug"}
     assert info.sample is not None
     assert info.sample.name.startswith("my film ")
     document = read_file(run.with_name("mine-data") / "whyact.json")
@@ -265,7 +291,8 @@ def test_clips_in_which_nothing_is_found_are_refused_in_words_of_the_page(
     for i in range(4):
         write_clip(tmp_path / f"{i}.mp4", 20 + i)
         clips.append({"file": f"{i}.mp4", "name": f"grey {i}.mp4", "label": "ab"[i % 2], "group": str(i)})
-    place = {"folder": str(tmp_path), "out": str(tmp_path / "models" / "mine"), "detector": "squares", "names": ""}
+    place: dict[str, Any] = {"folder": str(tmp_path), "detector": "squares", "names": "", "things": None}
+    place["out"] = str(tmp_path / "models" / "mine")
     with pytest.raises(UserError, match="the things in the clips: found squares: nothing") as caught:
         train_tasks(Limits())["train"](lambda *_: None, **place, clips=clips, epochs=1)
     assert str(tmp_path) not in str(caught.value)

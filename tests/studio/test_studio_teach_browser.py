@@ -6,17 +6,30 @@ The films are drawn and a detector that needs no weights finds their things, so 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import teach_tasks
-from test_studio_browser import WIDTHS, accessible, choose_file, drop, quiet_page, ready, served, shot
+from test_studio_browser import (
+    WIDTHS,
+    accessible,
+    address,
+    choose_file,
+    corrections,
+    drop,
+    quiet_page,
+    ready,
+    served,
+    shot,
+)
 
 from square_films import film
 from whyact.files import SHIPPED
 
+__all__ = ["address", "corrections"]  # fixtures
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not (SHIPPED / "laiar").is_dir(), reason="no shipped model"),
@@ -62,7 +75,6 @@ def fits(page: Any) -> None:
 
 @pytest.mark.parametrize("page", WIDTHS, indirect=True)
 def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, films: Path) -> None:
-    width = page.viewport_size["width"]
     page.goto(empty)
     page.click("text=Teach your own actions")
     page.wait_for_selector("main[data-ready]")
@@ -80,8 +92,11 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     page.wait_for_function("() => document.querySelectorAll('#clips li').length === 24")
     assert "leave 12, take 12" in page.inner_text("#count")
     fits(page)
-    page.evaluate("() => window.scrollTo(0, 0)")
-    shot(page, f"studio-teach-{width}")
+    page.click("#look")
+    page.wait_for_selector("#found li")
+    assert page.locator("#found img").count() >= 2
+    fits(page)
+    page.fill("[aria-label='Name of cup']", "mug")
     page.fill("#name", "cups")
     page.fill("#epochs", "25")
     page.click("#train")
@@ -90,10 +105,10 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     page.wait_for_selector("#ask")
     assert page.inner_text("h1") == "cups is taught."
     assert "2 actions: leave, take" in page.inner_text(".card")
+    assert "mug" in page.inner_text(".card")
     assert "that it did not learn from" in page.inner_text(".card")
     assert page.locator(".sample img").evaluate("image => image.naturalWidth") == 96
     fits(page)
-    shot(page, f"studio-taught-{width}")
     page.click("#ask")
     page.wait_for_selector("#drop")
     assert page.input_value("#model") == "cups"
@@ -152,3 +167,45 @@ def test_from_an_empty_studio_to_a_taught_model_by_keyboard(page: Any, empty: st
     assert page.inner_text("h1") == "take"
     found = json.loads(page.request.get(f"{empty}api/models").text())
     assert [model["name"] for model in found] == ["household", "cups"]
+
+
+@pytest.mark.skipif(not os.environ.get("WHYACT_SCREENSHOTS"), reason="takes pictures for the documentation")
+@pytest.mark.parametrize("page", ["desktop"], indirect=True)
+def test_pictures_of_a_model_taught_on_household_clips(page: Any, address: str, tmp_path: Path) -> None:
+    """The same with filmed scenes and the bundled detector, which takes minutes."""
+    from whyact.verbs.demo import film_demo
+
+    root = tmp_path / "clips"
+    for seed in range(24):
+        action = ("drink", "open")[seed % 2]
+        (root / action).mkdir(parents=True, exist_ok=True)
+        film_demo(root / action / f"{action} {seed}.mp4", seed=seed, action=action, size=(320, 240))
+    film_demo(tmp_path / "new.mp4", seed=99, action="open", size=(480, 360))
+
+    def both_widths(name: str) -> None:
+        for width, height in WIDTHS.values():
+            page.set_viewport_size({"width": width, "height": height})
+            page.evaluate("() => window.scrollTo(0, 0)")
+            fits(page)
+            shot(page, f"{name}-{width}")
+
+    page.goto(f"{address}teach")
+    page.wait_for_selector("main[data-ready]")
+    page.set_input_files("#folder", root)
+    page.wait_for_function("() => document.querySelectorAll('#clips li').length === 24")
+    page.wait_for_function("() => document.getElementById('said').textContent.includes('arrived')")
+    both_widths("studio-teach")
+    page.fill("#name", "kitchen")
+    page.fill("#epochs", "60")
+    page.click("#train")
+    page.set_default_timeout(600_000)
+    page.wait_for_function("() => document.getElementById('line')?.points.length > 25")
+    both_widths("studio-training")
+    page.wait_for_selector("#ask")
+    both_widths("studio-taught")
+    page.click("text=side by side")
+    page.wait_for_selector("#drop")
+    drop(page, tmp_path / "new.mp4")
+    page.wait_for_url("**/jobs/*/against/*")
+    page.wait_for_selector(".side")
+    both_widths("studio-beside")

@@ -132,8 +132,22 @@ def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
     return PreparedData("own", root, _with_epochs(config, document), warnings)
 
 
+Pictures = dict[str, list[NDArray[np.uint8]]]  # of each thing, some images (h,w,3) uint8 RGB
+
+
 def list_things(videos: Path, out: Path, config: Config, *, progress: bool) -> tuple[ThingsFile, Path, Path, list[str]]:
     """Write the list and the contact sheet of the things in a folder of clips; return them and what to know.
+
+    Raises:
+        UserError: For bad clips, or where the detector finds nothing.
+    """
+    things, pictures, warnings = find_things(videos, out, config, progress=progress)
+    path, sheet = write_things(out, things, pictures)
+    return things, path, sheet, warnings
+
+
+def find_things(videos: Path, out: Path, config: Config, *, progress: bool) -> tuple[ThingsFile, Pictures, list[str]]:
+    """Return the things in a folder of clips, pictures of each, and what to know; tracks are kept beside ``out``.
 
     Raises:
         UserError: For bad clips, or where the detector finds nothing.
@@ -144,15 +158,14 @@ def list_things(videos: Path, out: Path, config: Config, *, progress: bool) -> t
     detector = open_detector(config.data.detector, names=config.data.names or None)
     tracked = track_clips(detector, files, _features(config, out), progress=progress)
     things = count_things([tracks for _, tracks in tracked], detector.name)
-    pictures: dict[str, list[NDArray[np.uint8]]] = {}
+    pictures: Pictures = {}
     of = {str(path): tracks for path, tracks in tracked}
     for sighting in best_sightings([(str(path), tracks) for path, tracks in tracked]):
         with VideoReader(sighting.video) as reader:
             shown = next(reader.frames_at([float(of[sighting.video].times[sighting.frame])]), None)
         if shown is not None:
             pictures.setdefault(sighting.kind, []).append(cut_picture(shown.image, sighting.box))
-    path, sheet = write_things(out, things, pictures)
-    return things, path, sheet, _check_things(things, tracked, detector, refuse=False)
+    return things, pictures, _check_things(things, tracked, detector, refuse=False)
 
 
 def track_clips(

@@ -261,7 +261,7 @@ def train(
         if best is not None:
             keep_detector(perception, config.data, out / BEST)
     if rivals:
-        print(compare_rivals(scores["mAR"], rivals), file=sys.stderr)
+        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.measured), file=sys.stderr)
     return card
 
 

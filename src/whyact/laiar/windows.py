@@ -21,6 +21,7 @@ from whyact.laiar.runs import Run
 from whyact.perception.perception import OnProgress, Perception
 from whyact.perception.tracks import Tracks
 from whyact.prediction import Evidence, LabelScore, Prediction, Segment, Track, TrackPoint, VideoFacts
+from whyact.training.checkpoint import trained_on
 from whyact.video import sampling
 
 LONG = 3.0  # a video that lasts so many windows is answered window by window without being asked
@@ -211,7 +212,7 @@ def _outside(training: str, unfamiliar: int, encoded: int) -> str:
 
 
 def _training(run: Run) -> str:
-    return (run.card or {}).get("data", "") or "data that its card does not name"
+    return trained_on(run.card or {}) or "data that its card does not name"
 
 
 def _clips(

@@ -199,6 +199,11 @@ def _use(thing: Thing) -> str:
 
 
 def _picture(image: NDArray[np.uint8], kind: str) -> str:
+    return f'<img alt="{html.escape(kind, quote=True)}" height="{_HEIGHT}" src="{picture_address(image)}">'
+
+
+def picture_address(image: NDArray[np.uint8]) -> str:
+    """Return an image (h,w,3) uint8 RGB as a data address: a JPEG of the height of the contact sheet."""
     from PIL import Image
 
     shown = Image.fromarray(np.ascontiguousarray(image))
@@ -206,7 +211,7 @@ def _picture(image: NDArray[np.uint8], kind: str) -> str:
     data = io.BytesIO()
     shown.save(data, "JPEG", quality=80)
     code = base64.b64encode(data.getvalue()).decode()
-    return f'<img alt="{html.escape(kind, quote=True)}" height="{_HEIGHT}" src="data:image/jpeg;base64,{code}">'
+    return f"data:image/jpeg;base64,{code}"
 
 
 _PAGE = """<!doctype html>

@@ -34,7 +34,14 @@ from whyact.pvlr.sets import build_model, resolve
 from whyact.pvlr.timeline import choose_level, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
-from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import (
+    BestWeights,
+    check_run_folder,
+    load_checkpoint,
+    save_checkpoint,
+    trained_on,
+    versions,
+)
 from whyact.training.evaluation import score_all
 from whyact.training.experiment import experiment
 from whyact.training.fit import Validation
@@ -360,7 +367,7 @@ def _predict(
             method="pvlr",
             checkpoint=os.path.basename(run.folder.rstrip("/")),
             checkpoint_sha256=run.sha256,
-            trained_on=run.card["data"],
+            trained_on=trained_on(run.card),
             split_sha256=run.card["split_sha256"],
             prompt=f"{cfg.model.prefix} learned + class name + {cfg.model.postfix} learned, {cfg.text}"
             if cfg.text != "sentence"

@@ -179,10 +179,27 @@ class Curve(_Form):
     epochs: int = 0
 
 
+class ThingChoice(_Form):
+    """What is made of a class of the detector: its name, whether it is used, and whether it acts."""
+
+    kind: Name
+    name: Name
+    keep: bool
+    acts: bool
+
+
+class ThingInfo(ThingChoice):
+    """A class that the detector found: in how many clips, how surely, and pictures of it as data addresses."""
+
+    clips: int
+    score: float
+    pictures: list[str]
+
+
 class TrainingInfo(_Form):
     """Where a training stands: its clips are collected, it waits, runs, or has ended.
 
-    ``missing`` says what its clips lack before it can start.
+    ``missing`` says what its clips lack before it can start, ``things`` how many were found when somebody looked.
     """
 
     id: str
@@ -195,15 +212,26 @@ class TrainingInfo(_Form):
     notes: list[str]
     missing: str
     curve: Curve
+    things: int
     clips: list[ClipInfo]
 
 
+class ClipNames(_Form):
+    """Each clip's action by the clip's id."""
+
+    labels: Annotated[dict[str, Name], Field(max_length=10_000)] = {}
+
+
 class Start(_Form):
-    """How to train: the name of the model, each clip's action by the clip's id, and passes through the clips."""
+    """How to train: the name of the model, each clip's action by the clip's id, and passes through the clips.
+
+    ``things`` are those that were found, as a person changed them; by default they are found and used as they are.
+    """
 
     model: Annotated[str, Field(min_length=1, max_length=60)]
     labels: Annotated[dict[str, Name], Field(max_length=10_000)] = {}
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
+    things: Annotated[list[ThingChoice], Field(max_length=2000)] | None = None
 
 
 class Problem(_Form):

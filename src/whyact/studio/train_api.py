@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.concurrency import run_in_threadpool
 
 from whyact.errors import UserError
-from whyact.studio.forms import ClipInfo, Problem, Start, TrainingInfo
+from whyact.studio.forms import ClipInfo, ClipNames, Problem, Start, ThingInfo, TrainingInfo
 from whyact.studio.jobs import Busy
 from whyact.studio.trainings import Clip, Training, Trainings, missing_for
 from whyact.studio.uploads import BODY, check_size, write_body
@@ -99,10 +99,30 @@ def post_start(request: Request, id_: str, start: Start) -> TrainingInfo:
     trainings = trainings_of(request)
     training = trainings.get(id_)
     try:
-        trainings.start(training, start.model, start.labels, start.epochs)
+        trainings.name_clips(training, start.labels)
+        trainings.start(training, start.model, start.epochs, start.things)
     except UserError as error:
         raise HTTPException(422, str(error)) from error
     return describe(training)
+
+
+@router.post("/{id_}/things", status_code=202)
+def post_things(request: Request, id_: str, names: ClipNames) -> TrainingInfo:
+    """Look at what the detector finds in the clips, before a training; the clips' actions are noted."""
+    trainings = trainings_of(request)
+    training = trainings.get(id_)
+    try:
+        trainings.name_clips(training, names.labels)
+        trainings.look(training)
+    except UserError as error:
+        raise HTTPException(422, str(error)) from error
+    return describe(training)
+
+
+@router.get("/{id_}/things")
+def get_things(request: Request, id_: str) -> list[ThingInfo]:
+    """Return what was found."""
+    return trainings_of(request).get(id_).found
 
 
 @router.post("/{id_}/stop")

@@ -7,6 +7,7 @@ import csv
 import io
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _STAGES = {
 _MEASURING = "Measuring how good it is on the clips that were kept for testing"
 _SECONDS = 0.3  # between two reports
 _POINTS = 400  # of the curve
+_PICTURES = 3  # of each thing
+_FEATURES = "features"  # beside the clips: what was found in them once is not looked for again
 _NO_DETECTOR = "start the studio with --detector FILE.onnx --names FILE, or --detector fasterrcnn-r50"
 
 
@@ -59,6 +62,7 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         out: str,
         clips: list[dict[str, str]],
         epochs: int | None,
+        things: list[dict[str, Any]] | None,
         detector: str,
         names: str,
     ) -> dict[str, Any]:
@@ -71,18 +75,48 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         try:
             usable = _check_clips(place, clips, limits, on_progress, notes)
             table = _write_table(place, usable)
+            chosen = None if things is None else _write_choice(place, things, len(usable))
             config: dict[str, Any] = {"data.detector": detector, "data.names": names}
+            config["data.features"] = str(place / _FEATURES)
             if epochs:
                 config["optim.epochs"] = epochs
             with progress_to(_Reports(run, on_progress), notes.append):
-                api.train("laiar", videos=table, out=run, config=config, device="cpu")
+                api.train("laiar", videos=table, things=chosen, out=run, config=config, device="cpu")
             on_progress("Answering a clip that was kept for testing", 0.0)
             _write_sample(run, place, clips, notes)
         except UserError as error:
             raise _for_the_studio(error, hide) from error
         return {"notes": [hide(note) for note in notes]}
 
-    return {"train": train}
+    def find(
+        on_progress: OnProgress, *, folder: str, clips: list[dict[str, str]], detector: str, names: str
+    ) -> dict[str, Any]:
+        from whyact.laiar.config import PRESETS
+        from whyact.laiar.own_clips import find_things
+        from whyact.perception.things import picture_address
+        from whyact.progress import progress_to
+
+        place = Path(folder)
+        notes: list[str] = []
+        hide = _hider(place, place, clips)
+        preset = PRESETS["clips"]
+        data = replace(preset.data, detector=detector, names=names, features=str(place / _FEATURES))
+        try:
+            table = _write_table(place, _check_clips(place, clips, limits, on_progress, notes))
+            with progress_to(_Reports(place, on_progress), notes.append):
+                found, pictures, warnings = find_things(table, place, replace(preset, data=data), progress=False)
+        except UserError as error:
+            raise _for_the_studio(error, hide) from error
+        rows = [
+            {
+                **{name: getattr(thing, name) for name in ("kind", "name", "keep", "acts", "clips", "score")},
+                "pictures": [picture_address(image) for image in pictures.get(thing.kind, [])[:_PICTURES]],
+            }
+            for thing in found.things
+        ]
+        return {"things": rows, "notes": [hide(note) for note in (*notes, *warnings)]}
+
+    return {"train": train, "find": find}
 
 
 class _Reports:
@@ -141,6 +175,15 @@ def _write_table(folder: Path, clips: list[dict[str, str]]) -> Path:
     writer.writeheader()
     writer.writerows(clips)
     return write_atomic(folder / "clips.csv", text.getvalue())
+
+
+def _write_choice(folder: Path, things: list[dict[str, Any]], clips: int) -> Path:
+    """Write the things that a person chose as the list that a training reads."""
+    from whyact.perception.things import FILE, Thing, ThingsFile
+
+    rows = [Thing(thing["kind"], thing["name"], thing["keep"], thing["acts"]) for thing in things]
+    document = ThingsFile("whyact-things", 1, "", clips, rows)
+    return write_atomic(folder / FILE, msgspec.json.encode(document))
 
 
 def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: list[str]) -> None:

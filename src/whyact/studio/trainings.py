@@ -12,14 +12,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from whyact.data.io.tables import refuse_alike
 from whyact.errors import UserError
 from whyact.studio import train_tasks
-from whyact.studio.forms import Curve
+from whyact.studio.forms import Curve, ThingChoice, ThingInfo
 from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
 from whyact.studio.limits import MB, Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
@@ -61,7 +61,9 @@ class Training(Progress):
         folder: Where the clips are.
         clips: By id, in the order of their arrival.
         model: The name of the model to be.
+        task: What is waited for: a model, or a look at the things in the clips.
         curve: The loss so far.
+        found: The things, once somebody has looked at them; ``chosen``: as a person changed them.
         notes: What a person should know of the work.
     """
 
@@ -72,11 +74,19 @@ class Training(Progress):
     epochs: int | None = None
     state: State = "collecting"
     error: str = ""
+    task: Literal["train", "find"] = "train"
     curve: Curve = field(default_factory=Curve)
+    found: list[ThingInfo] = field(default_factory=list)
+    chosen: list[ThingChoice] | None = None
     notes: list[str] = field(default_factory=list)
     made: float = field(default_factory=time.monotonic)
     arrived: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def things(self) -> int:
+        """Return how many things were found."""
+        return len(self.found)
 
     @property
     def size(self) -> int:
@@ -189,7 +199,29 @@ class Trainings:
             raise Unknown("no such clip")
         (training.folder / clip.file).unlink(missing_ok=True)
 
-    def start(self, training: Training, model: str, labels: Mapping[str, str], epochs: int | None) -> None:
+    def name_clips(self, training: Training, labels: Mapping[str, str]) -> None:
+        """Name the actions of clips by the clips' ids."""
+        with self._lock:
+            self._check_editable(training)
+            for id_, label in labels.items():
+                if id_ in training.clips:
+                    training.clips[id_] = replace(training.clips[id_], label=clean_label(label))
+
+    def look(self, training: Training) -> None:
+        """Put a look at the things in the clips into the queue; the clips are still to be trained on then.
+
+        Raises:
+            UserError: When there are no clips.
+        """
+        with self._lock:
+            self._check_editable(training)
+            if not training.clips:
+                raise UserError("clips", None, "at least one clip")
+            self._queue_up(training, "find")
+
+    def start(
+        self, training: Training, model: str, epochs: int | None = None, things: list[ThingChoice] | None = None
+    ) -> None:
         """Put a training into the queue.
 
         Raises:
@@ -197,18 +229,22 @@ class Trainings:
         """
         with self._lock:
             self._check_editable(training)
-            for id_, label in labels.items():
-                if id_ in training.clips:
-                    clip = training.clips[id_]
-                    training.clips[id_] = Clip(clip.id, clip.name, clean_label(label), clip.group, clip.file, clip.size)
             name = clean_model_name(model)
+            if things is not None and not any(thing.keep for thing in things):
+                raise UserError("things", None, "at least one that is used")
+            if things is not None and not any(thing.keep and thing.acts for thing in things):
+                raise UserError("things", None, "at least one that acts")
             if missing := missing_for(training):
                 raise UserError("clips", None, missing)
             refuse_alike(((clip.name, clip.label) for clip in training.clips.values()), "action")
             self._check_name(name)
-            training.model, training.epochs, training.state = name, epochs, "waiting"
-            training.error, training.notes, training.curve = "", [], Curve()
-            training.ended.clear()
+            training.model, training.epochs, training.chosen = name, epochs, things
+            self._queue_up(training, "train")
+
+    def _queue_up(self, training: Training, task: Literal["train", "find"]) -> None:
+        training.task, training.state = task, "waiting"
+        training.error, training.notes, training.curve = "", [], Curve()
+        training.ended.clear()
         training.advance("Waiting", 0.0)
         self._queue.put(training)
 
@@ -259,21 +295,26 @@ class Trainings:
             training.advance("Starting", 0.0)
             state: State = "failed"
             try:
-                self._train(training)
-                state = "done"
+                if training.task == "train":
+                    self._train(training)
+                    state = "done"
+                else:
+                    training.found = [ThingInfo(**thing) for thing in self._call(training)["things"]]
+                    state = "collecting"
             except (Refused, WorkerLost, UserError) as error:
                 training.error = str(error)
             except Exception as error:  # a training must never take the queue with it
                 training.error = f"the training failed ({type(error).__name__})"
             with self._lock:
                 self._running = None
-                if training.state == "stopped" and state != "done":
+                if training.state == "stopped" and state == "failed":
                     training.error = ""
                 else:
                     training.state = state
                 gone = training.id not in self.trainings
             if state != "done":
-                self._take_back(training)
+                if training.task == "train":
+                    self._take_back(training)
                 if gone:
                     shutil.rmtree(training.folder, ignore_errors=True)
             training.ended.set()
@@ -287,6 +328,15 @@ class Trainings:
             raise UserError("the folder for models", error.strerror, "a folder that can be written") from error
         training.folder = clips
 
+        things = None if training.chosen is None else [one.model_dump() for one in training.chosen]
+        self._call(training, out=str(run), epochs=training.epochs, things=things)
+        if not (run / CARD).is_file():
+            raise WorkerLost("the training left no model")
+        self.models[training.model] = run
+
+    def _call(self, training: Training, **more: Any) -> dict[str, Any]:
+        """Do a training's task in the process for that."""
+
         def on_progress(stage: str, share: float, curve: dict[str, Any] | None = None) -> None:
             training.advance(stage, share)
             if training.state == "stopped":  # before the process was there to be stopped
@@ -295,21 +345,11 @@ class Trainings:
                 training.curve = Curve(**curve)
 
         rows = [{"file": c.file, "name": c.name, "label": c.label, "group": c.group} for c in training.clips.values()]
-        found = self._worker.call(
-            "train",
-            self.limits.train,
-            on_progress,
-            folder=str(clips),
-            out=str(run),
-            clips=rows,
-            epochs=training.epochs,
-            detector=self._detector,
-            names=self._names,
-        )
+        own: dict[str, Any] = {"folder": str(training.folder), "clips": rows}
+        own |= {"detector": self._detector, "names": self._names}
+        found: dict[str, Any] = self._worker.call(training.task, self.limits.train, on_progress, **own, **more)
         training.notes = found["notes"]
-        if not (run / CARD).is_file():
-            raise WorkerLost("the training left no model")
-        self.models[training.model] = run
+        return found
 
     def _take_back(self, training: Training) -> None:
         """Delete what a training that came to nothing has written; its clips are collected again."""

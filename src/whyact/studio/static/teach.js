@@ -136,11 +136,53 @@ const count = () => {
   for (const { label } of clips.values()) if (label.trim()) counts.set(label.trim(), (counts.get(label.trim()) ?? 0) + 1);
   const listed = [...counts].map(([name, n]) => `${name} ${n}`).join(", ");
   const nameless = [...clips.values()].filter(({ label }) => !label.trim()).length;
-  at("names").hidden = at("discard").hidden = !clips.size;
+  at("names").hidden = at("discard").hidden = at("look-section").hidden = !clips.size;
   at("all").hidden = !nameless;
   at("count").textContent = `${clips.size} clip${clips.size === 1 ? "" : "s"}${listed ? `: ${listed}` : ""}${nameless ? `; ${nameless} without an action` : ""}. A fifth of them is kept for testing.`;
   at("actions").replaceChildren(...[...counts.keys()].map((name) => new Option(name, name)));
 };
+
+// Things: what the detector found, to rename, merge, drop, and to say who acts.
+let things = null;
+const list = (found) => {
+  things = found.length ? found : null;
+  at("look").textContent = things ? "Look again" : "Look at the things first";
+  at("found").replaceChildren(
+    ...found.map((thing) => {
+      const line = document.createElement("li");
+      const head = document.createElement("p");
+      head.textContent = `${thing.kind}, in ${thing.clips} clip${thing.clips === 1 ? "" : "s"}, score ${formatScore(thing.score)}`;
+      const pictures = document.createElement("p");
+      pictures.className = "pictures";
+      for (const address of thing.pictures) {
+        const image = document.createElement("img");
+        image.src = address;
+        image.alt = `${thing.kind}, as it was found`;
+        pictures.append(image);
+      }
+      const name = document.createElement("input");
+      name.type = "text";
+      name.maxLength = 120;
+      name.value = thing.name;
+      name.setAttribute("aria-label", `Name of ${thing.kind}`);
+      name.addEventListener("input", () => (thing.name = name.value));
+      const tick = (key, text) => {
+        const label = document.createElement("label");
+        label.className = "tick";
+        const box = document.createElement("input");
+        box.type = "checkbox";
+        box.checked = thing[key];
+        box.addEventListener("change", () => (thing[key] = box.checked));
+        label.append(box, text);
+        return label;
+      };
+      line.append(head, pictures, name, tick("keep", "used"), tick("acts", "acts"));
+      return line;
+    }),
+  );
+};
+const choices = () => things?.map(({ kind, name, keep, acts }) => ({ kind, name: name.trim() || kind, keep, acts })) ?? null;
+const labels = () => Object.fromEntries([...clips].map(([key, { label }]) => [key, label]));
 
 // The training: its stage, its curve, its end.
 const draw = ({ points, epoch, epochs }) => {
@@ -175,7 +217,7 @@ const watch = async () => {
     if (!found) say("The studio does not answer; is it still running?", true);
     else {
       if (found.state === "done") return location.reload();
-      if (found.state === "failed" || found.state === "stopped") return collect(found);
+      if (found.state !== "waiting" && found.state !== "running") return collect(found);
       say("");
       at("stage").textContent = found.state === "waiting" ? "Waiting for the training before" : found.stage;
       at("progress").value = found.share;
@@ -186,7 +228,7 @@ const watch = async () => {
     await new Promise((done) => setTimeout(done, POLL));
   }
 };
-const collect = (found) => {
+const collect = async (found) => {
   at("collect").hidden = at("hello").hidden = false;
   at("work").hidden = true;
   clips.clear();
@@ -199,6 +241,8 @@ const collect = (found) => {
   if (found?.model) at("name").value = found.model;
   if (found?.state === "failed") say(`There is no model. ${found.error}`, true);
   if (found?.state === "stopped") say("Stopped. The clips are still here.");
+  if (found) notes(found.notes);
+  list(found?.things ? await api(`/${id}/things`).catch(() => []) : []);
   main.dataset.ready = "yes";
 };
 
@@ -237,15 +281,23 @@ if (at("form")) {
     if (id) await api(`/${id}`, { method: "DELETE" }).catch(() => null);
     location.assign("/teach");
   });
+  at("look").addEventListener("click", async () => {
+    await arriving;
+    try {
+      await api(`/${id}/things`, { method: "POST", headers: json, body: JSON.stringify({ labels: labels() }) });
+    } catch (error) {
+      return say(error.message, true);
+    }
+    watch();
+  });
   at("stop").addEventListener("click", () => api(`/${id}/stop`, { method: "POST" }).catch((error) => say(error.message, true)));
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     await arriving;
     if (!id) return say("First there must be clips.", true);
-    const labels = Object.fromEntries([...clips].map(([key, { label }]) => [key, label]));
     const epochs = at("epochs").value ? Number(at("epochs").value) : null;
     try {
-      await api(`/${id}/start`, { method: "POST", headers: json, body: JSON.stringify({ model: at("name").value, labels, epochs }) });
+      await api(`/${id}/start`, { method: "POST", headers: json, body: JSON.stringify({ model: at("name").value, labels: labels(), epochs, things: choices() }) });
     } catch (error) {
       return say(error.message, true);
     }
