@@ -187,6 +187,7 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "scale-engine": _later("benchmarks.scale:engine"),
     "scale-store": _later("benchmarks.scale:store"),
     "scale-cost": _later("benchmarks.scale:cost"),
+    "scale-predict": _later("benchmarks.scale:predict"),
     "locate-gat-epoch": _later("benchmarks.locate_gat:epoch"),
     "locate-gat-lca": _later("benchmarks.locate_gat:lca"),
     "locate-gat-scoring": _later("benchmarks.locate_gat:scoring"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pickle
 
+import msgspec
 import pytest
 
-from whyact.errors import PartialFailure, UserError, choose, for_each
+from whyact.errors import PartialFailure, UserError, choose, for_each, malformed
 
 
 def answered(item: str) -> list[str]:
@@ -93,3 +94,42 @@ def test_a_nearest_name_is_suggested() -> None:
     with pytest.raises(UserError, match=r"method: found 'larai', expected one of laiar, pvlr\. Did you mean 'laiar'"):
         choose("larai", ["laiar", "pvlr"], "METHOD", "whyact train --help")
     assert choose("pvlr", ["laiar", "pvlr"], "METHOD", "whyact train --help") == "pvlr"
+
+
+TRACKS = '"format":"whyact-tracks","version":1,"image_size":[2,2],"times":[0]'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[]", "f.json: found a list, expected a tracks file"),
+        ("{", "f.json: found a text that ends too early, expected a tracks file"),
+        ('{"version": x}', "f.json: found broken JSON: invalid character at byte 12, expected a tracks file"),
+        ('{"format":"whyact-tracks"}', "f.json: expected the field 'version'"),
+        ('{"format":"x"}', "f.json, format: found 'x', expected a value that a tracks file has"),
+        (
+            f'{{{TRACKS},"tracks":[],"z":1}}',
+            "f.json: found an unknown field 'z', expected only fields of a tracks file",
+        ),
+        (f'{{{TRACKS},"tracks":{{}}}}', "f.json, tracks: found an object {...}, expected a list"),
+        (f'{{{TRACKS},"tracks":[{{"name":3}}]}}', "f.json, tracks[0].name: found a whole number, expected a string"),
+        (
+            f'{{{TRACKS},"tracks":[{{"name":"a","class":"b","boxes":[[1,2,3]]}}]}}',
+            "f.json, tracks[0].boxes[0]: expected a list of length 4",
+        ),
+    ],
+)
+def test_what_a_decoder_says_becomes_one_plain_sentence(text: str, expected: str) -> None:
+    from whyact.perception.tracks_file import _File
+
+    with pytest.raises(msgspec.DecodeError) as raised:
+        msgspec.json.decode(text, type=_File)
+    error = malformed("f.json", raised.value, "a tracks file", "see docs/tracks.md")
+    assert error.command_line() == f"{expected}. Try: see docs/tracks.md"
+
+
+def test_what_a_decoder_says_of_names_is_about_the_whole_file() -> None:
+    with pytest.raises(msgspec.DecodeError) as raised:
+        msgspec.json.decode('{"cup": 3}', type=dict[str, str])
+    assert str(malformed("f.json", raised.value, "names")) == "f.json: found a whole number in it, expected names"
+    assert str(malformed("f.json", ValueError("two words"), "names")) == "f.json: found two words, expected names"

@@ -15,11 +15,21 @@ from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
-from whyact.methods import UNTRAINED, Answerer, LoadedRun, Method, find_answerer, find_method, method_of
+from whyact.methods import (
+    UNTRAINED,
+    Answerer,
+    LoadedRun,
+    Method,
+    Request,
+    find_answerer,
+    find_method,
+    method_of,
+    predict_on,
+)
 from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
-from whyact.training.checkpoint import CARD, check_run_folder, read_card
-from whyact.training.options import TrainOptions
+from whyact.training.checkpoint import CARD, check_run_folder, read_card, trained_on
+from whyact.training.options import OwnVideosOptions, TrainOptions
 from whyact.video.frame_folder import prepared_inputs
 
 if TYPE_CHECKING:
@@ -27,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from whyact.engines.work import Engine
     from whyact.prediction import Prediction
-    from whyact.training.evaluation import Evaluation, Record
-    from whyact.training.evaluation_report import Measured
+    from whyact.training.evaluation import Evaluation
 
     Input = str | Path | NDArray[np.uint8] | Tensor
 
@@ -69,6 +79,7 @@ class Model:
         data: str | None = None,
         root: str | Path | None = None,
         progress: bool = False,
+        engine: Engine | None = None,
         **options: Any,
     ) -> list[Prediction]:
         """Answer inputs, with evidence.
@@ -80,6 +91,8 @@ class Model:
             data: The data set whose clips the inputs name.
             root: The folder that holds it.
             progress: Show progress on stderr.
+            engine: Share paths or names out among workers, ``whyact.engines.work.Engine("local", 4)``; the answers are
+                those of one process with one thread.
             options: The fields of the method's ``PredictOptions``, such as ``window``; ``None`` is the default.
 
         Raises:
@@ -101,9 +114,10 @@ class Model:
             return [answer for frames in rest for answer in self._about_frames(frames, fps, chosen, progress)]
         paths = [str(item) for item in named]
         if data is not None:
-            return self.ask(paths, data, root, chosen, progress)
+            return self.ask(paths, data, root, chosen, progress, engine)
         with prepared_inputs(paths, fps) as prepared:
-            return [prepared.named(answer) for answer in self.ask(prepared.files, None, root, chosen, progress)]
+            found = self.ask(prepared.files, None, root, chosen, progress, engine)
+            return [prepared.named(answer) for answer in found]
 
     def evaluate(
         self,
@@ -134,13 +148,10 @@ class Model:
             raise UserError("--against", str(against), "--report FILE beside it", "--report eval.html")
         runs = [self, *([] if against is None else [self.rival(against)])]
         page = None if report is None else writable_file("--report", Path(report))
-        measured = [run.measure(data or self.card["data"], root, fold, progress) for run in runs]
-        metrics = combine(measured)
-        if page is not None:
-            from whyact.training.evaluation_report import write_page
+        from whyact.training.evaluation_report import combine, measure
 
-            write_page(page, measured)
-        return metrics
+        settings = (data or self.card["data"], None if root is None else Path(root), fold, progress)
+        return combine([measure(run.path, run.card, run.open_evaluation(*settings)) for run in runs], page)
 
     def rival(self, run: str | Path) -> Model:
         """Open a second run of the same method, to be compared with this one.
@@ -153,31 +164,31 @@ class Model:
             raise UserError(f"--against {run}", f"a run of {other.method}", f"a run of {self.method}, as the first one")
         return other
 
-    def measure(self, data: str, root: str | Path | None, fold: int | None, progress: bool) -> Measured:
-        """Answer the test side of a data set and score the answers, which are kept for the page."""
-        from whyact.training.evaluation import answer_all
-
-        settings = (self.path, data, None if root is None else Path(root), fold)
-        evaluation = find_method(self.method).open_evaluation(settings, progress=progress, device=self.device)
-        return self.scored(evaluation, answer_all(evaluation))
-
-    def scored(self, evaluation: Evaluation, records: Sequence[Record]) -> Measured:
-        """Score answers; metrics say so where training watched the test part."""
-        from whyact.training.evaluation import mark_watched
-        from whyact.training.evaluation_report import Measured
-
-        return Measured(self.path, self.card, evaluation, records, mark_watched(evaluation.score(records), self.card))
+    def open_evaluation(self, data: str, root: Path | None, fold: int | None, progress: bool) -> Evaluation:
+        """Open an evaluation on the test side of a data set."""
+        method, settings = find_method(self.method), (self.path, data, root, fold)
+        return method.open_evaluation(settings, progress=progress, device=self.device)
 
     @property
     def _answerer(self) -> Answerer[Any, Any]:
         return find_answerer(self.method)
 
     def ask(
-        self, inputs: Sequence[str], data: str | None, root: str | Path | None, options: Any, progress: bool
+        self,
+        inputs: Sequence[str],
+        data: str | None,
+        root: str | Path | None,
+        options: Any,
+        progress: bool,
+        engine: Engine | None = None,
     ) -> list[Prediction]:
         """Answer files, or clips of a data set by name, with options that :func:`make_options` made."""
-        options.check(inputs, named=data is not None or root is not None)
-        folder = None if root is None else Path(root)
+        named, folder = data is not None or root is not None, None if root is None else Path(root)
+        if engine is not None:
+            options.check(inputs, named=named, shared=True)
+            asked = (self.method, self.path, self.device, tuple(inputs), data, folder, options, os.getcwd())
+            return predict_on(engine, Request(*asked), progress)
+        options.check(inputs, named=named)
         return self._answerer.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
     def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:
@@ -194,12 +205,6 @@ class Model:
             facts = msgspec.structs.replace(p.video, path="frames", sha256=digest)
             named.append(msgspec.structs.replace(p, video=facts, id="frames" if p.id else ""))
         return named
-
-
-def combine(runs: Sequence[Measured]) -> dict[str, Any]:
-    """Return the metrics of the first run, with those of a second under ``against``."""
-    first, *rest = runs
-    return first.metrics | ({"against": rest[0].metrics} if rest else {})
 
 
 def load(
@@ -292,6 +297,8 @@ def train(
     if things is not None and videos is None:
         raise UserError("--things", str(things), "--videos DIR beside it: things are those of own clips")
     how = TrainOptions(device, precision, eval_every, watch_test, logger)
+    if videos is not None:
+        how = OwnVideosOptions(device, precision, eval_every, watch_test, logger, _name_videos(Path(videos)))
     settings = _settings(chosen, preset or default_preset(chosen, own_videos=videos is not None), config)
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
@@ -326,7 +333,7 @@ def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
     check_run_folder(folder)
     if (folder / CARD).is_file() and not overwrite:
         card = read_card(folder)
-        finished = f"a finished run: {card['method']} on {card['data']}"
+        finished = f"a finished run: {card['method']} on {trained_on(card)}"
         raise UserError(f"--out {folder}", finished, "a new folder", "--overwrite to replace it")
 
     def refuse() -> None:
@@ -364,6 +371,12 @@ def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]
         if value is not None
     }
     return replace(default, **values)
+
+
+def _name_videos(videos: Path) -> str:
+    """Return how a run names its videos: by the folder or table, a ``whyact.json`` with the folder that it lies in."""
+    parts = videos.resolve().parts
+    return "/".join(parts[-2:]) if videos.suffix == ".json" else parts[-1]
 
 
 def default_preset(method: Method[Any, Any, Any], *, own_videos: bool) -> str:

@@ -165,8 +165,13 @@ class PartialFailure(UserError):
         return type(self), (self.done, self.failed, self.inputs)
 
 
-def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]:
+def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]], only: Sequence[int] | None = None) -> list[T]:
     """Return the answers about all inputs, one after the other; a bad one does not cost those of the others.
+
+    Args:
+        inputs: All of them.
+        answer: What to do with one.
+        only: The positions of those to answer now, where others are answered elsewhere.
 
     Raises:
         UserError: When there is one input and it is at fault.
@@ -174,7 +179,7 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
     """
     done: list[T] = []
     failed: list[UserError] = []
-    for item in inputs:
+    for item in inputs if only is None else [inputs[i] for i in only]:
         try:
             done += answer(item)
         except UserError as error:
@@ -189,6 +194,48 @@ def for_each(inputs: Sequence[str], answer: Callable[[str], list[T]]) -> list[T]
     if failed:
         raise PartialFailure(done, failed, len(inputs))
     return done
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "str": "a string", "bool": "true or false", "array": "a list"}
+_KINDS |= {"object": "an object {...}", "null": "null", "bytes": "a string"}
+_EXPECTED = re.compile(r"Expected `([^`]+)`(?: of| with)?(?: (.+?))?(?:, got (`?)([^`]+)`?)?")
+_FIELD = re.compile(r"Object (missing required|contains unknown) field `(.+)`")
+_BROKEN = re.compile(r"(JSON|YAML) is malformed: (.+?)(?: \(byte (\d+)\))?")
+
+
+def malformed(where: object, error: Exception, expected: str, next_step: str = "") -> UserError:
+    """Return what a decoder says of a file as one plain sentence: where in it, what is there, what was expected.
+
+    Args:
+        where: The file.
+        error: What the decoder raised.
+        expected: What the file should be, where the decoder does not say what it misses.
+        next_step: What to do about it.
+    """
+    message, _, place = str(error).partition(" - at ")
+    place = place.replace("`", "").replace("[...]", "").replace("$.", "").replace("$", "").removeprefix("key in ")
+    inside = f"{where}, {place}" if place else str(where)
+    if found := _FIELD.fullmatch(message):
+        if found[1].startswith("missing"):
+            return UserError(inside, None, f"the field {found[2]!r}", next_step)
+        return UserError(inside, f"an unknown field {found[2]!r}", f"only fields of {expected}", next_step)
+    if found := _EXPECTED.fullmatch(message):
+        kind = " or ".join(_KINDS.get(name, name) for name in found[1].split(" | "))
+        limit = "" if found[2] is None else f" of {found[2]}"
+        value = None if found[4] is None else _KINDS.get(found[4], found[4]) if found[3] else f"length {found[4]}"
+        if "[...]" in str(error) and value is not None:
+            value += " in it"
+        return UserError(inside, value, f"{kind}{limit}" if place else expected, next_step)
+    if message.startswith("Invalid enum value "):
+        value = message.removeprefix("Invalid enum value ").strip("'")
+        return UserError(inside, value, f"a value that {expected} has", next_step)
+    if "truncated" in message:
+        return UserError(inside, "a text that ends too early", expected, next_step)
+    found = _BROKEN.fullmatch(message)
+    reason = message
+    if found is not None:
+        reason = f"broken {found[1]}: {found[2]}" + (f" at byte {found[3]}" if found[3] else "")
+    return UserError(inside, reason, expected, next_step)
 
 
 def choose(name: str, names: Iterable[str], what: str, help_command: str) -> str:

@@ -6,17 +6,22 @@ table and a method's settings cost nothing: torch is imported with the first tra
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from whyact import clip_zero_shot, laiar, locate_gat, pvlr
-from whyact.errors import choose
+from whyact.errors import InternalError, PartialFailure, UserError, choose
+from whyact.progress import progress as show
 
 if TYPE_CHECKING:
     from torch import nn
 
     from whyact.ablation.protocol import Session
+    from whyact.engines.work import Engine
     from whyact.prediction import Prediction
     from whyact.training.evaluation import Evaluation
     from whyact.training.options import PreparedData, TrainOptions
@@ -29,8 +34,11 @@ R = TypeVar("R", bound="LoadedRun")
 class Options(Protocol):
     """What an answer can be asked with: a dataclass of :func:`whyact.settings.setting` fields."""
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
-        """Refuse before the work what would fail after it; ``named`` inputs are clips of a data set, not files."""
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
+        """Refuse before the work what would fail after it.
+
+        ``named`` inputs are clips of a data set, not files; ``shared`` ones are shared out among workers.
+        """
 
 
 class LoadedRun(Protocol):
@@ -59,8 +67,9 @@ class Answerer(Protocol[Opt, R]):
         root: Path | None = None,
         options: Opt = ...,
         progress: bool = True,
+        only: Sequence[int] | None = None,
     ) -> list[Prediction]:
-        """Answer inputs, with evidence."""
+        """Answer inputs, or ``only`` those at some positions as they would be answered among all, with evidence."""
 
 
 class Method(Answerer[Opt, R], Protocol[C, Opt, R]):
@@ -145,3 +154,98 @@ def open_run(folder: Path) -> Session:
     from whyact.training.checkpoint import read_card
 
     return method_of(read_card(folder), folder).open_session(folder)
+
+
+SHARE = 16  # inputs at most that a worker takes at once: encoders and detectors are loaded with each share
+
+
+@dataclass(frozen=True)
+class Request:
+    """Inputs to be answered by a run, as every worker needs it; relative paths are from the folder ``place``."""
+
+    method: str
+    run: Path
+    device: str
+    inputs: tuple[str, ...]
+    data: str | None
+    root: Path | None
+    options: Any
+    place: str
+
+
+def predict_on(engine: Engine, request: Request, progress: bool = False) -> list[Prediction]:
+    """Answer inputs on an engine's workers: the answers of one process, whichever worker gives them.
+
+    The share of a worker that dies goes to another one; then its inputs are tried one by one, so that one input that
+    kills workers costs no other.
+
+    Args:
+        engine: Where.
+        request: What; every machine has to see the same files.
+        progress: Show how many are answered.
+
+    Raises:
+        UserError: As the method's ``predict``.
+        PartialFailure: When only some of several inputs are at fault.
+    """
+    from whyact.engines.run import run
+    from whyact.engines.work import LOST, Failure, Job
+
+    count = len(request.inputs)
+    size = max(1, min(SHARE, math.ceil(count / (4 * engine.workers))))
+    shares = [list(range(first, min(first + size, count))) for first in range(0, count, size)]
+    job = Job(_open_request, _answer_share, request)
+
+    def answered(shares: list[list[int]], on_result: Callable[[int, Any], None]) -> dict[int, Any]:
+        found = run(engine, job, shares, on_result)
+        return {share[0]: outcome for share, outcome in zip(shares, found, strict=True)}
+
+    with show("inputs", count, wanted=progress) as bar:
+        outcomes = answered(shares, lambda i, _: bar.advance(by=len(shares[i])))
+    lost = [share for share in shares if getattr(outcomes[share[0]], "message", "") == LOST and len(share) > 1]
+    if lost:
+        outcomes |= answered([[position] for share in lost for position in share], lambda i, _: None)
+    done: list[Prediction] = []
+    failed: list[UserError] = []
+    for position, outcome in sorted(outcomes.items()):
+        if not isinstance(outcome, Failure):
+            done += outcome[0]
+            failed += outcome[1]
+        elif outcome.mistake is not None or outcome.message != LOST:
+            raise outcome.mistake or RuntimeError(outcome.message)
+        else:
+            item = request.inputs[position]
+            failed.append(InternalError(item, LOST, "an input that can be answered", "run it alone, with --debug"))
+    if failed and count == 1:
+        raise failed[0]
+    if failed:
+        raise PartialFailure(done, failed, count)
+    return done
+
+
+def _open_request(request: Request) -> tuple[Request, Any]:
+    """Load the run, in a worker."""
+    from whyact.devices import resolve_device
+
+    os.chdir(request.place)
+    run = find_answerer(request.method).load(request.run)
+    run.model.to(resolve_device(request.device))
+    return request, run
+
+
+def _answer_share(state: tuple[Request, Any], share: list[int]) -> tuple[list[Prediction], list[UserError]]:
+    request, run = state
+    method = find_answerer(request.method)
+    try:
+        done = method.predict(
+            run,
+            request.inputs,
+            data=request.data,
+            root=request.root,
+            options=request.options,
+            progress=False,
+            only=share,
+        )
+    except PartialFailure as some:
+        return some.done, some.failed
+    return done, []

@@ -15,7 +15,7 @@ from whyact.features.store import FeatureStore
 
 
 def test_the_benches_are_in_the_table() -> None:
-    assert {"scale-engine", "scale-store", "scale-cost"} <= BENCHES.keys()
+    assert {"scale-engine", "scale-store", "scale-cost", "scale-predict"} <= BENCHES.keys()
 
 
 def test_a_small_store_is_filled_and_read_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

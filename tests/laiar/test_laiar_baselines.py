@@ -240,6 +240,10 @@ def test_rivals_are_measured_on_the_same_clips_and_the_last_line_says_who_is_ahe
     best = max(rivals.values())
     assert "is behind" in laiar_baselines.compare_rivals(best - 0.01, rivals)
     assert "Next: " in laiar_baselines.compare_rivals(best - 0.01, rivals)
+    assert "annotated people" in laiar_baselines.compare_rivals(best - 0.01, rivals)
+    clips = laiar_baselines.compare_rivals(best - 0.01, rivals, annotated=False)
+    assert "annotated" not in clips
+    assert "clips of each class, from other films or groups" in clips
     assert "ahead of" in laiar_baselines.compare_rivals(best + 0.01, rivals)
 
 

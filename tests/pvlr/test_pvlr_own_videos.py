@@ -75,6 +75,7 @@ def test_one_command_leads_to_a_run_that_says_when(
     assert main(["predict", str(new), "--model", str(out), "--json"]) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert answer["labels"][0]["label"] == "jump"
+    assert answer["provenance"]["trained_on"] == "videos"
     best = max((s for s in answer["segments"] if s["label"] == "jump"), key=lambda s: s["score"])
     assert min(best["end"], 11) - max(best["start"], 7) > 2, "the segment is where the colour is"
 

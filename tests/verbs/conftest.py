@@ -39,7 +39,7 @@ class FakeOptions:
     names: str | None = setting(None, "comma-separated action names", metavar="NAMES")
     draw: Path | None = setting(None, "a video", metavar="FILE")
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
         if self.names == "bad":
             raise UserError("--names", self.names, "good names")
 

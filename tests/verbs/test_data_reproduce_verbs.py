@@ -85,6 +85,22 @@ def test_check_warns_of_folds_that_a_training_would_refuse(tmp_path: Path, capsy
         assert "no clip to train or to test on\n" in capsys.readouterr().out
 
 
+def test_check_of_own_data_may_cut_off_what_boxes_have_outside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_world(tmp_path / "world", seed=3, subjects=2, videos_per_subject=1)
+    file = from_cad120(root)
+    file.videos[0].tracks[0].boxes[0] = (-9.0, -9.0, 30.0, 30.0)
+    write_own(root, file)
+    check = ["data", "check", "own", "--root", str(root)]
+    assert main(check) == 2
+    assert "--clip-boxes" in capsys.readouterr().err
+    assert main([*check, "--clip-boxes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] > 0
+    assert main(["data", "check", "cad120", "--root", str(root), "--clip-boxes"]) == 2
+    assert "own" in capsys.readouterr().err
+
+
 @pytest.fixture
 def study(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []

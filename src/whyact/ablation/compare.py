@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from whyact import sentences, wording
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.metrics.intervals import bootstrap_difference
 from whyact.prediction import SCHEMA_VERSION, Prediction
 
@@ -107,9 +107,8 @@ def read_runs(body: bytes) -> tuple[list[Prediction], list[Prediction]]:
     try:
         two = msgspec.json.decode(body, type=_RunPair)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(
-            "the two files", str(error), "lists of predictions as `whyact predict --json` prints"
-        ) from error
+        expected = "lists of predictions as `whyact predict --json` prints"
+        raise malformed("the two files", error, expected) from error
     for p in (*two.a, *two.b):
         if p.version != SCHEMA_VERSION:
             raise UserError("version", p.version, f"predictions of schema version {SCHEMA_VERSION}")

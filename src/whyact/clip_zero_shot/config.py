@@ -37,7 +37,7 @@ class PredictOptions:
     )
     evidence: int = setting(5, "how many frames, and stretches of a long video, to show (default: 5)", metavar="N")
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
         """Refuse before the work what makes no sense.
 
         Raises:

@@ -120,6 +120,7 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Say which label fits each video, with the frames that decided it, or that none does.
 
@@ -130,6 +131,7 @@ def predict(
         root: Likewise.
         options: The labels, and how to answer.
         progress: Show progress on stderr.
+        only: The positions of the inputs to answer; all by default.
 
     Raises:
         UserError: For bad labels, weights that cannot be had, or a single bad video.
@@ -143,7 +145,7 @@ def predict(
         with show(Path(path).name, 1, wanted=progress) as bar:
             return [answer_video(path, encoder, bank, options, bar)]
 
-    return for_each(inputs, answer)
+    return for_each(inputs, answer, only)
 
 
 def answer_video(

@@ -18,7 +18,8 @@ from whyact.data.zero_shot.types import ClassSplit, ZeroShotData
 class Dataset:
     """A data set: its name, the layout it is published in, its check, and a reader for each method that can use it.
 
-    ``layout`` is a drawn tree of the root. ``check(root)`` reads what training reads and returns what is there.
+    ``layout`` is a drawn tree of the root. ``check(root)`` reads what training reads and returns what is there;
+    ``check_clipped`` does so with boxes cut off at the image, where a set has boxes of people's own.
     ``relations`` reads clips for LaIAR, ``features`` a training and a test side for PVLR, ``zero_shot`` videos and a
     class split for LoCATe-GAT; ``annotations`` reads who does what when, without features; ``videos`` reads only the
     features of the videos named, where that takes less than reading all. Readers get the root
@@ -34,6 +35,7 @@ class Dataset:
     zero_shot: Callable[[Path, int, ZeroShotOptions], tuple[ZeroShotData, ClassSplit]] | None = None
     videos: Callable[[Path, Collection[str]], list[FeatureSequence]] | None = None
     generated: bool = False
+    check_clipped: Callable[[Path], dict[str, Any]] | None = None
 
     @property
     def methods(self) -> tuple[str, ...]:

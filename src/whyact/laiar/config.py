@@ -206,7 +206,7 @@ class PredictOptions:
         None, "write a video with the boxes, the named relations and the action drawn in", metavar="FILE"
     )
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
         """Refuse before the work what would fail, or destroy something, after it.
 
         Raises:

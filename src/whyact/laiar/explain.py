@@ -9,6 +9,7 @@ import numpy as np
 from whyact.laiar.answers import Answer
 from whyact.laiar.runs import Run
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
+from whyact.training.checkpoint import trained_on
 
 SHOWN = 12  # pieces of evidence listed
 
@@ -66,7 +67,7 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
             method="laiar",
             checkpoint=Path(run.path).name,
             checkpoint_sha256=run.sha256,
-            trained_on=f"{card.get('data', '')}, {card.get('extra', {}).get('trained_on', '')}".strip(", "),
+            trained_on=f"{trained_on(card)}, {card.get('extra', {}).get('trained_on', '')}".strip(", "),
             data=data,
             split_sha256=card.get("split_sha256", ""),
             sampler=f"{run.config.data.frames} evenly spaced frames with both ends",

@@ -72,7 +72,8 @@ class Parts:
             if run.config.model.app_width:
                 rivals["two-stage"] = language_recall(run, self.test, relation_prior(self.train, words))
                 scores["two_stage_mAR"] = rivals["two-stage"]
-        return scores | {"rivals": rivals, "comparison": compare_rivals(scores["mAR"], rivals)}
+        comparison = compare_rivals(scores["mAR"], rivals, annotated=not words.measured)
+        return scores | {"rivals": rivals, "comparison": comparison}
 
     def diagnose(self, records: Sequence[Record]) -> Diagnostics:
         """Return what the evaluation page shows."""

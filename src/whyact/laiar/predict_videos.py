@@ -111,8 +111,15 @@ def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
         write_overlay(out, frames, prediction, rate)
 
 
-def predict_videos(run: Run, inputs: Sequence[str], options: PredictOptions, *, progress: bool) -> list[Prediction]:
-    """Answer video files, one after the other.
+def predict_videos(
+    run: Run,
+    inputs: Sequence[str],
+    options: PredictOptions,
+    *,
+    progress: bool,
+    only: Sequence[int] | None = None,
+) -> list[Prediction]:
+    """Answer video files, or ``only`` those at some positions, one after the other.
 
     Raises:
         UserError: For a bad option, or a single bad video.
@@ -129,7 +136,7 @@ def predict_videos(run: Run, inputs: Sequence[str], options: PredictOptions, *, 
                 draw(path, prediction, tracks, options.draw)
         return [prediction]
 
-    return for_each(inputs, answer)
+    return for_each(inputs, answer, only)
 
 
 def _warn_if_many(run: Run, path: str, options: PredictOptions) -> None:

@@ -23,6 +23,7 @@ from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
+from whyact.laiar.domain import fit_box_domain
 from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.extraction import ClipSettings, extract_clips
@@ -212,12 +213,14 @@ def train(
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
     perception = open_perception(config.data, found.vocabulary)
-    domain = None
+    domain, box_domain = None, None
     if perception is not None:
         perception.to(resolve_device(options.device))
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
+        if config.data.boxes == "detected" and domain is None:  # annotated pairs are not those that a detector finds
+            box_domain = fit_box_domain(train_clips, len(found.vocabulary.objects))
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
     train_clips, held_out = options.hold_out(train_clips, lambda clip: clip.group, test_clips)
@@ -232,7 +235,7 @@ def train(
             **fit_options,
         )
         log = fit_options["history"]
-    run.domain = domain
+    run.domain, run.box_domain = domain, box_domain
     if config.optim.calibrate:
         calibration = calibrate(train_clips, found.vocabulary, config, seed=seed, progress=progress)
         if calibration is not None:
@@ -261,7 +264,7 @@ def train(
         if best is not None:
             keep_detector(perception, config.data, out / BEST)
     if rivals:
-        print(compare_rivals(scores["mAR"], rivals), file=sys.stderr)
+        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.measured), file=sys.stderr)
     return card
 
 
@@ -315,6 +318,7 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Answer video files, or annotated clips by name.
 
@@ -325,6 +329,7 @@ def predict(
         root: The folder that holds it.
         options: How to answer video files.
         progress: Show a bar for each video.
+        only: The positions of the inputs to answer; all by default.
 
     Raises:
         UserError: For an unknown clip, a bad video or bad data.
@@ -334,7 +339,7 @@ def predict(
         if root is not None:
             expected = "an annotated clip as INPUT, not a video file"
             raise UserError("--root", root, expected, "leave --root out, or give --data NAME")
-        return predict_videos(run, inputs, options, progress=progress)
+        return predict_videos(run, inputs, options, progress=progress, only=only)
     for item in fields(options):
         value, option = getattr(options, item.name), f"--{item.name.replace('_', '-')}"
         if value not in (None, False):
@@ -349,7 +354,7 @@ def predict(
             clips = extract_clips(perception, found, clips, _clip_settings(run), progress=progress).clips
         return [explain(run, a, source=clip, data=name) for a in answer_clips(run, clips)]
 
-    return for_each(inputs, answer)
+    return for_each(inputs, answer, only)
 
 
 def _scores(run: Run, answers: list[Answer]) -> dict[str, Any]:

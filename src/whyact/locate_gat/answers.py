@@ -22,7 +22,7 @@ from whyact.locate_gat import evidence as why
 from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.runs import Run
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Table, VideoFacts
-from whyact.training.checkpoint import versions
+from whyact.training.checkpoint import trained_on, versions
 
 CPU = torch.device("cpu")
 
@@ -97,7 +97,7 @@ def provenance_of(
         method="locate-gat",
         checkpoint=folder.resolve().name,
         checkpoint_sha256=digest,
-        trained_on=f"{known.data}, fold {known.fold}",
+        trained_on=f"{trained_on(card)}, fold {known.fold}",
         data=data,
         split_sha256=card["split_sha256"],
         prompt=known.prompt,

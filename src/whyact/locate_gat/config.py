@@ -60,7 +60,7 @@ class PredictOptions:
         None, "where CLIP's weight file lies now, if the run was trained with one", metavar="FILE"
     )
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
         """Refuse before the work what makes no sense.
 
         Raises:

@@ -188,8 +188,11 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Answer about videos, clips of a data set (``data``, in the folder ``root``) or ``.npy`` feature files (T,D).
+
+    ``only`` are the positions of the inputs to answer; all by default.
 
     Raises:
         UserError: For an unknown input or label, a duplicate one, or features of the wrong width.
@@ -201,7 +204,7 @@ def predict(
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
     read = answers.reader(known, data, root, progress, device_of(model), weights)
     top = options.evidence
-    return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)])
+    return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)], only)
 
 
 def _load(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.files import read_text, without_mark
 
 # Both spellings of COCO's names are in use. COCO has no hands and no heads: a whole person stands in for a hand,
@@ -84,7 +84,7 @@ def read_class_map(path: Path | str, source: Sequence[str], target: Sequence[str
         decode = msgspec.yaml.decode if yaml else msgspec.json.decode
         found: dict[str, str] = decode(data, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(path, str(error), wanted, "correct the file, or leave out --class-map") from error
+        raise malformed(path, error, wanted, "correct the file, or leave out --class-map") from error
     for name, word in found.items():
         if name not in source:
             raise UserError(path, name, f"a class of the detector: {', '.join(source)}")

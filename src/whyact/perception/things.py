@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.files import write_atomic
 from whyact.perception.tracks import Tracks
 
@@ -125,7 +125,7 @@ def read_things(path: Path) -> ThingsFile:
     except OSError as error:
         raise UserError(path, error.strerror, "a list of things", "whyact data things --videos DIR") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), "a list of things", "whyact data things --videos DIR writes one") from error
+        raise malformed(path, error, "a list of things", "whyact data things --videos DIR writes one") from error
     kinds = [thing.kind for thing in found.things]
     if twice := next((kind for kind in kinds if kinds.count(kind) > 1), ""):
         raise UserError(path, twice, "each class once")

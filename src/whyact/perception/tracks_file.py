@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from whyact.errors import Mistakes, UserError
+from whyact.errors import Mistakes, UserError, malformed
 from whyact.files import without_mark, write_atomic
 from whyact.metrics.boxes import clip_to_image, guess_unit, look_like_percent
 from whyact.perception.tracks import Tracks
@@ -148,8 +148,9 @@ def _decode(path: Path, data: bytes) -> _File:
     try:
         return msgspec.json.decode(data, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        reason = _not_a_number(data) or str(error)
-        raise UserError(path, reason, "a tracks file", _NEXT) from error
+        if reason := _not_a_number(data):
+            raise UserError(path, reason, "a tracks file", _NEXT) from error
+        raise malformed(path, error, "a tracks file", _NEXT) from error
 
 
 def _not_a_number(data: bytes) -> str:

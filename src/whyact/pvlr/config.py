@@ -154,7 +154,7 @@ class PredictOptions:
         None, "the encoder's weight file, where the run's features were made with one", metavar="FILE"
     )
 
-    def check(self, inputs: Sequence[str], *, named: bool = False) -> None:
+    def check(self, inputs: Sequence[str], *, named: bool = False, shared: bool = False) -> None:
         """Refuse before the work what could not be written after it.
 
         Raises:
@@ -163,6 +163,9 @@ class PredictOptions:
         if not named:
             check_single_input(inputs)
         if self.activitynet is not None:
+            if shared:
+                expected = "no --engine beside it: it is one file about all videos"
+                raise UserError("--activitynet", str(self.activitynet), expected, "leave --engine out")
             writable_file("--activitynet", self.activitynet)
         if self.vtt is not None:
             writable_folder("--vtt", self.vtt)

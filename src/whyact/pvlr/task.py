@@ -34,7 +34,14 @@ from whyact.pvlr.sets import build_model, resolve
 from whyact.pvlr.timeline import choose_level, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
-from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
+from whyact.training.checkpoint import (
+    BestWeights,
+    check_run_folder,
+    load_checkpoint,
+    save_checkpoint,
+    trained_on,
+    versions,
+)
 from whyact.training.evaluation import score_all
 from whyact.training.experiment import experiment
 from whyact.training.fit import Validation
@@ -247,6 +254,7 @@ def predict(
     root: Path | None = None,
     options: PredictOptions = DEFAULT_OPTIONS,
     progress: bool = True,
+    only: Sequence[int] | None = None,
 ) -> list[Prediction]:
     """Say when which action happens in each input, with evidence for every segment.
 
@@ -257,6 +265,7 @@ def predict(
         root: The folder that holds it.
         options: What else to write, and where encoders come from.
         progress: Without effect.
+        only: The positions of the inputs to answer; all by default. Answers are named as among all.
 
     Raises:
         UserError: On a missing input, or features of another width.
@@ -281,7 +290,7 @@ def predict(
 
         failure: PartialFailure | None = None
         try:
-            predictions = for_each(inputs, answer)
+            predictions = for_each(inputs, answer, only)
         except PartialFailure as some:  # what the others gave is written all the same
             predictions, failure = some.done, some
     if options.activitynet is not None:
@@ -358,7 +367,7 @@ def _predict(
             method="pvlr",
             checkpoint=os.path.basename(run.folder.rstrip("/")),
             checkpoint_sha256=run.sha256,
-            trained_on=run.card["data"],
+            trained_on=trained_on(run.card),
             split_sha256=run.card["split_sha256"],
             prompt=f"{cfg.model.prefix} learned + class name + {cfg.model.postfix} learned, {cfg.text}"
             if cfg.text != "sentence"

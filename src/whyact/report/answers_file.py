@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.prediction import Prediction, from_json
 
 
@@ -24,4 +24,4 @@ def read_predictions(file: str) -> list[Prediction]:
     except OSError as error:
         raise UserError(file, error.strerror, expected, step) from error
     except ValueError as error:
-        raise UserError("stdin" if file == "-" else file, str(error), expected, step) from error
+        raise malformed("stdin" if file == "-" else file, error, expected, step) from error

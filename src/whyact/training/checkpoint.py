@@ -203,6 +203,11 @@ def read_card(folder: Path) -> dict[str, Any]:
     return plain
 
 
+def trained_on(card: Mapping[str, Any]) -> str:
+    """Return what a run was trained on, for people: the folder of own videos by its name, else the data set."""
+    return str(card.get("extra", {}).get("videos") or card.get("data", ""))
+
+
 def check_run_folder(folder: Path) -> None:
     """Refuse a folder that a checkpoint may not be written to, before any work is done.
 

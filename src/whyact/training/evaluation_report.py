@@ -9,9 +9,8 @@ from typing import Any
 
 from whyact.errors import UserError
 from whyact.report.diagnostics import EvaluatedRun
-from whyact.report.evaluation_page import write_evaluation
 from whyact.training.diagnostics import learning_curves
-from whyact.training.evaluation import Evaluation, Record, was_watched
+from whyact.training.evaluation import Evaluation, Record, answer_all, mark_watched, was_watched
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,21 @@ class Measured:
     evaluation: Evaluation
     records: Sequence[Record]
     metrics: dict[str, Any]
+
+
+def measure(
+    folder: Path, card: dict[str, Any], evaluation: Evaluation, records: Sequence[Record] | None = None
+) -> Measured:
+    """Score a run's answers, and say so in the metrics where its training watched the test part.
+
+    Args:
+        folder: The run.
+        card: Its card.
+        evaluation: What it is held against.
+        records: The answers, given here and now if they are not there yet.
+    """
+    found = answer_all(evaluation) if records is None else records
+    return Measured(folder, card, evaluation, found, mark_watched(evaluation.score(found), card))
 
 
 def check_comparable(first: Evaluation, second: Evaluation, against: Path) -> None:
@@ -38,12 +52,26 @@ def check_comparable(first: Evaluation, second: Evaluation, against: Path) -> No
         raise UserError(f"--against {against}", value, "the same test items", "--fold N, one that neither learned from")
 
 
+def combine(runs: Sequence[Measured], page: Path | None = None) -> dict[str, Any]:
+    """Return the metrics of a run, those of a second one under ``against``; write the page where that is asked for.
+
+    Raises:
+        UserError: When two runs answered other test items.
+    """
+    first, *rest = runs
+    if page is not None:
+        write_page(page, runs)
+    return first.metrics | ({"against": rest[0].metrics} if rest else {})
+
+
 def write_page(path: Path, runs: Sequence[Measured]) -> Path:
     """Write the page about one run, or about two side by side, and the pages of their mistakes beside it.
 
     Raises:
         UserError: When two runs answered other test items.
     """
+    from whyact.report.evaluation_page import write_evaluation
+
     for other in runs[1:]:
         check_comparable(runs[0].evaluation, other.evaluation, other.folder)
     return write_evaluation([_evaluated(run) for run in runs], path)

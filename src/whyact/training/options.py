@@ -98,4 +98,16 @@ class TrainOptions:
         return {"watched_test": True} if self.watch_test else {}
 
 
+@dataclass(frozen=True)
+class OwnVideosOptions(TrainOptions):
+    """Those of a training on a user's own videos; ``videos`` is how the card and every answer name them."""
+
+    videos: str = ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Return what a card must say of the training, the name of the videos included."""
+        return {**super().about, "videos": self.videos}
+
+
 DEFAULTS = TrainOptions()

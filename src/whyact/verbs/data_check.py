@@ -27,13 +27,16 @@ def run(argv: list[str]) -> int:
     known = one_of(names, "NAME", "whyact data check --help")
     parser.add_argument("name", metavar="NAME", type=known, help=f"the data set: {', '.join(names)}")
     parser.add_argument("--root", metavar="DIR", type=Path, required=True, help="the folder that holds it")
+    parser.add_argument("--clip-boxes", action="store_true", help="own: cut off what boxes have outside the image")
     args = parser.parse_args(argv)
     root = existing_folder("--root", args.root)
     assert root is not None
     dataset = DATASETS[args.name]
-    assert dataset.check is not None
+    check = dataset.check_clipped if args.clip_boxes else dataset.check
+    if check is None:
+        raise UserError("--clip-boxes", args.name, "own: boxes of other data sets are what their authors published")
     try:
-        counts = dataset.check(root)
+        counts = check(root)
     except UserError as error:
         if dataset.layout and _is_about_layout(error, root):
             print(side_by_side(args.name, dataset.layout, root), file=sys.stderr, flush=True)

@@ -114,22 +114,21 @@ def _evaluate(args: Any, root: Path | None, report: Path | None) -> dict[str, An
     data = args.data or model.card["data"]
     names = " against ".join(str(one.path) for one in models)
     announce(f"evaluating {names} on {data}", wanted=not args.json, in_logs=False)
+    from whyact.training.evaluation_report import combine, measure
+
     engine, measured = read_engine(args), []
     with generated_root(data, root) as folder:
         for one in models:
             if engine is None and args.parts is None:
-                measured.append(one.measure(data, folder, args.fold, not args.json))
+                evaluation = one.open_evaluation(data, folder, args.fold, not args.json)
+                measured.append(measure(one.path, one.card, evaluation))
                 continue
             settings = (one.path.absolute(), data, folder and folder.absolute(), args.fold)
             found = _in_parts(find_method(one.method), settings, args, engine)
             if isinstance(found, dict):
                 return found
-            measured.append(one.scored(*found))
-        if report is not None:
-            from whyact.training.evaluation_report import write_page
-
-            write_page(report, measured)
-    return api.combine(measured)
+            measured.append(measure(one.path, one.card, *found))
+        return combine(measured, report)
 
 
 def _in_parts(

@@ -16,7 +16,7 @@ from whyact.prediction import to_json
 from whyact.progress import announce, print_error
 from whyact.sentences import format_answer
 from whyact.verbs.data_make import generated_root
-from whyact.verbs.engine_options import add_device
+from whyact.verbs.engine_options import add_device, add_engine, read_engine
 from whyact.verbs.parser import Parser, existing_folder, open_page, peek, read_options, run_folder
 from whyact.video.frame_folder import Prepared, prepared_inputs
 from whyact.video.inputs import Inputs
@@ -27,6 +27,7 @@ _EXAMPLES = (
     'whyact predict a.mp4 --labels "pouring coffee, opening a box"',
     "whyact predict frames/ --fps 25",
     "whyact predict cctv/ --detector fasterrcnn-r50 --window 4 --stride 1 --json",
+    "whyact predict films/ --model runs/kitchen --engine local --workers 8 --json > predictions.json",
     "whyact predict CLIP --data cad120 --root data/cad120 --model runs/kitchen --json > predictions.json",
 )
 
@@ -47,7 +48,7 @@ def run(argv: list[str]) -> int:
     report = writable_file("--report", args.report) if args.report else None
     if args.open and report is None:
         raise UserError("--open", None, "--report FILE beside it", "--report why.html --open")
-    options = read_options(method.PredictOptions, args)
+    options, engine = read_options(method.PredictOptions, args), read_engine(args)
     if model.method == UNTRAINED:
         options = _agreed(options, args.inputs)
     by_name = args.data is not None  # clips of a data set
@@ -65,7 +66,7 @@ def run(argv: list[str]) -> int:
             print_error(prepared.inputs.note)
         try:
             with generated_root(args.data, root) as folder:
-                predictions = model.ask(inputs, args.data, folder, options, progress=not args.json)
+                predictions = model.ask(inputs, args.data, folder, options, not args.json, engine)
         except PartialFailure as some:
             predictions, failed = some.done, some.failed
         named = [prepared.named(prediction) for prediction in predictions]
@@ -124,6 +125,7 @@ def _parser() -> Parser:
     parser.add_argument("--model", metavar="RUN", type=run_folder, help="a run folder that `whyact train` wrote")
     parser.add_argument("--report", metavar="FILE", type=Path, help="also write one self-contained HTML page")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
+    add_engine(parser, "input")
     add_device(parser)
     parser.add_argument("--fps", metavar="RATE", type=float, help="frames a second of a folder with an image a frame")
     parser.add_argument("--data", metavar="NAME", help="the data set whose clips the inputs name")

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.files import decode_text, without_mark
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def json_errors(where: str) -> Iterator[None]:
     try:
         yield
     except msgspec.DecodeError as error:
-        raise UserError(where, str(error), "JSON of the documented layout") from error
+        raise malformed(where, error, "JSON of the documented layout") from error
     except UnicodeDecodeError as error:
         raise UserError(where, str(error), "UTF-8 JSON") from error
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ class _Reader:
         if len(wrong):
             i, more = int(wrong[0]), f" (and {len(wrong) - 1} more frames)" if len(wrong) > 1 else ""
             expected = f"{_CORNERS} with x1 < x2 and y1 < y2, inside {size[0]} x {size[1]}{more}"
-            step = f'"clip_boxes": true in {FILE}, or --data.clip_boxes true, cuts it off'
+            step = f'"clip_boxes": true in {FILE}, or --data.clip_boxes true (data check: --clip-boxes), cuts it off'
             step = step if np.asarray(ordered)[wrong].all() else ""
             raise UserError(f"{where}, frame {self.frames[i]}", boxes[i].round(3).tolist(), expected, step)
         return boxes
@@ -312,9 +313,9 @@ def _folds(
     return {n: (members(set(groups) - {group}), members({group})) for n, group in enumerate(groups, 1)}
 
 
-def _check(root: Path) -> dict[str, Any]:
+def _check(root: Path, clip_boxes: bool = False) -> dict[str, Any]:
     """Summarise the JSON, and count the videos that it names and the folder lacks."""
-    counts = summary(read(root, slots=10**6))
+    counts = summary(read(root, slots=10**6, clip_boxes=clip_boxes))
     files = [video.file for video in read_file(root / FILE).videos if video.file]
     missing = [file for file in files if not video_path("videos", root, file).is_file()]
     return counts | {"video_files_missing": len(missing), "first_video_files_missing": missing[:10]}
@@ -328,5 +329,6 @@ videos/          the files that whyact.json names; needed for pixels only
 └── kitchen.mp4
 """,
     check=_check,
+    check_clipped=partial(_check, clip_boxes=True),
     relations=lambda root, options: read(root, slots=options.slots, only=options.only, clip_boxes=options.clip_boxes),
 )

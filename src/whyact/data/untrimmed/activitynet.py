@@ -19,7 +19,7 @@ from whyact.data.untrimmed.sets import (
     annotations_from_arrays,
     read_arrays,
 )
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.files import without_mark, write_atomic
 
 VERSIONS = ("1.2", "1.3")
@@ -180,7 +180,7 @@ def _decode(path: Path, kind: Any, what: str) -> Any:
     try:
         return msgspec.json.decode(without_mark(path.read_bytes()), type=kind)
     except (OSError, msgspec.DecodeError) as error:
-        raise UserError(path, str(error), f"{what} as JSON") from error
+        raise malformed(path, error, f"{what} as JSON") from error
 
 
 def _dataset(version: str) -> Dataset:

@@ -26,7 +26,7 @@ from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet
-from whyact.errors import Mistakes, UserError
+from whyact.errors import Mistakes, UserError, malformed
 from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
@@ -241,7 +241,7 @@ def read_recipe(path: Path) -> Recipe:
     try:
         recipe = msgspec.json.decode(without_mark(path.read_bytes()), type=Recipe)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), 'such as {"snippet_seconds": 0.64}') from error
+        raise malformed(path, error, 'such as {"snippet_seconds": 0.64}') from error
     if not recipe.snippet_seconds > 0:
         raise UserError(path, recipe.snippet_seconds, "a positive snippet_seconds")
     return recipe
