@@ -107,8 +107,9 @@ def read_runs(body: bytes) -> tuple[list[Prediction], list[Prediction]]:
     try:
         two = msgspec.json.decode(body, type=_RunPair)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        expected = "lists of predictions as `whyact predict --json` prints"
-        raise malformed("the two files", error, expected) from error
+        # The next step says it even where a field is at fault.
+        step = "send what `whyact predict --json` prints"
+        raise malformed("the two files", error, "lists of predictions", step) from error
     for p in (*two.a, *two.b):
         if p.version != SCHEMA_VERSION:
             raise UserError("version", p.version, f"predictions of schema version {SCHEMA_VERSION}")
