@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from whyact.laiar.domain import QUANTILE, Domain, fit_domain, frame_stats
+from whyact.data.types import RelationClip
+from whyact.laiar.domain import LEAST, QUANTILE, BoxPart, Domain, box_stats, fit_box_domain, fit_domain, frame_stats
 
 
 def looks(groups: int = 4, each: int = 60, width: int = 5) -> tuple[torch.Tensor, list[str]]:
@@ -59,3 +62,89 @@ def test_a_frame_stats_like_the_mean_and_spread_of_its_channels() -> None:
             values = maps[n, c].flatten().numpy()
             assert found[n, c] == pytest.approx(values.mean(), abs=1e-5)
             assert found[n, 3 + c] == pytest.approx(values.std(ddof=1), abs=1e-5)
+
+
+def boxes(seed: int, shift: float = 0.0, scale: float = 1.0, shake: float = 0.0, cup: int = 1) -> RelationClip:
+    """Return a clip of a person (class 0) and a thing, who lie about where the seed puts them."""
+    rng = np.random.default_rng(seed)
+    size, frames = (320, 240), 12
+    place = np.array([0.3, 0.5, 0.6, 0.6]) + rng.normal(0, 0.03, 4) + shift
+    sides = np.array([0.2, 0.5, 0.1, 0.1]) * np.exp(rng.normal(0, 0.1, 4)) * scale
+    walk = np.linspace(0, rng.normal(0.1, 0.02), frames)[:, None] * [1, 0]
+    walk = walk + shake * np.sin(2 * np.arange(frames))[:, None] * [1, 0]
+    made = []
+    for centre, side in ((place[:2] + walk, sides[:2]), (place[2:] + 0 * walk, sides[2:])):
+        made.append(np.concatenate([centre - side / 2, centre + side / 2], 1) * (size * 2))
+    subject, thing = (np.asarray(x, np.float32)[:, None] for x in made)
+    return RelationClip(
+        id=str(seed),
+        subject_boxes=subject,
+        object_boxes=thing,
+        subject_class=np.array([0]),
+        object_class=np.array([cup]),
+        valid=np.ones((frames, 1), bool),
+        times=np.arange(frames) / 10,
+        frames=np.arange(1, frames + 1),
+        slots=(("person", "thing"),),
+        image_size=size,
+        group=f"film {seed % 10}",
+    )
+
+
+STRANGE = {
+    "layout": {"shift": 0.3},
+    "layout, size": {"scale": 0.2},
+    "things": {"cup": 2},
+    "motion": {"shake": 0.2},
+}
+
+
+def test_familiar_boxes_pass_and_strange_ones_are_told_by_what_differs() -> None:
+    domain = fit_box_domain([boxes(seed) for seed in range(60)], 3)
+    assert domain is not None
+    familiar = [bool(domain.unfamiliar_parts(boxes(seed))) for seed in range(1000, 1200)]
+    assert np.mean(familiar) <= 0.05
+    for name, change in STRANGE.items():
+        found = [domain.unfamiliar_parts(boxes(seed, **change)) for seed in range(1000, 1100)]  # type: ignore[arg-type]
+        assert np.mean([name.partition(",")[0] in parts for parts in found]) >= 0.95, name
+
+
+def test_few_clips_have_wide_limits_and_fewer_none() -> None:
+    few = fit_box_domain([boxes(seed) for seed in range(LEAST)], 3)
+    assert few is not None
+    assert np.mean([bool(few.unfamiliar_parts(boxes(seed))) for seed in range(1000, 1100)]) <= 0.1
+    assert fit_box_domain([boxes(seed) for seed in range(LEAST - 1)], 3) is None
+    assert fit_box_domain([boxes(10 * seed) for seed in range(20)], 3) is None, "one film"
+
+
+def test_the_distance_of_boxes_is_mahalanobis_over_the_root_of_the_width() -> None:
+    rows = torch.randn(50, 4, generator=torch.Generator().manual_seed(0)) @ torch.randn(4, 4)
+    x = torch.randn(5, 4)
+    inverse = np.linalg.inv(np.cov(rows.double().numpy().T) + 0.1**2 * np.eye(4))
+    z = (x - rows.mean(0)).double().numpy()
+    expected = np.sqrt(np.einsum("ni,ij,nj->n", z, inverse, z) / 4)
+    np.testing.assert_allclose(BoxPart.fit(rows, 0.1).distance(x), expected, rtol=1e-4)
+
+
+def test_neither_the_size_of_the_image_nor_the_rate_of_frames_matters() -> None:
+    clip = boxes(3)
+    twice = replace(
+        clip,
+        subject_boxes=2 * clip.subject_boxes,
+        object_boxes=2 * clip.object_boxes,
+        image_size=(2 * clip.image_size[0], 2 * clip.image_size[1]),
+    )
+    doubled = clip.at(np.repeat(np.arange(12), 2))
+    one = box_stats(clip, 3)
+    assert one is not None
+    for other in (box_stats(twice, 3), box_stats(doubled, 3)):
+        assert other is not None
+        for name, values in one.items():
+            torch.testing.assert_close(other[name], values, rtol=1e-5, atol=1e-6)
+
+
+def test_a_clip_in_which_nothing_is_seen_is_not_judged() -> None:
+    domain = fit_box_domain([boxes(seed) for seed in range(20)], 3)
+    assert domain is not None
+    clip = boxes(0)
+    assert domain.unfamiliar_parts(replace(clip, valid=np.zeros_like(clip.valid))) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import whyact
@@ -15,6 +16,7 @@ from whyact.errors import UserError
 from whyact.laiar import own_clips
 from whyact.laiar.runs import load_run
 from whyact.perception.types import Detections, Frames, detections
+from whyact.video.write import write_video
 
 QUICK = {"optim.epochs": 12, "data.pixels": False}
 
@@ -63,6 +65,29 @@ def test_a_new_film_is_answered_with_a_measured_reason_and_no_further_option(
         for before, after in changes:
             assert (before in far and after in close + far) if label == "take" else (after in far)
     assert (tmp_path / "why.html").stat().st_size > 1000
+
+
+def test_a_film_of_another_layout_is_called_unfamiliar_by_a_model_without_pixels(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert load_run(run).box_domain is not None
+    images = []
+    for i in range(24):  # a speck that is everywhere, above a cup as large as the room
+        image = np.full((72, 96, 3), 150, np.uint8)
+        image[40:72, 4:92] = (20, 20, 220)
+        x = 80 if i % 2 else 4
+        image[2:8, x : x + 6] = (220, 20, 20)
+        images.append(image)
+    write_video(tmp_path / "odd.mp4", images, 10.0)
+    assert main(["predict", str(tmp_path / "odd.mp4"), "--model", str(run), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["unfamiliar"]
+    assert "outside of what the model knows" in answer["notes"][0]
+    for seed in range(200, 206):
+        video = film(tmp_path / f"{seed}.mp4", ("take", "leave")[seed % 2], seed)
+        familiar = whyact.load(run).predict(video)[0]
+        assert not familiar.unfamiliar
+        assert any("the boxes of this video are like those" in note for note in familiar.notes)
 
 
 def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from whyact.data.types import RelationGroup, Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.laiar.config import Config
-from whyact.laiar.domain import Domain
+from whyact.laiar.domain import BoxDomain, BoxPart, Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
@@ -44,8 +44,8 @@ class Run:
     a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too.
     ``history`` holds every epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the
     training clips. ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like,
-    where the model was trained with pixels. ``best`` is the epoch that scored highest on held-out data, ``best_bank``
-    its label bank.
+    where the model was trained with pixels; ``box_domain`` their boxes, where a detector found them. ``best`` is the
+    epoch that scored highest on held-out data, ``best_bank`` its label bank.
     """
 
     model: LaIAR
@@ -60,6 +60,7 @@ class Run:
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
+    box_domain: BoxDomain | None = None
     best: Best | None = None
     best_bank: LabelBank | None = None
     card: dict[str, Any] | None = None
@@ -137,6 +138,10 @@ def _contents(run: Run, card: dict[str, Any]) -> tuple[dict[str, Tensor], dict[s
     if run.domain is not None:
         tensors |= {"domain.mean": run.domain.mean, "domain.spread": run.domain.spread}
         extra["domain_limit"] = run.domain.limit
+    if run.box_domain is not None:
+        for name, part in run.box_domain.parts.items():
+            tensors |= {f"box_domain.{name}.mean": part.mean, f"box_domain.{name}.whitening": part.whitening}
+        extra["box_domain_limits"] = {name: part.limit for name, part in run.box_domain.parts.items()}
     return tensors, {"method": "laiar", **card, "extra": extra}
 
 
@@ -170,6 +175,10 @@ def load_run(folder: Path) -> Run:
         domain = None
         if "domain_limit" in extra:
             domain = Domain(tensors.pop("domain.mean"), tensors.pop("domain.spread"), extra["domain_limit"])
+        parts = {
+            name: BoxPart(tensors.pop(f"box_domain.{name}.mean"), tensors.pop(f"box_domain.{name}.whitening"), limit)
+            for name, limit in extra.get("box_domain_limits", {}).items()
+        }
         result = model.load_state_dict(tensors, strict=False)
         missing = [name for name in result.missing_keys if not name.startswith(LANGUAGE)]
         if missing or result.unexpected_keys:
@@ -189,6 +198,7 @@ def load_run(folder: Path) -> Run:
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,
+        box_domain=BoxDomain(parts) if parts else None,
         card=found.card,
         path=str(folder),
         sha256=found.sha256,

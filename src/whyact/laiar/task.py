@@ -23,6 +23,7 @@ from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
+from whyact.laiar.domain import fit_box_domain
 from whyact.laiar.evidence import LabelBank, build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.extraction import ClipSettings, extract_clips
@@ -212,12 +213,14 @@ def train(
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
     perception = open_perception(config.data, found.vocabulary)
-    domain = None
+    domain, box_domain = None, None
     if perception is not None:
         perception.to(resolve_device(options.device))
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
+        if config.data.boxes == "detected" and domain is None:  # annotated pairs are not those that a detector finds
+            box_domain = fit_box_domain(train_clips, len(found.vocabulary.objects))
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
     train_clips, held_out = options.hold_out(train_clips, lambda clip: clip.group, test_clips)
@@ -232,7 +235,7 @@ def train(
             **fit_options,
         )
         log = fit_options["history"]
-    run.domain = domain
+    run.domain, run.box_domain = domain, box_domain
     if config.optim.calibrate:
         calibration = calibrate(train_clips, found.vocabulary, config, seed=seed, progress=progress)
         if calibration is not None:

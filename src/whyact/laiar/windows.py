@@ -14,7 +14,7 @@ import torch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
-from whyact.laiar.domain import frame_stats
+from whyact.laiar.domain import PARTS, frame_stats
 from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.runs import Run
@@ -170,18 +170,28 @@ def answer_video(
     spans = (windows or Windows()).spans(start, end, run.clip_seconds)
     moments = [even_times(a, b, run.config.data.frames) for a, b in spans]
     merger, unfamiliar, encoded = WindowMerger(null_action(run.vocabulary)), 0, 0
+    odd_parts: list[tuple[str, ...]] = []
     for i, (clip, odd) in enumerate(_clips(run, path, tracks, moments, perception)):
         (answer,) = answer_clips(run, [clip])
         if on_window is not None:
             on_window(answer)
         merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
         unfamiliar, encoded = unfamiliar + odd, encoded + len(moments[i])
+        if run.box_domain is not None:
+            odd_parts.append(run.box_domain.unfamiliar_parts(clip))
         if on_progress is not None:
             on_progress((i + 1) / len(spans))
     prediction = merger.result()
     notes = [*perception.notes, *prediction.notes]
     encoder, training = perception.encoder, _training(run)
-    if encoder is None or run.domain is None:
+    if run.box_domain is not None:
+        parts = list(dict.fromkeys(name for found in odd_parts for name in found))
+        if sum(map(bool, odd_parts)) > len(odd_parts) / 2:
+            notes.insert(0, _unlike(training, parts))
+            prediction.unsure = prediction.unfamiliar = True
+        else:
+            notes.append(f"The model was trained on {training}; the boxes of this video are like those.")
+    elif encoder is None or run.domain is None:
         notes.append(f"The model was trained on {training}. It cannot tell whether this video is like that.")
     elif unfamiliar > encoded / 2:
         notes.insert(0, _outside(training, unfamiliar, encoded))
@@ -208,6 +218,14 @@ def _outside(training: str, unfamiliar: int, encoded: int) -> str:
     return (
         f"This video is outside of what the model knows: {unfamiliar} of {encoded} frames look unlike those of "
         f"{training}, which it was trained on. Take its answer as a guess."
+    )
+
+
+def _unlike(training: str, parts: list[str]) -> str:
+    differences = " and ".join(PARTS[name] for name in parts)
+    return (
+        f"This video is outside of what the model knows: it differs from the clips of {training}, which the model was "
+        f"trained on, in {differences}. Take its answer as a guess."
     )
 
 
