@@ -100,7 +100,15 @@ def format_answer(prediction: Prediction) -> str:
 
 
 def _timeline(prediction: Prediction) -> list[str]:
-    """Write segments in the order of time, a line each; the best :data:`LINES` where there are more."""
+    """Write segments in the order of time, a line each; the best :data:`LINES` where there are more.
+
+    Of an unfamiliar video the guesses alone: scores of parts that contradict each other would look sure.
+    """
+    if prediction.segments and find_state(prediction) == "unfamiliar":
+        in_order = sorted(prediction.segments, key=lambda s: (s.start, s.end))
+        guesses = list(dict.fromkeys(format_headline(s.label) for s in in_order))
+        rest = f" and {len(guesses) - LINES} more" if len(guesses) > LINES else ""
+        return [f"  Its guesses for parts of the video: {', '.join(guesses[:LINES])}{rest}."]
     best, clock = sorted(prediction.segments, key=lambda s: -s.score)[:LINES], uses_clock(prediction)
     lines = []
     for s in sorted(best, key=lambda s: (s.start, s.end)):

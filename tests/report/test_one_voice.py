@@ -103,7 +103,7 @@ def studio(p: Prediction) -> Surface:
 
     job = JobInfo(
         id="x", name="film.mp4", model="m", state="done", stage="", share=1, error="", label=p.label, score=p.score,
-        against="", playable=True,
+        against="", playable=True, left=None, thumbnail=False, cells=0,
     )  # fmt: skip
     html = render_answer(p, job, ModelInfo(name="m", about="", actions=[], relations=[]), [], False)
     return page(html, lambda found: [words(text) for _, text in found.all("span", class_="contribution")])
@@ -111,8 +111,10 @@ def studio(p: Prediction) -> Surface:
 
 def terminal(p: Prediction) -> Surface:
     lines = sentences.format_answer(p).splitlines()
-    # Segments stand between the headline and the sentence, a line each, and a line for those left out.
-    first = 1 + min(len(p.segments), sentences.LINES) + (len(p.segments) > sentences.LINES)
+    # Segments stand between the headline and the sentence: a line each, and a line for those left out; of an
+    # unfamiliar video one line in all.
+    shown = min(len(p.segments), sentences.LINES) + (len(p.segments) > sentences.LINES)
+    first = 1 + (min(shown, 1) if sentences.find_state(p) == "unfamiliar" else shown)
     doubt = " ".join(line.strip() for line in lines[first + 1 :] if "threshold" in line or "unsure" in line)
     return Surface(lines[0].partition(": ")[2], doubt, lines[first].strip(), [], "\n".join(lines))
 
@@ -235,3 +237,17 @@ def test_where_another_piece_raises_the_score_it_is_not_said_that_none_does() ->
     assert said.startswith("First in rank: a was open")
     p.evidence[1].contribution = -0.3
     assert sentences.join_parts(sentences.explain_answer(p)).startswith("No listed evidence raises this score.")
+
+
+def test_windows_of_an_unfamiliar_film_are_guesses_without_scores() -> None:
+    """Four windows once said four actions, each with 0.9 and more."""
+    p = sample.pick(4)
+    p.segments = [
+        Segment(start=t, end=t + 2.0, label=label, score=0.97) for t, label in enumerate(("drink", "close", "drink"))
+    ]
+    p.unfamiliar = True
+    said = sentences.format_answer(p)
+    assert "Its guesses for parts of the video: drink, close." in said
+    assert "0.97" not in said
+    p.unfamiliar, p.unsure = False, False
+    assert sentences.format_answer(p).count("0.97") == 3

@@ -101,6 +101,8 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     page.fill("#epochs", "25")
     page.click("#train")
     page.wait_for_selector("#curve:not([hidden])")
+    drawn, caption = (page.locator(f"#curve {part}").bounding_box() for part in ("svg", "figcaption"))
+    assert caption["y"] >= drawn["y"] + drawn["height"], "the words stand below the curve, not on it"
     fits(page)
     page.wait_for_selector("#ask")
     assert page.inner_text("h1") == "cups is taught."
