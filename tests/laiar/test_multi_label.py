@@ -18,6 +18,7 @@ from whyact.laiar import losses
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config, DataConfig, LossConfig, OptimConfig
+from whyact.laiar.diagnostics import diagnose
 from whyact.laiar.evidence import build_bank
 from whyact.laiar.explain import explain
 from whyact.laiar.label_scores import class_prior, language_map, objects_only_map, score_labels
@@ -219,6 +220,24 @@ class TestScores:
         assert found["mAP_annotated"] == pytest.approx(100 * charades_map(scores[there], truth[there]).mean)
         assert (found["clips"], found["clips_without_token"], found["classes"]) == (7, 1, 5)
         assert 0 < found["keep_ratio"] <= 1
+
+    def test_the_evaluation_page_has_the_same_map_and_no_confusion(self, run: Run) -> None:
+        answers = list(answer_clips(run, CLIPS))
+        shown, found = diagnose(run, answers), score_labels(run, answers)
+        figures = {figure.name: figure for figure in shown.figures}
+        assert figures["mAP"].value == pytest.approx(found["mAP"])
+        assert figures["wAP"].value == pytest.approx(found["wAP"])
+        low, high = figures["mAP"].interval or (0, 0)
+        assert low < high
+        right = [a.predicted in (one.targets or ()) for a, one in zip(answers, CLIPS, strict=True)]
+        assert figures["top answer right"].value == pytest.approx(np.mean(right))
+        assert shown.confusion is None
+        assert [(row[0], row[1]) for row in shown.classes.rows] == [
+            (WORDS.actions[c], sum(c in (one.targets or ()) for one in CLIPS)) for c in range(1, 6)
+        ]
+        assert {mistake.item for mistake in shown.mistakes} == {i for i in range(7) if not right[i]}
+        (nothing,) = [mistake for mistake in shown.mistakes if mistake.item == 6]
+        assert nothing.annotated == "none of the actions"
 
     def test_company(self, run: Run) -> None:
         assert class_prior(CLIPS, 6) == pytest.approx(np.array([0, 3, 1, 2, 1, 1]) / 7)

@@ -192,8 +192,10 @@ def _mistakes(
         answered = f"{names[found.label[i]]}, {_span(found.start[i], found.end[i], rates[video])}"
         end = max(own.end.max(initial=0), found.end[found.video == video].max())
         lanes = [("predicted", [(found.start[i] / end, found.end[i] / end)])]
-        same = own.at(own.label == found.label[i])
-        lanes.append(("annotated", [(s / end, e / end) for s, e in zip(same.start, same.end, strict=True)]))
+        for name, wanted in (("annotated", own.label == found.label[i]), ("others", own.label != found.label[i])):
+            if name == "annotated" or wanted.any():
+                shown = own.at(wanted)
+                lanes.append((name, [(s / end, e / end) for s, e in zip(shown.start, shown.end, strict=True)]))
         out[video] = Mistake(video, answered, annotated, float(found.score[i]), KINDS[kinds[i]], lanes)
     return list(out.values())
 

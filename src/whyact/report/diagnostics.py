@@ -51,7 +51,7 @@ def _interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve through points (x, y) in rising x; ``step`` draws it as dots alone where the points are few bins."""
+    """A curve through points (x, y) in rising x; ``dots`` draws the points alone."""
 
     name: str
     points: Sequence[tuple[float, float]]
