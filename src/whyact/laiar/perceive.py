@@ -28,8 +28,6 @@ def check_data_config(config: DataConfig) -> DataConfig:
     Raises:
         UserError: For a number of frames below 1.
     """
-    if config.looks < 1:
-        raise UserError("--data.looks", config.looks, "at least 1 frame")
     return replace(config, pixels=True) if config.frames_dir else config
 
 
