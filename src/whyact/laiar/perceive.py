@@ -23,11 +23,7 @@ from whyact.perception.types import Detector
 
 
 def check_data_config(config: DataConfig) -> DataConfig:
-    """Return the settings with what they imply: frames of one's own are there for RoI features.
-
-    Raises:
-        UserError: For a number of frames below 1.
-    """
+    """Return the settings with what they imply: frames of one's own are there for RoI features."""
     return replace(config, pixels=True) if config.frames_dir else config
 
 
