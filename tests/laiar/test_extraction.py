@@ -439,7 +439,10 @@ def test_cad120_is_looked_into_through_frames_of_ones_own(
 def test_settings_that_cannot_be_are_refused(
     tmp_path: Path, root: Path, eye: tuple[Path, Knowing], name: str, options: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(UserError, match=said):
+    def train() -> None:
         data = replace(DataConfig(detector=str(eye[0])), **options)
         task.train(name, root, tmp_path / "run", config=replace(CONFIG, data=data), progress=False)
+
+    with pytest.raises(UserError, match=said):
+        train()
     assert not (tmp_path / "run").exists()
