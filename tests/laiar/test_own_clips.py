@@ -162,7 +162,7 @@ def test_it_stops_before_the_work_where_it_would_end_in_nothing(
         prepare(clips, detector="squares")
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "run-data").exists()
-    with pytest.raises(UserError, match=r"untrimmed videos.*train laiar"):
+    with pytest.raises(UserError, match=r"untrimmed videos.*train laiar|no encoder of frames.*whyact\[lite\]"):
         whyact.train("pvlr", videos=clips, out=tmp_path / "run")
     with pytest.raises(UserError, match=r"one of .*data.* and .*videos"):
         whyact.train("laiar", out=tmp_path / "run")

@@ -122,6 +122,7 @@ async def post_predict(request: Request, name: FileName = "video", model: ModelN
     """Send a video and wait for its prediction; nothing of it is kept."""
     jobs = jobs_of(request)
     job = await receive(request, jobs, name, model)
+    job.awaited = True
     try:
         while not await run_in_threadpool(job.ended.wait, 0.5):
             if await request.is_disconnected():

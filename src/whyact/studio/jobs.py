@@ -71,6 +71,7 @@ class Job(Progress):
         answer: What is said of the answer in a few words.
         cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
+        awaited: Somebody waits for the answer and removes the job then, so that it is no answer that is kept.
     """
 
     id: str
@@ -81,6 +82,7 @@ class Job(Progress):
     demo: dict[str, Any] | None = None
     content: str = ""
     against: str = ""
+    awaited: bool = False
     state: State = "arriving"
     error: str = ""
     label: str = ""
@@ -310,7 +312,8 @@ class Jobs:
     def _tidy(self) -> None:
         """Remove the jobs that ended long ago, and the oldest beyond those that are kept."""
         with self._lock:
-            ended = sorted((j for j in self.jobs.values() if j.state in ("done", "failed")), key=lambda j: j.finished)
+            ended = [j for j in self.jobs.values() if j.state in ("done", "failed") and not j.awaited]
+        ended.sort(key=lambda job: job.finished)
         now = time.monotonic()
         for place, job in enumerate(ended):
             if now - job.finished > self.limits.keep or len(ended) - place > self.limits.kept:
