@@ -154,8 +154,7 @@ def _reasons(run: Run, answers: Sequence[Answer]) -> tuple[list[Figure], list[Pl
 
 def _draws(claims: Claims, level: float, name: str, resamples: int = 1000) -> np.ndarray:
     """Resample clips: a clip is drawn with all of its reasons."""
-    clips = len(claims.right)
-    stated = ((claims.chance >= level) | np.isnan(claims.chance)) & claims.decisive
+    clips, stated = len(claims.right), claims.stated(level)
     judged = stated & claims.known
     if name == "reason_precision":
         part = np.bincount(claims.clip[judged & claims.true], minlength=clips)

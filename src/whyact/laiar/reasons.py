@@ -23,8 +23,9 @@ class Claims:
     """Every named change of some answers (N,), and what the annotation says of it.
 
     ``clip`` the position of its answer, ``state`` whether it is a state, its ``chance`` of being true, ``decisive``
-    whether it has boxes and removing its pair costs more than each random removal, ``known`` whether the annotation
-    says anything of the pair, ``true`` whether it confirms the claim; ``right`` (answers,) whether the answer is right.
+    whether it has boxes and removing its pair costs enough, and more than each random removal, ``known`` whether the
+    annotation says anything of the pair, ``true`` whether it confirms the claim; ``right`` (answers,) whether the
+    answer is right.
     """
 
     clip: np.ndarray
@@ -34,6 +35,10 @@ class Claims:
     known: np.ndarray
     true: np.ndarray
     right: np.ndarray
+
+    def stated(self, level: float) -> np.ndarray:
+        """Return which claims (N,) are stated as reasons at a level; a chance that nobody knows stops none."""
+        return ((self.chance >= level) | np.isnan(self.chance)) & self.decisive
 
     def to_lists(self) -> dict[str, list[Any]]:
         """Return plain lists, for JSON."""
@@ -102,7 +107,7 @@ def reason_scores(claims: Claims, level: float) -> dict[str, Any]:
 
 
 def _reasons(claims: Claims, level: float) -> tuple[float, float, int]:
-    stated = ((claims.chance >= level) | np.isnan(claims.chance)) & claims.decisive
+    stated = claims.stated(level)
     judged = claims.true[stated & claims.known]
     told = np.isin(np.flatnonzero(claims.right), claims.clip[stated])
     return (
