@@ -79,8 +79,13 @@ def by_hand(found, cfg):
     k = max(1, length // cfg.top_k)
     u = np.array([np.mean(sorted(z[:, c])[-k:]) for c in range(classes + 1)])
     p = np.exp(u - u.max()) / np.exp(u - u.max()).sum()
-    kept = [c for c in range(classes) if p[c] >= cfg.class_threshold] or [int(np.argmax(p[:-1]))]
+    soft = np.exp((u - u.max()) / cfg.softness)
+    weight, floor = (soft / soft.sum(), cfg.class_floor) if cfg.scoring == "product" else (p, cfg.class_threshold)
+    kept = [c for c in range(classes) if weight[c] >= floor] or [int(np.argmax(p[:-1]))]
     rows = []
+
+    def scored_as(value, c, gamma):
+        return value * weight[c] if cfg.scoring == "product" else value + gamma * p[c]
 
     def scan(mask):
         if cfg.drop_lone_first and mask.sum() == 1 and mask[0]:
@@ -106,11 +111,13 @@ def by_hand(found, cfg):
         span = z[:, c].max() - z[:, c].min()
         q = (z[:, c] - z[:, c].min()) / (span if span > 0 else 1)
         for theta in np.linspace(*cfg.cas_thresholds):
-            rows += [(c, s, e, contrast(q, s, e, cfg.cas_window) + cfg.cas_gamma * p[c]) for s, e in scan(q > theta)]
+            rows += [
+                (c, s, e, scored_as(contrast(q, s, e, cfg.cas_window), c, cfg.cas_gamma)) for s, e in scan(q > theta)
+            ]
         scored = q if cfg.normalise_attention else z[:, c]
         for theta in np.linspace(*cfg.attention_thresholds):
             rows += [
-                (c, s, e, contrast(scored, s, e, cfg.attention_window) + cfg.attention_gamma * p[c])
+                (c, s, e, scored_as(contrast(scored, s, e, cfg.attention_window), c, cfg.attention_gamma))
                 for s, e in scan(found.attention > theta)
             ]
     result = []
@@ -128,7 +135,16 @@ def by_hand(found, cfg):
     return sorted(result)
 
 
-@pytest.mark.parametrize("cfg", [DEFAULT, OFFICIAL_INFERENCE, replace(OFFICIAL_INFERENCE, class_threshold=0.99)])
+@pytest.mark.parametrize(
+    "cfg",
+    [
+        DEFAULT,
+        replace(DEFAULT, softness=1.0, class_floor=0.3),
+        replace(DEFAULT, class_floor=0.99),
+        OFFICIAL_INFERENCE,
+        replace(OFFICIAL_INFERENCE, class_threshold=0.99),
+    ],
+)
 @pytest.mark.parametrize("length", [1, 2, 7, 45])
 def test_segments_equal_the_recipe_by_hand(cfg, length):
     rng = np.random.default_rng(length)

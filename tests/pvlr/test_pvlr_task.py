@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from whyact.data.untrimmed.activitynet import read_predictions
 from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
 from whyact.pvlr import task
+from whyact.pvlr.config import PRESETS, of_run
 from whyact.pvlr.evidence import Removed
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.report.webvtt import to_webvtt
@@ -221,6 +223,15 @@ def test_every_data_name_has_a_reader():
     assert set(names_for("pvlr")) == {"synthetic", "gym", "thumos14", "activitynet-1.2", "activitynet-1.3", "folder"}
 
 
+def test_a_run_from_before_products_keeps_the_sums_its_level_was_chosen_with():
+    saved = msgspec.to_builtins(PRESETS["default"])
+    assert of_run(saved) == PRESETS["default"]
+    del saved["inference"]["scoring"]
+    assert of_run(saved).inference.scoring == "sum"
+    del saved["inference"]
+    assert of_run(saved).inference.scoring == "sum"
+
+
 def test_presets_differ_in_every_repair():
     default, official = task.PRESETS["default"], task.PRESETS["official"]
     assert official.loss.inner > official.loss.outer
@@ -228,6 +239,8 @@ def test_presets_differ_in_every_repair():
     assert (official.train.learning_rate, official.train.snippets, official.model.samples) == (5e-5, 320, 20)
     assert (official.loss.distillation, official.loss.intra_action, official.model.noise) == (200, 0.005, 0.005)
     assert default.loss.valid_rings
+    scoring = {name: preset.inference.scoring for name, preset in task.PRESETS.items()}
+    assert scoring == {name: "sum" if name.startswith("official") else "product" for name in scoring}
     assert task.PRESETS["official-activitynet"].loss.inter == 0
 
 

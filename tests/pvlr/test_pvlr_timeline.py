@@ -19,13 +19,12 @@ from whyact.pvlr.inference import Curves, Detections, localise
 from whyact.pvlr.timeline import SHARE, choose_level, scaled_scores, segments_of, timeline
 
 CFG = InferenceConfig()
-TOP = 1 + CFG.cas_gamma
 
 
 def detections(rows, classes=3):
     """Rows of label, start, end, score in 0..1."""
     label, start, end, score = (np.array(column) for column in zip(*rows, strict=True))
-    return Detections(label.astype(np.intp), start.astype(float), end.astype(float), score * TOP, np.ones(classes) / 4)
+    return Detections(label.astype(np.intp), start.astype(float), end.astype(float), score, np.ones(classes) / 4)
 
 
 rows = st.lists(

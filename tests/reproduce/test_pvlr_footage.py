@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from whyact.cli import main
 from whyact.errors import UserError
+from whyact.reproduce import pvlr_footage
 from whyact.reproduce.pvlr_footage import Film, compose
 
 
@@ -62,3 +65,25 @@ def test_a_class_without_a_film_on_one_side_is_refused() -> None:
 def test_the_study_needs_its_films(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "pvlr-footage"]) == 2
     assert "hockey/ and handwash/" in capsys.readouterr().err
+
+
+def test_films_that_were_all_seen_need_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    loaded: list[object] = []
+    monkeypatch.setattr(pvlr_footage, "load_streams", lambda *given: loaded.append(given))
+    monkeypatch.setattr(pvlr_footage, "extract", lambda *_: None)
+    films = tmp_path / "hockey"
+    records = pvlr_footage.RUNS / "hockey" / "videos"
+    for folder in (films, records):
+        folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (films / f"{name}.mp4").write_bytes(b"")
+    (records / "a.json").write_bytes(b"{}")
+    pvlr_footage._extract("hockey", films, progress=False)
+    assert len(loaded) == 1, "one film was not seen"
+    (records / "b.json").write_bytes(b"{}")
+    pvlr_footage._extract("hockey", films, progress=False)
+    assert len(loaded) == 1
+    os.utime(films / "b.mp4", (4e9, 4e9))  # another film of that name
+    pvlr_footage._extract("hockey", films, progress=False)
+    assert len(loaded) == 2

@@ -6,10 +6,12 @@ published settings can be rerun. Each repair is one field, marked "repair" below
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from whyact.errors import UserError
 from whyact.files import check_single_input, writable_file, writable_folder
@@ -99,10 +101,18 @@ class InferenceConfig:
     """From curves to segments. Windows are shares of a proposal's length."""
 
     top_k: int = setting(20, "a class's probability: the mean of its T/top_k highest snippets")
-    class_threshold: float = setting(0.2, "probability from which a class is looked for; the best one always is")
+    scoring: Literal["product", "sum"] = setting(
+        "product", "repair: a proposal's contrast times its class's soft probability; official: plus a share of its own"
+    )
+    softness: float = setting(4.0, "product: divides the video's logits, or one class takes all the probability")
+    class_floor: float = setting(0.01, "product: soft probability from which a class is looked for")
+    class_threshold: float = setting(
+        0.2,
+        "probability below which a video's answer is unsure; sum: from which a class is looked for",
+    )
     cas_thresholds: tuple[float, float, int] = setting((0.1, 0.95, 10), "of the activation: first, last, how many")
     attention_thresholds: tuple[float, float, int] = setting((0.1, 0.95, 10), "of the attention: first, last, how many")
-    cas_gamma: float = setting(0.5, "share of the class probability in a proposal's score")
+    cas_gamma: float = setting(0.5, "sum: share of the class probability in a proposal's score")
     cas_window: float = setting(0.1, "outer ring of a proposal, as a share of its length")
     attention_gamma: float = setting(0.05, "the same for proposals of the attention")
     attention_window: float = setting(0.1, "the same for proposals of the attention")
@@ -119,7 +129,8 @@ class InferenceConfig:
     chunk: int = setting(2048, "snippets held at once")
 
     def __post_init__(self) -> None:
-        check_numbers(self, "inference", counts="top_k chunk", shares="class_threshold", positive="sigma")
+        check_numbers(self, "inference", counts="top_k chunk", shares="class_threshold class_floor")
+        check_numbers(self, "inference", positive="sigma softness")
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,18 @@ class Config:
     start: str = setting("", "a run folder whose weights training starts from, such as the authors' converted one")
 
 
+def of_run(saved: Mapping[str, Any]) -> Config:
+    """Return the settings that a run was saved with.
+
+    One from before ``inference.scoring`` keeps its sums: the level of its timeline was chosen with them.
+
+    Raises:
+        msgspec.ValidationError: When they are no such settings.
+    """
+    inference = {"scoring": "sum", **saved.get("inference", {})}
+    return msgspec.convert({**saved, "inference": inference}, Config)
+
+
 OFFICIAL_MODEL = ModelConfig(variance="relu", noise=0.005, background="first-row")
 OFFICIAL_LOSS = LossConfig(
     inner=24,
@@ -204,7 +227,7 @@ OFFICIAL_LOSS = LossConfig(
     mixture="time",
 )
 OFFICIAL_INFERENCE = InferenceConfig(
-    normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
+    scoring="sum", normalise_attention=False, suppression="product", drop_lone_first=True, pixel_iou=True
 )
 #: Sizes for the generated world and for small data of one's own.
 _SMALL: dict[str, dict[str, Any]] = {

@@ -135,23 +135,27 @@ def softmax(x: Float64) -> Float64:
 def localise(found: Curves, cfg: InferenceConfig) -> Detections:
     """Turn a video's curves into scored segments: proposals of two families, then soft-NMS per class."""
     activation = suppressed(found, cfg)
-    probability = softmax(video_logits(activation, cfg))[:-1]
-    kept = np.nonzero(probability >= cfg.class_threshold)[0]
+    logits = video_logits(activation, cfg)
+    probability = softmax(logits)[:-1]
+    product = cfg.scoring == "product"
+    weight = softmax(logits / cfg.softness)[:-1] if product else probability
+    kept = np.nonzero(weight >= (cfg.class_floor if product else cfg.class_threshold))[0]
     if not len(kept):
-        kept = np.array([probability.argmax()])
+        kept = np.array([weight.argmax()])
     z = np.ascontiguousarray(activation[:, kept].T)  # (K,T)
     q = min_max(z)
     low, high, steps = cfg.cas_thresholds
     mask = (q[:, None] > np.linspace(low, high, steps)[None, :, None]).reshape(-1, q.shape[1])
     rows, start, end = _runs(mask, cfg)
     k = rows // steps
-    score = outer_inner(q, k, start, end, cfg.cas_window) + cfg.cas_gamma * probability[kept[k]]
+    score = outer_inner(q, k, start, end, cfg.cas_window)
+    score = score * weight[kept[k]] if product else score + cfg.cas_gamma * weight[kept[k]]
     low, high, steps = cfg.attention_thresholds
     _, a_start, a_end = _runs(found.attention > np.linspace(low, high, steps)[:, None], cfg)
     a_k = np.repeat(np.arange(len(kept)), len(a_start))
     a_start, a_end = np.tile(a_start, len(kept)), np.tile(a_end, len(kept))
     a_score = outer_inner(q if cfg.normalise_attention else z, a_k, a_start, a_end, cfg.attention_window)
-    a_score += cfg.attention_gamma * probability[kept[a_k]]
+    a_score = a_score * weight[kept[a_k]] if product else a_score + cfg.attention_gamma * weight[kept[a_k]]
     label = kept[np.concatenate([k, a_k])]
     starts = np.concatenate([start, a_start]).astype(np.float64)
     ends = np.concatenate([end, a_end]).astype(np.float64)

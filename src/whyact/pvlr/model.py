@@ -57,7 +57,7 @@ class Consensus(nn.Module):
     def forward(self, m: Tensor, x: Tensor, m_mean: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gated main stream (B,Dm,T) and its attention (B,T); ``m_mean`` (B,Dm,1) is m's mean over time."""
         b = self.bit(self.auxiliary(x))  # (B,Dm,T)                                          Eq. 1
-        g = self.channel(m_mean)  # (B,Dm,1)                                                 Eq. 2
+        g = self._of_mean(m_mean)  # (B,Dm,1)                                                Eq. 2
         if self.gate == "cosine":
             s = F.cosine_similarity(g, b, dim=1).unsqueeze(1)  # (B,1,T)                     Eq. 3
             gated = torch.sigmoid(b * s) * m  #                                              Eq. 4
@@ -67,6 +67,15 @@ class Consensus(nn.Module):
         if self.pool > 1:
             attention = F.avg_pool1d(attention, self.pool, stride=1, padding=self.pool // 2)
         return gated, attention.squeeze(1)
+
+    def _of_mean(self, m_mean: Tensor) -> Tensor:
+        """Map (B,Dm,1): of a kernel of three taps only the middle one meets the one value, so that is all that runs."""
+        conv, *rest = self.channel
+        assert isinstance(conv, nn.Conv1d)
+        g = F.linear(m_mean.squeeze(-1), conv.weight[..., conv.kernel_size[0] // 2], conv.bias).unsqueeze(-1)
+        for layer in rest:
+            g = layer(g)
+        return g
 
 
 class PromptedText(nn.Module):

@@ -23,7 +23,7 @@ from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
 from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
-from whyact.pvlr.config import PRESETS, Config, PredictOptions
+from whyact.pvlr.config import PRESETS, Config, PredictOptions, of_run
 from whyact.pvlr.evidence import segment_evidence
 from whyact.pvlr.inference import Curves, class_scores, curves, localise, scores_map, softmax
 from whyact.pvlr.inputs import Inputs
@@ -196,7 +196,7 @@ def load(folder: Path) -> Run:
     if saved.card["method"] != "pvlr":
         raise UserError(folder, f"a run of {saved.card['method']}", "a run of pvlr")
     try:
-        config = msgspec.convert(saved.config, Config)
+        config = of_run(saved.config)
         text = saved.tensors[TEXTS]
         model = PVLR(config.model, FixedText(text))
         own = {k: v for k, v in saved.tensors.items() if k != TEXTS and not k.startswith("text.")}

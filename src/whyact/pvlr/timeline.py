@@ -22,7 +22,8 @@ SHOWN = 50  # segments of a timeline at most
 
 def scaled_scores(detections: Detections, cfg: InferenceConfig) -> Float64:
     """Return scores (N,) over their largest possible value (inside 1, outside 0, class certain), at most 1."""
-    scaled: Float64 = np.minimum(1.0, detections.score / (1 + max(cfg.cas_gamma, cfg.attention_gamma)))
+    largest = 1.0 if cfg.scoring == "product" else 1 + max(cfg.cas_gamma, cfg.attention_gamma)
+    scaled: Float64 = np.minimum(1.0, detections.score / largest)
     return scaled
 
 

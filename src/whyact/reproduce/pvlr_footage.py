@@ -30,11 +30,10 @@ from whyact.errors import UserError
 from whyact.features.kinetics import DOWNLOAD
 from whyact.features.lite import NAME as LITE
 from whyact.files import canonical_json, file_sha256, sha256
-from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.progress import progress as show
 from whyact.pvlr.config import Config
 from whyact.reproduce.grid import run_cells
-from whyact.reproduce.pvlr import METRICS, NOTES, measure, settings
+from whyact.reproduce.pvlr import METRICS, NOTES, measure, paired, settings
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 from whyact.training.numerics import numerics
 
@@ -120,13 +119,8 @@ def _tables(results: dict[tuple[str, str], list[dict[str, Any]]], tables: Sequen
             for metric in METRICS:
                 values = [result[metric] for result in results[table, name]]
                 rows.append(row(table, name, metric, values, unit="0..100", note=NOTES.get(name, "")))
-        a, b = (np.array([r["avg_mAP"] for r in results[table, name]]) for name in ("full", "mil-only"))
-        if len(a) > 1:
-            interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
-            note = f"95 % interval {interval.low:+.1f} to {interval.high:+.1f}; better in {signs.up} of {len(a)} splits"
-            rows.append(
-                row("paired gains", f"{table}, full over mil-only", "avg_mAP difference", (a - b).tolist(), note=note)
-            )
+        gains = ([r["avg_mAP"] for r in results[table, name]] for name in ("full", "mil-only"))
+        rows += paired(table, "mil-only", *gains)
     return rows
 
 
@@ -235,8 +229,10 @@ def _label(word: str) -> str:
 
 
 def _extract(table: str, folder: Path, *, progress: bool) -> None:
-    """See every film once; what an earlier run has seen is kept."""
+    """See every film once; what an earlier run has seen is kept, and the encoder is loaded for the others alone."""
     videos = {path.stem: path for path in sorted(folder.glob("*.mp4"))}
+    if all(_seen(RUNS / table / "videos" / f"{name}.json", film) for name, film in videos.items()):
+        return
     with show(f"extracting {table}", len(videos), wanted=progress) as bar:
 
         def tell(name: str, snippets: int) -> None:
@@ -244,3 +240,8 @@ def _extract(table: str, folder: Path, *, progress: bool) -> None:
                 bar.advance(name)
 
         extract(videos, RUNS / table, load_streams((LITE,), (DOWNLOAD,), None, SECONDS[table]), tell)
+
+
+def _seen(record: Path, film: Path) -> bool:
+    """Whether a film's record, which extraction writes last, is younger than the film."""
+    return record.is_file() and record.stat().st_mtime >= film.stat().st_mtime
