@@ -17,7 +17,7 @@ from whyact.laiar.domain import BoxDomain, BoxPart, Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
-from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint
+from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint, unreadable
 from whyact.training.state import Best
 
 LANGUAGE = ("s.", "f_s.", "head_s.", "head_v2s.", "language_dt_former.")  # what answering never uses
@@ -184,7 +184,7 @@ def load_run(folder: Path) -> Run:
         if missing or result.unexpected_keys:
             raise UserError(folder, f"{missing or result.unexpected_keys}", "the tensors of this model")
     except (msgspec.ValidationError, KeyError, RuntimeError) as error:
-        raise UserError(folder, str(error).splitlines()[0], "a run that this whyact can read") from error
+        raise unreadable(folder, error) from error
     return Run(
         model.eval(),
         vocabulary,
