@@ -17,6 +17,7 @@ from whyact.laiar.domain import BoxDomain, BoxPart, Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
+from whyact.metrics.calibration import ClaimFit
 from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint, unreadable
 from whyact.training.state import Best
 
@@ -56,7 +57,7 @@ class Run:
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
-    naming_calibration: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    naming_calibration: dict[str, ClaimFit] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
@@ -194,7 +195,7 @@ def load_run(folder: Path) -> Run:
         threshold=extra["threshold"],
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],
-        naming_calibration={kind: (a, b, c) for kind, (a, b, c) in extra.get("naming_calibration", {}).items()},
+        naming_calibration={kind: ClaimFit(*fit) for kind, fit in extra.get("naming_calibration", {}).items()},
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,
