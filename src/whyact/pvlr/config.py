@@ -211,7 +211,9 @@ def of_run(saved: Mapping[str, Any]) -> Config:
     Raises:
         msgspec.ValidationError: When they are no such settings.
     """
-    inference = {"scoring": "sum", **saved.get("inference", {})}
+    inference = saved.get("inference", {})
+    if isinstance(inference, Mapping):
+        inference = {"scoring": "sum", **inference}
     return msgspec.convert({**saved, "inference": inference}, Config)
 
 
