@@ -11,8 +11,9 @@ import pytest
 
 from whyact.cli import main
 from whyact.errors import UserError
-from whyact.reproduce import pvlr_footage
+from whyact.reproduce import pvlr, pvlr_footage
 from whyact.reproduce.pvlr_footage import Film, compose
+from whyact.reproduce.results import from_json
 
 
 def films(table: str, groups: int = 10) -> list[Film]:
@@ -87,3 +88,22 @@ def test_films_that_were_all_seen_need_no_encoder(tmp_path: Path, monkeypatch: p
     os.utime(films / "b.mp4", (4e9, 4e9))  # another film of that name
     pvlr_footage._extract("hockey", films, progress=False)
     assert len(loaded) == 2
+
+
+def test_what_is_stored_is_written_without_a_look_at_the_films(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hockey").mkdir()
+    monkeypatch.setattr(pvlr_footage, "_extract", lambda *_, **__: pytest.fail("films are read"))
+    value = {"avg_mAP": 50.0, "mAP_50": 40.0, "classification_mAP": 90.0, "split": "x"}
+    some = {("full", 0), ("full", 1), ("mil-only", 0), ("mil-only", 1), ("oracle", 1)}
+    monkeypatch.setattr(
+        pvlr, "stored_cells", lambda cells, *_: [value if (c["row"], c["seed"]) in some else None for c in cells]
+    )
+    assert (
+        main(["reproduce", "pvlr-footage", "--root", str(tmp_path), "--stored", "--json", "--out", str(tmp_path)]) == 0
+    )
+    document = from_json(capsys.readouterr().out)
+    counts = {row.row: row.n for row in document.rows if row.metric in ("avg_mAP", "avg_mAP difference")}
+    assert counts == {"full": 2, "mil-only": 2, "oracle": 1, "hockey, full over mil-only": 2}
+    assert "20 cells of the study are not done" in document.header.data

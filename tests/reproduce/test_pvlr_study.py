@@ -85,12 +85,38 @@ def test_the_whole_document_has_both_tables_and_the_published_numbers_apart(monk
 
 
 def test_a_gain_is_bounded_pair_by_pair():
-    (row,) = pvlr.paired("gym", "mil-only", [5.0, 7.0, 12.0], [4.0, 5.0, 9.0])
+    full, theirs = ({seed: {"avg_mAP": v} for seed, v in enumerate(of)} for of in ((5.0, 7.0, 12.0), (4.0, 5.0, 9.0)))
+    (row,) = pvlr.paired("gym", "mil-only", {**full, 8: {"avg_mAP": 0.0}}, {9: {"avg_mAP": 99.0}, **theirs})
     assert (row.mean, row.n) == (2.0, 3)
     half = 4.3026527 * 1.0 / 3**0.5  # t of 2 degrees of freedom, sd of 1, 2, 3
     assert f"interval {2 - half:+.1f} to {2 + half:+.1f}" in row.note
     assert "better in 3 of 3" in row.note
-    assert pvlr.paired("gym", "mil-only", [5.0], [4.0]) == []
+    assert pvlr.paired("gym", "mil-only", {0: full[0]}, theirs) == []
+
+
+def test_what_is_stored_is_written_and_what_lacks_is_counted(monkeypatch, tmp_path, capsys):
+    def some(cells, function, folder):
+        found = fake(cells, function, folder)
+        kept = {"full": 10, "mil-only": 4}  # so many seeds of these rows on gym, and nothing else
+        return [
+            r if c.get("table") == "gym" and c["seed"] < kept.get(c["row"], 0) else None
+            for c, r in zip(cells, found, strict=True)
+        ]
+
+    monkeypatch.setattr(pvlr, "stored_cells", some)
+    pvlr.run(root=tmp_path, as_json=True, stored=True)
+    document = from_json(capsys.readouterr().out)
+    assert {(row.table, row.row): row.n for row in document.rows if row.metric == "avg_mAP" and row.table == "gym"} == {
+        ("gym", "full"): 10, ("gym", "mil-only"): 4,
+    }  # fmt: skip
+    (gain,) = (row for row in document.rows if row.table == "paired gains")
+    assert gain.n == 4
+    assert document.header.command.endswith("--stored")
+    everything = len(pvlr._cells(tmp_path, False, None)) + len(pvlr._long_cells(None))
+    monkeypatch.setattr(pvlr, "stored_cells", lambda cells, *_: [None] * len(cells))
+    with pytest.raises(UserError, match="stored"):
+        pvlr.run(root=tmp_path, stored=True)
+    assert f"{everything - 14} cells of the study are not done" in document.header.data
 
 
 def test_a_row_without_a_term_lacks_that_term_alone():

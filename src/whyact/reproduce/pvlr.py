@@ -8,7 +8,7 @@ Settings were chosen on worlds and compositions from 100 upwards, which no table
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,14 @@ from whyact.pvlr.learner import EPOCH, label_matrix, learn
 from whyact.pvlr.model import PVLR
 from whyact.pvlr.sets import build_model, resolve
 from whyact.reproduce import results
-from whyact.reproduce.grid import run_cells
+from whyact.reproduce.grid import run_cells, stored_cells
 from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
 from whyact.training.fit import Validation
 from whyact.training.numerics import numerics, seed_everything
 
 CELLS = Path("runs/reproduce-pvlr")
 SEEDS = {"synthetic": 3, "gym": 10}
-FEWER = 3  # worlds and compositions of the rows that no paired gain over MIL alone needs, at most
+FEWER = 5  # compositions of the rows that the gain over MIL alone does not need, at most
 #: Row -> the weights that are 0 in it.
 TERMS: dict[str, tuple[str, ...]] = {
     "no-sparsity": ("sparsity",),
@@ -52,7 +52,10 @@ ROWS = {
         "full", "official", "mil-only", *TERMS, "no-sampling", "untrained", "negative-control",
         "shuffled-with-distillation", "oracle", "per-snippet-labels",
     ),
-    "gym": ("full", "official", "mil-only", "untrained", "negative-control", "oracle", "per-snippet-labels"),
+    "gym": (
+        "full", "official", "mil-only", *(row for row in TERMS if row != "no-distillation"), "untrained",
+        "negative-control", "oracle", "per-snippet-labels",
+    ),
 }  # fmt: skip
 QUICK = ("full", "mil-only", "untrained", "negative-control", "oracle")
 GAIN = "avg_mAP difference"
@@ -90,43 +93,72 @@ def run(
     jobs: int = 1,
     out: Path | None = None,
     as_json: bool = False,
+    stored: bool = False,
 ) -> None:
     """Compute all cells, print the document, and write it where ``out`` says.
 
     Args:
         root: The folder that holds ``gym-i3d/``; the quick study needs none.
         quick: One generated world, the five rows that matter.
-        seeds: Worlds and compositions; by default 3 and 10 (3 of some rows, 5 long trainings).
+        seeds: Worlds and compositions; by default 3 and 10 (5 of some rows and of long trainings).
         jobs: Worker processes.
         out: Folder of ``pvlr.json`` and ``pvlr.md``; ``None`` only prints.
         as_json: Print JSON.
+        stored: Compute nothing: write the tables of the cells that an earlier run finished.
 
     Raises:
-        UserError: When the study needs a root and has none.
+        UserError: When the study needs a root and has none, or nothing is stored.
     """
     if root is None and not quick:
         raise UserError(
             "--root", None, "the folder that holds gym-i3d/", "whyact reproduce pvlr --root DIR (or --quick)"
         )
-    cells = _cells(root, quick, seeds)
-    found = run_cells(cells, cell, CELLS, jobs=jobs, progress=not as_json)
-    rows = _rows(cells, found)
+    asked = _cells(root, quick, seeds)
+    cells, found = finished(asked, cell, CELLS, jobs, stored=stored, progress=not as_json)
+    if not cells:
+        raise UserError("--stored", str(CELLS), "cells that an earlier run finished", "leave --stored out")
+    rows, lacking = _rows(cells, found), len(asked) - len(cells)
     if not quick:
-        long = _long_cells(seeds)
-        rows += _long_rows(long, run_cells(long, long_cell, CELLS, jobs=jobs, progress=not as_json))
+        asked = _long_cells(seeds)
+        long, curve = finished(asked, long_cell, CELLS, jobs, stored=stored, progress=not as_json)
+        rows, lacking = rows + _long_rows(long, curve), lacking + len(asked) - len(long)
     rows += _published()
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, found, strict=True)})
     command = "whyact reproduce pvlr" + ("" if root is None else " --root DIR") + (" --quick" if quick else "")
+    command += (f" --seeds {seeds}" if seeds else "") + " --stored" * stored
     head = results.header(
         "pvlr",
-        command + (f" --seeds {seeds}" if seeds else ""),
+        command,
         seeds=sorted({c["seed"] for c in cells}),
-        data=", ".join(dict.fromkeys(TABLE_NOTES[c["table"]] for c in cells)),
+        data=", ".join(dict.fromkeys(TABLE_NOTES[c["table"]] for c in cells)) + missing(lacking),
         split_sha256=sha256(canonical_json(splits)),
     )
     if out is not None:
         results.write_results("pvlr", head, rows, out)
     print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+
+
+def finished(
+    cells: list[dict[str, Any]],
+    function: Callable[[dict[str, Any]], dict[str, Any]],
+    folder: Path,
+    jobs: int,
+    *,
+    stored: bool,
+    progress: bool,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return cells and their results: all of them, computed where need be, or with ``stored`` those that are there."""
+    if not stored:
+        return cells, run_cells(cells, function, folder, jobs=jobs, progress=progress)
+    done = [(c, r) for c, r in zip(cells, stored_cells(cells, function, folder), strict=True) if r is not None]
+    return [c for c, _ in done], [r for _, r in done]
+
+
+def missing(count: int) -> str:
+    """Say how many cells a document lacks."""
+    return f"; {count} cells of the study are not done: what they belong to is left out, or has fewer splits" * (
+        count > 0
+    )
 
 
 @numerics()
@@ -201,28 +233,31 @@ def _cells(root: Path | None, quick: bool, seeds: int | None) -> list[dict[str, 
 
 
 def _rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[results.Row]:
-    grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    grouped: dict[tuple[str, str], dict[int, dict[str, Any]]] = {}
     for c, result in zip(cells, found, strict=True):
-        grouped.setdefault((c["table"], c["row"]), []).append(result)
+        grouped.setdefault((c["table"], c["row"]), {})[c["seed"]] = result
     rows = []
     for (table, name), values in grouped.items():
         for metric in METRICS:
             note = f"{TABLE_NOTES[table]}; {NOTES[name]}" if name in NOTES else TABLE_NOTES[table]
-            rows.append(results.row(table, name, metric, [v[metric] for v in values], unit="0..100", note=note))
+            found_values = [value[metric] for value in values.values()]
+            rows.append(results.row(table, name, metric, found_values, unit="0..100", note=note))
     for table in dict.fromkeys(table for table, _ in grouped):
         for rival in (name for of, name in grouped if of == table and name in ("mil-only", "official", *TERMS)):
-            rows += paired(table, rival, *([v["avg_mAP"] for v in grouped[table, name]] for name in ("full", rival)))
+            rows += paired(table, rival, grouped.get((table, "full"), {}), grouped[table, rival])
     return rows
 
 
-def paired(table: str, rival: str, full: Sequence[float], theirs: Sequence[float]) -> list[results.Row]:
-    """Return the row of the gains of ``full`` over another row on the same splits; none of a single split."""
-    n = min(len(full), len(theirs))
-    if n < 2:
+def paired(
+    table: str, rival: str, full: Mapping[int, Mapping[str, Any]], theirs: Mapping[int, Mapping[str, Any]]
+) -> list[results.Row]:
+    """Return the row of the gains of ``full`` over another row on the splits, by seed, of both; none of one alone."""
+    seeds = sorted(full.keys() & theirs.keys())
+    if len(seeds) < 2:
         return []
-    a, b = np.array(full[:n]), np.array(theirs[:n])
+    a, b = (np.array([of[seed]["avg_mAP"] for seed in seeds]) for of in (full, theirs))
     bound, signs = t_difference(a, b), sign_count(a, b)
-    note = f"95 % interval {bound.low:+.1f} to {bound.high:+.1f} (Student's t); better in {signs.up} of {n}"
+    note = f"95 % interval {bound.low:+.1f} to {bound.high:+.1f} (Student's t); better in {signs.up} of {len(a)}"
     return [results.row("paired gains", f"{table}, full over {rival}", GAIN, (a - b).tolist(), note=note)]
 
 

@@ -32,8 +32,7 @@ from whyact.features.lite import NAME as LITE
 from whyact.files import canonical_json, file_sha256, sha256
 from whyact.progress import progress as show
 from whyact.pvlr.config import Config
-from whyact.reproduce.grid import run_cells
-from whyact.reproduce.pvlr import METRICS, NOTES, measure, paired, settings
+from whyact.reproduce.pvlr import METRICS, NOTES, finished, measure, missing, paired, settings
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 from whyact.training.numerics import numerics
 
@@ -64,7 +63,16 @@ class Film:
     rows: Float32
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(
+    *,
+    root: Path | None,
+    quick: bool,
+    seeds: int | None,
+    jobs: int,
+    out: Path | None,
+    as_json: bool,
+    stored: bool = False,
+) -> int:
     """Extract features once, then run splits x rows, resumable, and write the tables.
 
     Args:
@@ -74,15 +82,16 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         jobs: Worker processes.
         out: Where the results go; ``None`` prints only.
         as_json: Print the document as JSON.
+        stored: Compute nothing: write the tables of the cells that an earlier run finished.
 
     Raises:
-        UserError: When the films are missing.
+        UserError: When the films are missing, or nothing is stored.
     """
     tables = [name for name in SECONDS if root is not None and (root / name).is_dir()]
     if root is None or not tables:
         found = None if root is None else str(root)
         raise UserError("--root", found, f"the folder that holds {' and '.join(f'{name}/' for name in SECONDS)}")
-    for table in tables:
+    for table in () if stored else tables:
         _extract(table, root / table, progress=not as_json)
     numbers = list(range(1 if quick else seeds or SEEDS))
     cells = [
@@ -91,18 +100,24 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         for s in numbers
         for r in ROWS
     ]
-    done = run_cells(cells, cell, RUNS / "cells", jobs=jobs, progress=not as_json)
-    results: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    asked = len(cells)
+    cells, done = finished(cells, cell, RUNS / "cells", jobs, stored=stored, progress=not as_json)
+    if not cells:
+        raise UserError("--stored", str(RUNS), "cells that an earlier run finished", "leave --stored out")
+    results: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
-        results[params["table"], params["row"]].append(result)
+        results[params["table"], params["row"]][params["seed"]] = result
     rows = _tables(results, tables)
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, done, strict=True)})
     head = header(
         NAME,
-        f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}"),
+        f"whyact reproduce {NAME} --root DIR"
+        + (" --quick" if quick else f" --seeds {len(numbers)}")
+        + " --stored" * stored,
         seeds=numbers,
         data="real films: hockey broadcasts spliced into untrimmed videos, hand washing in its own order; "
-        "EfficientNet-Lite0 on ImageNet weights; films that share frames and recordings are never parted",
+        "EfficientNet-Lite0 on ImageNet weights; films that share frames and recordings are never parted"
+        + missing(asked - len(cells)),
         split_sha256=sha256(canonical_json(splits)),
     )
     if out is not None:
@@ -112,15 +127,14 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     return 0
 
 
-def _tables(results: dict[tuple[str, str], list[dict[str, Any]]], tables: Sequence[str]) -> list[Row]:
+def _tables(results: dict[tuple[str, str], dict[int, dict[str, Any]]], tables: Sequence[str]) -> list[Row]:
     rows = []
     for table in tables:
-        for name in ROWS:
+        for name in (name for name in ROWS if results[table, name]):
             for metric in METRICS:
-                values = [result[metric] for result in results[table, name]]
+                values = [result[metric] for result in results[table, name].values()]
                 rows.append(row(table, name, metric, values, unit="0..100", note=NOTES.get(name, "")))
-        gains = ([r["avg_mAP"] for r in results[table, name]] for name in ("full", "mil-only"))
-        rows += paired(table, "mil-only", *gains)
+        rows += paired(table, "mil-only", results[table, "full"], results[table, "mil-only"])
     return rows
 
 
