@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -27,6 +28,7 @@ CRASH = b"\x00CRASH"
 HANG = b"\x00HANG"
 GREEDY = b"\x00GREEDY"
 WRONG = b"\x00WRONG"
+FULL = b"\x00FULL"
 
 
 def answer_tasks(limits: Limits) -> dict[str, Task]:
@@ -48,6 +50,8 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
             bytearray(64 * 2**30)
         if head.startswith(WRONG):
             raise RuntimeError(f"secret {folder}")
+        if head.startswith(FULL):  # what a thread that cannot start is, where address space is bounded
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
         prediction = worker_tasks.with_user_name(pick(3), path, name)
         (Path(folder) / worker_tasks.PREDICTION).write_text(to_json([prediction]), encoding="utf-8")
         (Path(folder) / worker_tasks.PREVIEW).write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
