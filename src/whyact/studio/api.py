@@ -10,21 +10,16 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from whyact.ablation.compare import PairComparison, RunComparison, compare_pair, compare_runs, read_runs
-from whyact.errors import UserError
 from whyact.prediction import to_json
 from whyact.report.exports import EXPORTS, export
-from whyact.report.private import replace_path
 from whyact.studio import worker_tasks
-from whyact.studio.corrections import save_correction
 from whyact.studio.forms import (
     AblationRequest,
-    Correction,
     Demo,
     FlipResult,
     JobInfo,
     ModelInfo,
     Problem,
-    Saved,
     Scores,
     Target,
 )
@@ -213,20 +208,6 @@ def get_against(request: Request, id_: str, other: str) -> PairComparison:
     return compare_pair(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
 
 
-@router.post("/jobs/{id_}/corrections", responses={403: {"model": Problem}})
-def post_correction(request: Request, id_: str, correction: Correction) -> Saved:
-    """Save what a person says about an answer, in the format of own data."""
-    jobs, folder = jobs_of(request), request.app.state.corrections
-    if folder is None:
-        raise HTTPException(403, "start the studio with --corrections DIR to save corrections")
-    job = jobs.done(id_)
-    try:
-        video = job.upload if job.upload.is_file() else None
-        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video)
-    except UserError as error:
-        raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
-
-
 @router.post("/compare", openapi_extra=BODY)
 async def post_compare(request: Request) -> RunComparison:
     """Compare two runs: the body is ``{"a": [predictions], "b": [predictions]}``."""
@@ -235,7 +216,4 @@ async def post_compare(request: Request) -> RunComparison:
         body += chunk
         if len(body) > COMPARED:
             raise HTTPException(413, f"The two files are larger than {COMPARED / MB:g} MB together.")
-    try:
-        return await run_in_threadpool(lambda: compare_runs(*read_runs(bytes(body))))
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+    return await run_in_threadpool(lambda: compare_runs(*read_runs(bytes(body))))
