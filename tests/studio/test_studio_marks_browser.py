@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from test_studio_browser import (
     answered,
     corrections,
     quiet_page,
+    ready,
     served,
+    shot,
     video,
 )
 
@@ -190,3 +193,57 @@ def test_a_clip_is_marked_by_keyboard(page: Any, teaching: tuple[str, Path], tmp
     (track,) = found.tracks
     (box,) = [box for box in track.boxes if box is not None]
     assert box == pytest.approx((0.4 * 96 + 1, 0.4 * 72, 0.6 * 96 + 1, 0.6 * 72 + 1), abs=0.2)
+
+
+@pytest.mark.parametrize("page", WIDTHS, indirect=True)
+def test_an_answer_is_corrected_on_its_film(page: Any, address: str, answered: str, corrections: Path) -> None:
+    page.goto(answered)
+    ready(page)
+    page.fill("#action", "drink")
+    if not page.locator("#mark-it[open]").count():  # open where something was marked before
+        page.click("text=Mark it on the film")
+    pictured(page)
+    while page.locator("#mark-list >> text=remove").count():
+        page.locator("#mark-list >> text=remove").first.click()
+    frames = int(page.get_attribute("#mark-seek", "max"))
+    drag(page, "#mark-lanes", (0.3, 0.4), (0.7, 0.4))
+    page.fill("#mark-name", "lift the bottle")
+    page.keyboard.press("Enter")
+    page.fill("#mark-thing", "clock")
+    page.fill("#mark-seek", str(frames // 4))
+    drag(page, "#mark-stage", (0.57, 0.01), (0.69, 0.15))
+    page.fill("#mark-seek", str(3 * frames // 4))
+    drag(page, "#mark-stage", (0.57, 0.01), (0.69, 0.15))
+    assert page.input_value("#mark-thing") == "clock_1"
+    # Only what the pair can carry is offered: a hand holds; two clocks are no pair.
+    page.select_option("#mark-subject", "hand_1")
+    page.select_option("#mark-object", "clock_1")
+    page.wait_for_function(
+        "() => [...document.getElementById('mark-relation').options].some((o) => o.value === 'holding')"
+    )
+    offered = page.locator("#mark-relation option").all_inner_texts()
+    assert {"holding", "not holding"} <= set(offered)
+    assert "open" not in offered, "a state of a thing"
+    page.select_option("#mark-subject", "clock_1")
+    page.wait_for_function(
+        "() => document.getElementById('mark-relation').textContent === 'these two carry no relation'"
+    )
+    assert page.is_disabled("#mark-relate")
+    page.select_option("#mark-subject", "hand_1")
+    page.select_option("#mark-relation", "not_holding")
+    page.click("#mark-relate")
+    assert "hand_1 – clock_1: not holding" in page.inner_text("#mark-list")
+    page.fill("#mark-seek", str(frames // 2))
+    pictured(page)
+    fits(page)
+    page.locator("#mark-it").scroll_into_view_if_needed()
+    page.evaluate("document.getElementById('mark-it').scrollIntoView()")
+    shot(page, f"studio-mark-{page.viewport_size['width']}")
+    page.click("text=Save the correction")
+    page.locator("#saved", has_text="Saved").wait_for()
+    found = read_file(corrections / "whyact.json").videos[0]
+    assert [action.action for action in found.actions] == ["lift the bottle"]
+    assert "clock_1" in [track.name for track in found.tracks]
+    assert any(r.pair == ("hand_1", "clock_1") and r.relation == "not_holding" for r in found.relations)
+    assert (corrections / found.file).is_file()
+    assert json.loads((corrections / "corrections.json").read_text())[0]["drawn"][0]["name"] == "clock_1"

@@ -13,14 +13,17 @@ from whyact.ablation.compare import PairComparison, RunComparison, compare_pair,
 from whyact.prediction import to_json
 from whyact.report.exports import EXPORTS, export
 from whyact.studio import worker_tasks
+from whyact.studio.comparisons import Comparison, Comparisons
 from whyact.studio.forms import (
     AblationRequest,
+    ComparisonInfo,
     Demo,
     FlipResult,
     JobInfo,
     ModelInfo,
     Problem,
     Scores,
+    SetChoice,
     Target,
 )
 from whyact.studio.jobs import Job, Jobs, Unknown
@@ -96,6 +99,7 @@ def post_demo(request: Request, demo: Demo) -> JobInfo:
     check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})
+    job.target = demo.action
     submit(jobs_of(request), job, demo.against)
     return info(job)
 
@@ -206,6 +210,45 @@ def get_against(request: Request, id_: str, other: str) -> PairComparison:
     jobs = jobs_of(request)
     a, b = two_jobs(jobs, id_, other)
     return compare_pair(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
+
+
+def comparisons_of(request: Request) -> Comparisons:
+    """Return the comparisons of the studio that a request came to."""
+    found: Comparisons = request.app.state.comparisons
+    return found
+
+
+def describe(comparison: Comparison) -> ComparisonInfo:
+    """Return where a comparison stands, and what was found."""
+    return ComparisonInfo(**{name: getattr(comparison, name) for name in ComparisonInfo.model_fields})
+
+
+@router.post("/comparisons", status_code=202)
+def post_comparison(request: Request, choice: SetChoice) -> ComparisonInfo:
+    """Ask two models about every film of a set, and list what changes from the first to the second."""
+    return describe(comparisons_of(request).start(choice.a, choice.b, choice.films))
+
+
+@router.get("/comparisons/{id_}")
+def get_comparison(request: Request, id_: str) -> ComparisonInfo:
+    """Say where a comparison stands, and what was found so far."""
+    return describe(comparisons_of(request).get(id_))
+
+
+@router.post("/comparisons/{id_}/stop")
+def post_comparison_stop(request: Request, id_: str) -> ComparisonInfo:
+    """Stop asking; what was found stays."""
+    comparisons = comparisons_of(request)
+    comparison = comparisons.get(id_)
+    comparisons.stop(comparison)
+    return describe(comparison)
+
+
+@router.delete("/comparisons/{id_}", status_code=204)
+def delete_comparison(request: Request, id_: str) -> None:
+    """Stop and forget a comparison."""
+    comparisons = comparisons_of(request)
+    comparisons.remove(comparisons.get(id_))
 
 
 @router.post("/compare", openapi_extra=BODY)

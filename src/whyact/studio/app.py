@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from whyact.errors import UserError
 from whyact.prediction import Prediction
 from whyact.studio import api, film_api, pages, train_api
+from whyact.studio.comparisons import Comparisons
 from whyact.studio.films import Films
 from whyact.studio.jobs import Jobs, Unknown
 from whyact.studio.safety import Guard
@@ -48,6 +49,7 @@ def create_app(
     async def life(_: FastAPI) -> AsyncIterator[None]:
         jobs.warm()
         yield
+        comparisons.close()
         jobs.close()
         teaching.close()
         films.close()
@@ -62,6 +64,7 @@ def create_app(
     )
     app.state.jobs, app.state.trainings, app.state.corrections = jobs, teaching, corrections
     app.state.films = films = Films(jobs.limits)
+    app.state.comparisons = comparisons = Comparisons(jobs, teaching)
     app.include_router(film_api.router)
     app.include_router(api.router)
     app.include_router(train_api.router)

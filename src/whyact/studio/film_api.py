@@ -156,9 +156,11 @@ def post_correction(request: Request, id_: str, correction: Correction) -> Saved
         marked = film is not None and bool(correction.segments or correction.drawn or correction.relations)
         index = index_of(request, film) if film is not None and marked else None
         video = None if film is None else film.path
-        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video, index)
+        saved = save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video, index)
     except UserError as error:
         raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
+    job.target = "" if correction.segments else correction.action
+    return saved
 
 
 @router.get("/trainings/{id_}/own-data", responses={200: {"content": {"application/json": {}}}})

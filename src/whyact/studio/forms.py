@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from whyact.ablation.compare import AnswerSummary
 from whyact.ablation.protocol import FOREVER, Removal, RemovalCount
 
 _LONGEST_NAME = 200
@@ -299,6 +300,56 @@ class Start(_Form):
     labels: Annotated[dict[str, Name], Field(max_length=10_000)] = {}
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     things: Annotated[list[ThingChoice], Field(max_length=2000)] | None = None
+
+
+Direction = Literal["gained", "lost", "other", "same"]
+
+
+class FilmComparison(_Form):
+    """What two models say of one film: ``jobs`` are the ids of their answers, ``learned`` who learned from the film.
+
+    ``direction``: the second model is right where the first was not (gained), or the other way round (lost), says
+    something else (other), or the same. ``before`` and ``after`` are the scores of ``label`` in the first and the
+    second answer; none where a model does not know it.
+    """
+
+    name: str
+    target: str
+    learned: list[str]
+    jobs: tuple[str, str]
+    direction: Direction
+    label: str
+    before: float | None
+    after: float | None
+    agree: bool
+    a: AnswerSummary
+    b: AnswerSummary
+    changes: list[str]
+
+
+class SetChoice(_Form):
+    """Two models and the set of films to compare them over: ``history``, or the id of a training."""
+
+    a: Name
+    b: Name
+    films: Name
+
+
+class ComparisonInfo(_Form):
+    """Where a comparison over a set stands, and what was found so far."""
+
+    id: str
+    a: str
+    b: str
+    title: str
+    state: Literal["waiting", "running", "done", "stopped"]
+    stage: str
+    share: float
+    left: float | None
+    total: int
+    summary: list[str]
+    rows: list[FilmComparison]
+    failed: list[str]
 
 
 class Problem(_Form):

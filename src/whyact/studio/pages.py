@@ -13,7 +13,7 @@ from whyact.ablation.compare import compare_pair
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
-from whyact.studio.api import info, jobs_of, two_jobs
+from whyact.studio.api import comparisons_of, info, jobs_of, two_jobs
 from whyact.studio.corrections import offered_for, saved_marks
 from whyact.studio.forms import JobInfo, Marks, ModelInfo
 from whyact.studio.jobs import Unknown
@@ -25,7 +25,7 @@ from whyact.verbs.demo import demo_actions
 router = APIRouter(include_in_schema=False)
 _SHARED = {"report.css": "style.css", "format.js": "format.js", "zoom.js": "zoom.js", "tokens.js": "tokens.js"}
 _OWN = ["studio.css", "shared.js", "drop.js", "start.js", "job.js", "player.js", "question.js", "correct.js", "mark.js"]
-_OWN += ["marks.js", "picture.js", "clip.js", "compare.js", "teach.js"]
+_OWN += ["marks.js", "picture.js", "clip.js", "compare.js", "set.js", "sides.js", "teach.js"]
 _STATIC = {name: ("whyact.report", f"templates/{file}") for name, file in _SHARED.items()}
 _STATIC |= {name: ("whyact.studio", f"static/{name}") for name in _OWN}
 _MEDIA = {"css": "text/css", "js": "text/javascript"}
@@ -193,9 +193,22 @@ def _teach(request: Request, training: str, model: str = "") -> HTMLResponse:
 
 
 @router.get("/compare")
-def compare() -> HTMLResponse:
-    """Show where to put two runs, and then what they differ in."""
-    return _page("compare.html.j2")
+def compare(request: Request) -> HTMLResponse:
+    """Show what can be compared: two models over films that are here, or two runs from files."""
+    comparisons = comparisons_of(request)
+    sets = [(name, title, len(films)) for name, (title, films) in comparisons.sets().items()]
+    before = list(reversed(comparisons.comparisons.values()))
+    return _page("compare.html.j2", models=list(jobs_of(request).models), sets=sets, before=before)
+
+
+@router.get("/compare/{id_}")
+def comparison(request: Request, id_: str) -> Response:
+    """Show two models over a set of films."""
+    try:
+        found = comparisons_of(request).get(id_)
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    return _page("set.html.j2", it=found)
 
 
 @router.get("/static/{name}")

@@ -94,10 +94,14 @@ export const marker = async (root) => {
 
   // Relations: the studio says what two things can carry.
   const things = () => [...film.things, ...marks().drawn.filter(({ name }) => !film.things.some((one) => one.name === name)).map(({ name }) => ({ name, kind: kindOf(name) }))];
+  let asked = 0;
   const offer = async () => {
+    const mine = (asked += 1);
+    at("mark-relation").disabled = at("mark-relate").disabled = true; // until it is known what these two can carry
     const [a, b] = ["mark-subject", "mark-object"].map((id) => things().find(({ name }) => name === at(id).value));
     const query = new URLSearchParams({ subject: a?.kind ?? "", thing: b?.kind ?? "", itself: a === b });
     const offered = a && b ? await fetch(`${address}/relations?${query}`).then((one) => (one.ok ? one.json() : []), () => []) : [];
+    if (mine !== asked) return;
     at("mark-relation").replaceChildren(...offered.map((word) => new Option(formatLabel(word), word)));
     if (offered.length) at("mark-relation").append(new Option("no relation", ""));
     else at("mark-relation").append(new Option("these two carry no relation", "?"));
