@@ -63,9 +63,11 @@ def shown_size(width: int, height: int, aspect: float, orientation: Orientation)
 def rgb(frame: Any, orientation: Orientation, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a decoded frame as an upright image of ``size`` (width, height)."""
     width, height = (size[1], size[0]) if orientation.transpose else size
-    resized = {} if (frame.width, frame.height) == (width, height) else {"width": width, "height": height}
-    # By default each frame would start threads of its own, which fails (EAGAIN) where address space is bounded.
-    return orientation.apply(frame.to_ndarray(format="rgb24", threads=1, **resized))
+    same = (frame.width, frame.height) == (width, height)
+    scaled = {} if same else {"width": width, "height": height}
+    # By itself each frame starts scaler threads of its own, which live as long as it does: a hundred for a short film.
+    image = frame.to_ndarray(format="rgb24", threads=1, **scaled)
+    return orientation.apply(image)
 
 
 def _display_matrix(frame: Any) -> bytes | None:
