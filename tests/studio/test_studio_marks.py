@@ -32,8 +32,9 @@ from whyact.studio.corrections import answer_tracks, offered_for, save_correctio
 from whyact.studio.films import Films
 from whyact.studio.forms import Correction, DrawnBox, DrawnThing, Marked, MarkedSegment, Marks
 from whyact.studio.limits import Limits
-from whyact.studio.marks import FilmIndex, check_marks, draw_marks, name_thing, no_tracks
-from whyact.studio.train_tasks import FEATURES, train_tasks, untouched
+from whyact.studio.marks import FilmIndex, check_marks, draw_marks, empty_tracks, name_thing
+from whyact.studio.train_tasks import FEATURES, detector_tracks_path, train_tasks
+from whyact.video.numbers import frame_times
 
 pytest_plugins = ("studio_samples",)
 Boxes = list[tuple[int, tuple[float, float, float, float]]]
@@ -75,7 +76,7 @@ def test_a_drawn_thing_moves_in_a_straight_line_over_the_times_of_the_film(
     corners = {k: np.concatenate([random.uniform(0, 200, 2), random.uniform(220, 400, 2)]) for k in keys}
     marks = Marks(drawn=[thing("kettle", *((k, tuple(corners[k].tolist())) for k in keys))])
     check_marks(marks, index)
-    found = draw_marks(no_tracks(index), marks, index)
+    found = draw_marks(empty_tracks(index), marks, index)
     assert set(keys) <= set(found.frames.tolist())
     assert found.times.tolist() == times[found.frames - 1].tolist()
     for frame, box, seen in zip(found.frames.tolist(), found.boxes[:, 0], found.seen[:, 0], strict=True):
@@ -209,15 +210,23 @@ def test_a_correction_with_marks_is_own_data(
     assert main(["data", "check", "own", "--root", str(tmp_path)]) == 0, capsys.readouterr().err
 
 
-def test_a_model_is_trained_on_marked_answers(
+def test_a_model_is_trained_on_marked_answers_and_their_films(
     stub_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """By the command that the page names, which looks at the pixels in the drawn boxes too."""
     for i in range(3):
         p, correction = marked_answer(f"{i}.mp4", f"{i}" * 64)
-        save_correction(tmp_path / "own", p, stub_run, correction, index=even())
-    command = ["train", "laiar", "--data", "own", "--root", str(tmp_path / "own"), "--out", str(tmp_path / "run")]
+        path = write_clip(tmp_path / f"{i}.mp4", 160 + i, rate=30, size=(640, 480))
+        index = FilmIndex(frame_times(path).tolist(), 30.0, 640, 480, p.video.sha256)
+        saved = save_correction(tmp_path / "own", p, stub_run, correction, path, index)
+    words = saved.command.replace("DIR", str(tmp_path / "own")).replace("RUN", str(tmp_path / "run")).split()[1:]
+    assert words[-2:] == ["--data.pixels", "true"]
     small = ["--optim.epochs", "1", "--model.width", "16", "--model.layers", "2", "--model.heads", "2"]
-    assert main([*command, *small, "--data.slots", "4"]) == 0, capsys.readouterr().err
+    small += ["--data.slots", "4", "--data.looks", "4", "--optim.calibrate", "false"]
+    assert main([*words, *small]) == 0, capsys.readouterr().err
+    card = json.loads((tmp_path / "run" / "card.json").read_text())
+    assert "kettle" in card["extra"]["words"]["objects"]
+    assert "water the plants" in card["extra"]["words"]["actions"]
 
 
 def test_frames_are_those_of_the_film_at_its_own_times(tmp_path: Path) -> None:
@@ -290,6 +299,9 @@ def test_a_marked_clip_is_own_data_beside_the_clips(
     small = ["--optim.epochs", "1", "--model.width", "16", "--model.layers", "2", "--model.heads", "2"]
     command = ["train", "laiar", "--data", "own", "--root", root, "--out", str(tmp_path / "run"), "--data.slots", "4"]
     assert main([*command, *small]) == 0, capsys.readouterr().err
+    client.put(f"{place}/names", json={"labels": {"2": "sip", "3": "never said"}})
+    file = read_file(studio.trainings.get(place.rpartition("/")[2]).folder / "whyact.json")
+    assert file.actions == ["reach", "hold", "sip"], "as the clip is named now; words that nobody uses are not listed"
     # Nothing marked, or no clip: nothing of it is left.
     assert client.put(f"{place}/clips/1/film/marks", json={}).status_code == 200
     assert client.delete(f"{place}/clips/2").status_code == 204
@@ -393,7 +405,7 @@ def test_a_training_learns_segments_and_the_drawn_things_that_its_detector_knows
     }
     assert (drawn[2], drawn[12]) == (([1, 1, 30, 12], True), ([31, 1, 60, 12], True))
     assert drawn[7] == ([16, 1, 45, 12], False)
-    assert not {"kite", "spaceship"} & set(read_tracks(untouched(path)).classes)
+    assert not {"kite", "spaceship"} & set(read_tracks(detector_tracks_path(path)).classes)
     # Taken back, it is gone from the next training.
     clips[1]["drawn"] = []
     train_tasks(Limits())["train"](

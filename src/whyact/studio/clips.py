@@ -12,18 +12,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from whyact.data.relations.own_file import FILE, OwnFile, OwnVideo, read_file
+from whyact.data.relations.own_file import FILE, OwnAction, OwnFile, OwnVideo, read_file
 from whyact.data.relations.own_write import write_own
 from whyact.errors import UserError
+from whyact.perception.things import PERSONS
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import read_tracks
 from whyact.studio.corrections import put_video
 from whyact.studio.forms import Marks
-from whyact.studio.marks import FilmIndex, add_word, check_marks, draw_marks, no_tracks, own_actions, own_tracks
-from whyact.studio.train_tasks import FEATURES, untouched
+from whyact.studio.marks import (
+    FilmIndex,
+    add_word,
+    check_marks,
+    draw_marks,
+    empty_tracks,
+    to_own_actions,
+    to_own_tracks,
+)
+from whyact.studio.train_tasks import FEATURES, detector_tracks_path
 
 FEWEST_ACTIONS, FEWEST_CLIPS = 2, 2  # of each of these actions
-_SOMEBODY = "person"  # own data name at least one thing
+_PLACEHOLDER = "person"  # own data must name at least one thing
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,11 @@ class Clip:
         return own | self.marks.model_dump(include={"segments", "drawn"})
 
 
-def found_tracks(folder: Path, clip: Clip, index: FilmIndex) -> Tracks:
+def load_tracks(folder: Path, clip: Clip, index: FilmIndex) -> Tracks:
     """Return what the detector found in a clip, where somebody has looked; otherwise nothing."""
     files = (folder / FEATURES).glob(f"tracks-*/{clip.content[:32]}.json")
     newest = max(files, key=lambda path: path.stat().st_mtime, default=None)
-    return no_tracks(index) if newest is None else read_tracks(untouched(newest))
+    return empty_tracks(index) if newest is None else read_tracks(detector_tracks_path(newest))
 
 
 def save_marks(folder: Path, clip: Clip, index: FilmIndex) -> None:
@@ -98,14 +107,10 @@ def save_marks(folder: Path, clip: Clip, index: FilmIndex) -> None:
         format="whyact-own", version=1, objects=[], actions=[], videos=[], measured=True, name="marked clips"
     )
     file = read_file(path) if path.exists() else words
-    tracks = draw_marks(found_tracks(folder, clip, index), marks, index)
+    tracks = draw_marks(load_tracks(folder, clip, index), marks, index)
     kinds = {
         name: add_word(kind, file.objects, "boxes") for name, kind in zip(tracks.names, tracks.classes, strict=True)
     }
-    file.objects = file.objects or [_SOMEBODY]
-    if len(file.objects) > 1 and file.objects[0] == _SOMEBODY and not _uses(file, _SOMEBODY, kinds.values()):
-        file.objects.pop(0)
-    file.subjects = [name for name in file.objects if name == _SOMEBODY] or file.objects[:1]
     put_video(
         file,
         OwnVideo(
@@ -114,16 +119,34 @@ def save_marks(folder: Path, clip: Clip, index: FilmIndex) -> None:
             fps=index.fps,
             image_size=(index.width, index.height),
             frames=tracks.frames.tolist(),
-            tracks=own_tracks(tracks, kinds, with_seen=True),
-            actions=own_actions(marks, clip.label, tracks.frames, file.actions),
+            tracks=to_own_tracks(tracks, kinds, with_seen=True),
+            actions=to_own_actions(marks, clip.label, tracks.frames, file.actions),
             group=clip.group or clip.file,
         ),
     )
+    _write(folder, file)
+
+
+def rename_marked(folder: Path, clip: Clip) -> None:
+    """Name the action of a marked clip that has no segments as the clip is named now."""
+    path = folder / FILE
+    if clip.marks.segments or not clip.marks.drawn or not clip.label or not path.exists():
+        return
+    file = read_file(path)
+    for video in file.videos:
+        if video.id == clip.file:
+            label = add_word(clip.label, file.actions, "action")
+            video.actions = [OwnAction(label, action.start, action.end) for action in video.actions]
+    _write(folder, file)
+
+
+def _write(folder: Path, file: OwnFile) -> None:
+    """Write the own data of marked clips, with the words that are used in them."""
+    kinds = dict.fromkeys(track.kind for video in file.videos for track in video.tracks)
+    file.objects = list(kinds) or [_PLACEHOLDER]
+    file.subjects = [kind for kind in file.objects if kind in PERSONS] or file.objects[:1]
+    file.actions = list(dict.fromkeys(action.action for video in file.videos for action in video.actions))
     write_own(folder, file, replace=True)
-
-
-def _uses(file: OwnFile, kind: str, kinds: Collection[str]) -> bool:
-    return kind in kinds or any(track.kind == kind for video in file.videos for track in video.tracks)
 
 
 def forget_marks(folder: Path, clip: Clip) -> None:
@@ -138,7 +161,7 @@ def forget_marks(folder: Path, clip: Clip) -> None:
     elif len(kept) < len(file.videos):
         file.videos = kept[:-1]
         put_video(file, kept[-1])
-        write_own(folder, file, replace=True)
+        _write(folder, file)
 
 
 def missing_for(clips: Collection[Clip]) -> str:

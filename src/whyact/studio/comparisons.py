@@ -169,10 +169,12 @@ class Comparisons:
     def _history(self) -> list[SetFilm]:
         """Return each film that was answered here and can be asked about again."""
         films: dict[str, SetFilm] = {}
+        asked: dict[str, set[str]] = {}
         learned = self._learned()
         for job in list(self.jobs.jobs.values()):
             if job.state != "done" or not job.content:
                 continue
+            asked.setdefault(job.content, set()).add(job.model)
             old = films.get(job.content)
             path = job.upload if job.demo is None and job.upload.is_file() else None
             films[job.content] = SetFilm(
@@ -183,7 +185,7 @@ class Comparisons:
                 job.demo,
                 learned.get(job.content, ()),
             )
-        return list(films.values())
+        return [f for f in films.values() if f.path is not None or f.demo is not None or len(asked[f.content]) > 1]
 
     def _clips(self, training: Training) -> list[SetFilm]:
         learned = self._learned()
@@ -233,8 +235,8 @@ class Comparisons:
                 pair.append(job)
             answers = [self.jobs.prediction(job) for job in pair]
         except (Unknown, UserError) as error:
-            told = str(error)  # a film that cannot be read is named by its reader
-            comparison.failed.append(told if told.startswith(f"{film.name}:") else f"{film.name}: {told}")
+            reason = str(error)  # a film that cannot be read is named by its reader
+            comparison.failed.append(reason if reason.startswith(f"{film.name}:") else f"{film.name}: {reason}")
             return
         except Exception as error:  # a film must never take the others with it
             comparison.failed.append(f"{film.name}: it could not be asked about ({type(error).__name__})")
@@ -249,7 +251,7 @@ class Comparisons:
         """
         for job in list(self.jobs.jobs.values()):
             if job.content == film.content and job.model == model and job.state == "done":
-                return _hold(comparison, job)
+                return _keep_answer(comparison, job)
         if film.demo is None and (film.path is None or not film.path.is_file()):
             raise Unknown(f"the film is no longer here to be asked of {model}")
         while True:
@@ -276,12 +278,12 @@ class Comparisons:
                     raise Unknown(f"the answer of {model} was deleted")
             if job.state != "done":
                 raise Unknown(job.error)
-            return _hold(comparison, job)
+            return _keep_answer(comparison, job)
         finally:
             job.awaited = False
 
 
-def _hold(comparison: Comparison, job: Job) -> Job:
+def _keep_answer(comparison: Comparison, job: Job) -> Job:
     """Keep an answer as long as a comparison."""
     job.held += 1
     comparison.held.append(job)
@@ -335,8 +337,8 @@ def summarize(comparison: Comparison) -> list[str]:
         of = f"Of {_films(len(fresh))} that neither learned from"
         lines.append(f"{of}, {a} is right about {right[0]}, {b} about {right[1]}{few}.")
     for model, known in ((a, "before"), (b, "after")):
-        if strange := sum(bool(row.target) and getattr(row, known) is None for row in rows):
-            lines.append(f"{model} does not know the action of {_films(strange)}.")
+        if unknown := sum(bool(row.target) and getattr(row, known) is None for row in rows):
+            lines.append(f"{model} does not know the action of {_films(unknown)}.")
         if learned := sum(model in row.learned for row in rows):
             lines.append(f"{model} learned from {learned} of these films: what it says of them proves little.")
     return lines

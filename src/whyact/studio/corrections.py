@@ -33,8 +33,8 @@ from whyact.studio.marks import (
     hold_labels,
     mark_relations,
     offered_relations,
-    own_actions,
-    own_tracks,
+    to_own_actions,
+    to_own_tracks,
 )
 from whyact.training.checkpoint import read_card
 from whyact.video import VIDEO_SUFFIXES
@@ -255,9 +255,9 @@ def _video(p: Prediction, file: OwnFile, correction: Correction, index: FilmInde
         fps=p.video.fps,
         image_size=(p.video.width, p.video.height),
         frames=tracks.frames.tolist(),
-        tracks=own_tracks(tracks, kinds, with_seen=bool(correction.drawn)),
+        tracks=to_own_tracks(tracks, kinds, with_seen=bool(correction.drawn)),
         relations=spans,
-        actions=own_actions(correction, correction.action, tracks.frames, file.actions),
+        actions=to_own_actions(correction, correction.action, tracks.frames, file.actions),
         group=_id(p),
     )
 

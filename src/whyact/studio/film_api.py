@@ -16,7 +16,7 @@ from whyact.errors import UserError
 from whyact.perception.tracks import Tracks
 from whyact.report.private import replace_path
 from whyact.studio.api import jobs_of
-from whyact.studio.clips import Clip, found_tracks
+from whyact.studio.clips import Clip, load_tracks
 from whyact.studio.corrections import answer_tracks, answer_words, save_correction, saved_marks
 from whyact.studio.films import Films
 from whyact.studio.forms import ClipInfo, Correction, FilmInfo, FilmThing, Marks, Problem, Saved
@@ -90,7 +90,7 @@ def get_clip_film(request: Request, id_: str, clip: str) -> FilmInfo:
     drawn = {thing.name for one in training.clips.values() for thing in one.marks.drawn}
     objects = sorted({*(thing.name for thing in training.found), *drawn})
     words = OwnFile("whyact-own", 1, objects=objects, actions=actions, videos=[], measured=True)
-    return _describe(index, film, found_tracks(training.folder, found, index), words, found.marks)
+    return _describe(index, film, load_tracks(training.folder, found, index), words, found.marks)
 
 
 def _describe(index: FilmIndex, film: Film, tracks: Tracks, words: OwnFile, marks: Marks) -> FilmInfo:

@@ -33,7 +33,7 @@ def film_tasks(limits: Limits) -> dict[str, Task]:
 
         try:
             check_video(Path(path), limits)
-            times = frame_times(path, limits.ask)
+            times = frame_times(path, limits.work)
             with VideoReader(path, limit=30.0) as reader:
                 next(reader.frames_at([0.0]), None)  # an upright size is known from a frame
                 facts = reader.facts()
@@ -50,7 +50,7 @@ def film_tasks(limits: Limits) -> dict[str, Task]:
         from whyact.video.numbers import frames_numbered
 
         try:
-            for shown in frames_numbered(path, range(first, last + 1), limits.ask):
+            for shown in frames_numbered(path, range(first, last + 1), limits.work):
                 write_atomic(Path(out) / f"{shown.number}.jpg", jpeg(Image.fromarray(shown.image), _WIDEST))
         except UserError as error:
             raise without_server_path(error, Path(path), name) from error
@@ -81,7 +81,7 @@ class Films:
         with self._lock:
             known = cache / INDEX
             if not known.is_file():
-                found = self._worker.call("describe", self._limits.ask, path=str(path), name=name)
+                found = self._worker.call("describe", self._limits.work, path=str(path), name=name)
                 cache.mkdir(parents=True, exist_ok=True)
                 write_atomic(known, msgspec.json.encode(found))
             return msgspec.json.decode(known.read_bytes(), type=FilmIndex)

@@ -156,7 +156,7 @@ def name_thing(text: str, taken: Container[str]) -> tuple[str, str]:
     return f"{text}_{number}", text
 
 
-def no_tracks(index: FilmIndex) -> Tracks:
+def empty_tracks(index: FilmIndex) -> Tracks:
     """Return the tracks of a film in which nothing was looked for."""
     nothing = np.zeros((0, 0), np.float32)
     size = (index.width, index.height)
@@ -172,7 +172,7 @@ def no_tracks(index: FilmIndex) -> Tracks:
     )
 
 
-def own_tracks(tracks: Tracks, kinds: dict[str, str], *, with_seen: bool) -> list[OwnTrack]:
+def to_own_tracks(tracks: Tracks, kinds: dict[str, str], *, with_seen: bool) -> list[OwnTrack]:
     """Return tracks as own data write them, with the words of the data as classes."""
     out = []
     for k, name in enumerate(tracks.names):
@@ -186,7 +186,7 @@ def _own_box(row: NDArray[np.float32]) -> tuple[float, float, float, float] | No
     return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None
 
 
-def own_actions(marks: Marks, action: str, frames: NDArray[np.int64], known: list[str]) -> list[OwnAction]:
+def to_own_actions(marks: Marks, action: str, frames: NDArray[np.int64], known: list[str]) -> list[OwnAction]:
     """Return the clips of a film: its segments, or else all of it as one action; new words are added to ``known``."""
     if marks.segments:
         return [OwnAction(add_word(s.action, known, "segments"), s.start, s.end) for s in marks.segments]

@@ -84,7 +84,7 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
             table = _write_table(place, usable)
             chosen = None if things is None else _write_choice(place, things, len(usable))
             with progress_to(_Reports(run, on_progress), notes.append):
-                notes += put_drawn(place, usable, things or [], detector, names)
+                notes += merge_drawn(place, usable, things or [], detector, names)
             config: dict[str, Any] = {"data.detector": detector, "data.names": names}
             config["data.features"] = str(place / FEATURES)
             if epochs:
@@ -195,7 +195,7 @@ def _write_table(folder: Path, clips: list[dict[str, Any]]) -> Path:
     return write_atomic(folder / "clips.csv", text.getvalue())
 
 
-def put_drawn(
+def merge_drawn(
     folder: Path, clips: list[dict[str, Any]], things: list[dict[str, Any]], detector: str, names: str
 ) -> list[str]:
     """Put the things that a person drew into the tracks that a detector finds in the clips; return what to know.
@@ -227,7 +227,7 @@ def put_drawn(
     for clip in touched:
         footage = VideoFootage(folder / clip["file"])
         path = tracks_path(Perception(finder, clean=True), footage, folder / FEATURES)
-        own = untouched(path)
+        own = detector_tracks_path(path)
         if own == path:  # looked for now, if never before
             track_clips(finder, [footage.path], folder / FEATURES, progress=True)
             shutil.copyfile(path, own := path.with_suffix(_OWN))
@@ -247,7 +247,7 @@ def put_drawn(
     return [f"drawn, and not learned, because {finder.name} would not find them on a new film: {listed}"]
 
 
-def untouched(path: Path) -> Path:
+def detector_tracks_path(path: Path) -> Path:
     """Return where the tracks are that a detector found, if a person's boxes were put into those at ``path``."""
     own = path.with_suffix(_OWN)
     return own if own.is_file() else path

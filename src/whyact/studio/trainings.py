@@ -17,7 +17,7 @@ from typing import Any, Literal
 from whyact.data.io.tables import refuse_alike
 from whyact.errors import UserError
 from whyact.studio import train_tasks
-from whyact.studio.clips import Clip, clean_model_name, forget_marks, missing_for, save_marks
+from whyact.studio.clips import Clip, clean_model_name, forget_marks, missing_for, rename_marked, save_marks
 from whyact.studio.forms import Curve, Marks, ThingChoice, ThingInfo
 from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
 from whyact.studio.limits import MB, Limits
@@ -214,6 +214,7 @@ class Trainings:
             for id_, label in labels.items():
                 if id_ in training.clips:
                     training.clips[id_] = replace(training.clips[id_], label=clean_label(label))
+                    rename_marked(training.folder, training.clips[id_])
 
     def look(self, training: Training) -> None:
         """Put a look at the things in the clips into the queue; the clips are still to be trained on then.

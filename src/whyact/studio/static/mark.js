@@ -10,6 +10,7 @@ export const marker = async (root) => {
     at("mark-said").textContent = text;
     at("mark-said").classList.toggle("wrong", wrong && Boolean(text));
   };
+  say("Opening the film", false);
   const reply = await fetch(address).catch(() => null);
   const film = await reply?.json().catch(() => null);
   if (!reply?.ok) {
@@ -242,6 +243,7 @@ export const marker = async (root) => {
     event.stopPropagation();
     KEYS[key]();
   });
+  say("");
   choose(null);
   go(1);
   show();
