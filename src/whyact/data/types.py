@@ -125,8 +125,9 @@ class RelationClip:
     for a slot is one track and a track does not change its class; ``relations`` (T,K,R) multi-hot or
     ``None`` when unknown; ``valid`` (T,K); ``times`` (T,) seconds; ``frames`` (T,) frame numbers in the
     source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing; ``pixels`` what an
-    encoder saw in the boxes; ``context`` (D,) one vector of the whole clip from any video encoder. ``target`` is the
-    one action of the clip, or ``targets`` are its actions where a clip may show any number of them.
+    encoder saw in the boxes; ``scene`` (T,D) what it saw in whole frames; ``context`` (D,) one vector of the whole clip
+    from any video encoder. ``target`` is the one action of the clip, or ``targets`` are its actions where a clip may
+    show any number of them.
     """
 
     id: str
@@ -147,6 +148,7 @@ class RelationClip:
     pixels: RoiFeatures | None = None
     context: Float32 | None = None
     targets: tuple[int, ...] | None = None
+    scene: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         t, k = self.valid.shape
@@ -162,6 +164,8 @@ class RelationClip:
             shapes["relations"] = (self.relations.shape, (t, k, self.relations.shape[-1]))
         if self.appearance is not None:
             shapes["appearance"] = (self.appearance.shape, (t, k, self.appearance.shape[-1]))
+        if self.scene is not None:
+            shapes["scene"] = (self.scene.shape, (t, self.scene.shape[-1]))
         if self.pixels is not None:
             a, c, side = self.pixels.shape
             shapes["pixels, subject"] = (self.pixels.subject.shape, (t, k, a))
@@ -184,6 +188,7 @@ class RelationClip:
             relations=None if self.relations is None else self.relations[i],
             appearance=None if self.appearance is None else self.appearance[i],
             pixels=None if self.pixels is None else self.pixels.at(i),
+            scene=None if self.scene is None else self.scene[i],
         )
 
     def without_relations(self) -> RelationClip:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from whyact.data.relations.pair_clips import pairs_in_view
 from whyact.data.types import MOTION, RelationClip, RoiFeatures, Vocabulary
 from whyact.errors import UserError
-from whyact.features.roi import RoiEncoder, roi_features
+from whyact.features.roi import RoiEncoder, roi_features, scene_features
 from whyact.metrics.boxes import paired_iou
 from whyact.perception.perception import LIMIT
 from whyact.perception.relations import certain_frames, measured_motion, measured_relations
@@ -128,10 +128,13 @@ def measure_clip(clip: RelationClip) -> RelationClip:
     return replace(clip, relations=found & clip.valid[..., None])
 
 
-def with_roi_features(clip: RelationClip, frames: Sequence[Image], encoder: RoiEncoder, side: int) -> RelationClip:
+def with_roi_features(
+    clip: RelationClip, frames: Sequence[Image], encoder: RoiEncoder, side: int, *, scene: bool = False
+) -> RelationClip:
     """Return the clip with the RoI features of its boxes; one frame (H,W,3) for each of the clip's T.
 
-    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks.
+    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks. With ``scene`` the
+    clip also gets vectors of the whole frames, where the encoder has them.
     """
     images = np.stack(list(frames))
     if clip.image_size != (images.shape[2], images.shape[1]):
@@ -141,7 +144,7 @@ def with_roi_features(clip: RelationClip, frames: Sequence[Image], encoder: RoiE
             "boxes and video of the same size",
         )
     found = roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
-    return replace(clip, pixels=RoiFeatures(**found))
+    return replace(clip, pixels=RoiFeatures(**found), scene=scene_features(encoder, images) if scene else None)
 
 
 def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterator[list[Image]]:
