@@ -54,8 +54,9 @@ class Vocabulary:
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
     a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
     several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
-    ``at_most`` limits how many there are of a class at once (one person, two hands). Where the relations are
-    ``measured`` from the boxes, or :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
+    ``at_most`` limits how many there are of a class at once (one person, two hands). Where relations are ``measured``
+    from the boxes they are the last of ``relations``, behind annotated ones if there are any. Where all of them are, or
+    :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
     """
 
     objects: tuple[str, ...]
@@ -71,7 +72,17 @@ class Vocabulary:
     @property
     def pairs_in_view(self) -> bool:
         """Return whether a pair is a token where both of its things are in view, whatever is annotated."""
-        return self.measured or self.has_no_relations
+        return self.only_measured or self.has_no_relations
+
+    @property
+    def only_measured(self) -> bool:
+        """Return whether no relation was annotated and all are measured."""
+        return self.measured and len(self.relations) == len(MEASURED)
+
+    @property
+    def annotated(self) -> int:
+        """Return how many of the relations, the first ones, are not measured."""
+        return len(self.relations) - len(MEASURED) * self.measured
 
     @property
     def has_no_relations(self) -> bool:

@@ -88,7 +88,7 @@ def train_run(
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
         config = replace(config, loss=replace(config.loss, guidance=False))
-    taught = config.loss.guidance and config.loss.video and config.loss.naming and not vocabulary.measured
+    taught = config.loss.guidance and config.loss.video and config.loss.naming and not vocabulary.only_measured
     if not taught:  # nothing teaches a chain of names, or names are measured from the boxes
         config = replace(config, model=replace(config.model, naming="nearest"))
     if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
@@ -224,7 +224,7 @@ def train(
         if best is not None:
             keep_detector(perception, config.data, out / BEST)
     if rivals:
-        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.measured), file=sys.stderr)
+        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.only_measured), file=sys.stderr)
     return card
 
 

@@ -110,7 +110,7 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     perception = open_perception(config.data, data.vocabulary)
     assert perception is not None
     if not quick:
-        rows += guard_rows(data, clips, films, config, perception, RUNS / "features")
+        rows += guard_rows(data, clips, root, config, perception, RUNS / "features")
     head = header(
         NAME,
         f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}"),
