@@ -21,7 +21,7 @@ from whyact.laiar.reasons import (
     transition_scores_of,
     with_calibration,
 )
-from whyact.metrics.calibration import calibrated, fit_calibration
+from whyact.metrics.calibration import ClaimFit, calibrated, fit_calibration
 from whyact.metrics.transitions import confirms_state, confirms_transition, label_changes
 
 SEEDS = st.integers(0, 10_000)
@@ -57,6 +57,8 @@ def test_precision_and_coverage_by_hand() -> None:
     assert scores["reasons"] == 4
     assert scores["reason_precision"] == pytest.approx(2 / 3)
     assert scores["reason_coverage"] == pytest.approx(3 / 4)  # of the right answers 0, 1, 3 and 4, all but the last
+    assert scores["reason_decisive"] == pytest.approx(3 / 4)
+    assert reason_scores(HAND, 0.96)["reason_decisive"] == pytest.approx(3 / 4)  # whatever the level
     assert scores["reason_curve"][0] == (0.5, pytest.approx(3 / 4), pytest.approx(3 / 4))
 
 
@@ -87,33 +89,40 @@ def test_calibration_finds_what_claims_are_worth(seed: int) -> None:
     g = np.random.default_rng(seed)
     n = 4000
     p, decisive = g.uniform(0.02, 0.98, n), g.random(n) < 0.5
-    worth = calibrated(p, decisive, (0.5, -0.5, 1.0))
-    slope, offset, bonus = fit_calibration(p, decisive, g.random(n) < worth)
-    assert (slope, offset, bonus) == (
-        pytest.approx(0.5, abs=0.15),
-        pytest.approx(-0.5, abs=0.3),
-        pytest.approx(1, abs=0.4),
-    )
+    told = ClaimFit(0.8, -0.5, 1.0, -0.5)
+    worth = calibrated(p, decisive, told)
+    found = fit_calibration(p, decisive, g.random(n) < worth)
+    assert found == (*(pytest.approx(v, abs=0.3) for v in told[:2]), *(pytest.approx(v, abs=0.4) for v in told[2:]))
+
+
+def test_what_decides_has_a_line_of_its_own() -> None:
+    """Where nineteen in twenty of the decisive claims are true whatever their chance, that is what each is worth."""
+    g = np.random.default_rng(0)
+    p, decisive = g.uniform(0.6, 0.99, 2000), g.random(2000) < 0.3
+    true = np.where(decisive, g.random(2000) < 0.95, g.random(2000) < p)
+    worth = calibrated(p, decisive, fit_calibration(p, decisive, true))
+    assert worth[decisive] == pytest.approx(0.95, abs=0.06)
+    assert np.abs(worth - p)[~decisive].max() < 0.08
 
 
 def test_few_claims_change_little_and_none_nothing() -> None:
     nothing = np.zeros(0)
-    assert fit_calibration(nothing, nothing, nothing) == (1.0, 0.0, 0.0)
-    slope, offset, bonus = fit_calibration([0.9], [1.0], [True])
-    assert calibrated([0.9], [1.0], (slope, offset, bonus))[0] == pytest.approx(0.9, abs=0.05)
+    assert fit_calibration(nothing, nothing, nothing) == ClaimFit()
+    assert calibrated([0.9], [1.0], fit_calibration([0.9], [1.0], [True]))[0] == pytest.approx(0.9, abs=0.05)
 
 
 def test_a_chance_that_says_nothing_cannot_be_turned_around() -> None:
     g = np.random.default_rng(0)
     p = g.uniform(0.05, 0.95, 500)
-    slope, _, _ = fit_calibration(p, np.zeros(500), g.random(500) > p)
-    assert slope == 0.0
+    assert fit_calibration(p, np.zeros(500), g.random(500) > p).slope == 0.0
+    turned = fit_calibration(p, np.ones(500), g.random(500) > p)
+    assert turned.slope + turned.turn == 0.0
 
 
 def test_kinds_are_calibrated_apart() -> None:
     fits = fit_claims(HAND)
     assert set(fits) == {"transition", "state"}
-    fits = {"transition": (1.0, -3.0, 0.0), "state": (1.0, 0.0, 0.0)}
+    fits = {"transition": ClaimFit(offset=-3.0), "state": ClaimFit()}
     after = with_calibration(HAND, fits)
     assert (after.chance[~HAND.state] < HAND.chance[~HAND.state]).all()
     assert after.chance[HAND.state] == pytest.approx(HAND.chance[HAND.state])

@@ -19,7 +19,9 @@ def results() -> dict[str, dict[tuple[int, int], dict[str, Any]]]:
         for s in range(2)
     }
     empty: dict[tuple[int, int], dict[str, Any]] = {}
-    reasons = dict.fromkeys(("reason_coverage", "reason_ece", "transition_precision", "transition_recall"), 0.5)
+    reasons = dict.fromkeys(
+        ("reason_coverage", "reason_decisive", "reason_ece", "transition_precision", "transition_recall"), 0.5
+    )
     for one in ours.values():
         one |= reasons | {"naming_ece": 0.1, "keep_ratio": 1.0}
     return {

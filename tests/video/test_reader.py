@@ -197,6 +197,16 @@ def test_frames_too_large_are_refused(files: dict[str, Path]) -> None:
         pass
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc to count threads")
+def test_frames_start_no_threads(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "wide.mp4", 40, size=(640, 480))
+    before = len(os.listdir("/proc/self/task"))
+    with VideoReader(path) as reader:
+        kept = list(reader.frames_at(np.arange(40) / 25))
+        assert len(kept) == 40
+        assert len(os.listdir("/proc/self/task")) <= before + 1  # the decoder may have one
+
+
 def test_the_clock_counts_reading_only(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr("whyact.video.reader.time", SimpleNamespace(monotonic=lambda: clock[0]))

@@ -79,10 +79,11 @@ class EfficientNetLite0:
 
     def __init__(self, network: Any, weights_sha256: str, device: torch.device | str = "cpu") -> None:
         self.weights_sha256, self.device = weights_sha256, torch.device(device)
-        n: Any = network.to(self.device)
-        blocks = list(n._blocks)  # the package offers no other way to a map of an inner layer
-        self._trunk = nn.Sequential(n._conv_stem, n._bn0, n._swish, *blocks[:_SHARED_BLOCKS]).eval()
-        self._last = nn.Sequential(*blocks[_SHARED_BLOCKS:], n._conv_head, n._bn1, n._swish).eval()
+        part = dict(network.to(self.device).named_children())  # by the names that the file of weights gives them
+        blocks = list(part["_blocks"].children())
+        first, last = (part["_conv_stem"], part["_bn0"]), (part["_conv_head"], part["_bn1"])
+        self._trunk = nn.Sequential(*first, part["_swish"], *blocks[:_SHARED_BLOCKS]).eval()
+        self._last = nn.Sequential(*blocks[_SHARED_BLOCKS:], *last, part["_swish"]).eval()
 
     def to(self, device: torch.device) -> None:
         """Compute on ``device`` from now on."""

@@ -10,11 +10,11 @@ import numpy as np
 
 from whyact.laiar.answers import Answer, annotated_changes
 from whyact.laiar.runs import Run
-from whyact.metrics.calibration import calibrated, expected_calibration_error, fit_calibration
+from whyact.metrics.calibration import ClaimFit, calibrated, expected_calibration_error, fit_calibration
 from whyact.metrics.transitions import confirms_state, confirms_transition, label_changes
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)  # of the curve of precision against coverage
-Fits = dict[str, tuple[float, float, float]]
+Fits = dict[str, ClaimFit]
 KINDS = ("transition", "state")
 
 
@@ -92,14 +92,16 @@ def reason_scores(claims: Claims, level: float) -> dict[str, Any]:
 
     Returns:
         ``reason_precision``: the share of stated reasons that the annotation confirms; ``reason_coverage``: the share
-        of right answers with a stated reason; ``reason_curve``: (level, precision, coverage) at other levels;
-        ``reason_ece``: how far chances are from what comes true, over all claims.
+        of right answers with a stated reason; ``reason_decisive``: the share of them of which any named pair decides,
+        however likely its name, so that no level covers more; ``reason_curve``: (level, precision, coverage) at other
+        levels; ``reason_ece``: how far chances are from what comes true, over all claims.
     """
     known = claims.known & ~np.isnan(claims.chance)
     precision, coverage, count = _reasons(claims, level)
     return {
         "reason_precision": precision,
         "reason_coverage": coverage,
+        "reason_decisive": _covered(claims, claims.decisive),
         "reasons": count,
         "reason_curve": [(at, *_reasons(claims, at)[:2]) for at in LEVELS],
         "reason_ece": expected_calibration_error(claims.chance[known], claims.true[known]),
@@ -109,12 +111,13 @@ def reason_scores(claims: Claims, level: float) -> dict[str, Any]:
 def _reasons(claims: Claims, level: float) -> tuple[float, float, int]:
     stated = claims.stated(level)
     judged = claims.true[stated & claims.known]
-    told = np.isin(np.flatnonzero(claims.right), claims.clip[stated])
-    return (
-        float(judged.mean()) if len(judged) else float("nan"),
-        float(told.mean()) if len(told) else float("nan"),
-        int(stated.sum()),
-    )
+    return float(judged.mean()) if len(judged) else float("nan"), _covered(claims, stated), int(stated.sum())
+
+
+def _covered(claims: Claims, chosen: np.ndarray) -> float:
+    """Return the share of right answers with one of the chosen claims (N,)."""
+    told = np.isin(np.flatnonzero(claims.right), claims.clip[chosen])
+    return float(told.mean()) if len(told) else float("nan")
 
 
 def transition_scores_of(run: Run, answers: Sequence[Answer]) -> dict[str, float]:

@@ -17,7 +17,8 @@ from whyact.laiar.domain import BoxDomain, BoxPart, Domain
 from whyact.laiar.evidence import LabelBank
 from whyact.laiar.learner import build_model
 from whyact.laiar.model import LaIAR
-from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint
+from whyact.metrics.calibration import ClaimFit
+from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint, unreadable
 from whyact.training.state import Best
 
 LANGUAGE = ("s.", "f_s.", "head_s.", "head_v2s.", "language_dt_former.")  # what answering never uses
@@ -56,7 +57,7 @@ class Run:
     threshold: float = 0.0
     temperature: float = 1.0
     calibrated: str = ""
-    naming_calibration: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    naming_calibration: dict[str, ClaimFit] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     clip_seconds: float = 0.0
     domain: Domain | None = None
@@ -184,7 +185,7 @@ def load_run(folder: Path) -> Run:
         if missing or result.unexpected_keys:
             raise UserError(folder, f"{missing or result.unexpected_keys}", "the tensors of this model")
     except (msgspec.ValidationError, KeyError, RuntimeError) as error:
-        raise UserError(folder, str(error).splitlines()[0], "a run that this whyact can read") from error
+        raise unreadable(folder, error) from error
     return Run(
         model.eval(),
         vocabulary,
@@ -194,7 +195,7 @@ def load_run(folder: Path) -> Run:
         threshold=extra["threshold"],
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],
-        naming_calibration={kind: (a, b, c) for kind, (a, b, c) in extra.get("naming_calibration", {}).items()},
+        naming_calibration={kind: ClaimFit(*fit) for kind, fit in extra.get("naming_calibration", {}).items()},
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,

@@ -13,7 +13,7 @@ from torch import Tensor
 from whyact.errors import UserError
 from whyact.locate_gat.config import Config
 from whyact.locate_gat.model import LoCATeGAT
-from whyact.training.checkpoint import load_checkpoint
+from whyact.training.checkpoint import load_checkpoint, unreadable
 
 
 class Run(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -72,12 +72,12 @@ def load(folder: Path) -> Loaded:
     try:
         run = msgspec.convert(checkpoint.config, Run)
     except msgspec.ValidationError as error:
-        raise UserError(folder / "config.yaml", str(error), "the settings of a locate-gat run") from error
+        raise unreadable(folder, error) from error
     tensors = dict(checkpoint.tensors)
     others = tensors.pop("others", torch.zeros(0, run.settings.width))
-    model = LoCATeGAT(run.settings, run.video_width, tensors["seen"], tensors["auxiliary"])
     try:
+        model = LoCATeGAT(run.settings, run.video_width, tensors["seen"], tensors["auxiliary"])
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(folder, str(error).splitlines()[-1].strip(), "weights of this model") from error
+    except (KeyError, RuntimeError) as error:
+        raise unreadable(folder, error) from error
     return Loaded(run, model.eval(), others, checkpoint.card, checkpoint.sha256, str(folder))

@@ -7,6 +7,7 @@ scaling), Brier 1950 (squared error summed over classes, 0..2).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -157,8 +158,21 @@ def _with_target(values: ArrayLike, target: ArrayLike) -> tuple[Float64, NDArray
     return x, y
 
 
-def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayLike) -> tuple[float, float, float]:
-    """Fit P(correct) = sigmoid(slope * logit(p) + offset + bonus * decisive) on held-out claims (Platt 1999).
+class ClaimFit(NamedTuple):
+    """What claims are worth: a line over log odds, and what is added to it for those that an answer depends on.
+
+    Claims that an answer depends on come true more often, and how often hangs less on their probability: one line with
+    an offset for them calls nine in ten what is nineteen in twenty.
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+    bonus: float = 0.0
+    turn: float = 0.0
+
+
+def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayLike) -> ClaimFit:
+    """Fit P(correct) = sigmoid((slope + turn * decisive) * logit(p) + offset + bonus * decisive) (after Platt 1999).
 
     A prior worth about one claim holds slope 1 and the others 0: few claims leave a probability near what it was.
 
@@ -168,24 +182,26 @@ def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayL
         correct: Whether each claim came true (N,).
 
     Returns:
-        Slope (at least 0), offset and bonus.
+        The fit, with slopes of at least 0: a likelier claim is never worth less.
     """
-    x, y = logit(probability), np.asarray(correct, dtype=np.float64)
-    rows = np.stack([x, np.ones_like(x), np.asarray(decisive, dtype=np.float64)], 1)
-    prior = np.array([1.0, 0.0, 0.0])
+    x, y, own = logit(probability), np.asarray(correct, dtype=np.float64), np.asarray(decisive, dtype=np.float64)
+    rows = np.stack([x, np.ones_like(x), own, own * x], 1)
+    prior = np.array(ClaimFit())
     w = prior.copy()
     for _ in range(50):
         p = 1 / (1 + np.exp(-rows @ w))
         gradient = rows.T @ (p - y) + (w - prior)
-        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + np.eye(3), gradient)
+        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + np.eye(4), gradient)
         w = w - step / max(1.0, float(np.abs(step).max()))
-    return max(0.0, float(w[0])), float(w[1]), float(w[2])
+    slope, offset, bonus, turn = w.tolist()
+    slope = max(0.0, slope)
+    return ClaimFit(slope, offset, bonus, max(turn, -slope))
 
 
-def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: tuple[float, float, float]) -> Float64:
+def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: ClaimFit) -> Float64:
     """Return what claims of a probability (N,) are worth by :func:`fit_calibration`."""
-    slope, offset, bonus = fit
-    z = slope * logit(probability) + offset + bonus * np.asarray(decisive, dtype=np.float64)
+    own = np.asarray(decisive, dtype=np.float64)
+    z = (fit.slope + fit.turn * own) * logit(probability) + fit.offset + fit.bonus * own
     return np.asarray(1 / (1 + np.exp(-z)), dtype=np.float64)
 
 

@@ -40,6 +40,7 @@ from whyact.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
     trained_on,
+    unreadable,
     versions,
 )
 from whyact.training.evaluation import score_all
@@ -202,9 +203,7 @@ def load(folder: Path) -> Run:
         own = {k: v for k, v in saved.tensors.items() if k != TEXTS and not k.startswith("text.")}
         model.load_state_dict({**own, "text.features": text})
     except (msgspec.ValidationError, KeyError, RuntimeError) as error:
-        raise UserError(
-            folder, str(error).splitlines()[0], "a run that this version can read", "train it again"
-        ) from error
+        raise unreadable(folder, error) from error
     classes = tuple(saved.card["extra"]["classes"])
     return Run(model.eval(), text, classes, config, saved.card, saved.sha256, str(folder))
 

@@ -49,7 +49,7 @@ TABLE2 = {
     RGB: ("sim+tss+xm", 0.85),
 }
 TABLE6 = {"Temporal Segment RGB": 0.42, "Flow": 0.71, "RGB+Flow": 0.77, "Explainable AAR-RAR": 0.80, "VideoMLN": 0.83}
-HONESTY = ("reason_precision", "reason_coverage", "reason_ece")
+HONESTY = ("reason_precision", "reason_coverage", "reason_decisive", "reason_ece")
 EXPLANATION = (
     "transition_precision",
     "transition_recall",

@@ -41,6 +41,7 @@ METRICS = ("accuracy", "mAR")
 REASONS = (
     "reason_precision",
     "reason_coverage",
+    "reason_decisive",
     "reason_ece",
     "transition_precision",
     "transition_recall",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from whyact.errors import UserError
+from whyact.errors import UserError, malformed
 from whyact.files import (
     LEFTOVER_SECONDS,
     canonical_json,
@@ -195,12 +195,27 @@ def read_card(folder: Path) -> dict[str, Any]:
     try:
         card = msgspec.json.decode(text, type=_Card)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), "the card of a checkpoint", _AGAIN) from error
+        raise malformed(path, error, "the card of a run", _AGAIN) from error
     digest = _card_sha256(msgspec.to_builtins(card))
     if digest != card.card_sha256:
         raise UserError(path, f"SHA-256 {digest[:12]}", f"{card.card_sha256[:12]} as the card itself says", _AGAIN)
     plain: dict[str, Any] = msgspec.to_builtins(card)
     return plain
+
+
+def unreadable(folder: Path, error: Exception) -> UserError:
+    """Return what keeps a whole run from being built by this version, as one plain sentence.
+
+    Args:
+        folder: The run.
+        error: A setting that does not fit (``msgspec.ValidationError``), a part that is not there (``KeyError``), or
+            tensors of other shapes (``RuntimeError``).
+    """
+    step = "train it again, or use the version of whyact that its card names"
+    if isinstance(error, msgspec.ValidationError):
+        return malformed(Path(folder) / CONFIG, error, "the settings of a run of this version", step)
+    found = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
+    return UserError(folder, found, "a run that this version can read", step)
 
 
 def trained_on(card: Mapping[str, Any]) -> str:

@@ -64,7 +64,9 @@ def rgb(frame: Any, orientation: Orientation, size: tuple[int, int]) -> NDArray[
     """Return a decoded frame as an upright image of ``size`` (width, height)."""
     width, height = (size[1], size[0]) if orientation.transpose else size
     same = (frame.width, frame.height) == (width, height)
-    image = frame.to_ndarray(format="rgb24") if same else frame.to_ndarray(format="rgb24", width=width, height=height)
+    scaled = {} if same else {"width": width, "height": height}
+    # By itself each frame starts scaler threads of its own, which live as long as it does: a hundred for a short film.
+    image = frame.to_ndarray(format="rgb24", threads=1, **scaled)
     return orientation.apply(image)
 
 

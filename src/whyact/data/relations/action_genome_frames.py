@@ -158,7 +158,7 @@ def _extract(container: Any, stream: Any, wanted: Sequence[int], folder: Path, v
     for number, frame in enumerate(container.decode(stream), 1):
         if number == rest[0]:
             buffer = io.BytesIO()
-            frame.to_image().save(buffer, "PNG", compress_level=1)
+            frame.to_image(threads=1).save(buffer, "PNG", compress_level=1)
             write_atomic(folder / frame_key(video, number), buffer.getvalue())
             made.written += 1
             rest.pop(0)
