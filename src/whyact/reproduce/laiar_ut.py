@@ -42,20 +42,19 @@ CLASSES = ("handshake", "hug", "kick", "point", "punch", "push")
 SEEDS, QUICK_STEPS = 1, 60
 FRAMES = 16  # of a film, for the rows beside LaIAR
 SIMPLE = ("majority", "box-forest", "linear-probe", "forest+probe")
-LAIAR = ("boxes", "boxes+pixels", "boxes+pixels-no-guidance", "boxes+pixels-selected")
+LAIAR = ("boxes", "boxes+pixels", "boxes+pixels-no-guidance")
 PRODUCT = "boxes+pixels"  # what `whyact train laiar --videos` makes
 PARTS = {"tokens": f"{PRODUCT}, tokens alone", "frames": f"{PRODUCT}, whole frames alone"}
 NOTES = {
     "box-forest": "random forest on how the two most often seen people stand and move",
     "linear-probe": "logistic regression on mean and spread of EfficientNet-Lite0's view of 16 whole frames",
     "forest+probe": "the mean of both probabilities",
-    "boxes": "cleaned FastestDet tracks, measured relations; all tokens are kept",
+    "boxes": "cleaned FastestDet tracks, measured relations; LaIAR rows keep all tokens, as their preset does",
     PRODUCT: "and EfficientNet-Lite0's features of the boxes and of whole frames: what `whyact train laiar --videos` "
-    "makes; all tokens are kept; the weight of the whole frames is chosen on training sequences held out",
+    "makes; the weight of the whole frames is chosen on training sequences held out",
     PARTS["tokens"]: "the same models without the term of the whole frames",
     PARTS["frames"]: "the same models without a token",
     "boxes+pixels-no-guidance": "the video model alone, the frames weighted as above",
-    "boxes+pixels-selected": "35 % of the tokens are kept, the frames weighted as above",
 }
 
 
@@ -188,8 +187,6 @@ def _laiar(
         clips = [replace(clip, pixels=None, scene=None) for clip in clips]
     if name.endswith("no-guidance"):
         config = replace(config, loss=replace(config.loss, guidance=False))
-    if name.endswith("selected"):
-        config = replace(config, select=replace(config.select, temporal=True, spatial=True))
     steps = -(-len(train) // config.optim.batch)
     config = replace(config, optim=replace(config.optim, epochs=max(1, params["steps"] // steps)))
     training, tested = [clips[i] for i in train], [clips[i] for i in test]
