@@ -143,8 +143,12 @@ def test_neither_the_size_of_the_image_nor_the_rate_of_frames_matters() -> None:
             torch.testing.assert_close(other[name], values, rtol=1e-5, atol=1e-6)
 
 
-def test_a_clip_in_which_nothing_is_seen_is_not_judged() -> None:
-    domain = fit_box_domain([boxes(seed) for seed in range(20)], 3)
-    assert domain is not None
-    clip = boxes(0)
-    assert domain.unfamiliar_parts(replace(clip, valid=np.zeros_like(clip.valid))) == ()
+def test_a_clip_in_which_nothing_is_seen_is_unfamiliar_unless_training_clips_are_so_too() -> None:
+    seen = [boxes(seed) for seed in range(38)]
+    nothing = [replace(clip, valid=np.zeros_like(clip.valid)) for clip in seen[:2]]
+    for clips, expected in ((seen, ("things",)), (seen + nothing[:1], ("things",)), (seen[:20] + nothing, ())):
+        domain = fit_box_domain(clips, 3)
+        assert domain is not None
+        assert domain.unfamiliar_parts(nothing[0]) == expected
+    old = replace(fit_box_domain(seen, 3), empty=True)  # type: ignore[type-var]  # a run that does not say
+    assert old.unfamiliar_parts(nothing[0]) == ()

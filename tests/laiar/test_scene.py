@@ -15,6 +15,7 @@ from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.laiar.answers import answer_clips
+from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.calibration import calibration_of
 from whyact.laiar.evidence import scores_without
 from whyact.laiar.runs import load_run, save_run
@@ -153,3 +154,12 @@ def test_tokens_that_mislead_on_held_out_clips_get_the_least_weight() -> None:
     found.give_to(other)
     assert other.model.scene is not None
     assert float(other.model.scene.share) == min(SHARES)
+
+
+def test_the_frames_alone_are_a_rival_that_a_training_is_compared_with() -> None:
+    train, test = clips(24), [replace(c, scene=scene_of(c.target or 0, 700 + i)) for i, c in enumerate(clips(12))]
+    found = measure_rivals(train, test, VOCABULARY)
+    assert found["whole-frames"] > 0.9
+    assert "behind whole-frames" in compare_rivals(0.5, found, annotated=False)
+    bare = [replace(c, scene=None) for c in test]
+    assert "whole-frames" not in measure_rivals(train, bare, VOCABULARY)

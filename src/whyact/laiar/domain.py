@@ -19,6 +19,7 @@ from whyact.data.types import RelationClip
 QUANTILE = 0.99  # of frames held out of the fit: so many familiar ones are taken for familiar
 MARGIN = 1.2  # on their distance: a new scene of a familiar kind lies a little farther out than those held out
 LEAST = 8  # clips, of three groups, from which it can be told how much familiar clips differ
+RARE = 0.05  # share of training clips in which nothing is seen, up to which that is unfamiliar
 FLOOR = {"layout": 0.02, "things": 0.05, "motion": 0.01}  # the least that clips are believed to vary by
 PARTS = {
     "layout": "where things are and how large they are",
@@ -98,15 +99,19 @@ class BoxPart:
 
 @dataclass(frozen=True)
 class BoxDomain:
-    """Training clips as boxes, each of :data:`PARTS` by itself."""
+    """Training clips as boxes, each of :data:`PARTS` by itself, and whether there are some in which nothing is seen."""
 
     parts: dict[str, BoxPart]
+    empty: bool = True
 
     def unfamiliar_parts(self, clip: RelationClip) -> tuple[str, ...]:
-        """Return in which :data:`PARTS` a clip lies farther out than training clips; where nothing is seen, in none."""
+        """Return in which :data:`PARTS` a clip lies farther out than training clips.
+
+        Where no pair is seen, and in training clips one always was, that is the things that are there.
+        """
         stats = box_stats(clip, len(self.parts["things"].mean))
         if stats is None:
-            return ()
+            return () if self.empty else ("things",)
         return tuple(name for name, part in self.parts.items() if part.distance(stats[name][None])[0] > part.limit)
 
 
@@ -133,7 +138,7 @@ def fit_box_domain(clips: Sequence[RelationClip], objects: int) -> BoxDomain | N
             held.append(rest.distance(rows[torch.from_numpy(groups == group)]))
         limit = float(np.quantile(np.concatenate(held), QUANTILE)) * (1 + 2 / len(found) ** 0.5)
         parts[name] = BoxPart.fit(rows, floor, max(limit, 1.0))
-    return BoxDomain(parts)
+    return BoxDomain(parts, empty=len(found) < (1 - RARE) * len(clips))
 
 
 def box_stats(clip: RelationClip, objects: int) -> dict[str, Tensor] | None:
