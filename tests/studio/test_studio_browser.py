@@ -70,8 +70,9 @@ def address(corrections: Path) -> Iterator[str]:
 
 
 def given_up(request: Any) -> bool:
-    """Tell whether the page dropped a request itself: a player's video, or a question that a newer one replaced."""
-    replaced = request.url.endswith("/without") and request.failure == "net::ERR_ABORTED"
+    """Tell whether the page dropped a request itself: a player's video, or what something newer replaced."""
+    newer = request.url.endswith("/without") or "/film/frames/" in request.url  # a question, or a frame to show
+    replaced = newer and request.failure == "net::ERR_ABORTED"
     return "/video" in request.url or replaced
 
 

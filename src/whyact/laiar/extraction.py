@@ -221,9 +221,14 @@ def _detect(
         film.broken = str(error)
 
 
+def tracks_path(perception: Perception, footage: Footage, folder: Path) -> Path:
+    """Return where the tracks of a video are kept, by what finds them and by the video's content."""
+    return folder / f"tracks-{sha256(canonical_json(perception.tracking))[:16]}" / f"{footage.key[:32]}.json"
+
+
 def video_tracks(perception: Perception, footage: Footage, folder: Path) -> Tracks:
     """Return the tracks of a whole video: from the file under ``folder`` that an earlier call left, or by detecting."""
-    path = folder / f"tracks-{sha256(canonical_json(perception.tracking))[:16]}" / f"{footage.key[:32]}.json"
+    path = tracks_path(perception, footage, folder)
     if path.exists():
         return read_tracks(path)
     numbers = footage.every(RATE)
