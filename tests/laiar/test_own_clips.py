@@ -87,7 +87,23 @@ def test_a_film_of_another_layout_is_called_unfamiliar_by_a_model_without_pixels
         video = film(tmp_path / f"{seed}.mp4", ("take", "leave")[seed % 2], seed)
         familiar = whyact.load(run).predict(video)[0]
         assert not familiar.unfamiliar
-        assert any("the boxes of this video are like those" in note for note in familiar.notes)
+        assert any("the boxes and the pictures of this video are like those" in note for note in familiar.notes)
+
+
+def test_the_same_boxes_in_pictures_of_another_kind_are_called_unfamiliar_without_pixels(
+    run: Path, tmp_path: Path
+) -> None:
+    images = []
+    for x in np.linspace(3, 35, 24).round().astype(int):  # as the films of the training, in front of green stripes
+        image = np.zeros((72, 96, 3), np.uint8)
+        image[:, ::2] = (0, 160, 0)
+        image[20:50, x : x + 20] = (220, 20, 20)
+        image[30:44, 50:64] = (20, 20, 220)
+        images.append(image)
+    write_video(tmp_path / "stripes.mp4", images, 10.0)
+    answer = whyact.load(run).predict(tmp_path / "stripes.mp4")[0]
+    assert answer.unfamiliar
+    assert "how the pictures look" in answer.notes[0]
 
 
 def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -> None:

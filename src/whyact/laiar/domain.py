@@ -1,7 +1,8 @@
-"""Does a video look like those a model was trained on? A plain distance tells: of frames, or of boxes alone.
+"""Does a video look like those a model was trained on? A plain distance tells, of frames and of boxes.
 
-With pixels, frames are compared in the encoder's own features (:class:`Domain`). Without, each clip's boxes are: where
-things are and how large, which things there are, and how much they move (:class:`BoxDomain`).
+With pixels, frames are compared in the encoder's own features (:class:`Domain`). Without, they are compared by colours
+and edges (:func:`plain_maps`), and each clip's boxes by where things are and how large, which things there are, and how
+much they move (:class:`BoxDomain`). Boxes alone tell little: washing hands are boxes of persons, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,7 +27,10 @@ PARTS = {
     "layout": "where things are and how large they are",
     "things": "which things are there",
     "motion": "how much things move",
+    "frames": "how the pictures look",
 }
+_PLAIN_SIDE = 64  # pixels of a frame's shorter side
+_PLAIN_SCALES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,23 @@ def frame_stats(maps: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel of feature maps (N,C,h,w): (N,2C)."""
     flat = maps.flatten(2).float()
     return torch.cat([flat.mean(-1), flat.std(-1)], -1)
+
+
+def plain_maps(frames: NDArray[np.uint8]) -> Tensor:
+    """Return maps (T,9,h,w) of frames (T,H,W,3) uint8 RGB that need no network: brightness, two colours, edges."""
+    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    ratio = _PLAIN_SIDE / min(x.shape[2:])
+    size = [max(max(_PLAIN_SCALES), round(length * ratio)) for length in x.shape[2:]]
+    x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    red, green, blue = x.unbind(1)
+    bright = (red + green + blue) / 3
+    maps = [bright, red - green, blue - (red + green) / 2]
+    for scale in _PLAIN_SCALES:
+        y = F.avg_pool2d(bright[:, None], scale)
+        across = F.pad((y[..., 1:] - y[..., :-1]).abs(), (0, 1))
+        down = F.pad((y[..., 1:, :] - y[..., :-1, :]).abs(), (0, 0, 0, 1))
+        maps += [F.interpolate(edges, size=size)[:, 0] for edges in (across, down)]
+    return torch.stack(maps, 1)
 
 
 def fit_domain(stats: Tensor, groups: Sequence[str]) -> Domain:

@@ -33,7 +33,7 @@ from whyact.features.roi import (
 from whyact.features.store import FeatureStore
 from whyact.files import canonical_json, folder_lock, sha256
 from whyact.laiar.clips import detected_clip
-from whyact.laiar.domain import Domain, fit_domain, frame_stats
+from whyact.laiar.domain import Domain, fit_domain, frame_stats, plain_maps
 from whyact.perception.perception import RATE, Perception, TimedFrame, stack_images
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import read_tracks, write_tracks
@@ -133,6 +133,8 @@ def extract_clips(
         if settings.detect:
             for film in films:
                 _detect(perception, data.vocabulary, film, out, settings)
+                if perception.encoder is None and settings.labelled_only:
+                    _watch(film, out)
                 bar.advance(film.footage.path.name)
         if perception.encoder is not None:
             _extract_roi(perception.encoder, films, out, settings, bar.advance)
@@ -224,6 +226,20 @@ def _detect(
 def tracks_path(perception: Perception, footage: Footage, folder: Path) -> Path:
     """Return where the tracks of a video are kept, by what finds them and by the video's content."""
     return folder / f"tracks-{sha256(canonical_json(perception.tracking))[:16]}" / f"{footage.key[:32]}.json"
+
+
+def _watch(film: _Film, out: ExtractedClips) -> None:
+    """Keep plain statistics of two frames of each clip, by which a model without an encoder knows familiar ones."""
+    if film.broken:
+        return
+    numbers = {i: {int(out.clips[i].frames[t]) for t in (0, len(out.clips[i].frames) // 2)} for i in film.clips}
+    every = sorted(set().union(*numbers.values()))
+    shown = dict(zip(every, film.footage.frames(every), strict=False))
+    for i, own in numbers.items():
+        for number in sorted(own & set(shown)):
+            out.frame_stats.append(frame_stats(plain_maps(shown[number][None]))[0])
+            out.groups.append(out.clips[i].group)
+            out.videos.append(film.footage.key)
 
 
 def video_tracks(perception: Perception, footage: Footage, folder: Path) -> Tracks:
