@@ -54,7 +54,7 @@ class ClipSettings:
 
     ``detect`` puts detected boxes in the place of annotated ones; of those, ``labelled_only`` keeps the pairs with
     labels alone (training). ``side`` is that of the union maps; ``folder`` keeps tracks and features. ``scene`` adds
-    vectors of whole frames.
+    vectors of whole frames; without ``roi`` there are none of boxes.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class ClipSettings:
     detect: bool = False
     labelled_only: bool = False
     scene: bool = False
+    roi: bool = True
 
 
 @dataclass
@@ -270,9 +271,10 @@ def _extract_roi(
     encoder: RoiEncoder, films: Sequence[_Film], out: ExtractedClips, settings: ClipSettings, on_clip: OnClip
 ) -> None:
     """Give clips their RoI features; decoding runs ahead in a thread."""
-    side, scene = settings.side, settings.scene and isinstance(encoder, SceneEncoder)
-    # Stores with and without the vectors of whole frames are apart: a store has the same arrays for all.
-    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{'-scene' if scene else ''}"
+    side, scene = settings.side if settings.roi else 0, settings.scene and isinstance(encoder, SceneEncoder)
+    # Stores of boxes, of whole frames and of both are apart: a store has the same arrays for all.
+    kind = ("" if settings.roi else "-no-boxes") + ("-scene" if scene else "")
+    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{kind}"
     entries: dict[int, list[_Entry]] = {}
     with FeatureStore(folder, identity(encoder), shard_videos=_SHARD) as store:
         for number, film in enumerate(films):
@@ -343,9 +345,13 @@ class _WithFrameStats:
 def _features(
     encoder: RoiEncoder, images: Pixels, clip: RelationClip, side: int, scene: bool
 ) -> dict[str, NDArray[np.floating]]:
-    """Return what is stored of a clip: Eq. 1's pixel terms, and the statistics of its frames (T,D)."""
-    watched = _WithFrameStats(encoder)
-    made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
+    """Return what is stored of a clip: Eq. 1's pixel terms if maps have a side, and its frames' statistics (T,D)."""
+    watched, made = _WithFrameStats(encoder), {}
+    if side:
+        made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
+    else:
+        for t in np.flatnonzero(clip.valid.any(1)):
+            watched.maps(images[t][None])
     own = torch.cat(watched.frame_stats).numpy()  # of the frames with a pair, in their order
     stats = np.zeros((len(images), own.shape[1]), np.float16)
     stats[clip.valid.any(1)] = own
@@ -363,7 +369,7 @@ def _fill(store: FeatureStore, entry: _Entry, film: _Film, out: ExtractedClips) 
     arrays = dict(store.get(entry.name).arrays)
     stats = torch.from_numpy(arrays.pop(FRAME_STATS)).float()
     scene, clip = arrays.pop(SCENE, None), out.clips[entry.clip]
-    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays), scene=scene)
+    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays) if arrays else None, scene=scene)
     encoded = np.flatnonzero(clip.valid.any(1))
     for t in sorted({int(encoded[0]), int(encoded[len(encoded) // 2])}):
         out.frame_stats.append(stats[t])

@@ -265,7 +265,8 @@ def _clips(
             with torch.no_grad():
                 stats = frame_stats(encoder.maps(np.stack(frames)).values)
             odd = int(run.domain.is_out_of_distribution(stats).sum())
-        side, scene = mask_side(run.config.model.mask_size), run.config.model.scene_width > 0
+        side = mask_side(run.config.model.mask_size) if run.config.model.roi[0] else 0
+        scene = run.config.model.scene_width > 0
         yield with_roi_features(clip, frames, encoder, side, scene=scene), odd
 
 
