@@ -63,7 +63,8 @@ def guard_rows(
     found: dict[tuple[str, str], list[float]] = {}
     for train, test in data.folds.values():
         groups = [clips[i].group for i in train for _ in range(2)]
-        encoded, plain = (_fit([own[i][k] for i in train], groups, config.data.frames) for k in (1, 2))
+        encoded = _fit([own[i][1] for i in train], groups, config.data.frames)
+        plain = _fit([own[i][2] for i in train], groups, config.data.frames)
         known = [replace(own[i][0], group=clips[i].group) for i in train]
         box_domain = fit_box_domain(known, len(data.vocabulary.objects))
         assert box_domain is not None
