@@ -310,7 +310,8 @@ class FilmComparison(_Form):
 
     ``direction``: the second model is right where the first was not (gained), or the other way round (lost), says
     something else (other), or the same. ``before`` and ``after`` are the scores of ``label`` in the first and the
-    second answer; none where a model does not know it.
+    second answer; none where a model does not know it. ``unfamiliar``: whether each model merely guesses, because it
+    does not know such films.
     """
 
     name: str
@@ -322,6 +323,7 @@ class FilmComparison(_Form):
     before: float | None
     after: float | None
     agree: bool
+    unfamiliar: tuple[bool, bool]
     a: AnswerSummary
     b: AnswerSummary
     changes: list[str]
