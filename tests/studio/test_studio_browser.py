@@ -199,6 +199,7 @@ def test_from_a_dropped_video_to_a_report_on_disk(page: Any, address: str, video
     page.wait_for_selector("#scores .fell[data-label=drink]")
     assert score(page) < before
     assert "falls from" in page.inner_text("#verdict")
+    page.evaluate("() => document.querySelector('.taken').scrollIntoView()")
     shot(page, f"studio-answer-{width}")
     page.click("#flip button")
     page.wait_for_selector("#flipped button, #flipped p:only-child")

@@ -21,7 +21,7 @@ class _Form(BaseModel):
 
 
 class ModelInfo(_Form):
-    """A model that can be chosen; ``measured``: its relations are measured from the boxes, and cannot be corrected."""
+    """A model that can be chosen; ``measured``: all its relations are, from the boxes, and none can be corrected."""
 
     name: str
     about: str
@@ -202,7 +202,7 @@ class FilmThing(_Form):
 class FilmInfo(_Form):
     """A film to mark: when each of its frames is shown in seconds, what was found in it, and what is marked already.
 
-    ``measured``: relations are measured from the boxes, so that none can be marked.
+    ``measured``: all relations are measured from the boxes, so that none can be marked.
     """
 
     name: str
