@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -110,9 +110,11 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             clip, k = clips[number], int(packed.slots[number])
             keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k].numpy()
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
-            if run.vocabulary.measured:  # measured from the boxes, at answer time as in training: true of them
+            if run.vocabulary.only_measured:  # from the boxes, at answer time as in training: true of them
                 named = measured_labels(clip.at(positions[i]))
             changes = list_changes(named, valid)
+            if run.vocabulary.measured and not run.vocabulary.only_measured:
+                changes += list_changes(measured_labels(clip.at(positions[i])), valid)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
@@ -156,14 +158,34 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
 
 def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray, decisive: np.ndarray) -> np.ndarray:
     """Return what the chances of changes are worth by the clips held out of a second training."""
-    if run.vocabulary.has_no_relations or run.vocabulary.measured:  # true of the boxes by definition
+    if run.vocabulary.has_no_relations:
         return np.ones(len(changes))
+    measured = _is_measured(run, changes)
+    out = np.where(measured, 1.0, chance)  # measured: true of the boxes by definition
     if not run.naming_calibration:
-        return chance
-    out = chance.copy()
+        return out
     state = np.array([c.before == c.after for c in changes], dtype=bool)
-    for kind, own in (("state", state), ("transition", ~state)):
+    for kind, own in (("state", state & ~measured), ("transition", ~state & ~measured)):
         out[own] = calibrated(chance[own], decisive[own], run.naming_calibration[kind])
+    return out
+
+
+def _is_measured(run: Run, changes: Sequence[Change]) -> np.ndarray:
+    """Return which changes (M,) are of measured relations."""
+    return np.array([run.vocabulary.measured and c.after >= run.vocabulary.annotated for c in changes], dtype=bool)
+
+
+def annotated_changes(run: Run, answers: Sequence[Answer]) -> list[Answer]:
+    """Return the answers with the changes that an annotation can confirm; where all are measured, with all of them."""
+    if not run.vocabulary.measured or run.vocabulary.only_measured:
+        return list(answers)
+    out = []
+    for answer in answers:
+        own = np.flatnonzero(~_is_measured(run, answer.changes))
+        parts = {
+            name: getattr(answer, name)[own] for name in ("chance", "contribution", "control", "decisive", "stated")
+        }
+        out.append(replace(answer, changes=[answer.changes[i] for i in own], **parts))
     return out
 
 

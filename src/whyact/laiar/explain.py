@@ -38,7 +38,8 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     if not run.knows_chances:
         notes.append("How often this model names a relation correctly was not measured when it was trained.")
     if words.measured:
-        notes.append("How near things are and how they move was measured from the boxes.")
+        rest = "" if words.only_measured else "; all other relations are what the model takes them for"
+        notes.append(f"How near things are and how they move was measured from the boxes{rest}.")
     if run.config.model.app_width:
         notes.append(
             "The video model read relation probabilities predicted from RGB by the annotation authors' network."

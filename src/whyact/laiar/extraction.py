@@ -20,7 +20,16 @@ from whyact.data.relations.footage import Footage, check_size, ranges, read_span
 from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationClip, RoiFeatures, Vocabulary
 from whyact.errors import UserError
-from whyact.features.roi import Maps, Pixels, RoiEncoder, identity, roi_features, roi_key
+from whyact.features.roi import (
+    Maps,
+    Pixels,
+    RoiEncoder,
+    SceneEncoder,
+    identity,
+    roi_features,
+    roi_key,
+    scene_features,
+)
 from whyact.features.store import FeatureStore
 from whyact.files import canonical_json, folder_lock, sha256
 from whyact.laiar.clips import detected_clip
@@ -32,6 +41,7 @@ from whyact.progress import progress as show
 from whyact.video.ahead import ahead
 
 FRAME_STATS = "looks"  # in the store: mean and spread of each frame's map, which tell familiar frames from others
+SCENE = "scene"  # in the store: vectors of whole frames
 _SHARD = 32  # clips: as many are extracted again at most when a training is killed
 _NAMED = 8  # videos that an error names
 
@@ -43,7 +53,8 @@ class ClipSettings:
     """How clips are extracted: of ``num_frames`` frames at most, with ``slots`` pairs at most.
 
     ``detect`` puts detected boxes in the place of annotated ones; of those, ``labelled_only`` keeps the pairs with
-    labels alone (training). ``side`` is that of the union maps; ``folder`` keeps tracks and features.
+    labels alone (training). ``side`` is that of the union maps; ``folder`` keeps tracks and features. ``scene`` adds
+    vectors of whole frames.
     """
 
     folder: Path
@@ -52,6 +63,7 @@ class ClipSettings:
     side: int
     detect: bool = False
     labelled_only: bool = False
+    scene: bool = False
 
 
 @dataclass
@@ -242,8 +254,9 @@ def _extract_roi(
     encoder: RoiEncoder, films: Sequence[_Film], out: ExtractedClips, settings: ClipSettings, on_clip: OnClip
 ) -> None:
     """Give clips their RoI features; decoding runs ahead in a thread."""
-    side = settings.side
-    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}"
+    side, scene = settings.side, settings.scene and isinstance(encoder, SceneEncoder)
+    # Stores with and without the vectors of whole frames are apart: a store has the same arrays for all.
+    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{'-scene' if scene else ''}"
     entries: dict[int, list[_Entry]] = {}
     with FeatureStore(folder, identity(encoder), shard_videos=_SHARD) as store:
         for number, film in enumerate(films):
@@ -253,7 +266,9 @@ def _extract_roi(
             if images is not None:
                 clip = out.clips[entry.clip]
                 times = film.footage.times(clip.frames)
-                store.add_arrays(entry.name, entry.key, _features(encoder, images, clip, side), times, _rate(times))
+                store.add_arrays(
+                    entry.name, entry.key, _features(encoder, images, clip, side, scene), times, _rate(times)
+                )
             on_clip(out.clips[entry.clip].id)
         store.flush()
         for number, film in enumerate(films):
@@ -309,14 +324,17 @@ class _WithFrameStats:
         return self.encoder.vectors(maps, boxes)
 
 
-def _features(encoder: RoiEncoder, images: Pixels, clip: RelationClip, side: int) -> dict[str, NDArray[np.floating]]:
+def _features(
+    encoder: RoiEncoder, images: Pixels, clip: RelationClip, side: int, scene: bool
+) -> dict[str, NDArray[np.floating]]:
     """Return what is stored of a clip: Eq. 1's pixel terms, and the statistics of its frames (T,D)."""
     watched = _WithFrameStats(encoder)
     made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
     own = torch.cat(watched.frame_stats).numpy()  # of the frames with a pair, in their order
     stats = np.zeros((len(images), own.shape[1]), np.float16)
     stats[clip.valid.any(1)] = own
-    return {**made, FRAME_STATS: stats}
+    whole = scene_features(encoder, images) if scene else None
+    return {**made, FRAME_STATS: stats} if whole is None else {**made, FRAME_STATS: stats, SCENE: whole}
 
 
 def _rate(times: NDArray[np.float64]) -> float:
@@ -328,8 +346,8 @@ def _fill(store: FeatureStore, entry: _Entry, film: _Film, out: ExtractedClips) 
     """Put stored features into a clip, and two of its frames into what is familiar."""
     arrays = dict(store.get(entry.name).arrays)
     stats = torch.from_numpy(arrays.pop(FRAME_STATS)).float()
-    clip = out.clips[entry.clip]
-    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays))
+    scene, clip = arrays.pop(SCENE, None), out.clips[entry.clip]
+    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays), scene=scene)
     encoded = np.flatnonzero(clip.valid.any(1))
     for t in sorted({int(encoded[0]), int(encoded[len(encoded) // 2])}):
         out.frame_stats.append(stats[t])

@@ -49,7 +49,7 @@ from whyact.video.reader import VideoReader
 
 AUTO = "auto"
 CLASSES = "classes.json"  # detector class -> thing, beside the JSON of the data
-STEPS = 900  # of a training on few clips: so many epochs are made of them
+STEPS, EPOCHS = 300, 36  # of a training on few clips: so many epochs are made of the steps, at least so many
 _R50 = "fasterrcnn-r50"
 _PROBED = 12  # clips whose middle frame says whether the bundled detector knows this kind of film
 _NEXT = "--data.detector FILE.onnx or fasterrcnn-r50, with --data.names FILE for its class names"
@@ -290,5 +290,5 @@ def _with_epochs(config: Config, document: OwnFile) -> Config:
         return config
     clips = sum(len(video.actions) for video in document.videos)
     steps = max(1, ceil(clips * 0.8 / config.optim.batch))
-    epochs = max(12, min(200, round(STEPS / steps)))
+    epochs = max(EPOCHS, min(200, round(STEPS / steps)))
     return replace(config, optim=replace(config.optim, epochs=epochs))

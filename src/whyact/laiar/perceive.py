@@ -88,6 +88,7 @@ def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_
         side=mask_side(mask_size),
         detect=config.boxes == "detected",
         labelled_only=labelled_only,
+        scene=config.scene,
     )
 
 

@@ -74,7 +74,7 @@ class Run:
 
         A run without that (an older one, or one that names token by token) states what passes the random control alone.
         """
-        return bool(self.naming_calibration) or self.vocabulary.has_no_relations or self.vocabulary.measured
+        return bool(self.naming_calibration) or self.vocabulary.has_no_relations or self.vocabulary.only_measured
 
 
 def _current(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.files import sha256
-from whyact.laiar.answers import Answer, select_clip
+from whyact.laiar.answers import Answer, annotated_changes, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
 from whyact.laiar.reasons import claims_of, reason_scores, transition_scores_of
@@ -95,7 +95,7 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
     """Score the stated transitions of correctly recognised clips whose action has a true transition."""
     stated, true, unseen = [], [], 0
     ruled = {rule.action for rule in run.vocabulary.rules}
-    for answer in answers:
+    for answer in annotated_changes(run, answers):
         if answer.predicted != answer.clip.target:
             continue
         truth = true_transitions(run, answer)

@@ -258,7 +258,8 @@ def _clips(
             with torch.no_grad():
                 stats = frame_stats(encoder.maps(np.stack(frames)).values)
             odd = int(run.domain.is_out_of_distribution(stats).sum())
-        yield with_roi_features(clip, frames, encoder, mask_side(run.config.model.mask_size)), odd
+        side, scene = mask_side(run.config.model.mask_size), run.config.model.scene_width > 0
+        yield with_roi_features(clip, frames, encoder, side, scene=scene), odd
 
 
 def bare_tracks(tracks: Tracks, *, without: Container[str] = (), slot: int = 0) -> list[Track]:
