@@ -122,6 +122,12 @@ def test_a_clip_is_marked_by_mouse(page: Any, teaching: tuple[str, Path], tmp_pa
     assert float(middle.get_attribute("x")) == pytest.approx(0.3 * 96, abs=1.5)
     assert "kettle_1, interpolated" in page.locator("#mark-boxes").text_content()
     fits(page)
+    # A box that went wrong is removed from its frame alone.
+    drag(page, "#mark-stage", (0.3, 0.5), (0.6, 0.9))
+    assert "drawn on 3 frames" in page.inner_text("#mark-list")
+    page.click("#mark-unbox")
+    assert "drawn on 2 frames" in page.inner_text("#mark-list")
+    assert page.is_hidden("#mark-unbox")
     # Undo takes back one thing at a time.
     page.fill("#mark-name", "again")
     page.click("#mark-action")
@@ -236,8 +242,7 @@ def test_an_answer_is_corrected_on_its_film(page: Any, address: str, answered: s
     page.fill("#mark-seek", str(frames // 2))
     pictured(page)
     fits(page)
-    page.locator("#mark-it").scroll_into_view_if_needed()
-    page.evaluate("document.getElementById('mark-it').scrollIntoView()")
+    page.evaluate("scrollTo(0, scrollY + document.getElementById('mark-it').getBoundingClientRect().top)")
     shot(page, f"studio-mark-{page.viewport_size['width']}")
     page.click("text=Save the correction")
     page.locator("#saved", has_text="Saved").wait_for()

@@ -175,10 +175,12 @@ def test_answers_stay_as_long_as_their_comparison(
     assert "found 6, expected at most 5" in refused.json()["detail"]
 
 
-def test_a_model_that_does_not_know_an_action_is_named() -> None:
+def test_a_model_that_does_not_know_an_action_or_a_film_is_named() -> None:
     a, b = answered(["pick", "place"], ["", ""])
     b.labels = [label for label in b.labels if label.label != "pick"]
+    b.unfamiliar = True
     row = compare_film(SetFilm("x", "x", target="pick"), ("1", "2"), a, b)
     assert (row.direction, row.after) == ("lost", None)
     made = Comparison(id="i", a="one", b="two", title="films", films=[], rows=[row])
     assert "two does not know the action of 1 film." in summarize(made)
+    assert "two merely guesses about 1 film: it does not know such videos." in summarize(made)

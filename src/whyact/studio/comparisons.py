@@ -312,6 +312,7 @@ def compare_film(film: SetFilm, jobs: tuple[str, str], a: Prediction, b: Predict
         before=scores[0].get(label),
         after=scores[1].get(label),
         agree=pair.agree,
+        unfamiliar=(a.unfamiliar, b.unfamiliar),
         a=pair.a,
         b=pair.b,
         changes=pair.changes,
@@ -336,7 +337,9 @@ def summarize(comparison: Comparison) -> list[str]:
         few = "; so few say little" if len(fresh) < _FEW else ""
         of = f"Of {_films(len(fresh))} that neither learned from"
         lines.append(f"{of}, {a} is right about {right[0]}, {b} about {right[1]}{few}.")
-    for model, known in ((a, "before"), (b, "after")):
+    for place, (model, known) in enumerate(((a, "before"), (b, "after"))):
+        if guesses := sum(row.unfamiliar[place] for row in rows):
+            lines.append(f"{model} merely guesses about {_films(guesses)}: it does not know such videos.")
         if unknown := sum(bool(row.target) and getattr(row, known) is None for row in rows):
             lines.append(f"{model} does not know the action of {_films(unknown)}.")
         if learned := sum(model in row.learned for row in rows):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from whyact.data.relations.own import read_file as read_own
 from whyact.data.relations.own_file import FILE, Allowed, Fold, Group, OwnFile, OwnRule, OwnVideo
 from whyact.data.relations.own_write import write_own
+from whyact.data.types import MEASURED
 from whyact.errors import UserError
 from whyact.files import SHIPPED, telling_of_full_disk, temporary_sibling, write_atomic
 from whyact.metrics.boxes import clip_to_image
@@ -167,14 +169,22 @@ def answer_words(run: Path | None) -> OwnFile:
         measured=bool(found.get("measured")),
         name="corrections",
     )
-    if file.measured:  # the boxes say what the relations are
+    named = annotated_relations(found)
+    if not named:  # the boxes say what the relations are
         file.subjects = list(dict.fromkeys(subject for subject, *_ in found["allowed"]))
         return file
-    file.relations = list(found["relations"])
-    file.allowed = [Allowed(a, b, list(names)) for a, b, names in found["allowed"]]
-    file.groups = [Group(name, list(names), alone) for name, names, alone in found.get("groups", [])]
+    file.relations = named
+    file.allowed = [Allowed(a, b, [n for n in names if n in named]) for a, b, names in found["allowed"]]
+    groups = [Group(name, list(names), alone) for name, names, alone in found.get("groups", [])]
+    file.groups = [group for group in groups if set(group.relations) <= set(named)]
     file.rules = [OwnRule(action, b, a, list(objects), s) for action, b, a, s, objects in found["rules"]]
     return file
+
+
+def annotated_relations(words: Mapping[str, Any]) -> list[str]:
+    """Return the relations of a card's words that a person can mark: those that are not measured from boxes."""
+    relations = list(words.get("relations", []))
+    return relations[: len(relations) - len(MEASURED)] if words.get("measured") else relations
 
 
 def _check_words(path: Path, file: OwnFile, words: OwnFile) -> None:
@@ -219,7 +229,7 @@ def _video(p: Prediction, file: OwnFile, correction: Correction, index: FilmInde
     named = [t for t in p.tracks if any(q.label for q in t.points)]
     if not named or p.video.fps <= 0 or not p.video.width:
         raise UserError(p.video.path, "no tracks with relations", "an answer with tracks, to correct")
-    if file.measured and correction.relations:
+    if not file.relations and correction.relations:
         expected = "no marked relations: those of this model are measured from the boxes"
         raise UserError("relations", correction.relations[0].relation, expected)
     tracks = answer_tracks(p)
@@ -238,15 +248,18 @@ def _video(p: Prediction, file: OwnFile, correction: Correction, index: FilmInde
         kind = add_word(text, file.objects, f"things, {name}")
         if kind != kinds[name]:
             _allow(file, kinds[name], kind)
-            if file.measured and kinds[name] in file.subjects and kind not in file.subjects:
+            if kinds[name] in file.subjects and kind not in file.subjects:
                 file.subjects.append(kind)
             kinds[name] = kind
-    found = {(t.subject, t.object): [(q.time, q.frame, q.label) for q in t.points] for t in named}
+    known = {"", *file.relations}  # a model may name some pairs by what is measured of them
+    found = {
+        (t.subject, t.object): [(q.time, q.frame, q.label if q.label in known else "") for q in t.points] for t in named
+    }
     marks = {(m.subject, m.object) for m in correction.relations}
     if unknown := sorted(pair for pair in marks if not set(pair) <= set(kinds)):
         raise UserError("relations", " – ".join(unknown[0]), f"a pair of things of this answer: {', '.join(kinds)}")
     spans = []
-    for pair in () if file.measured else dict.fromkeys([*found, *sorted(marks)]):
+    for pair in () if not file.relations else dict.fromkeys([*found, *sorted(marks)]):
         own = [m for m in correction.relations if (m.subject, m.object) == pair]
         labels = found[pair] if pair in found and not relist else hold_labels(found.get(pair, []), tracks)
         spans += mark_relations(pair, labels, own, kinds, file)

@@ -107,7 +107,7 @@ def _describe(index: FilmIndex, film: Film, tracks: Tracks, words: OwnFile, mark
         things=things,
         actions=words.actions,
         objects=words.objects,
-        measured=words.measured,
+        measured=not words.relations,
         marks=marks,
     )
 
@@ -134,7 +134,7 @@ def get_relations(request: Request, id_: str, subject: _Kind, thing: _Kind, itse
     """Return the relations that two things can carry, or with ``itself`` the states of one."""
     jobs = jobs_of(request)
     words = answer_words(jobs.models[jobs.done(id_).model])
-    return [] if words.measured else offered_relations(words, subject, thing, itself=itself)
+    return offered_relations(words, subject, thing, itself=itself)
 
 
 @router.put(_CLIP + "/marks")

@@ -21,7 +21,7 @@ class _Form(BaseModel):
 
 
 class ModelInfo(_Form):
-    """A model that can be chosen; ``measured``: its relations are measured from the boxes, and cannot be corrected."""
+    """A model that can be chosen; ``measured``: all its relations are, from the boxes, and none can be corrected."""
 
     name: str
     about: str
@@ -202,7 +202,7 @@ class FilmThing(_Form):
 class FilmInfo(_Form):
     """A film to mark: when each of its frames is shown in seconds, what was found in it, and what is marked already.
 
-    ``measured``: relations are measured from the boxes, so that none can be marked.
+    ``measured``: all relations are measured from the boxes, so that none can be marked.
     """
 
     name: str
@@ -310,7 +310,8 @@ class FilmComparison(_Form):
 
     ``direction``: the second model is right where the first was not (gained), or the other way round (lost), says
     something else (other), or the same. ``before`` and ``after`` are the scores of ``label`` in the first and the
-    second answer; none where a model does not know it.
+    second answer; none where a model does not know it. ``unfamiliar``: whether each model merely guesses, because it
+    does not know such films.
     """
 
     name: str
@@ -322,6 +323,7 @@ class FilmComparison(_Form):
     before: float | None
     after: float | None
     agree: bool
+    unfamiliar: tuple[bool, bool]
     a: AnswerSummary
     b: AnswerSummary
     changes: list[str]

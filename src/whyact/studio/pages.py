@@ -25,7 +25,7 @@ from whyact.verbs.demo import demo_actions
 router = APIRouter(include_in_schema=False)
 _SHARED = {"report.css": "style.css", "format.js": "format.js", "zoom.js": "zoom.js", "tokens.js": "tokens.js"}
 _OWN = ["studio.css", "shared.js", "drop.js", "start.js", "job.js", "player.js", "question.js", "correct.js", "mark.js"]
-_OWN += ["marks.js", "picture.js", "clip.js", "compare.js", "set.js", "sides.js", "teach.js"]
+_OWN += ["marks.js", "boxes.js", "picture.js", "clip.js", "compare.js", "set.js", "sides.js", "teach.js"]
 _STATIC = {name: ("whyact.report", f"templates/{file}") for name, file in _SHARED.items()}
 _STATIC |= {name: ("whyact.studio", f"static/{name}") for name in _OWN}
 _MEDIA = {"css": "text/css", "js": "text/javascript"}

@@ -3,6 +3,11 @@ import { formatContribution, formatLabel, formatScore } from "./format.js";
 import { at } from "./shared.js";
 import { make, side } from "./sides.js";
 
+const FIELDS = { a: "model-a", b: "model-b", films: "films" };
+for (const [name, value] of new URLSearchParams(location.search)) {
+  const choice = at(FIELDS[name]);
+  if (choice && [...choice.options].some((option) => option.value === value)) choice.value = value;
+}
 at("set")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const body = JSON.stringify({ a: at("model-a").value, b: at("model-b").value, films: at("films").value });

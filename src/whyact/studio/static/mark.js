@@ -1,6 +1,6 @@
 // The one place to mark a film: segments on its timeline, boxes on its frames, relations over a span.
 import { formatLabel, formatSpan, formatTime } from "./format.js";
-import { boxAt, history, kindOf, nameThing, nothing, withBox, withoutThing } from "./marks.js";
+import { history, kindOf, nameThing, nothing, withBox, withoutBox, withoutThing } from "./marks.js";
 import { picture } from "./picture.js";
 import { at } from "./shared.js";
 
@@ -46,6 +46,18 @@ export const marker = async (root) => {
       return state.change(withBox(marks(), name, now, box));
     },
   });
+  // The box of the thing that is named, where it is drawn on this very frame.
+  const here = () => {
+    const name = nameThing(at("mark-thing").value.trim(), film.things, marks().drawn);
+    return marks().drawn.some((one) => one.name === name && one.boxes.some(({ frame }) => frame === now)) ? name : "";
+  };
+  const offerRemoval = () => (at("mark-unbox").hidden = !here());
+  const unbox = () => {
+    const name = here();
+    if (!name) return;
+    state.change(withoutBox(marks(), name, now));
+    at("mark-box").focus();
+  };
   const go = (number) => {
     now = Math.min(count, Math.max(1, Math.round(number)));
     at("mark-seek").value = now;
@@ -54,6 +66,7 @@ export const marker = async (root) => {
     at("mark-clock").textContent = text;
     root.style.setProperty("--now", place(now));
     view.show();
+    offerRemoval();
   };
   let playing = null;
   const play = () => {
@@ -185,6 +198,7 @@ export const marker = async (root) => {
     lanes();
     list();
     view.draw();
+    offerRemoval();
     at("mark-undo").disabled = !state.depth();
     at("mark-actions").replaceChildren(...[...new Set([...film.actions, ...marks().segments.map(({ action }) => action)])].map((name) => new Option(name, name)));
     at("mark-objects").replaceChildren(...[...new Set([...things().map(({ name }) => name), ...film.objects])].map((name) => new Option(name, name)));
@@ -220,13 +234,16 @@ export const marker = async (root) => {
   });
   at("mark-lanes").addEventListener("pointercancel", () => (from = null));
 
-  const act = { "mark-play": play, "mark-back": () => go(now - 1), "mark-on": () => go(now + 1), "mark-start": start, "mark-end": end, "mark-action": segment, "mark-relate": relate, "mark-undo": state.undo, "mark-box": () => view.place() };
+  const act = { "mark-play": play, "mark-back": () => go(now - 1), "mark-on": () => go(now + 1), "mark-start": start, "mark-end": end, "mark-action": segment, "mark-relate": relate, "mark-undo": state.undo, "mark-box": () => view.place(), "mark-unbox": unbox };
   for (const [id, press] of Object.entries(act)) at(id)?.addEventListener("click", press);
   at("mark-seek").max = count;
   at("mark-seek").addEventListener("input", () => go(Number(at("mark-seek").value)));
   for (const id of ["mark-subject", "mark-object"]) at(id)?.addEventListener("change", offer);
-  at("mark-thing").addEventListener("input", view.draw);
-  const KEYS = { "[": start, "]": end, ",": act["mark-back"], ".": act["mark-on"], ArrowLeft: act["mark-back"], ArrowRight: act["mark-on"], " ": play, z: state.undo };
+  at("mark-thing").addEventListener("input", () => {
+    view.draw();
+    offerRemoval();
+  });
+  const KEYS = { "[": start, "]": end, ",": act["mark-back"], ".": act["mark-on"], ArrowLeft: act["mark-back"], ArrowRight: act["mark-on"], " ": play, z: state.undo, Delete: unbox };
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target, key } = event;

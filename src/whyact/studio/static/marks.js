@@ -30,6 +30,12 @@ export const withBox = (marks, name, frame, box) => {
   return { ...marks, drawn: [...others, { name, boxes }] };
 };
 
+export const withoutBox = (marks, name, frame) => {
+  const boxes = marks.drawn.find((thing) => thing.name === name)?.boxes.filter((one) => one.frame !== frame) ?? [];
+  if (!boxes.length) return withoutThing(marks, name);
+  return { ...marks, drawn: marks.drawn.map((thing) => (thing.name === name ? { name, boxes } : thing)) };
+};
+
 // A thing that is gone takes its relations with it.
 export const withoutThing = (marks, name) => ({
   ...marks,

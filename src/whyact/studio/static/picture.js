@@ -1,8 +1,8 @@
 // A frame of a film with its boxes: those that were found, and those that a person draws with the mouse or with keys.
+import { boxDrawer } from "./boxes.js";
 import { boxAt } from "./marks.js";
 import { at } from "./shared.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const AHEAD = 8; // frames that are fetched before they are shown
 const LEAST = 2; // pixels of a side, the same as in studio/marks.py
 
@@ -15,33 +15,24 @@ export const picture = (film, address, { marks, now, thing, put }) => {
   const ahead = new Map();
 
   const found = new Map(film.things.map(({ name, frames, boxes }) => [name, frames.map((frame, i) => ({ frame, box: boxes[i] }))]));
-  const rectangle = (box, name, kind, label) => {
-    const group = document.createElementNS(SVG, "g");
-    group.setAttribute("class", kind);
-    if (name) group.dataset.name = name;
-    const rect = document.createElementNS(SVG, "rect");
-    const [x, y, x2, y2] = box;
-    for (const [key, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(key, value);
-    const size = (width * 13) / (svg.clientWidth || 640);
-    const words = document.createElementNS(SVG, "text");
-    words.setAttribute("font-size", size);
-    words.setAttribute("x", Math.max(2, Math.min(x, width - label.length * size * 0.6)));
-    words.setAttribute("y", y > size * 1.2 ? y - size * 0.3 : Math.min(height - 2, y2 + size));
-    words.textContent = label;
-    group.append(rect, words);
-    return group;
-  };
   const draw = () => {
-    const groups = [];
+    const box = boxDrawer(svg);
+    const rows = []; // what a person drew comes first, and always has its name
+    const loose = drag?.box ?? (pending?.frame === now() ? pending.box : null);
+    if (loose) rows.push([loose, at("mark-thing").value.trim() || "?", "", "own chosen"]);
     const drawn = new Map(marks().drawn.map(({ name, boxes }) => [name, boxAt(boxes, now(), times)]));
+    for (const [name, here] of drawn) if (here) rows.push([here.box, here.drawn ? name : `${name}, interpolated`, name, `own${here.drawn ? "" : " between"}${name === thing() ? " chosen" : ""}`]);
     for (const [name, boxes] of found) {
       const here = boxAt(boxes, now(), times);
-      if (here && !drawn.get(name)) groups.push(rectangle(here.box, name, "found", name));
+      if (here && !drawn.get(name)) rows.push([here.box, name, name, "found"]);
     }
-    for (const [name, here] of drawn) if (here) groups.push(rectangle(here.box, name, `own${here.drawn ? "" : " between"}${name === thing() ? " chosen" : ""}`, here.drawn ? name : `${name}, interpolated`));
-    const loose = drag?.box ?? (pending?.frame === now() ? pending.box : null);
-    if (loose) groups.push(rectangle(loose, "", "own chosen", at("mark-thing").value.trim() || "?"));
-    svg.replaceChildren(...groups);
+    const groups = rows.map(([place, label, name, kind]) => {
+      const group = box(place, [label], { always: kind !== "found" });
+      group?.setAttribute("class", kind);
+      if (group && name) group.dataset.name = name;
+      return group;
+    });
+    svg.replaceChildren(...groups.filter(Boolean).reverse());
   };
   const show = () => {
     const number = now();

@@ -12,22 +12,32 @@ const visit = ({ jobs }) => `/jobs/${jobs[0]}/against/${jobs[1]}`;
 // The score that is followed, before and after; a dash where a model does not know the action.
 const score = ({ label, before, after }) => {
   if (before === null && after === null) return "";
-  const rises = before !== null && after !== null && formatScore(before) !== formatScore(after) ? (after > before ? " ↑" : " ↓") : "";
+  const rises = before !== null && after !== null && formatScore(before) !== formatScore(after) ? (after > before ? "\u00a0↑" : "\u00a0↓") : "";
   return `${formatLabel(label)} ${before === null ? "–" : formatScore(before)} → ${after === null ? "–" : formatScore(after)}${rises}`;
 };
-const answer = (one, job) => {
-  const cell = make("td");
-  cell.append(link(one.text, `/jobs/${job}`));
-  if (one.right !== null) cell.append(" ", make("span", one.right ? "right" : "wrong", `verdict small ${one.right ? "right" : "wrong"}`));
-  return cell;
+const cell = (head, ...parts) => {
+  const made = make("td");
+  made.setAttribute("role", "cell");
+  made.dataset.head = head;
+  made.append(...parts);
+  return made;
 };
-const tableRow = (row) => {
+const answer = (head, one, job) => {
+  const parts = [link(one.text, `/jobs/${job}`)];
+  if (one.right !== null) parts.push(" ", make("span", one.right ? "right" : "wrong", `verdict small ${one.right ? "right" : "wrong"}`));
+  return cell(head, ...parts);
+};
+const tableRow = (row, [a, b]) => {
   const line = make("tr", "", row.direction);
+  line.setAttribute("role", "row");
   const name = make("th");
   name.scope = "row";
-  name.append(link(row.name, visit(row)), make("span", SIGNS[row.direction], "sign small"));
-  if (row.learned.length) name.append(make("span", `learned by ${row.learned.join(", ")}`, "soft small learned"));
-  line.append(name, make("td", score(row)), answer(row.a, row.jobs[0]), answer(row.b, row.jobs[1]), make("td", row.target ? formatLabel(row.target) : "not named"));
+  name.setAttribute("role", "rowheader");
+  const about = make("span", "", "small");
+  about.append(make("span", SIGNS[row.direction], "sign"));
+  if (row.learned.length) about.append(make("span", `, learned by ${row.learned.join(", ")}`, "soft"));
+  name.append(link(row.name, visit(row)), about);
+  line.append(name, cell("Score", score(row)), answer(a, row.a, row.jobs[0]), answer(b, row.b, row.jobs[1]), cell("Shows", row.target ? formatLabel(row.target) : "not named"));
   return line;
 };
 const article = (row, names) => {
@@ -50,7 +60,7 @@ const render = (found) => {
   at("summary").replaceChildren(...found.summary.map((text) => make("li", text)));
   at("failed").replaceChildren(...found.failed.map((text) => make("li", text)));
   at("all").hidden = !rows.length;
-  at("rows").replaceChildren(...rows.map(tableRow));
+  at("rows").replaceChildren(...rows.map((row) => tableRow(row, [found.a, found.b])));
   const changed = rows.filter(({ direction }) => direction !== "same");
   at("why").hidden = !changed.length;
   at("clips").replaceChildren(...changed.map((row) => article(row, [found.a, found.b])));
