@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whyact.data.datasets import find_dataset, names_for
-from whyact.devices import check_device, resolve_device
+from whyact.devices import check_device, refuse_absent_device, resolve_device
 from whyact.errors import UserError, choose
 from whyact.files import SHIPPED, folder_lock, writable_file
 from whyact.methods import (
@@ -30,7 +30,7 @@ from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
 from whyact.training.checkpoint import CARD, check_run_folder, read_card, trained_on
 from whyact.training.options import OwnVideosOptions, TrainOptions
-from whyact.video.frame_folder import prepared_inputs
+from whyact.video.frame_folder import prepared_inputs, refuse_unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -189,6 +189,9 @@ class Model:
             asked = (self.method, self.path, self.device, tuple(inputs), data, folder, options, os.getcwd())
             return predict_on(engine, Request(*asked), progress)
         options.check(inputs, named=named)
+        if "run" not in self.__dict__:  # loading it takes seconds: refuse what is at fault before
+            refuse_absent_device(self.device)
+            refuse_unreadable([] if named else inputs)
         return self._answerer.predict(self.run, inputs, data=data, root=folder, options=options, progress=progress)
 
     def _about_frames(self, frames: Any, fps: float, options: Any, progress: bool) -> list[Prediction]:
@@ -292,6 +295,7 @@ def train(
         UserError: For unknown names, bad settings, bad data, or a folder that holds something else.
     """
     chosen, folder = find_method(method), Path("runs/mine" if out is None else out)
+    refuse_absent_device(device)
     if (data is None) == (videos is None):
         raise UserError("--data", data, "one of --data NAME and --videos DIR", "whyact train METHOD --help")
     if things is not None and videos is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import fields, is_dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
@@ -37,6 +39,32 @@ def check_device(name: str, where: str = "--device") -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UserError(where, name, DEVICES)
     return name
+
+
+def refuse_absent_device(name: str, where: str = "--device") -> None:
+    """Refuse a device that this machine surely lacks, without importing torch: no driver of NVIDIA or AMD, no Mac.
+
+    What passes may still be refused by :func:`resolve_device`, which asks torch.
+
+    Raises:
+        UserError: When it is spelt otherwise, or the machine lacks it.
+    """
+    kind = check_device(name, where).partition(":")[0]
+    if kind == "mps" and sys.platform != "darwin":
+        raise UserError(where, name, "a device of this machine, which is no Mac", "whyact doctor")
+    if kind == "cuda" and sys.platform == "linux" and not _has_gpu_driver():
+        raise UserError(where, name, "a device of this machine (cpu); it has no GPU driver", "whyact doctor")
+
+
+def _has_gpu_driver() -> bool:
+    """Tell whether the library that torch reaches a GPU through can be loaded; ROCm's GPUs are called cuda too."""
+    import ctypes
+
+    for library in ("libcuda.so.1", "libamdhip64.so"):
+        with suppress(OSError):
+            ctypes.CDLL(library)
+            return True
+    return os.path.exists("/dev/kfd")  # ROCm's own library comes with torch
 
 
 def resolve_device(name: str = "auto", where: str = "--device") -> torch.device:

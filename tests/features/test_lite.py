@@ -15,6 +15,7 @@ from whyact.data.io.pickles import load_torch
 from whyact.data.untrimmed.snippet_files import extract_features, load_streams, read_recipe, streams_of
 from whyact.errors import UserError
 from whyact.features.lite import EfficientNetLite0, LiteSnippets, build_network, weights_file
+from whyact.features.roi import scene_features
 from whyact.perception.open import open_encoder
 
 lite = pytest.mark.skipif(
@@ -99,3 +100,18 @@ def test_extract_takes_it_without_a_download_and_a_run_finds_it_again(tmp_path: 
     np.testing.assert_array_equal(np.load(tmp_path / "again.npy"), made)
     with pytest.raises(UserError, match="no weights: they come with the extra lite"):
         load_streams(["efficientnet-lite0"], ["random"], None, 0.64)
+
+
+@lite
+def test_a_whole_frame_has_the_networks_own_vector(state: dict[str, torch.Tensor], image: np.ndarray) -> None:
+    """The square in the middle, at the size that the network was trained on, as snippets are encoded."""
+    wide = np.concatenate([image[:, :60], image, image[:, -60:]], 1)
+    encoder = EfficientNetLite0(build_network(state), "")
+    expected = build_network(state).extract_features(
+        (torch.from_numpy(image).permute(2, 0, 1)[None].float() - 127) / 128
+    )
+    for frame in (image, wide):
+        found = scene_features(encoder, np.stack([frame] * 5))
+        assert found is not None
+        np.testing.assert_allclose(found[4], expected.mean((2, 3))[0], atol=2e-3)
+    assert scene_features(object(), image[None]) is None  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 
 from hand_clips import VOCABULARY, clip
 from laiar_samples import CONFIG
-from whyact.laiar import task
+from whyact.laiar import calibration, task
 
 
 def by_hand(logits: np.ndarray, target: np.ndarray, risk: float) -> tuple[float, float]:
@@ -33,15 +33,15 @@ def test_temperature_and_threshold_by_a_grid(seed: int) -> None:
     rng = np.random.default_rng(seed)
     target = rng.integers(0, 4, 120)
     logits = 3 * rng.standard_normal((120, 4)) + 4 * np.eye(4)[target]
-    temperature, threshold = task.choose(logits, target)
-    wanted, least = by_hand(logits, target, task.TARGET_RISK)
+    temperature, threshold = calibration.choose(logits, target)
+    wanted, least = by_hand(logits, target, calibration.TARGET_RISK)
     assert temperature == pytest.approx(wanted, rel=0.01)
     assert threshold == pytest.approx(least, abs=0.005)
 
 
 def test_no_answer_is_sure_where_all_are_wrong() -> None:
     target = np.array([0, 1, 2, 0])
-    assert task.choose(10 * np.eye(4)[(target + 1) % 4], target)[1] == 1.0
+    assert calibration.choose(10 * np.eye(4)[(target + 1) % 4], target)[1] == 1.0
 
 
 def test_whole_groups_near_a_third_of_the_clips_are_held_out() -> None:
@@ -64,7 +64,7 @@ def test_calibration_answers_people_that_its_model_never_saw(monkeypatch: pytest
 
     def train_run(inner: Any, *_: Any, **__: Any) -> Any:
         trained.append({c.group for c in inner})
-        return SimpleNamespace(model=SimpleNamespace(naming=None), vocabulary=VOCABULARY)
+        return SimpleNamespace(model=SimpleNamespace(naming=None, scene=None), vocabulary=VOCABULARY)
 
     def answer_clips(run: Any, held: Any, **_: Any) -> Any:
         assert not trained[-1] & {c.group for c in held}
@@ -72,7 +72,7 @@ def test_calibration_answers_people_that_its_model_never_saw(monkeypatch: pytest
         return [SimpleNamespace(logits=np.eye(len(VOCABULARY.actions))[c.target], clip=c) for c in held]
 
     monkeypatch.setattr(task, "train_run", train_run)
-    monkeypatch.setattr(task, "answer_clips", answer_clips)
+    monkeypatch.setattr(calibration, "answer_clips", answer_clips)
     made = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)
     assert made is not None
     assert trained == [{"Cid", "Dan", "Eve"}]
@@ -91,9 +91,9 @@ def test_of_one_group_a_third_of_the_clips_is_held_out(monkeypatch: pytest.Monke
         held.extend(some)
         return [SimpleNamespace(logits=np.eye(len(VOCABULARY.actions))[c.target], clip=c) for c in some]
 
-    run = SimpleNamespace(model=SimpleNamespace(naming=None), vocabulary=VOCABULARY)
+    run = SimpleNamespace(model=SimpleNamespace(naming=None, scene=None), vocabulary=VOCABULARY)
     monkeypatch.setattr(task, "train_run", lambda *_, **__: run)
-    monkeypatch.setattr(task, "answer_clips", answer_clips)
+    monkeypatch.setattr(calibration, "answer_clips", answer_clips)
     made = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)
     assert made is not None
     assert made.text == "on held-out training clips"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -16,7 +17,7 @@ from sample_prediction import pick
 
 from whyact.ablation.protocol import OnProgress
 from whyact.errors import UserError
-from whyact.prediction import to_json
+from whyact.prediction import LabelScore, to_json
 from whyact.studio import worker_tasks
 from whyact.studio.limits import Limits
 from whyact.studio.workers import Task
@@ -27,6 +28,7 @@ CRASH = b"\x00CRASH"
 HANG = b"\x00HANG"
 GREEDY = b"\x00GREEDY"
 WRONG = b"\x00WRONG"
+FULL = b"\x00FULL"
 
 
 def answer_tasks(limits: Limits) -> dict[str, Task]:
@@ -48,7 +50,11 @@ def answer_tasks(limits: Limits) -> dict[str, Task]:
             bytearray(64 * 2**30)
         if head.startswith(WRONG):
             raise RuntimeError(f"secret {folder}")
+        if head.startswith(FULL):  # what a thread that cannot start is, where address space is bounded
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
         prediction = worker_tasks.with_user_name(pick(3), path, name)
+        if model and Path(model).name == "contrary":
+            prediction.labels = [LabelScore(label="place", score=0.7), LabelScore(label="pick", score=0.3)]
         (Path(folder) / worker_tasks.PREDICTION).write_text(to_json([prediction]), encoding="utf-8")
         (Path(folder) / worker_tasks.PREVIEW).write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(1000))
         (Path(folder) / worker_tasks.REPORT).write_text("<!doctype html><title>a report</title>", encoding="utf-8")

@@ -19,7 +19,7 @@ from whyact.studio.workers import Task
 
 def patch(patched: pytest.MonkeyPatch) -> None:
     """Let every detector be the one that finds squares, and no encoder be installed."""
-    for place in ("whyact.laiar.own_clips", "whyact.laiar.perceive"):
+    for place in ("whyact.laiar.own_clips", "whyact.laiar.perceive", "whyact.perception.open"):
         patched.setattr(f"{place}.open_detector", lambda name, names=None: Squares())
     patched.setattr("whyact.laiar.own_clips.find_spec", lambda name: None)
 

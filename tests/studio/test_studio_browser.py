@@ -70,8 +70,10 @@ def address(corrections: Path) -> Iterator[str]:
 
 
 def given_up(request: Any) -> bool:
-    """Tell whether the page dropped a request itself: a player's video, or a question that a newer one replaced."""
-    replaced = request.url.endswith("/without") and request.failure == "net::ERR_ABORTED"
+    """Tell whether the page dropped a request itself: a player's video, or what something newer replaced."""
+    # A question, a frame to show, or the picture of a page that goes on to its answer.
+    newer = request.url.endswith(("/without", "/thumbnail")) or "/film/frames/" in request.url
+    replaced = newer and request.failure == "net::ERR_ABORTED"
     return "/video" in request.url or replaced
 
 
@@ -198,6 +200,8 @@ def test_from_a_dropped_video_to_a_report_on_disk(page: Any, address: str, video
     page.wait_for_selector("#scores .fell[data-label=drink]")
     assert score(page) < before
     assert "falls from" in page.inner_text("#verdict")
+    if width < 500:
+        page.evaluate("() => document.querySelector('.taken').scrollIntoView()")
     shot(page, f"studio-answer-{width}")
     page.click("#flip button")
     page.wait_for_selector("#flipped button, #flipped p:only-child")

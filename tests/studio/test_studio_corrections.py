@@ -14,12 +14,13 @@ from studio_samples import Studio
 from made_videos import write_clip
 from whyact.cli import main
 from whyact.data.relations import own
-from whyact.data.types import MEASURED
+from whyact.data.types import MEASURED, MOTION
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction, from_json, to_json
 from whyact.studio.corrections import save_correction
 from whyact.studio.forms import Correction, Marked
+from whyact.studio.models import model_info
 from whyact.training.checkpoint import save_checkpoint
 
 pytest_plugins = ("studio_samples",)
@@ -185,6 +186,31 @@ def test_relations_that_are_measured_are_not_marked(stub_run: Path, tmp_path: Pa
     assert found.vocabulary.measured
     assert found.vocabulary.actions[-1] == "pour"
     assert "kettle" in found.vocabulary.objects
+
+
+def test_annotated_relations_beside_measured_ones_are_marked(stub_run: Path, tmp_path: Path) -> None:
+    card = json.loads((stub_run / "card.json").read_text())
+    plain = card["extra"]["words"]
+    words = {**plain, "measured": True, "relations": [*plain["relations"], *MEASURED]}
+    words["allowed"] = [[a, b, [*names, *MEASURED]] for a, b, names in plain["allowed"]]
+    words["groups"] = [["motion", list(MOTION), True], ["annotated", plain["relations"], False]]
+    run = tmp_path / "both"
+    made = {key: card[key] for key in ("method", "data", "split_sha256", "licence", "seed")}
+    save_checkpoint(run, {"w": torch.zeros(1)}, {}, {**made, "metrics": {}, "extra": {"words": words}})
+    p = answer()
+    before, _ = hand_mug(p)
+    mark = Marked(subject="hand_1", object="mug_1", start=0, end=before, relation="holding")
+    save_correction(tmp_path / "own", p, run, Correction(action="pick", relations=[mark]))
+    file = own.read_file(tmp_path / "own" / "whyact.json")
+    assert (file.measured, file.relations) == (True, plain["relations"])
+    assert {name for name, *_ in relations(file.videos[0])} == {"holding"}
+    found = own.read(tmp_path / "own", slots=28)
+    assert found.vocabulary.annotated == len(plain["relations"])
+    near = Marked(subject="hand_1", object="mug_1", start=0, end=1, relation="near")
+    with pytest.raises(UserError, match="near"):
+        save_correction(tmp_path / "own", p, run, Correction(action="pick", relations=[near]))
+    info = model_info("both", run)
+    assert not info.measured
 
 
 def test_the_upload_is_kept_for_corrections_until_its_answer_is_deleted(

@@ -65,9 +65,10 @@ def test_a_demo_clip_is_answered_without_an_upload(studio: Studio) -> None:
         (stub_tasks.CRASH, 422, "nothing else was harmed"),
         (stub_tasks.GREEDY, 422, "more memory than one job may use"),
         (stub_tasks.WRONG, 422, "the model failed on this video"),
+        (stub_tasks.FULL, 422, "the model failed on this video (memory)"),
         (bytes(100_001), 413, "larger than"),
     ],
-    ids=["empty", "broken", "crash", "greedy", "wrong", "oversize"],
+    ids=["empty", "broken", "crash", "greedy", "wrong", "full", "oversize"],
 )
 def test_a_bad_file_is_refused_in_words_and_costs_nothing_else(
     studio: Studio, body: bytes, status: int, said: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -253,3 +255,25 @@ def test_real_clips_show_what_scanning_shows(name: str) -> None:
     assert shown[0] == 0
     assert shown[-1] >= len(means) - 2
     assert [frame.mean() for frame in video.frames] == pytest.approx([means[i] for i in shown], abs=1e-9)
+
+
+_IN_LITTLE_SPACE = """
+import resource, sys
+from whyact.video.reader import VideoReader
+
+with VideoReader(sys.argv[1]) as reader:
+    shown = reader.frames_at([i / 25 for i in range(40)])
+    next(shown)
+    with open("/proc/self/statm") as stream:
+        used = int(stream.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 100 * 2**20, resource.RLIM_INFINITY))
+    print(1 + sum(1 for _ in shown))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs a limit of address space")
+def test_frames_are_converted_without_threads_of_their_own(tmp_path: Path) -> None:
+    """A worker's address space is bounded: a thread for each frame and core would fail there (EAGAIN)."""
+    path = write_clip(tmp_path / "film.mp4", 40, size=(640, 480))
+    done = subprocess.run([sys.executable, "-c", _IN_LITTLE_SPACE, str(path)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "40"), done.stderr

@@ -54,8 +54,9 @@ class Vocabulary:
     ``allowed[(subject class, object class)]`` lists the relation labels that the pair can carry;
     a self-pair (an attribute) has the key ``(c, c)``. ``groups`` divide the relations where a pair carries
     several at once; the last group names tokens in the evidence. ``multi_label``: a clip shows any number of actions.
-    ``at_most`` limits how many there are of a class at once (one person, two hands). Where the relations are
-    ``measured`` from the boxes, or :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
+    ``at_most`` limits how many there are of a class at once (one person, two hands). Where relations are ``measured``
+    from the boxes they are the last of ``relations``, behind annotated ones if there are any. Where all of them are, or
+    :data:`IN_VIEW` is the only one, ``(c, c)`` stands for two things of a class.
     """
 
     objects: tuple[str, ...]
@@ -71,7 +72,17 @@ class Vocabulary:
     @property
     def pairs_in_view(self) -> bool:
         """Return whether a pair is a token where both of its things are in view, whatever is annotated."""
-        return self.measured or self.has_no_relations
+        return self.only_measured or self.has_no_relations
+
+    @property
+    def only_measured(self) -> bool:
+        """Return whether no relation was annotated and all are measured."""
+        return self.measured and len(self.relations) == len(MEASURED)
+
+    @property
+    def annotated(self) -> int:
+        """Return how many of the relations, the first ones, are not measured."""
+        return len(self.relations) - len(MEASURED) * self.measured
 
     @property
     def has_no_relations(self) -> bool:
@@ -125,8 +136,9 @@ class RelationClip:
     for a slot is one track and a track does not change its class; ``relations`` (T,K,R) multi-hot or
     ``None`` when unknown; ``valid`` (T,K); ``times`` (T,) seconds; ``frames`` (T,) frame numbers in the
     source, 1-based; ``appearance`` (T,K,D) or ``None``, NaN where the encoder saw nothing; ``pixels`` what an
-    encoder saw in the boxes; ``context`` (D,) one vector of the whole clip from any video encoder. ``target`` is the
-    one action of the clip, or ``targets`` are its actions where a clip may show any number of them.
+    encoder saw in the boxes; ``scene`` (T,D) what it saw in whole frames; ``context`` (D,) one vector of the whole clip
+    from any video encoder. ``target`` is the one action of the clip, or ``targets`` are its actions where a clip may
+    show any number of them.
     """
 
     id: str
@@ -147,6 +159,7 @@ class RelationClip:
     pixels: RoiFeatures | None = None
     context: Float32 | None = None
     targets: tuple[int, ...] | None = None
+    scene: NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
         t, k = self.valid.shape
@@ -162,6 +175,8 @@ class RelationClip:
             shapes["relations"] = (self.relations.shape, (t, k, self.relations.shape[-1]))
         if self.appearance is not None:
             shapes["appearance"] = (self.appearance.shape, (t, k, self.appearance.shape[-1]))
+        if self.scene is not None:
+            shapes["scene"] = (self.scene.shape, (t, self.scene.shape[-1]))
         if self.pixels is not None:
             a, c, side = self.pixels.shape
             shapes["pixels, subject"] = (self.pixels.subject.shape, (t, k, a))
@@ -184,6 +199,7 @@ class RelationClip:
             relations=None if self.relations is None else self.relations[i],
             appearance=None if self.appearance is None else self.appearance[i],
             pixels=None if self.pixels is None else self.pixels.at(i),
+            scene=None if self.scene is None else self.scene[i],
         )
 
     def without_relations(self) -> RelationClip:

@@ -106,6 +106,12 @@ class EfficientNetLite0:
         out: Tensor = self._last(pool(maps, boxes.to(self.device), _BOX_CELLS)).mean((2, 3))
         return out
 
+    @torch.inference_mode()
+    def scene(self, frames: NDArray[np.uint8]) -> Tensor:
+        """Return the last layer's output (T,1280) on whole frames, averaged; the longer side is cropped."""
+        out: Tensor = self._last(self._trunk(_scaled(_square(frames), (_IMAGE, _IMAGE), self.device))).mean((2, 3))
+        return out
+
 
 class LiteSnippets:
     """Snippets of video as EfficientNet-Lite0 sees some of their frames, averaged."""
@@ -119,11 +125,7 @@ class LiteSnippets:
     def prepare(self, frames: NDArray[np.uint8]) -> Tensor:
         """Return evenly spaced frames (4,3,224,224) of a snippet (T,H,W,3), the longer side cropped."""
         at = np.rint(np.linspace(0, len(frames) - 1, _SNIPPET_FRAMES)).astype(int)
-        height, width = frames.shape[1:3]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = frames[at, top : top + side, left : left + side]
-        return _scaled(square, (_IMAGE, _IMAGE), torch.device("cpu"))
+        return _scaled(_square(frames[at]), (_IMAGE, _IMAGE), torch.device("cpu"))
 
     @torch.inference_mode()
     def encode(self, prepared: Tensor) -> Tensor:
@@ -131,6 +133,14 @@ class LiteSnippets:
         n, t = prepared.shape[:2]
         maps: Tensor = self.network.extract_features(prepared.flatten(0, 1).to(self.device))
         return maps.mean((2, 3)).view(n, t, WIDTH).mean(1).cpu()
+
+
+def _square(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the square in the middle of frames (T,H,W,3)."""
+    height, width = frames.shape[1:3]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return frames[:, top : top + side, left : left + side]
 
 
 def _multiple(pixels: float) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -49,6 +49,22 @@ class RoiEncoder(Protocol):
 
     def vectors(self, maps: Maps, boxes: Tensor) -> Tensor:
         """Return the vectors (N,A) of boxes (N,5): the frame's position in ``maps``, then xyxy in its pixels."""
+
+
+@runtime_checkable
+class SceneEncoder(Protocol):
+    """An encoder that also has a vector for a whole frame."""
+
+    def scene(self, frames: Pixels) -> Tensor:
+        """Return the vectors (T,A) of whole frames (T,H,W,3) uint8 RGB, the longer side cropped."""
+
+
+def scene_features(encoder: RoiEncoder, frames: Pixels, batch: int = 4) -> NDArray[np.float16] | None:
+    """Return the vectors (T,A) of whole frames; ``None`` where the encoder has none."""
+    if not isinstance(encoder, SceneEncoder):
+        return None
+    parts = [encoder.scene(frames[i : i + batch]).cpu().numpy() for i in range(0, len(frames), batch)]
+    return np.concatenate(parts).astype(np.float16)
 
 
 def identity(encoder: RoiEncoder) -> str:

@@ -25,7 +25,9 @@ class TrainingBatches:
         self.config = config
         classes = len(vocabulary.actions) if vocabulary.multi_label else 0
         self.packed = PackedClips(clips, slots=config.data.slots, window=config.data.window, classes=classes)
-        self.backwards = reversed_targets(clips, vocabulary)
+        # Played backwards, who approaches leaves: a measured motion would no longer be true.
+        never = np.full(len(clips), -1, dtype=np.int64)
+        self.backwards = never if vocabulary.measured else reversed_targets(clips, vocabulary)
         self.spans = action_spans(clips, vocabulary)
 
     def __len__(self) -> int:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.relations.pair_clips import pairs_in_view
-from whyact.data.types import MOTION, RelationClip, RoiFeatures, Vocabulary
+from whyact.data.types import MEASURED, MOTION, RelationClip, RoiFeatures, Vocabulary
 from whyact.errors import UserError
-from whyact.features.roi import RoiEncoder, roi_features
+from whyact.features.roi import RoiEncoder, roi_features, scene_features
 from whyact.metrics.boxes import paired_iou
 from whyact.perception.perception import LIMIT
-from whyact.perception.relations import certain_frames, measured_motion, measured_relations
+from whyact.perception.relations import certain_frames, measured_motion, measured_relations, true_of_boxes
 from whyact.perception.tracks import Tracks
 from whyact.video.decode import held_frames
 from whyact.video.reader import VideoReader
@@ -61,7 +61,7 @@ def clip_from_tracks(
         number = {tracks.names[i]: i for i in there}
         found = pairs_in_view({tracks.names[i]: named[i] for i in there}, vocabulary.allowed)
         pairs = [(number[a], number[b]) for a, b in found if (known[:, number[a]] & known[:, number[b]]).any()]
-        if vocabulary.measured:  # who acts alone is a token of its own
+        if vocabulary.only_measured:  # who acts alone is a token of its own
             subjects = {a for a, _ in vocabulary.allowed}
             paired = {k for pair in pairs for k in pair}
             pairs += [(k, k) for k in there if named[k] in subjects and k not in paired]
@@ -75,6 +75,10 @@ def clip_from_tracks(
     valid = np.ones((len(tracks.times), len(kept)), dtype=bool)
     if vocabulary.pairs_in_view:
         valid = known[:, first] & known[:, second]
+    relations = None
+    if vocabulary.measured:
+        measured = _measured(video or tracks, tracks.times, first, second) & valid[..., None]
+        relations = _behind_annotated(measured, vocabulary)
     return RelationClip(
         id=id,
         subject_boxes=tracks.boxes[:, first],
@@ -87,9 +91,7 @@ def clip_from_tracks(
         slots=tuple((tracks.names[i], tracks.names[j]) for i, j in kept),
         image_size=tracks.image_size,
         dropped_pairs=len(pairs) - len(kept),
-        relations=_measured(video or tracks, tracks.times, first, second) & valid[..., None]
-        if vocabulary.measured
-        else None,
+        relations=relations,
     )
 
 
@@ -113,6 +115,11 @@ def _measured(
     return found[_nearest(tracks.times[at], times)]
 
 
+def _behind_annotated(measured: NDArray[np.bool_], vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """Return measured relations (T,K,M) behind the annotated ones (T,K,R), none of which is known."""
+    return np.pad(measured, ((0, 0), (0, 0), (vocabulary.annotated, 0)))
+
+
 def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.intp]:
     after = np.clip(np.searchsorted(times, wanted), 1, max(1, len(times) - 1))
     before = after - 1
@@ -121,17 +128,23 @@ def _nearest(times: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray
 
 
 def measure_clip(clip: RelationClip) -> RelationClip:
-    """Return an annotated clip with the relations that its boxes show, in place of its own."""
+    """Return an annotated clip with the relations that its boxes show, behind those that were annotated."""
+    assert clip.relations is not None
+    relations = clip.relations.copy()
     found = measured_relations(clip.subject_boxes, clip.object_boxes, clip.times)
     alone = [k for k, (a, b) in enumerate(clip.slots) if a == b]
     found[:, alone] = measured_motion(clip.subject_boxes[:, alone], clip.times)
-    return replace(clip, relations=found & clip.valid[..., None])
+    relations[..., -len(MEASURED) :] = found & clip.valid[..., None]
+    return replace(clip, relations=relations)
 
 
-def with_roi_features(clip: RelationClip, frames: Sequence[Image], encoder: RoiEncoder, side: int) -> RelationClip:
+def with_roi_features(
+    clip: RelationClip, frames: Sequence[Image], encoder: RoiEncoder, side: int, *, scene: bool = False
+) -> RelationClip:
     """Return the clip with the RoI features of its boxes; one frame (H,W,3) for each of the clip's T.
 
-    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks.
+    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks; 0 for no RoI
+    features. With ``scene`` the clip also gets vectors of the whole frames, where the encoder has them.
     """
     images = np.stack(list(frames))
     if clip.image_size != (images.shape[2], images.shape[1]):
@@ -140,8 +153,10 @@ def with_roi_features(clip: RelationClip, frames: Sequence[Image], encoder: RoiE
             f"frames of {images.shape[2]}x{images.shape[1]}",
             "boxes and video of the same size",
         )
-    found = roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
-    return replace(clip, pixels=RoiFeatures(**found))
+    pixels = None
+    if side:
+        pixels = RoiFeatures(**roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side))
+    return replace(clip, pixels=pixels, scene=scene_features(encoder, images) if scene else None)
 
 
 def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterator[list[Image]]:
@@ -194,7 +209,7 @@ def detected_clip(
     """
     made = clip_from_tracks(tracks, vocabulary, slots=slots, class_map=class_map, id=clip.id, video=video)
     relations = None
-    if vocabulary.measured:
+    if vocabulary.only_measured:
         relations = made.relations
     elif vocabulary.has_no_relations:
         relations = made.valid[..., None]
@@ -210,6 +225,8 @@ def detected_clip(
             for k, from_ in enumerate(source):
                 if from_ >= 0:
                     relations[:, k] = clip.relations[:, from_] & clip.valid[:, from_, None]
+            if vocabulary.measured and made.relations is not None:  # of the detected boxes, not of the annotated ones
+                relations[..., vocabulary.annotated :] = made.relations[..., vocabulary.annotated :]
     return replace(
         made,
         relations=relations,
@@ -273,11 +290,16 @@ def _things(clip: RelationClip, vocabulary: Vocabulary) -> dict[str, tuple[str, 
 def measured_labels(clip: RelationClip) -> NDArray[np.int64]:
     """Return the measured relation (T,K) that names each token: how near, or of a thing alone whether it moves.
 
-    -1 where nothing is measured: there the evidence has no name to state.
+    -1 where nothing is measured, or the boxes of the very frame say something else: there the evidence has no name to
+    state.
     """
     if clip.relations is None:
         return np.full(clip.valid.shape, -1, dtype=np.int64)
-    near = clip.relations[..., len(MOTION) :]
-    moves = clip.relations[..., : len(MOTION)]
-    out = np.where(near.any(-1), len(MOTION) + near.argmax(-1), np.where(moves.any(-1), moves.argmax(-1), -1))
-    return np.where(clip.valid, out, -1)
+    first = clip.relations.shape[-1] - len(MEASURED)
+    near = clip.relations[..., first + len(MOTION) :]
+    moves = clip.relations[..., first : first + len(MOTION)]
+    alone = np.array([a == b for a, b in clip.slots], dtype=bool)
+    distance = np.where(near.any(-1), near.argmax(-1), -1)
+    distance = np.where(true_of_boxes(clip.subject_boxes, clip.object_boxes, distance), len(MOTION) + distance, -1)
+    label = np.where(alone, np.where(moves.any(-1), moves.argmax(-1), -1), distance)
+    return np.where(clip.valid & (label >= 0), first + label, -1)

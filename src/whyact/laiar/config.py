@@ -35,6 +35,10 @@ class DataConfig:
     boxes: Literal["oracle", "detected"] = setting("oracle", "annotated boxes and classes, or a detector's")
     clean: bool = setting(False, "merge duplicate tracks of detected boxes, and drop short and doubtful ones")
     pixels: bool = setting(False, "add RoI features of the boxes, from the videos of the data set")
+    box_pixels: Literal["yes", "no", "auto"] = setting(
+        "yes", "with pixels, the boxes' RoI features are terms of the tokens; auto: for own clips where there are many"
+    )
+    scene: bool = setting(False, "add vectors of whole frames, as a term of the answer by itself, with pixels")
     looks: int = setting(16, "frames of a clip with RoI features, evenly spaced; training samples among them")
     detector: str = setting("shipped", "what finds boxes: a name, a small detector's folder, or a file")
     encoder: str = setting(
@@ -75,6 +79,7 @@ class ModelConfig:
     app_width: int = setting(0, "scores of a pair by another network, beside Eq. 1; set from the data")
     roi: tuple[int, int, int] = setting((0, 0, 0), "box vector, channels and side of the union map; set from the data")
     context_width: int = setting(0, "a vector of the whole clip from another encoder, joined to z; set from the data")
+    scene_width: int = setting(0, "a vector of each whole frame, whose term joins the answer; set from the data")
     relation_pooling: Literal["group_sum", "mean"] = setting("group_sum", "how Eq. 2 embeds several labels of one pair")
     mask_size: int = setting(27, "side of the box masks, in cells")
     mask_channels: tuple[int, int] = setting((128, 256), "of the box-mask encoder")
@@ -311,8 +316,18 @@ def _clips() -> Config:
     base = _small()
     return replace(
         base,
-        data=replace(base.data, slots=12, boxes="detected", clean=True, pixels=True, detector="auto", encoder="auto"),
-        optim=replace(base.optim, lr=1e-3, epochs=100, calibrate=False),  # measured names are true of the boxes
+        data=replace(
+            base.data,
+            slots=12,
+            boxes="detected",
+            clean=True,
+            pixels=True,
+            box_pixels="auto",
+            scene=True,
+            detector="auto",
+            encoder="auto",
+        ),
+        optim=replace(base.optim, lr=1e-3, epochs=100),
     )
 
 

@@ -43,9 +43,11 @@ def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
 def sized_for(config: Config, clips: Sequence[RelationClip]) -> Config:
     """Return the settings with the widths of what the clips bring along: scores, pixel features, clip vectors."""
     app = next((c.appearance.shape[-1] for c in clips if c.appearance is not None), 0)
-    roi = next((c.pixels.shape for c in clips if c.pixels is not None), (0, 0, 0))
+    roi = next((c.pixels.shape for c in clips if c.pixels is not None and config.data.box_pixels == "yes"), (0, 0, 0))
     context = next((len(c.context) for c in clips if c.context is not None), 0)
-    return replace(config, model=replace(config.model, app_width=app, roi=roi, context_width=context))
+    scene = next((c.scene.shape[-1] for c in clips if c.scene is not None and c.targets is None), 0)
+    widths = replace(config.model, app_width=app, roi=roi, context_width=context, scene_width=scene)
+    return replace(config, model=widths)
 
 
 def possible_relations(vocabulary: Vocabulary) -> Tensor:
@@ -238,9 +240,15 @@ def learn(
     )
     learner.update_average()
     model.load_state_dict(learner.kept.state_dict())
+    if model.scene is not None:
+        index = np.arange(len(batches.packed))
+        frames = batches.packed.batch(index, batches.packed.even_positions(index, config.data.frames)).scene
+        assert frames is not None
+        model.scene.fit(frames, batches.packed.target, [clip.group for clip in clips])
     if result.best is not None:
         prefix = "model." if learner.averaged is None else "averaged.module."
         best = {n.removeprefix(prefix): w for n, w in result.best.weights.items() if n.startswith(prefix)}
+        best |= {n: w for n, w in model.state_dict().items() if n.startswith("scene.")}
         result = replace(result, best=replace(result.best, weights=best))
     return model.eval(), result
 

@@ -21,6 +21,7 @@ from whyact.laiar.config import ModelConfig, SelectConfig
 from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
 from whyact.laiar.number_embedding import number_encoder
 from whyact.laiar.pooling import GPO
+from whyact.laiar.scene import SceneTerm
 from whyact.laiar.selection import Selection, TokenSelectors
 
 
@@ -285,6 +286,7 @@ class LaIAR(nn.Module):
         self.language_dt_former = self.dt_former if config.shared else DTFormer(config, select, frames, slots)
         self.naming = NamingHead(config) if config.naming == "chain" else None
         self.context = nn.Linear(config.context_width, d) if config.context_width else None
+        self.scene = SceneTerm(config.scene_width, classes) if config.scene_width else None
         z = d * (1 + bool(config.context_width))  # the clip's own vector stands beside the class token
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
@@ -321,7 +323,10 @@ class LaIAR(nn.Module):
             context = z.new_zeros(len(z), self.config.context_width) if batch.context is None else batch.context
             beside = torch.cat([z, self.context(context)], -1)
         codes = self.naming(former.over_time(tokens, batch.valid)) if names and self.naming is not None else None
-        return BranchOutput(z, self.head_v(beside), tokens, selection, used, self.head_v2s(beside), codes)
+        logits = self.head_v(beside)
+        if self.scene is not None:
+            logits = self.scene.joined(logits, batch.scene)
+        return BranchOutput(z, logits, tokens, selection, used, self.head_v2s(beside), codes)
 
     @on_own_device
     def language(

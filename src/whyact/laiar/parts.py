@@ -72,7 +72,7 @@ class Parts:
             if run.config.model.app_width:
                 rivals["two-stage"] = language_recall(run, self.test, relation_prior(self.train, words))
                 scores["two_stage_mAR"] = rivals["two-stage"]
-        comparison = compare_rivals(scores["mAR"], rivals, annotated=not words.measured)
+        comparison = compare_rivals(scores["mAR"], rivals, annotated=not words.only_measured)
         return scores | {"rivals": rivals, "comparison": comparison}
 
     def diagnose(self, records: Sequence[Record]) -> Diagnostics:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from whyact.laiar.answers import Answer
+from whyact.laiar.answers import Answer, annotated_changes
 from whyact.laiar.runs import Run
 from whyact.metrics.calibration import ClaimFit, calibrated, expected_calibration_error, fit_calibration
 from whyact.metrics.transitions import confirms_state, confirms_transition, label_changes
@@ -56,7 +56,7 @@ class Claims:
 def claims_of(run: Run, answers: Sequence[Answer]) -> Claims:
     """Return what a run claims about clips whose relations are known, with the chances that its answers bring."""
     rows: list[tuple[float, ...]] = []
-    for number, answer in enumerate(answers):
+    for number, answer in enumerate(annotated_changes(run, answers)):
         known = np.asarray((whole_labels(run, answer) >= 0).any(0))
         true = confirmed(run, answer)
         for i, change in enumerate(answer.changes):
@@ -123,7 +123,7 @@ def _covered(claims: Claims, chosen: np.ndarray) -> float:
 def transition_scores_of(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
     """Return the share of named transitions that are true, and of true ones that are named, over all pairs."""
     named = right = annotated = hits = 0
-    for answer in answers:
+    for answer in annotated_changes(run, answers):
         true, labels = confirmed(run, answer), whole_labels(run, answer)
         known = (labels >= 0).any(0)
         changes = answer.changes

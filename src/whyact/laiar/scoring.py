@@ -12,7 +12,7 @@ import torch
 from whyact.data.relations.packed import PackedClips
 from whyact.data.types import RelationClip
 from whyact.files import sha256
-from whyact.laiar.answers import Answer, select_clip
+from whyact.laiar.answers import Answer, annotated_changes, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import scores_without
 from whyact.laiar.reasons import claims_of, reason_scores, transition_scores_of
@@ -70,6 +70,8 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
     valid, keep = [a.valid for a in answers], [a.keep for a in answers]
     kept = kept_tokens(keep, valid)
     true = [_true_labels(a, run.vocabulary.naming) for a in answers]
+    if run.vocabulary.only_measured:  # where the boxes of the moment say something else, nothing is named
+        true = [np.where(a.named >= 0, t, -1) for a, t in zip(answers, true, strict=True)]
     naming = _naming(answers, true, keep=False)
     relations = [_relations(a) for a in answers]
     moving = [np.broadcast_to(changing_slots(r, v & r.any(-1)), v.shape) for r, v in zip(relations, valid, strict=True)]
@@ -95,7 +97,7 @@ def transition_scores(run: Run, answers: Sequence[Answer]) -> dict[str, float]:
     """Score the stated transitions of correctly recognised clips whose action has a true transition."""
     stated, true, unseen = [], [], 0
     ruled = {rule.action for rule in run.vocabulary.rules}
-    for answer in answers:
+    for answer in annotated_changes(run, answers):
         if answer.predicted != answer.clip.target:
             continue
         truth = true_transitions(run, answer)

@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -21,6 +21,7 @@ from whyact.files import sha256
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
+from whyact.laiar.calibration import Calibration, calibration_of
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.domain import fit_box_domain
@@ -41,13 +42,10 @@ from whyact.laiar.perceive import (
     run_perception,
 )
 from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
-from whyact.laiar.reasons import Fits, claims_of, fit_claims
 from whyact.laiar.relation_network import out_of_fold
 from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
-from whyact.metrics.calibration import fit_temperature, top_label
-from whyact.metrics.selective import choose_threshold
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BEST, check_run_folder, versions
 from whyact.training.evaluation import score_all
@@ -61,7 +59,6 @@ __all__ = ["PRESETS", "Config", "PredictOptions", "evaluate", "open_evaluation",
 # What a card shows.
 SHOWN: tuple[str, ...] = ("mAR", "mAP", "wAP", "mAP_annotated", "keep_ratio", "transition_accuracy", "naming", "ece")
 SHOWN += ("reason_precision", "reason_coverage", "transition_precision", "transition_recall")
-TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
 @numerics()
@@ -91,7 +88,7 @@ def train_run(
             raise UserError("training clips", "no pair of tracked objects in any", "at least one clip with one")
     if len(vocabulary.relations) < 2:  # one relation says nothing: the video model learns alone
         config = replace(config, loss=replace(config.loss, guidance=False))
-    taught = config.loss.guidance and config.loss.video and config.loss.naming and not vocabulary.measured
+    taught = config.loss.guidance and config.loss.video and config.loss.naming and not vocabulary.only_measured
     if not taught:  # nothing teaches a chain of names, or names are measured from the boxes
         config = replace(config, model=replace(config.model, naming="nearest"))
     if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
@@ -119,22 +116,6 @@ def train_run(
             file=sys.stderr,
         )
     return run
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What is chosen on clips that a second model was not trained on; see :class:`whyact.laiar.runs.Run`."""
-
-    temperature: float
-    threshold: float
-    naming: Fits
-    text: str
-
-    def give_to(self, run: Run) -> None:
-        """Set a run's calibration; the threshold of clips with any number of actions stays."""
-        run.naming_calibration = self.naming
-        if not run.vocabulary.multi_label:
-            run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
 
 
 def held_out_groups(clips: Sequence[RelationClip]) -> set[str]:
@@ -168,28 +149,7 @@ def calibrate(
     except UserError:  # such as no pair with a relation: too little is left over
         return None
     groups = f"{len(out)} held-out training group{'s' if len(out) > 1 else ''}"
-    return calibration_of(run, list(answer_clips(run, held)), f"on {groups if out else 'held-out training clips'}")
-
-
-def calibration_of(run: Run, answers: Sequence[Answer], text: str) -> Calibration:
-    """Choose on the answers of an uncalibrated run about held-out clips with relations and targets."""
-    naming: Fits = {}
-    if run.model.naming is not None:
-        naming = fit_claims(claims_of(run, answers))
-    if run.vocabulary.multi_label:
-        return Calibration(1.0, YES, naming, text)
-    logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
-    return Calibration(*choose(logits, target), naming, text)
-
-
-def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Return the temperature and the confidence threshold chosen on held-out logits (N,C) and targets (N,)."""
-    temperature = float(fit_temperature(logits, target))
-    scaled = logits / temperature
-    p = np.exp(scaled - scaled.max(1, keepdims=True))
-    confidence, correct = top_label(p / p.sum(1, keepdims=True), target)
-    point = choose_threshold(confidence, correct, TARGET_RISK)
-    return temperature, float(point.threshold) if np.isfinite(point.threshold) else 1.0
+    return calibration_of(run, held, f"on {groups if out else 'held-out training clips'}")
 
 
 def train(
@@ -219,7 +179,8 @@ def train(
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
-        if config.data.boxes == "detected" and domain is None:  # annotated pairs are not those that a detector finds
+        no_frames = perception.encoder is None or domain is None
+        if config.data.boxes == "detected" and no_frames:  # annotated pairs are not those that a detector finds
             box_domain = fit_box_domain(train_clips, len(found.vocabulary.objects))
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips
@@ -264,7 +225,7 @@ def train(
         if best is not None:
             keep_detector(perception, config.data, out / BEST)
     if rivals:
-        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.measured), file=sys.stderr)
+        print(compare_rivals(scores["mAR"], rivals, annotated=not found.vocabulary.only_measured), file=sys.stderr)
     return card
 
 

@@ -15,9 +15,9 @@ from whyact.data.io.archive import sha256_text
 from whyact.data.relations.cad120 import SCORES, read
 from whyact.errors import UserError
 from whyact.laiar.baselines import BASELINES
+from whyact.laiar.calibration import choose
 from whyact.laiar.config import EvidenceConfig
 from whyact.laiar.reasons import Claims, fit_claims, reason_scores, with_calibration
-from whyact.laiar.task import choose
 from whyact.metrics.calibration import expected_calibration_error, top_label
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall

@@ -22,33 +22,37 @@ from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.features.lite import LiteSnippets, build_network, weights_file
 from whyact.files import write_atomic
-from whyact.laiar.answers import answer_clips
+from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.extraction import extract_clips
-from whyact.laiar.own_clips import prepare_clips
+from whyact.laiar.own_clips import STEPS, prepare_clips
 from whyact.laiar.perceive import clip_settings, open_perception
-from whyact.laiar.task import train_run
+from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.boxes import area
 from whyact.reproduce.grid import run_cells
+from whyact.reproduce.laiar_ut_guard import guard_rows
+from whyact.reproduce.laiar_ut_reasons import judged_rows, stated_reasons, write_pages
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 from whyact.video.decode import decode
 
 NAME = "laiar-ut"
 RUNS = Path("runs") / NAME
 CLASSES = ("handshake", "hug", "kick", "point", "punch", "push")
-SEEDS, STEPS, QUICK_STEPS = 2, 240, 60
+SEEDS, QUICK_STEPS = 1, 60
 FRAMES = 16  # of a film, for the rows beside LaIAR
 SIMPLE = ("majority", "box-forest", "linear-probe", "forest+probe")
-LAIAR = ("boxes", "boxes+pixels", "boxes+pixels-no-guidance", "boxes+pixels-keep-all")
+PRODUCT, UNGUIDED = "boxes+pixels", "boxes+pixels-no-guidance"  # the first is what `whyact train laiar --videos` makes
+PARTS = {"tokens": "boxes", "frames": "pixels alone"}  # of its models
 NOTES = {
     "box-forest": "random forest on how the two most often seen people stand and move",
     "linear-probe": "logistic regression on mean and spread of EfficientNet-Lite0's view of 16 whole frames",
     "forest+probe": "the mean of both probabilities",
-    "boxes": "cleaned FastestDet tracks, measured relations",
-    "boxes+pixels": "and EfficientNet-Lite0's features of the boxes",
-    "boxes+pixels-no-guidance": "the video model alone",
-    "boxes+pixels-keep-all": "no selectors",
+    PRODUCT: "what `whyact train laiar --videos` makes: cleaned FastestDet tracks, measured relations, and the term of "
+    "EfficientNet-Lite0's view of whole frames, weighed on training sequences held out; all tokens are kept",
+    PARTS["tokens"]: "the same models without the term of whole frames, which is fitted apart",
+    PARTS["frames"]: "the same models without a token",
+    UNGUIDED: "the video model alone, the frames weighed as above",
 }
 
 
@@ -74,15 +78,31 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     folds = len(read_file(prepared / FILE).folds)
     chosen = list(range(1, folds + 1))[: 4 if quick else folds]
     common = {"root": str(prepared), "config": msgspec.to_builtins(config), "steps": QUICK_STEPS if quick else STEPS}
-    cells = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
-    cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in LAIAR for f in chosen]
+    cells: list[dict[str, Any]] = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
+    cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in (PRODUCT,) for f in chosen]
+    found = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, found, strict=True) if c["row"] == PRODUCT}
+    more = [{"row": UNGUIDED, "fold": f, "seed": s, "share": share[f, s], **common} for s in numbers for f in chosen]
+    found += run_cells(more, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, list[float]] = defaultdict(list)
-    for params, result in zip(cells, run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json), strict=True):
-        results[str(params["row"])].append(float(result["accuracy"]))
+    reasons: list[dict[str, Any]] = []
+    for params, result in zip(cells + more, found, strict=True):
+        results[params["row"]].append(float(result["accuracy"]))
+        for part in (name for name in PARTS if name in result):
+            results[PARTS[part]].append(float(result[part]))
+        reasons += result.get("reasons", []) if params["seed"] == 0 else []
     rows: list[Row] = [
         row("main", name, "accuracy", values, unit="0..1", note=NOTES.get(name, "")) for name, values in results.items()
     ]
-    data = read_relations("own", prepared, config.data)
+    films = prepared / "videos"
+    data, clips = _clips(str(prepared), config)
+    write_pages(reasons, films, RUNS)
+    rows.append(row("reasons", "films with a stated reason", "share", [len(reasons) / (6 * len(chosen))], unit="0..1"))
+    rows += judged_rows(RUNS)
+    perception = open_perception(config.data, data.vocabulary)
+    assert perception is not None
+    if not quick:
+        rows += guard_rows(data, clips, root, config, perception, RUNS / "features")
     head = header(
         NAME,
         f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}"),
@@ -147,24 +167,43 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     if params["row"] in SIMPLE:
         scores = _simple(params["row"], Path(params["root"]), clips, target, list(train), list(test), params["fold"])
     else:
-        scores = _laiar(params, config, data, clips, list(train), list(test))
+        return _laiar(params, config, data, clips, list(train), list(test))
     return {"accuracy": float((scores.argmax(1) == target[list(test)]).mean())}
 
 
 def _laiar(
     params: dict[str, Any], config: Config, data: Any, clips: list[RelationClip], train: list[int], test: list[int]
-) -> NDArray[np.floating]:
-    name = params["row"]
-    if name == "boxes":
-        clips = [replace(clip, pixels=None) for clip in clips]
-    if name.endswith("no-guidance"):
+) -> dict[str, Any]:
+    """Train LaIAR and answer the test films; the row that users get also says what its parts and its reasons are."""
+    name, seed = params["row"], params["seed"]
+    if name == UNGUIDED:
         config = replace(config, loss=replace(config.loss, guidance=False))
-    if name.endswith("keep-all"):
-        config = replace(config, select=replace(config.select, temporal=False, spatial=False))
     steps = -(-len(train) // config.optim.batch)
     config = replace(config, optim=replace(config.optim, epochs=max(1, params["steps"] // steps)))
-    trained = train_run([clips[i] for i in train], data.vocabulary, config, seed=params["seed"])
-    return np.stack([a.probabilities for a in answer_clips(trained, [clips[i] for i in test], explain=False)])
+    training, tested = [clips[i] for i in train], [clips[i] for i in test]
+    target = np.array([clip.target for clip in tested])
+    run = train_run(training, data.vocabulary, config, seed=seed)
+    scene = run.model.scene
+    if scene is not None and name != PRODUCT:
+        scene.share.fill_(params["share"])
+    if name != PRODUCT:
+        return {"accuracy": _accuracy(list(answer_clips(run, tested, explain=False)), target)}
+    if (calibration := calibrate(training, data.vocabulary, config, seed=seed)) is not None:
+        calibration.give_to(run)
+    answers = list(answer_clips(run, tested))
+    found = {"accuracy": _accuracy(answers, target), "reasons": stated_reasons(run, answers)}
+    found["confidence"] = float(np.mean([answer.probabilities.max() for answer in answers]))
+    if scene is not None:
+        found["share"] = float(scene.share)
+        scene.share.zero_()
+        found["frames"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
+        run.model.scene = None
+        found["tokens"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
+    return found
+
+
+def _accuracy(answers: list[Answer], target: NDArray[np.intp]) -> float:
+    return float(np.mean([answer.predicted for answer in answers] == target))
 
 
 def _simple(

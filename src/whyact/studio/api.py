@@ -10,22 +10,20 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from whyact.ablation.compare import PairComparison, RunComparison, compare_pair, compare_runs, read_runs
-from whyact.errors import UserError
 from whyact.prediction import to_json
 from whyact.report.exports import EXPORTS, export
-from whyact.report.private import replace_path
 from whyact.studio import worker_tasks
-from whyact.studio.corrections import save_correction
+from whyact.studio.comparisons import Comparison, Comparisons
 from whyact.studio.forms import (
     AblationRequest,
-    Correction,
+    ComparisonInfo,
     Demo,
     FlipResult,
     JobInfo,
     ModelInfo,
     Problem,
-    Saved,
     Scores,
+    SetChoice,
     Target,
 )
 from whyact.studio.jobs import Job, Jobs, Unknown
@@ -101,6 +99,7 @@ def post_demo(request: Request, demo: Demo) -> JobInfo:
     check_models(jobs_of(request), demo.model, demo.against)
     name = f"household clip {demo.seed}, {demo.action.replace('_', ' ')}"
     job = open_job(jobs_of(request), name, demo.model, {"action": demo.action, "seed": demo.seed})
+    job.target = demo.action
     submit(jobs_of(request), job, demo.against)
     return info(job)
 
@@ -213,18 +212,43 @@ def get_against(request: Request, id_: str, other: str) -> PairComparison:
     return compare_pair(jobs.prediction(jobs.done(a.id)), jobs.prediction(jobs.done(b.id)))
 
 
-@router.post("/jobs/{id_}/corrections", responses={403: {"model": Problem}})
-def post_correction(request: Request, id_: str, correction: Correction) -> Saved:
-    """Save what a person says about an answer, in the format of own data."""
-    jobs, folder = jobs_of(request), request.app.state.corrections
-    if folder is None:
-        raise HTTPException(403, "start the studio with --corrections DIR to save corrections")
-    job = jobs.done(id_)
-    try:
-        video = job.upload if job.upload.is_file() else None
-        return save_correction(folder, jobs.prediction(job), jobs.models[job.model], correction, video)
-    except UserError as error:
-        raise HTTPException(422, replace_path(str(error), folder, "the folder of corrections")) from error
+def comparisons_of(request: Request) -> Comparisons:
+    """Return the comparisons of the studio that a request came to."""
+    found: Comparisons = request.app.state.comparisons
+    return found
+
+
+def describe(comparison: Comparison) -> ComparisonInfo:
+    """Return where a comparison stands, and what was found."""
+    return ComparisonInfo(**{name: getattr(comparison, name) for name in ComparisonInfo.model_fields})
+
+
+@router.post("/comparisons", status_code=202)
+def post_comparison(request: Request, choice: SetChoice) -> ComparisonInfo:
+    """Ask two models about every film of a set, and list what changes from the first to the second."""
+    return describe(comparisons_of(request).start(choice.a, choice.b, choice.films))
+
+
+@router.get("/comparisons/{id_}")
+def get_comparison(request: Request, id_: str) -> ComparisonInfo:
+    """Say where a comparison stands, and what was found so far."""
+    return describe(comparisons_of(request).get(id_))
+
+
+@router.post("/comparisons/{id_}/stop")
+def post_comparison_stop(request: Request, id_: str) -> ComparisonInfo:
+    """Stop asking; what was found stays."""
+    comparisons = comparisons_of(request)
+    comparison = comparisons.get(id_)
+    comparisons.stop(comparison)
+    return describe(comparison)
+
+
+@router.delete("/comparisons/{id_}", status_code=204)
+def delete_comparison(request: Request, id_: str) -> None:
+    """Stop and forget a comparison."""
+    comparisons = comparisons_of(request)
+    comparisons.remove(comparisons.get(id_))
 
 
 @router.post("/compare", openapi_extra=BODY)
@@ -235,7 +259,4 @@ async def post_compare(request: Request) -> RunComparison:
         body += chunk
         if len(body) > COMPARED:
             raise HTTPException(413, f"The two files are larger than {COMPARED / MB:g} MB together.")
-    try:
-        return await run_in_threadpool(lambda: compare_runs(*read_runs(bytes(body))))
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+    return await run_in_threadpool(lambda: compare_runs(*read_runs(bytes(body))))

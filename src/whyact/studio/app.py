@@ -14,8 +14,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
+from whyact.errors import UserError
 from whyact.prediction import Prediction
-from whyact.studio import api, pages, train_api
+from whyact.studio import api, film_api, pages, train_api
+from whyact.studio.comparisons import Comparisons
+from whyact.studio.films import Films
 from whyact.studio.jobs import Jobs, Unknown
 from whyact.studio.safety import Guard
 from whyact.studio.trainings import Trainings
@@ -46,8 +49,10 @@ def create_app(
     async def life(_: FastAPI) -> AsyncIterator[None]:
         jobs.warm()
         yield
+        comparisons.close()
         jobs.close()
         teaching.close()
+        films.close()
 
     app = FastAPI(
         title="whyact studio",
@@ -58,11 +63,14 @@ def create_app(
         lifespan=life,
     )
     app.state.jobs, app.state.trainings, app.state.corrections = jobs, teaching, corrections
+    app.state.films = films = Films(jobs.limits)
+    app.state.comparisons = comparisons = Comparisons(jobs, teaching)
+    app.include_router(film_api.router)
     app.include_router(api.router)
     app.include_router(train_api.router)
     app.include_router(pages.router)
     app.add_middleware(Guard, token=token, hosts=hosts)
-    for kind, status in ((Unknown, 404), (Refused, 422), (WorkerLost, 500)):
+    for kind, status in ((Unknown, 404), (Refused, 422), (UserError, 422), (WorkerLost, 500)):
         app.add_exception_handler(kind, _respond(status))
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ClientDisconnect, lambda *_: PlainTextResponse("", 400))

@@ -8,35 +8,36 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from whyact.ablation.protocol import TIME_TOLERANCE
-from whyact.data.io.tables import spelling
 from whyact.data.relations.own import read_file as read_own
-from whyact.data.relations.own_file import (
-    FILE,
-    Allowed,
-    Fold,
-    Group,
-    OwnAction,
-    OwnFile,
-    OwnRelation,
-    OwnRule,
-    OwnTrack,
-    OwnVideo,
-)
+from whyact.data.relations.own_file import FILE, Allowed, Fold, Group, OwnFile, OwnRule, OwnVideo
 from whyact.data.relations.own_write import write_own
+from whyact.data.types import MEASURED
 from whyact.errors import UserError
 from whyact.files import SHIPPED, telling_of_full_disk, temporary_sibling, write_atomic
-from whyact.prediction import Prediction, TrackPoint
-from whyact.studio.forms import Correction, Marked, Saved
-from whyact.studio.jobs import clean_label, safe_stem
+from whyact.metrics.boxes import clip_to_image
+from whyact.perception.tracks import Tracks
+from whyact.prediction import Prediction
+from whyact.studio.forms import Correction, Marks, Saved
+from whyact.studio.jobs import safe_stem
+from whyact.studio.marks import (
+    FilmIndex,
+    add_word,
+    check_marks,
+    draw_marks,
+    hold_labels,
+    mark_relations,
+    offered_relations,
+    to_own_actions,
+    to_own_tracks,
+)
 from whyact.training.checkpoint import read_card
 from whyact.video import VIDEO_SUFFIXES
 
@@ -55,10 +56,17 @@ class Entry(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     answered: str
     action: str
     marked: list[dict[str, Any]]
+    segments: list[dict[str, Any]] = []
+    drawn: list[dict[str, Any]] = []
 
 
 def save_correction(
-    folder: Path, prediction: Prediction, run: Path | None, correction: Correction, video: Path | None = None
+    folder: Path,
+    prediction: Prediction,
+    run: Path | None,
+    correction: Correction,
+    video: Path | None = None,
+    index: FilmIndex | None = None,
 ) -> Saved:
     """Save a corrected clip; a second correction of the same video takes the place of the first.
 
@@ -68,22 +76,21 @@ def save_correction(
         run: The model that gave it, ``None`` for the bundled one: its words are the data's, and the person's new ones.
         correction: What the person says.
         video: The video's file: it is copied beside the data, so that a training can see its pixels.
+        index: When its frames are shown; segments and drawn boxes need it.
 
     Raises:
-        UserError: For unknown relations, an answer without tracks, or a folder with data of other words.
+        UserError: For relations that a pair cannot carry, marks that are not of this video, an answer without tracks,
+            or a folder with data of other words.
     """
-    words = _words(run)
+    words = answer_words(run)
     with _LOCK:
         path, log = folder / FILE, folder / LOG
         file = read_own(path) if path.exists() else words
         _check_words(path, file, words)
-        own = _video(prediction, file, correction)
+        own = _video(prediction, file, correction, index)
         if video is not None:
             own.file = _keep_video(folder, video, prediction)
-        file.videos = [*(v for v in file.videos if v.id != own.id), own]
-        groups = [v.group for v in file.videos]
-        test = groups[4::5] or groups[-1:]  # every fifth video is kept for testing, at least one
-        file.folds = [Fold([g for g in groups if g not in test], test)]
+        put_video(file, own)
         entry = Entry(
             video=own.id,
             name=prediction.video.path,
@@ -93,8 +100,10 @@ def save_correction(
             answered=prediction.label,
             action=own.actions[0].action,
             marked=[mark.model_dump() for mark in correction.relations],
+            segments=[segment.model_dump() for segment in correction.segments],
+            drawn=[thing.model_dump() for thing in correction.drawn],
         )
-        entries = msgspec.json.decode(log.read_bytes(), type=list[Entry]) if log.exists() else []
+        entries = _read_log(folder)
         entries = [*(e for e in entries if e.video != entry.video), entry]
         write_own(folder, file, replace=True)
         write_atomic(log, msgspec.json.format(msgspec.json.encode(entries), indent=1))
@@ -106,7 +115,46 @@ def save_correction(
     )
 
 
-def _words(run: Path | None) -> OwnFile:
+def put_video(file: OwnFile, video: OwnVideo) -> None:
+    """Put a video into own data, in the place of what was there of it, and say which videos are kept for testing."""
+    file.videos = [*(v for v in file.videos if v.id != video.id), video]
+    groups = [v.group for v in file.videos]
+    test = groups[4::5] or groups[-1:]  # every fifth video is kept for testing, at least one
+    file.folds = [Fold([g for g in groups if g not in test], test)]
+
+
+def saved_marks(folder: Path, prediction: Prediction) -> Marks:
+    """Return what a person has marked on an answer's video before."""
+    entry = next((e for e in _read_log(folder) if e.video == _id(prediction)), None)
+    if entry is None:
+        return Marks()
+    return Marks.model_validate({"segments": entry.segments, "drawn": entry.drawn, "relations": entry.marked})
+
+
+def offered_for(prediction: Prediction, run: Path | None) -> dict[str, list[str]]:
+    """Return which relations each pair of an answer can carry, by its two names in a row; empty where none is marked.
+
+    A thing whose name is no word of the model carries none.
+    """
+    try:
+        words = answer_words(run)
+    except UserError:
+        return {}
+    pairs = {(t.subject, t.object) for t in prediction.tracks}
+    kinds = {name: name.rpartition("_")[0] or name for pair in pairs for name in pair}
+    return {f"{a} {b}": offered_relations(words, kinds[a], kinds[b], itself=a == b) for a, b in sorted(pairs)}
+
+
+def _read_log(folder: Path) -> list[Entry]:
+    log = folder / LOG
+    return msgspec.json.decode(log.read_bytes(), type=list[Entry]) if log.exists() else []
+
+
+def _id(p: Prediction) -> str:
+    return f"{Path(p.video.path).stem or 'video'}-{p.video.sha256[:12]}"
+
+
+def answer_words(run: Path | None) -> OwnFile:
     """Return an empty file of own data with the words of a run's card."""
     card = read_card(run or SHIPPED / "laiar")
     found = (card.get("extra") or {}).get("words")
@@ -121,14 +169,22 @@ def _words(run: Path | None) -> OwnFile:
         measured=bool(found.get("measured")),
         name="corrections",
     )
-    if file.measured:  # the boxes say what the relations are
+    named = annotated_relations(found)
+    if not named:  # the boxes say what the relations are
         file.subjects = list(dict.fromkeys(subject for subject, *_ in found["allowed"]))
         return file
-    file.relations = list(found["relations"])
-    file.allowed = [Allowed(a, b, list(names)) for a, b, names in found["allowed"]]
-    file.groups = [Group(name, list(names), alone) for name, names, alone in found.get("groups", [])]
+    file.relations = named
+    file.allowed = [Allowed(a, b, [n for n in names if n in named]) for a, b, names in found["allowed"]]
+    groups = [Group(name, list(names), alone) for name, names, alone in found.get("groups", [])]
+    file.groups = [group for group in groups if set(group.relations) <= set(named)]
     file.rules = [OwnRule(action, b, a, list(objects), s) for action, b, a, s, objects in found["rules"]]
     return file
+
+
+def annotated_relations(words: Mapping[str, Any]) -> list[str]:
+    """Return the relations of a card's words that a person can mark: those that are not measured from boxes."""
+    relations = list(words.get("relations", []))
+    return relations[: len(relations) - len(MEASURED)] if words.get("measured") else relations
 
 
 def _check_words(path: Path, file: OwnFile, words: OwnFile) -> None:
@@ -136,18 +192,6 @@ def _check_words(path: Path, file: OwnFile, words: OwnFile) -> None:
     known = {*words.objects} <= {*file.objects} and {*words.actions} <= {*file.actions}
     if not known or (file.relations, file.measured) != (words.relations, words.measured):
         raise UserError(path, "data of other words", "the words of the model that answered", "use another folder")
-
-
-def _add_word(text: str, known: list[str], what: str) -> str:
-    """Return a word as the data spells it; a new one is added to ``known``."""
-    word = clean_label(text)
-    if not word:
-        raise UserError(what, text, "a name")
-    for other in known:
-        if spelling(other) == spelling(word):
-            return other
-    known.append(word)
-    return word
 
 
 def _allow(file: OwnFile, before: str, kind: str) -> None:
@@ -180,71 +224,80 @@ def _keep_video(folder: Path, video: Path, prediction: Prediction) -> str:
     return name
 
 
-def _video(p: Prediction, file: OwnFile, correction: Correction) -> OwnVideo:
+def _video(p: Prediction, file: OwnFile, correction: Correction, index: FilmIndex | None) -> OwnVideo:
     """Return a corrected clip, and add the person's new words to the file."""
-    tracks = [t for t in p.tracks if any(q.label for q in t.points)]
-    if not tracks or p.video.fps <= 0 or not p.video.width:
+    named = [t for t in p.tracks if any(q.label for q in t.points)]
+    if not named or p.video.fps <= 0 or not p.video.width:
         raise UserError(p.video.path, "no tracks with relations", "an answer with tracks, to correct")
-    if file.measured and correction.relations:
+    if not file.relations and correction.relations:
         expected = "no marked relations: those of this model are measured from the boxes"
         raise UserError("relations", correction.relations[0].relation, expected)
-    frames = sorted({q.frame for t in tracks for q in t.points})
-    place = {frame: i for i, frame in enumerate(frames)}
-    boxes: dict[str, list[tuple[float, float, float, float] | None]] = {}
-    spans: list[OwnRelation] = []
-    for t in tracks:
-        for q in t.points:
-            for name, box in ((t.subject, q.subject_box), (t.object, q.object_box)):
-                row = boxes.setdefault(name, [None] * len(frames))
-                row[place[q.frame]] = _inside(box, p.video.width, p.video.height)
-        marks = [m for m in correction.relations if (m.subject, m.object) == (t.subject, t.object)]
-        if not file.measured:
-            spans += _relations((t.subject, t.object), t.points, marks, file)
-    unknown = [
-        m for m in correction.relations if not any((t.subject, t.object) == (m.subject, m.object) for t in tracks)
-    ]
-    if unknown:
-        raise UserError("relations", f"{unknown[0].subject} – {unknown[0].object}", "a pair of this answer")
-    if strangers := sorted(set(correction.things) - set(boxes)):
-        raise UserError("things", strangers[0], f"a thing of this answer: {', '.join(boxes)}")
-    kinds = {name: _class(name, file.objects) for name in boxes}
+    tracks = answer_tracks(p)
+    kinds = {name: _class(name, file.objects) for name in tracks.names}
+    if strangers := sorted(set(correction.things) - set(kinds)):
+        raise UserError("things", strangers[0], f"a thing of this answer: {', '.join(kinds)}")
+    if index is None and (correction.segments or correction.drawn):
+        raise UserError("segments and boxes", None, "the video of this answer, which is no longer here")
+    relist = index is not None and bool(correction.segments or correction.drawn or correction.relations)
+    if index is not None and relist:
+        check_marks(correction, index)
+        tracks = draw_marks(tracks, correction, index)
+    for name, kind in zip(tracks.names[len(kinds) :], tracks.classes[len(kinds) :], strict=True):
+        kinds[name] = add_word(kind, file.objects, "boxes")
     for name, text in correction.things.items():
-        kind = _add_word(text, file.objects, f"things, {name}")
+        kind = add_word(text, file.objects, f"things, {name}")
         if kind != kinds[name]:
             _allow(file, kinds[name], kind)
-            if file.measured and kinds[name] in file.subjects and kind not in file.subjects:
+            if kinds[name] in file.subjects and kind not in file.subjects:
                 file.subjects.append(kind)
             kinds[name] = kind
-    id_ = f"{Path(p.video.path).stem or 'video'}-{p.video.sha256[:12]}"
+    known = {"", *file.relations}  # a model may name some pairs by what is measured of them
+    found = {
+        (t.subject, t.object): [(q.time, q.frame, q.label if q.label in known else "") for q in t.points] for t in named
+    }
+    marks = {(m.subject, m.object) for m in correction.relations}
+    if unknown := sorted(pair for pair in marks if not set(pair) <= set(kinds)):
+        raise UserError("relations", " – ".join(unknown[0]), f"a pair of things of this answer: {', '.join(kinds)}")
+    spans = []
+    for pair in () if not file.relations else dict.fromkeys([*found, *sorted(marks)]):
+        own = [m for m in correction.relations if (m.subject, m.object) == pair]
+        labels = found[pair] if pair in found and not relist else hold_labels(found.get(pair, []), tracks)
+        spans += mark_relations(pair, labels, own, kinds, file)
     return OwnVideo(
-        id=id_,
+        id=_id(p),
         fps=p.video.fps,
         image_size=(p.video.width, p.video.height),
-        frames=frames,
-        tracks=[OwnTrack(name, kinds[name], row) for name, row in boxes.items()],
+        frames=tracks.frames.tolist(),
+        tracks=to_own_tracks(tracks, kinds, with_seen=bool(correction.drawn)),
         relations=spans,
-        actions=[OwnAction(_add_word(correction.action, file.actions, "action"), frames[0], frames[-1])],
-        group=id_,
+        actions=to_own_actions(correction, correction.action, tracks.frames, file.actions),
+        group=_id(p),
     )
 
 
-def _relations(
-    pair: tuple[str, str], points: list[TrackPoint], marks: list[Marked], words: OwnFile
-) -> list[OwnRelation]:
-    """Return the runs of one relation: a person's where marked, elsewhere the model's; no name is no relation."""
-    for mark in marks:
-        if mark.relation and mark.relation not in words.relations:
-            raise UserError("relations", mark.relation, f"one of {', '.join(words.relations)}")
-    labels = []
-    for q in points:
-        marked = [m.relation for m in marks if m.start - TIME_TOLERANCE <= q.time <= m.end + TIME_TOLERANCE]
-        labels.append((marked[-1] if marked else q.label, q.frame))
-    out = []
-    for label, run in groupby(labels, key=lambda row: row[0]):
-        own = [frame for _, frame in run]
-        if label:
-            out.append(OwnRelation(pair, label, own[0], own[-1]))
-    return out
+def answer_tracks(p: Prediction) -> Tracks:
+    """Return the things of an answer's named pairs as tracks, at the frames that the model looked at."""
+    named = [t for t in p.tracks if any(q.label for q in t.points)]
+    times = {q.frame: q.time for t in named for q in t.points}
+    names = list(dict.fromkeys(name for t in named for name in (t.subject, t.object)))
+    place = {frame: i for i, frame in enumerate(sorted(times))}
+    boxes = np.zeros((len(place), len(names), 4), np.float32)
+    for t in named:
+        for q in t.points:
+            for name, box in ((t.subject, q.subject_box), (t.object, q.object_box)):
+                boxes[place[q.frame], names.index(name)] = clip_to_image(box, (p.video.width, p.video.height))
+    boxes[(boxes[..., 2:] <= boxes[..., :2]).any(-1)] = 0
+    known = boxes[..., 2] > boxes[..., 0]
+    return Tracks(
+        names=tuple(names),
+        classes=tuple(name.rpartition("_")[0] or name for name in names),
+        boxes=boxes,
+        seen=known,
+        scores=known.astype(np.float32),
+        times=np.array([times[frame] for frame in place]),
+        frames=np.array(list(place), np.int64),
+        image_size=(p.video.width, p.video.height),
+    )
 
 
 def _class(name: str, known: list[str]) -> str:
@@ -253,11 +306,3 @@ def _class(name: str, known: list[str]) -> str:
     if kind not in known:
         raise UserError(f"track {name}", kind, f"one of {', '.join(known)}")
     return kind
-
-
-def _inside(
-    box: tuple[float, float, float, float], width: int, height: int
-) -> tuple[float, float, float, float] | None:
-    x1, x2 = np.clip([box[0], box[2]], 0, width).tolist()
-    y1, y2 = np.clip([box[1], box[3]], 0, height).tolist()
-    return (x1, y1, x2, y2) if x2 > x1 and y2 > y1 else None

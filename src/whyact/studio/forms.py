@@ -6,11 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from whyact.ablation.compare import AnswerSummary
 from whyact.ablation.protocol import FOREVER, Removal, RemovalCount
 
 _LONGEST_NAME = 200
 Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
+Frame = Annotated[int, Field(ge=1, le=10**8)]
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 
 
 class _Form(BaseModel):
@@ -18,7 +21,7 @@ class _Form(BaseModel):
 
 
 class ModelInfo(_Form):
-    """A model that can be chosen; ``measured``: its relations are measured from the boxes, and cannot be corrected."""
+    """A model that can be chosen; ``measured``: all its relations are, from the boxes, and none can be corrected."""
 
     name: str
     about: str
@@ -142,15 +145,75 @@ class Marked(_Form):
     relation: Name
 
 
-class Correction(_Form):
-    """What a person says about an answer: the true action (the model's own: it was right), relations, what things are.
+class MarkedSegment(_Form):
+    """An action from a frame to a frame of the film, both included, counted from 1."""
 
-    Actions and things may be new words; ``things`` names them by the names of their tracks.
+    action: Name
+    start: Frame
+    end: Frame
+
+
+class DrawnBox(_Form):
+    """A box ``[x1, y1, x2, y2]`` that a person drew on a frame, in pixels of the film."""
+
+    frame: Frame
+    box: tuple[Pixel, Pixel, Pixel, Pixel]
+
+
+class DrawnThing(_Form):
+    """A thing that a person drew; on the frames between its boxes it is interpolated in a straight line over time.
+
+    ``name`` is what the thing is, such as ``kettle``; or the name of a track, whose boxes these replace from the first
+    of them to the last.
+    """
+
+    name: Name
+    boxes: Annotated[list[DrawnBox], Field(min_length=1, max_length=2000)]
+
+
+class Marks(_Form):
+    """What a person marks on a film: segments of actions, boxes of things, relations of two things."""
+
+    segments: Annotated[list[MarkedSegment], Field(max_length=2000)] = []
+    drawn: Annotated[list[DrawnThing], Field(max_length=200)] = []
+    relations: Annotated[list[Marked], Field(max_length=2000)] = []
+
+
+class Correction(Marks):
+    """What a person says about an answer: the true action (the model's own: it was right), what things are, and marks.
+
+    Actions and things may be new words; ``things`` names them by the names of their tracks. Segments take the place of
+    the action of the whole video.
     """
 
     action: Annotated[str, Field(min_length=1, max_length=_LONGEST_NAME)]
     things: Annotated[dict[Name, Name], Field(max_length=200)] = {}
-    relations: Annotated[list[Marked], Field(max_length=2000)] = []
+
+
+class FilmThing(_Form):
+    """A thing that was found in a film: its box in some frames, in pixels of the film."""
+
+    name: str
+    kind: str
+    frames: list[int]
+    boxes: list[tuple[float, float, float, float]]
+
+
+class FilmInfo(_Form):
+    """A film to mark: when each of its frames is shown in seconds, what was found in it, and what is marked already.
+
+    ``measured``: all relations are measured from the boxes, so that none can be marked.
+    """
+
+    name: str
+    times: list[float]
+    width: int
+    height: int
+    things: list[FilmThing]
+    actions: list[str]
+    objects: list[str]
+    measured: bool
+    marks: Marks
 
 
 class Saved(_Form):
@@ -162,13 +225,18 @@ class Saved(_Form):
 
 
 class ClipInfo(_Form):
-    """A clip of a training: the user's name of its file, its action, and the film that it is cut from, if known."""
+    """A clip of a training: the user's name of its file, its action, and the film that it is cut from, if known.
+
+    ``segments`` and ``drawn`` count what a person marked in it.
+    """
 
     id: str
     name: str
     label: str
     group: str
     size: int
+    segments: int
+    drawn: int
 
 
 class Curve(_Form):
@@ -232,6 +300,58 @@ class Start(_Form):
     labels: Annotated[dict[str, Name], Field(max_length=10_000)] = {}
     epochs: Annotated[int, Field(ge=1, le=1000)] | None = None
     things: Annotated[list[ThingChoice], Field(max_length=2000)] | None = None
+
+
+Direction = Literal["gained", "lost", "other", "same"]
+
+
+class FilmComparison(_Form):
+    """What two models say of one film: ``jobs`` are the ids of their answers, ``learned`` who learned from the film.
+
+    ``direction``: the second model is right where the first was not (gained), or the other way round (lost), says
+    something else (other), or the same. ``before`` and ``after`` are the scores of ``label`` in the first and the
+    second answer; none where a model does not know it. ``unfamiliar``: whether each model merely guesses, because it
+    does not know such films.
+    """
+
+    name: str
+    target: str
+    learned: list[str]
+    jobs: tuple[str, str]
+    direction: Direction
+    label: str
+    before: float | None
+    after: float | None
+    agree: bool
+    unfamiliar: tuple[bool, bool]
+    a: AnswerSummary
+    b: AnswerSummary
+    changes: list[str]
+
+
+class SetChoice(_Form):
+    """Two models and the set of films to compare them over: ``history``, or the id of a training."""
+
+    a: Name
+    b: Name
+    films: Name
+
+
+class ComparisonInfo(_Form):
+    """Where a comparison over a set stands, and what was found so far."""
+
+    id: str
+    a: str
+    b: str
+    title: str
+    state: Literal["waiting", "running", "done", "stopped"]
+    stage: str
+    share: float
+    left: float | None
+    total: int
+    summary: list[str]
+    rows: list[FilmComparison]
+    failed: list[str]
 
 
 class Problem(_Form):

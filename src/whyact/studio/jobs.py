@@ -71,6 +71,8 @@ class Job(Progress):
         answer: What is said of the answer in a few words.
         cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
+        target: What the video shows, where that is known.
+        held: Comparisons that this answer is part of; it stays as long as they do.
         awaited: Somebody waits for the answer and removes the job then, so that it is no answer that is kept.
     """
 
@@ -82,6 +84,8 @@ class Job(Progress):
     demo: dict[str, Any] | None = None
     content: str = ""
     against: str = ""
+    target: str = ""
+    held: int = 0
     awaited: bool = False
     state: State = "arriving"
     error: str = ""
@@ -312,7 +316,7 @@ class Jobs:
     def _tidy(self) -> None:
         """Remove the jobs that ended long ago, and the oldest beyond those that are kept."""
         with self._lock:
-            ended = [j for j in self.jobs.values() if j.state in ("done", "failed") and not j.awaited]
+            ended = [j for j in self.jobs.values() if j.state in ("done", "failed") and not (j.awaited or j.held)]
         ended.sort(key=lambda job: job.finished)
         now = time.monotonic()
         for place, job in enumerate(ended):

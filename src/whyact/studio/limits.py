@@ -22,6 +22,7 @@ class Limits:
         keep: Seconds that an answered job stays.
         train: Wall-clock seconds that one training may take.
         clips: Clips of one training; ``clip_bytes`` bytes of them together.
+        compared: Films that two models are compared over at a time.
         trainings: Trainings that are collected, waiting or running at a time; further ones are refused.
     """
 
@@ -36,4 +37,5 @@ class Limits:
     train: float = 6 * 3600.0
     clips: int = 500
     clip_bytes: int = 4096 * MB
+    compared: int = 100
     trainings: int = 8

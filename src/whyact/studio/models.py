@@ -11,6 +11,7 @@ import msgspec
 from whyact.errors import UserError
 from whyact.files import SHIPPED
 from whyact.methods import METHODS
+from whyact.studio.corrections import annotated_relations
 from whyact.studio.forms import ModelInfo, SampleInfo
 from whyact.studio.train_tasks import SAMPLE, SampleAnswer
 from whyact.training.checkpoint import read_card
@@ -78,7 +79,7 @@ def model_info(name: str, path: Path | None) -> ModelInfo:
         actions=words.get("actions", []),
         relations=words.get("relations", []),
         objects=words.get("objects", []),
-        measured=bool(words.get("measured")),
+        measured=bool(words.get("measured")) and not annotated_relations(words),
         quality=_quality(card.get("metrics") or {}, 0 if sample is None else sample.tested),
         sample=None if sample is None else _sample_info(sample),
     )

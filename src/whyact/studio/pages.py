@@ -13,8 +13,9 @@ from whyact.ablation.compare import compare_pair
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
-from whyact.studio.api import info, jobs_of, two_jobs
-from whyact.studio.forms import JobInfo, ModelInfo
+from whyact.studio.api import comparisons_of, info, jobs_of, two_jobs
+from whyact.studio.corrections import offered_for, saved_marks
+from whyact.studio.forms import JobInfo, Marks, ModelInfo
 from whyact.studio.jobs import Unknown
 from whyact.studio.models import model_info
 from whyact.studio.train_api import trainings_of
@@ -22,21 +23,12 @@ from whyact.studio.worker_tasks import preview_rate
 from whyact.verbs.demo import demo_actions
 
 router = APIRouter(include_in_schema=False)
-_STATIC = {
-    "report.css": ("whyact.report", "templates/style.css", "text/css"),
-    "studio.css": ("whyact.studio", "static/studio.css", "text/css"),
-    "format.js": ("whyact.report", "templates/format.js", "text/javascript"),
-    "zoom.js": ("whyact.report", "templates/zoom.js", "text/javascript"),
-    "tokens.js": ("whyact.report", "templates/tokens.js", "text/javascript"),
-    "shared.js": ("whyact.studio", "static/shared.js", "text/javascript"),
-    "start.js": ("whyact.studio", "static/start.js", "text/javascript"),
-    "job.js": ("whyact.studio", "static/job.js", "text/javascript"),
-    "player.js": ("whyact.studio", "static/player.js", "text/javascript"),
-    "question.js": ("whyact.studio", "static/question.js", "text/javascript"),
-    "correct.js": ("whyact.studio", "static/correct.js", "text/javascript"),
-    "compare.js": ("whyact.studio", "static/compare.js", "text/javascript"),
-    "teach.js": ("whyact.studio", "static/teach.js", "text/javascript"),
-}
+_SHARED = {"report.css": "style.css", "format.js": "format.js", "zoom.js": "zoom.js", "tokens.js": "tokens.js"}
+_OWN = ["studio.css", "shared.js", "drop.js", "start.js", "job.js", "player.js", "question.js", "correct.js", "mark.js"]
+_OWN += ["marks.js", "boxes.js", "picture.js", "clip.js", "compare.js", "set.js", "sides.js", "teach.js"]
+_STATIC = {name: ("whyact.report", f"templates/{file}") for name, file in _SHARED.items()}
+_STATIC |= {name: ("whyact.studio", f"static/{name}") for name in _OWN}
+_MEDIA = {"css": "text/css", "js": "text/javascript"}
 _EXPORT_NAMES = {
     "html": "Report (HTML)",
     "json": "JSON",
@@ -85,15 +77,38 @@ def job(request: Request, id_: str) -> Response:
     others = [info(other) for other in jobs.others(found) if other.state != "failed" and other.model != found.model]
     others = list({other.model: other for other in others}.values())  # never a model against itself, and each once
     model = model_info(found.model, jobs.models[found.model])
-    return HTMLResponse(
-        render_answer(prediction, info(found), model, others, request.app.state.corrections is not None)
+    folder = request.app.state.corrections
+    offered = {} if folder is None else offered_for(prediction, jobs.models[found.model])
+    marked = folder is not None and saved_marks(folder, prediction) != Marks()
+    page = render_answer(
+        prediction, info(found), model, others, folder is not None, offered, film=found.upload.is_file(), marked=marked
     )
+    return HTMLResponse(page)
 
 
 def render_answer(
-    prediction: Prediction, job: JobInfo, model: ModelInfo, others: list[JobInfo], can_correct: bool
+    prediction: Prediction,
+    job: JobInfo,
+    model: ModelInfo,
+    others: list[JobInfo],
+    can_correct: bool,
+    offered: dict[str, list[str]] | None = None,
+    *,
+    film: bool = False,
+    marked: bool = False,
 ) -> str:
-    """Return the page of an answered video."""
+    """Return the page of an answered video.
+
+    Args:
+        prediction: The answer.
+        job: Its job.
+        model: The model that gave it.
+        others: Jobs of other models about the same video.
+        can_correct: Corrections are saved.
+        offered: The relations that each pair can carry.
+        film: The video is still here, so that its frames can be marked.
+        marked: They have been.
+    """
     page: str = (
         _templates()
         .get_template("answer.page.html.j2")
@@ -104,6 +119,9 @@ def render_answer(
             exports=[(kind, _EXPORT_NAMES[kind]) for kind in ("html", "json", *EXPORTS)],
             things=_things(prediction),
             correctable=can_correct,
+            offered=offered or {},
+            film=film,
+            marked=marked,
             others=others,
             rate=preview_rate(prediction.video.duration, prediction.video.fps),
             second=prediction.labels[1].label if len(prediction.labels) > 1 else "",
@@ -152,6 +170,19 @@ def training(request: Request, id_: str) -> Response:
     return _teach(request, found.id, found.model if found.state == "done" else "")
 
 
+@router.get("/teach/{id_}/clips/{clip}")
+def clip(request: Request, id_: str, clip: str) -> Response:
+    """Show a clip of a training, to mark it."""
+    trainings = trainings_of(request)
+    try:
+        training = trainings.get(id_)
+        found = trainings.clip(training, clip)
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    looked = training.state == "done" or bool(training.found)
+    return _page("clip.html.j2", training=training.id, clip=found, looked=looked)
+
+
 def _teach(request: Request, training: str, model: str = "") -> HTMLResponse:
     trainings, models = trainings_of(request), jobs_of(request).models
     info = model_info(model, models[model]) if model in models else None
@@ -162,9 +193,22 @@ def _teach(request: Request, training: str, model: str = "") -> HTMLResponse:
 
 
 @router.get("/compare")
-def compare() -> HTMLResponse:
-    """Show where to put two runs, and then what they differ in."""
-    return _page("compare.html.j2")
+def compare(request: Request) -> HTMLResponse:
+    """Show what can be compared: two models over films that are here, or two runs from files."""
+    comparisons = comparisons_of(request)
+    sets = [(name, title, len(films)) for name, (title, films) in comparisons.sets().items()]
+    before = list(reversed(comparisons.comparisons.values()))
+    return _page("compare.html.j2", models=list(jobs_of(request).models), sets=sets, before=before)
+
+
+@router.get("/compare/{id_}")
+def comparison(request: Request, id_: str) -> Response:
+    """Show two models over a set of films."""
+    try:
+        found = comparisons_of(request).get(id_)
+    except Unknown as error:
+        return _page("gone.html.j2", 404, why=str(error))
+    return _page("set.html.j2", it=found)
 
 
 @router.get("/static/{name}")
@@ -172,8 +216,9 @@ def static(name: str) -> Response:
     """Return a style or a script of the pages."""
     if name not in _STATIC:
         raise HTTPException(404, "no such file")
-    package, path, media = _STATIC[name]
+    package, path = _STATIC[name]
     headers = {"cache-control": "no-cache"}
+    media = _MEDIA[name.rpartition(".")[2]]
     return Response(files(package).joinpath(path).read_bytes(), media_type=media, headers=headers)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.concurrency import run_in_threadpool
 
-from whyact.errors import UserError
+from whyact.studio.clips import Clip, missing_for
 from whyact.studio.forms import ClipInfo, ClipNames, Problem, Start, ThingInfo, TrainingInfo
 from whyact.studio.jobs import Busy
-from whyact.studio.trainings import Clip, Training, Trainings, missing_for
+from whyact.studio.trainings import Training, Trainings
 from whyact.studio.uploads import BODY, check_size, write_body
 
 router = APIRouter(prefix="/api/trainings", responses={404: {"model": Problem}, 422: {"model": Problem}})
@@ -29,11 +29,12 @@ def trainings_of(request: Request) -> Trainings:
 def describe(training: Training) -> TrainingInfo:
     """Return what may be said about a training."""
     own = {name: getattr(training, name) for name in TrainingInfo.model_fields if name not in ("clips", "missing")}
-    clips = [_clip_info(clip) for clip in list(training.clips.values())]
-    return TrainingInfo(**own, missing=missing_for(training), clips=clips)
+    clips = [clip_info(clip) for clip in list(training.clips.values())]
+    return TrainingInfo(**own, missing=missing_for(training.clips.values()), clips=clips)
 
 
-def _clip_info(clip: Clip) -> ClipInfo:
+def clip_info(clip: Clip) -> ClipInfo:
+    """Return what may be said about a clip."""
     return ClipInfo(**{name: getattr(clip, name) for name in ClipInfo.model_fields})
 
 
@@ -68,29 +69,32 @@ async def post_clip(
     training = trainings.get(id_)
     most = min(trainings.limits.size, max(1, trainings.limits.clip_bytes - training.size))
     check_size(request, most)
+    clip = trainings.place(training, name, label, group)
+    path = training.folder / clip.file
     try:
-        clip = trainings.place(training, name, label, group)
-        path = training.folder / clip.file
-        try:
-            size, _ = await write_body(request, path, most, clip.name)
-            clip = replace(clip, size=size)
-            await run_in_threadpool(trainings.add, training, clip)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
-    return _clip_info(clip)
+        size, content = await write_body(request, path, most, clip.name)
+        clip = replace(clip, size=size, content=content)
+        await run_in_threadpool(trainings.add, training, clip)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return clip_info(clip)
 
 
 @router.delete("/{id_}/clips/{clip}", status_code=204)
 def delete_clip(request: Request, id_: str, clip: str) -> None:
     """Delete a clip."""
     trainings = trainings_of(request)
-    try:
-        trainings.drop(trainings.get(id_), clip)
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+    trainings.drop(trainings.get(id_), clip)
+
+
+@router.put("/{id_}/names")
+def put_names(request: Request, id_: str, names: ClipNames) -> TrainingInfo:
+    """Note the clips' actions."""
+    trainings = trainings_of(request)
+    training = trainings.get(id_)
+    trainings.name_clips(training, names.labels)
+    return describe(training)
 
 
 @router.post("/{id_}/start", status_code=202)
@@ -98,11 +102,8 @@ def post_start(request: Request, id_: str, start: Start) -> TrainingInfo:
     """Train: refused at once where nothing could come of it."""
     trainings = trainings_of(request)
     training = trainings.get(id_)
-    try:
-        trainings.name_clips(training, start.labels)
-        trainings.start(training, start.model, start.epochs, start.things)
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+    trainings.name_clips(training, start.labels)
+    trainings.start(training, start.model, start.epochs, start.things)
     return describe(training)
 
 
@@ -111,11 +112,8 @@ def post_things(request: Request, id_: str, names: ClipNames) -> TrainingInfo:
     """Look at what the detector finds in the clips, before a training; the clips' actions are noted."""
     trainings = trainings_of(request)
     training = trainings.get(id_)
-    try:
-        trainings.name_clips(training, names.labels)
-        trainings.look(training)
-    except UserError as error:
-        raise HTTPException(422, str(error)) from error
+    trainings.name_clips(training, names.labels)
+    trainings.look(training)
     return describe(training)
 
 

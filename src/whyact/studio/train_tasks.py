@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,13 +14,18 @@ from typing import Any
 
 import msgspec
 
+from whyact.data.io.tables import spelling
+from whyact.data.relations.clip_folder import COLUMNS
 from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.report.private import replace_path
 from whyact.sentences import explain_answer, join_parts, summarize_answer
+from whyact.studio.forms import DrawnThing, Marks
 from whyact.studio.limits import Limits
+from whyact.studio.marks import FilmIndex, draw_marks, name_thing
 from whyact.studio.worker_tasks import check_video, read_picture
 from whyact.studio.workers import OnProgress, Task
+from whyact.video.reader import VideoReader
 from whyact.wording import find_deciding
 
 SAMPLE = "sample.json"  # beside the data of a training: how the model answers a clip that it did not learn from
@@ -33,7 +39,8 @@ _MEASURING = "Measuring how good it is on the clips that were kept for testing"
 _SECONDS = 0.3  # between two reports
 _POINTS = 400  # of the curve
 _PICTURES = 3  # of each thing
-_FEATURES = "features"  # beside the clips: what was found in them once is not looked for again
+_OWN = ".found"  # the ending of tracks as the detector found them, where a person's boxes were put in
+FEATURES = "features"  # beside the clips: what was found in them once is not looked for again
 _NO_DETECTOR = "start the studio with --detector FILE.onnx --names FILE, or --detector fasterrcnn-r50"
 
 
@@ -60,7 +67,7 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         *,
         folder: str,
         out: str,
-        clips: list[dict[str, str]],
+        clips: list[dict[str, Any]],
         epochs: int | None,
         things: list[dict[str, Any]] | None,
         detector: str,
@@ -76,8 +83,10 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
             usable = _check_clips(place, clips, limits, on_progress, notes)
             table = _write_table(place, usable)
             chosen = None if things is None else _write_choice(place, things, len(usable))
+            with progress_to(_Reports(run, on_progress), notes.append):
+                notes += merge_drawn(place, usable, things or [], detector, names)
             config: dict[str, Any] = {"data.detector": detector, "data.names": names}
-            config["data.features"] = str(place / _FEATURES)
+            config["data.features"] = str(place / FEATURES)
             if epochs:
                 config["optim.epochs"] = epochs
             with progress_to(_Reports(run, on_progress), notes.append):
@@ -89,7 +98,7 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         return {"notes": [hide(note) for note in notes]}
 
     def find(
-        on_progress: OnProgress, *, folder: str, clips: list[dict[str, str]], detector: str, names: str
+        on_progress: OnProgress, *, folder: str, clips: list[dict[str, Any]], detector: str, names: str
     ) -> dict[str, Any]:
         from whyact.laiar.config import PRESETS
         from whyact.laiar.own_clips import find_things
@@ -100,7 +109,7 @@ def train_tasks(limits: Limits) -> dict[str, Task]:
         notes: list[str] = []
         hide = _hider(place, place, clips)
         preset = PRESETS["clips"]
-        data = replace(preset.data, detector=detector, names=names, features=str(place / _FEATURES))
+        data = replace(preset.data, detector=detector, names=names, features=str(place / FEATURES))
         try:
             table = _write_table(place, _check_clips(place, clips, limits, on_progress, notes))
             with progress_to(_Reports(place, on_progress), notes.append):
@@ -152,8 +161,8 @@ class _Reports:
 
 
 def _check_clips(
-    folder: Path, clips: list[dict[str, str]], limits: Limits, on_progress: OnProgress, notes: list[str]
-) -> list[dict[str, str]]:
+    folder: Path, clips: list[dict[str, Any]], limits: Limits, on_progress: OnProgress, notes: list[str]
+) -> list[dict[str, Any]]:
     """Return the clips that are videos of a length that is taken; the others are counted and named in ``notes``."""
     usable, refused = [], []
     for number, clip in enumerate(clips):
@@ -169,12 +178,79 @@ def _check_clips(
     return usable
 
 
-def _write_table(folder: Path, clips: list[dict[str, str]]) -> Path:
+def _write_table(folder: Path, clips: list[dict[str, Any]]) -> Path:
+    """Write the table of the clips: a row a clip, or one for each segment that is marked in it."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("file", "label", "group"), extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(clips)
+    for clip in clips:
+        if not clip.get("segments"):
+            writer.writerow(clip)
+            continue
+        with VideoReader(folder / clip["file"]) as reader:
+            rate = reader.facts().fps or 1 / reader.step
+        for segment in clip["segments"]:  # the seconds at which a table of this rate counts these very frames
+            span = {"start": (segment["start"] - 1) / rate, "end": segment["end"] / rate}
+            writer.writerow({**clip, "label": segment["action"], **span})
     return write_atomic(folder / "clips.csv", text.getvalue())
+
+
+def merge_drawn(
+    folder: Path, clips: list[dict[str, Any]], things: list[dict[str, Any]], detector: str, names: str
+) -> list[str]:
+    """Put the things that a person drew into the tracks that a detector finds in the clips; return what to know.
+
+    What no detector finds on a new film, a model must not rely on: other things than the detector's are left to the
+    own data of the clips.
+    """
+    before = {path.stem for path in folder.glob(f"{FEATURES}/*/*{_OWN}")}
+    touched = [clip for clip in clips if clip.get("drawn") or clip.get("content", "")[:32] in before]
+    if not touched:
+        return []
+    from whyact.data.relations.footage import VideoFootage
+    from whyact.laiar.config import PRESETS
+    from whyact.laiar.extraction import tracks_path
+    from whyact.laiar.own_clips import choose_models, track_clips
+    from whyact.perception.open import open_detector
+    from whyact.perception.perception import Perception
+    from whyact.perception.tracks_file import read_tracks, write_tracks
+    from whyact.video.numbers import frame_times
+
+    preset = PRESETS["clips"]
+    chosen = replace(preset, data=replace(preset.data, detector=detector, names=names))
+    chosen = choose_models(chosen, [folder / clip["file"] for clip in clips])
+    finder = open_detector(chosen.data.detector, names=names or None)
+    word = {spelling(thing["name"]): thing["kind"] for thing in things} | {
+        spelling(kind): kind for kind in finder.classes
+    }
+    unknown: dict[str, int] = {}
+    for clip in touched:
+        footage = VideoFootage(folder / clip["file"])
+        path = tracks_path(Perception(finder, clean=True), footage, folder / FEATURES)
+        own = detector_tracks_path(path)
+        if own == path:  # looked for now, if never before
+            track_clips(finder, [footage.path], folder / FEATURES, progress=True)
+            shutil.copyfile(path, own := path.with_suffix(_OWN))
+        tracks, drawn = read_tracks(own), []
+        for thing in clip.get("drawn", ()):
+            kind = thing["name"] if thing["name"] in tracks.names else name_thing(thing["name"], ())[1]
+            if kind in tracks.names or spelling(kind) in word:
+                name = kind if kind in tracks.names else word[spelling(kind)]
+                drawn.append(DrawnThing(name=name, boxes=thing["boxes"]))
+            else:
+                unknown[kind] = unknown.get(kind, 0) + 1
+        index = FilmIndex(frame_times(footage.path).tolist(), 0.0, *tracks.image_size, footage.key)
+        write_tracks(path, draw_marks(tracks, Marks(drawn=drawn), index) if drawn else tracks)
+    if not unknown:
+        return []
+    listed = ", ".join(f"{kind} ({count})" for kind, count in sorted(unknown.items()))
+    return [f"drawn, and not learned, because {finder.name} would not find them on a new film: {listed}"]
+
+
+def detector_tracks_path(path: Path) -> Path:
+    """Return where the tracks are that a detector found, if a person's boxes were put into those at ``path``."""
+    own = path.with_suffix(_OWN)
+    return own if own.is_file() else path
 
 
 def _write_choice(folder: Path, things: list[dict[str, Any]], clips: int) -> Path:
@@ -186,7 +262,7 @@ def _write_choice(folder: Path, things: list[dict[str, Any]], clips: int) -> Pat
     return write_atomic(folder / FILE, msgspec.json.encode(document))
 
 
-def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: list[str]) -> None:
+def _write_sample(run: Path, folder: Path, clips: list[dict[str, Any]], notes: list[str]) -> None:
     """Let the new model answer a clip of the test side, for its card."""
     from whyact import api
     from whyact.data.relations.own_file import FILE, read_file
@@ -210,7 +286,7 @@ def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: l
     because = join_parts(explain_answer(answer))
     sample = SampleAnswer(
         name=clip["name"],
-        action=clip["label"],
+        action=", ".join(dict.fromkeys(one["action"] for one in clip.get("segments", ()))) or clip["label"],
         answer=summarize_answer(answer),
         because=because,
         picture=base64.b64encode(picture).decode("ascii"),
@@ -219,7 +295,7 @@ def _write_sample(run: Path, folder: Path, clips: list[dict[str, str]], notes: l
     write_atomic(data_folder(run) / SAMPLE, msgspec.json.encode(sample))
 
 
-def _hider(folder: Path, run: Path, clips: list[dict[str, str]]) -> Callable[[str], str]:
+def _hider(folder: Path, run: Path, clips: list[dict[str, Any]]) -> Callable[[str], str]:
     """Return a function that takes every path of the server out of a text: clips get the names that the user knows."""
 
     def hide(text: str) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import queue
-import re
 import secrets
 import shutil
 import tempfile
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,37 +17,17 @@ from typing import Any, Literal
 from whyact.data.io.tables import refuse_alike
 from whyact.errors import UserError
 from whyact.studio import train_tasks
-from whyact.studio.forms import Curve, ThingChoice, ThingInfo
+from whyact.studio.clips import Clip, clean_model_name, forget_marks, missing_for, rename_marked, save_marks
+from whyact.studio.forms import Curve, Marks, ThingChoice, ThingInfo
 from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
 from whyact.studio.limits import MB, Limits
+from whyact.studio.marks import FilmIndex
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
 from whyact.training.checkpoint import CARD
 from whyact.video import VIDEO_SUFFIXES
 
 State = Literal["collecting", "waiting", "running", "done", "failed", "stopped"]
-FEWEST_ACTIONS, FEWEST_CLIPS = 2, 2  # of each of these actions
 _OPEN = ("collecting", "waiting", "running")
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A clip of a training.
-
-    Attributes:
-        id: Its number among the clips of the training.
-        name: The user's name of the file, for the eye; never part of a path.
-        label: What happens in it.
-        group: The film that it is cut from, where that is known.
-        file: The name of the file on the server.
-        size: Bytes.
-    """
-
-    id: str
-    name: str
-    label: str
-    group: str
-    file: str
-    size: int = 0
 
 
 @dataclass
@@ -198,6 +176,36 @@ class Trainings:
         if clip is None:
             raise Unknown("no such clip")
         (training.folder / clip.file).unlink(missing_ok=True)
+        forget_marks(training.folder, clip)
+        shutil.rmtree(self.pictures(training, clip.id), ignore_errors=True)
+
+    def clip(self, training: Training, id_: str) -> Clip:
+        """Return a clip.
+
+        Raises:
+            Unknown: When there is none of this id.
+        """
+        if id_ not in training.clips:
+            raise Unknown("no such clip")
+        return training.clips[id_]
+
+    def pictures(self, training: Training, clip: str = "") -> Path:
+        """Return where single frames of a clip, or of all of a training's, are kept while it is marked."""
+        return self._temporary / "pictures" / training.id / clip
+
+    def mark(self, training: Training, id_: str, index: FilmIndex, marks: Marks) -> Clip:
+        """Keep what a person marked in a clip: in place of what was marked before, and as own data beside the clips.
+
+        Raises:
+            UserError: For marks that are not of this clip, or a training that has started.
+            Unknown: When there is no such clip.
+        """
+        with self._lock:
+            self._check_editable(training)
+            clip = replace(self.clip(training, id_), marks=marks)
+            save_marks(training.folder, clip, index)
+            training.clips[id_] = clip
+        return clip
 
     def name_clips(self, training: Training, labels: Mapping[str, str]) -> None:
         """Name the actions of clips by the clips' ids."""
@@ -206,6 +214,7 @@ class Trainings:
             for id_, label in labels.items():
                 if id_ in training.clips:
                     training.clips[id_] = replace(training.clips[id_], label=clean_label(label))
+                    rename_marked(training.folder, training.clips[id_])
 
     def look(self, training: Training) -> None:
         """Put a look at the things in the clips into the queue; the clips are still to be trained on then.
@@ -234,9 +243,9 @@ class Trainings:
                 raise UserError("things", None, "at least one that is used")
             if things is not None and not any(thing.keep and thing.acts for thing in things):
                 raise UserError("things", None, "at least one that acts")
-            if missing := missing_for(training):
+            if missing := missing_for(training.clips.values()):
                 raise UserError("clips", None, missing)
-            refuse_alike(((clip.name, clip.label) for clip in training.clips.values()), "action")
+            refuse_alike(((clip.name, label) for clip in training.clips.values() for label in clip.actions), "action")
             self._check_name(name)
             training.model, training.epochs, training.chosen = name, epochs, things
             self._queue_up(training, "train")
@@ -264,6 +273,7 @@ class Trainings:
         with self._lock:
             self.trainings.pop(training.id, None)
             running = self._running is training
+        shutil.rmtree(self.pictures(training), ignore_errors=True)
         if not running and training.state != "done":
             shutil.rmtree(training.folder, ignore_errors=True)
 
@@ -344,7 +354,7 @@ class Trainings:
             if curve is not None:
                 training.curve = Curve(**curve)
 
-        rows = [{"file": c.file, "name": c.name, "label": c.label, "group": c.group} for c in training.clips.values()]
+        rows = [clip.row() for clip in training.clips.values()]
         own: dict[str, Any] = {"folder": str(training.folder), "clips": rows}
         own |= {"detector": self._detector, "names": self._names}
         found: dict[str, Any] = self._worker.call(training.task, self.limits.train, on_progress, **own, **more)
@@ -367,30 +377,3 @@ class Trainings:
             idle = training.state in ("collecting", "failed", "stopped")
             if idle and time.monotonic() - max(training.made, training.since) > self.limits.keep:
                 self.remove(training)
-
-
-def missing_for(training: Training) -> str:
-    """Return in words what the clips of a training lack before anything can be learned; empty where nothing is."""
-    nameless = [clip.name for clip in training.clips.values() if not clip.label]
-    counts = Counter(clip.label for clip in training.clips.values() if clip.label)
-    need = f"at least {FEWEST_ACTIONS} actions with {FEWEST_CLIPS} clips of each"
-    if sum(count >= FEWEST_CLIPS for count in counts.values()) < FEWEST_ACTIONS:
-        listed = ", ".join(f"{count} of {name}" for name, count in sorted(counts.items()))
-        some = f"{len(training.clips)} clip{'s' if len(training.clips) != 1 else ''}"
-        return f"{need}; some tens of each are a beginning. Here are too few: {some}{f' ({listed})' if listed else ''}"
-    if nameless:
-        more = f" and {len(nameless) - 1} more" if len(nameless) > 1 else ""
-        return f"an action for every clip; none yet for {nameless[0]}{more}"
-    return ""
-
-
-def clean_model_name(text: str) -> str:
-    """Return the name of a model, which is a folder's name too: letters, digits, spaces, dashes and underscores.
-
-    Raises:
-        UserError: When nothing is left of it.
-    """
-    name = " ".join(re.sub(r"[^\w -]+", " ", text).split())[:60].strip(" -_")
-    if not name or not name.isascii():
-        raise UserError("the model's name", text[:60], "plain letters, digits, spaces and dashes")
-    return name

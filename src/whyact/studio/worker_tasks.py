@@ -188,10 +188,10 @@ def read_picture(path: Path, moment: float | None = None, width: int = 480) -> b
     with VideoReader(path, limit=30.0) as reader:
         last = max(0.0, reader.length - reader.step)
         shown = next(reader.frames_at([min(last, reader.length / 2 if moment is None else moment)]), None)
-    return b"" if shown is None else _jpeg(Image.fromarray(shown.image), width)
+    return b"" if shown is None else jpeg(Image.fromarray(shown.image), width)
 
 
-def _jpeg(image: Image, width: int) -> bytes:
+def jpeg(image: Image, width: int) -> bytes:
     """Return an image as a JPEG, at most so many pixels wide."""
     if image.width > width:
         image = image.resize((width, max(1, round(image.height * width / image.width))))
@@ -277,7 +277,7 @@ def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> Non
                 if (width, height) != size:
                     image = np.asarray(Image.fromarray(image).resize(size))
                 if number in cells:
-                    (out.parent / STRIP / f"{cells[number]}.jpg").write_bytes(_jpeg(Image.fromarray(image), _CELL))
+                    (out.parent / STRIP / f"{cells[number]}.jpg").write_bytes(jpeg(Image.fromarray(image), _CELL))
                 yield image
                 on_progress(shown.moment / length)
 

@@ -5,6 +5,7 @@ Parent and child talk in JSON, so that nothing from a process that reads strange
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import sys
 import threading
@@ -181,9 +182,14 @@ def _work(pipe: Connection, make_tasks: Callable[[Limits], dict[str, Task]], lim
             )
         except Exception as error:
             print(f"whyact: a job failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-            words = "memory" if "allocate" in str(error) else type(error).__name__
-            answer = ("failed", f"the model failed on {what} ({words})")
+            answer = ("failed", f"the model failed on {what} ({_reason(error)})")
         pipe.send_bytes(msgspec.json.encode(answer))
+
+
+def _reason(error: Exception) -> str:
+    """Return why a task failed, in a word: the limit of memory stops new threads too, which is EAGAIN."""
+    out_of = isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.ENOMEM)
+    return "memory" if out_of or "allocate" in str(error) or "new thread" in str(error) else type(error).__name__
 
 
 def _bound(limits: Limits) -> None:

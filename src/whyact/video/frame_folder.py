@@ -83,6 +83,17 @@ def prepared_inputs(inputs: Sequence[str], fps: float | None = None) -> Iterator
         yield prepared
 
 
+def refuse_unreadable(files: Sequence[str]) -> None:
+    """Refuse a single file that does not open as a video, within milliseconds; of several, the others are answered.
+
+    Raises:
+        UserError: As :class:`VideoReader`.
+    """
+    if len(files) == 1:
+        with VideoReader(files[0]):
+            pass
+
+
 def write_frames(folder: Path, fps: float, path: Path) -> Made:
     """Write a folder's images as a lossless video; where all names have numbers, a missing one leaves a gap.
 

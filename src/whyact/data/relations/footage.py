@@ -93,7 +93,7 @@ class VideoFootage:
 
     def every(self, rate: float) -> Numbers:
         """Return the numbers of all frames, or of so many a second where there are more."""
-        return _first_of_each(self._shown, rate) + 1
+        return first_of_each(self._shown, rate) + 1
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames; the file is read once, by jumps where that is quicker."""
@@ -145,7 +145,7 @@ class FolderFootage:
     def every(self, rate: float) -> Numbers:
         """Return the numbers of all images, or of so many a second where there are more."""
         numbers = np.array(sorted(self._images), np.int64)
-        return numbers[_first_of_each(self.times(numbers), rate)]
+        return numbers[first_of_each(self.times(numbers), rate)]
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames.
@@ -157,7 +157,7 @@ class FolderFootage:
             yield _image(self._images[number])
 
 
-def _first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
+def first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
     """Return which of rising times are the first in their 1/rate seconds."""
     return np.flatnonzero(np.diff(np.floor(times * rate + 1e-6), prepend=-1.0))
 

@@ -34,7 +34,6 @@ from whyact.data.types import (
     DISTANCE,
     IN_VIEW,
     MEASURED,
-    MOTION,
     RelationClip,
     RelationGroup,
     Rule,
@@ -131,12 +130,13 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
     groups = tuple(RelationGroup(g.name, tuple(g.relations), g.exclusive) for g in file.groups)
     relations = tuple(file.relations) or (IN_VIEW,)
     if file.measured:
-        if given := [*file.relations, *(rule.action for rule in file.rules)]:
-            raise UserError(
-                f"{path}: measured", given[0], "no relations and no rules: they are measured from the boxes"
-            )
-        relations = MEASURED
-        groups = (RelationGroup("motion", MOTION, True), RelationGroup("distance", DISTANCE, True))
+        if file.rules and not file.relations:
+            raise UserError(f"{path}: rules", file.rules[0].action, "none: no relation that is measured makes a rule")
+        relations = (*file.relations, *_measured_names(file))
+        # The last group names tokens: an annotated one where there is any.
+        own = groups or ((RelationGroup("annotated", tuple(file.relations)),) if file.relations else ())
+        motion, distance = relations[-len(MEASURED) : -len(DISTANCE)], relations[-len(DISTANCE) :]
+        groups = (RelationGroup("motion", motion, True), RelationGroup("distance", distance, True), *own)
     return Vocabulary(
         objects=tuple(file.objects),
         relations=relations,
@@ -150,14 +150,20 @@ def vocabulary(path: Path, file: OwnFile) -> Vocabulary:
     )
 
 
+def _measured_names(file: OwnFile) -> tuple[str, ...]:
+    """Return the names of measured relations, which differ from those that the file annotates."""
+    return tuple(f"{name}_by_boxes" if name in file.relations else name for name in MEASURED)
+
+
 def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return which relations a pair of classes can carry: as listed, else as annotated, else all that is in view."""
     if not file.relations:
         subjects = file.subjects or file.objects[:1]
         relations = MEASURED if file.measured else (IN_VIEW,)
         return {(a, b): relations for a in subjects for b in file.objects}
+    also = _measured_names(file) if file.measured else ()
     if file.allowed:
-        return {(a.subject, a.object): tuple(a.relations) for a in file.allowed}
+        return {(a.subject, a.object): (*a.relations, *also) for a in file.allowed}
     found: dict[tuple[str, str], set[str]] = {}
     for video in file.videos:
         kind = {track.name: track.kind for track in video.tracks}
@@ -166,7 +172,7 @@ def _allowed(file: OwnFile) -> dict[tuple[str, str], tuple[str, ...]]:
             # Unknown tracks are refused where the video is read; two things of one class are not the state of one.
             if a in kind and b in kind and (a == b or kind[a] != kind[b]):
                 found.setdefault((kind[a], kind[b]), set()).add(item.relation)
-    return {pair: tuple(name for name in file.relations if name in found[pair]) for pair in sorted(found)}
+    return {pair: (*(name for name in file.relations if name in found[pair]), *also) for pair in sorted(found)}
 
 
 class _Reader:
@@ -255,7 +261,7 @@ class _Reader:
         return boxes
 
     def _labels(self, boxes: dict[str, NDArray[np.float32]]) -> dict[Pair, NDArray[np.bool_]]:
-        index = {name: i for i, name in enumerate(self.words.relations)}
+        index = {name: i for i, name in enumerate(self.words.relations[: self.words.annotated])}
         out: dict[Pair, NDArray[np.bool_]] = {}
         for item in self.video.relations:
             where = f"{self.where}, relation of {' and '.join(item.pair)}"
@@ -263,9 +269,9 @@ class _Reader:
                 if track not in boxes:
                     raise UserError(where, track, "the name of one of the video's tracks")
             if item.relation not in index:
-                raise UserError(where, item.relation, f"one of {', '.join(self.words.relations)}")
+                raise UserError(where, item.relation, f"one of {', '.join(index)}")
             if item.pair not in out:
-                out[item.pair] = np.zeros((len(self.frames), len(index)), bool)
+                out[item.pair] = np.zeros((len(self.frames), len(self.words.relations)), bool)
             out[item.pair][self._span(where, item.start, item.end), index[item.relation]] = True
         return out
 

@@ -39,7 +39,8 @@ class RelationBatch:
     visibility; ``classes`` (B,K,2) subject and object class; ``relations`` (B,T,K,R) multi-hot float or ``None``;
     ``appearance`` (B,T,K,A) or ``None``, zeros where the encoder saw nothing; ``valid`` (B,T,K); ``target`` (B,),
     or (B,C) multi-hot where a clip shows any number of actions;
-    ``pixels`` what an encoder saw in the boxes, or ``None``; ``context`` (B,D) a vector of the whole clip, or ``None``.
+    ``pixels`` what an encoder saw in the boxes, or ``None``; ``context`` (B,D) a vector of the whole clip, or ``None``;
+    ``scene`` (B,T,D) what an encoder saw in whole frames, zeros where it saw none, or ``None``.
     """
 
     boxes: Tensor
@@ -51,6 +52,7 @@ class RelationBatch:
     appearance: Tensor | None = None
     pixels: RoiBatch | None = None
     context: Tensor | None = None
+    scene: Tensor | None = None
 
     def without_relations(self) -> RelationBatch:
         """Return the batch as the video model may see it."""
@@ -69,7 +71,9 @@ class RelationBatch:
     def slots(self, count: int) -> RelationBatch:
         """Return the batch with its first ``count`` slots."""
         done = self.map(lambda x: x[:, :, :count] if x.dim() > 2 else x)
-        return replace(done, classes=self.classes[:, :count], target=self.target, context=self.context)
+        return replace(
+            done, classes=self.classes[:, :count], target=self.target, context=self.context, scene=self.scene
+        )
 
     def to(self, device: torch.device | str) -> RelationBatch:
         """Return the batch on ``device``."""
@@ -121,7 +125,7 @@ class PackedClips:
                 self.relations[rows, :n] = clip.relations[:, :n]
             if appearance is not None and clip.appearance is not None:
                 appearance[rows, :n] = clip.appearance[:, :n]
-        self.pixels, self.context = self._pixels(k), self._context()
+        self.pixels, self.context, self.scene = self._pixels(k), self._context(), self._scene()
         self.sums = self.counts = None
         if appearance is not None:
             # Running sums make the mean over any window of frames one subtraction.
@@ -154,6 +158,14 @@ class PackedClips:
         if not width:
             return None
         return np.stack([np.zeros(width, np.float32) if c.context is None else c.context for c in self.clips])
+
+    def _scene(self) -> np.ndarray | None:
+        """Return one vector a frame (F,D) in half precision, zeros where a clip has none."""
+        width = next((c.scene.shape[-1] for c in self.clips if c.scene is not None), 0)
+        if not width:
+            return None
+        rows = [np.zeros((len(c.times), width), np.float16) if c.scene is None else c.scene for c in self.clips]
+        return np.concatenate(rows).astype(np.float16)
 
     def even_positions(self, index: np.ndarray, frames: int) -> np.ndarray:
         """Return (B,T) frame positions, evenly spaced and including the first and the last frame."""
@@ -209,6 +221,7 @@ class PackedClips:
             if self.pixels is None
             else RoiBatch(*(torch.from_numpy(x[rows, :k]).float() for x in self.pixels)),
             context=None if self.context is None else torch.from_numpy(self.context[index]),
+            scene=None if self.scene is None else torch.from_numpy(self.scene[rows]).float(),
         )
 
     def _windows(self, index: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,22 @@
-// Two runs compared.
+// Two models over films that are here, or two runs from files.
 import { formatContribution, formatLabel, formatScore } from "./format.js";
+import { at } from "./shared.js";
+import { make, side } from "./sides.js";
 
-const at = (id) => document.getElementById(id);
-const make = (tag, text = "", name = "") => {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (name) made.className = name;
-  return made;
-};
-
+const FIELDS = { a: "model-a", b: "model-b", films: "films" };
+for (const [name, value] of new URLSearchParams(location.search)) {
+  const choice = at(FIELDS[name]);
+  if (choice && [...choice.options].some((option) => option.value === value)) choice.value = value;
+}
+at("set")?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({ a: at("model-a").value, b: at("model-b").value, films: at("films").value });
+  const reply = await fetch("/api/comparisons", { method: "POST", headers: { "content-type": "application/json" }, body });
+  const found = await reply.json();
+  if (reply.ok) return location.assign(`/compare/${found.id}`);
+  at("set-said").textContent = typeof found.detail === "string" ? found.detail : "These could not be compared.";
+  at("set-said").classList.add("wrong");
+});
 at("two").addEventListener("submit", async (event) => {
   event.preventDefault();
   at("said").textContent = "Comparing";
@@ -67,17 +75,6 @@ const classes = (found) => {
   return part;
 };
 
-const side = (name, one) => {
-  const box = make("div", "", "side");
-  const head = make("p", "", "says");
-  head.append(make("span", name, "soft small"), make("b", one.text));
-  if (one.right !== null) head.append(make("span", one.right ? "right" : "wrong", `verdict ${one.right ? "right" : "wrong"}`));
-  box.append(head, make("p", one.because, "why"));
-  const list = make("ul", "", "small soft");
-  for (const text of one.evidence) list.append(make("li", text));
-  box.append(list);
-  return box;
-};
 const changed = (found) => {
   const part = make("section");
   part.append(make("h2", "Clips that changed", "head"));

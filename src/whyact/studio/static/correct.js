@@ -1,12 +1,20 @@
 // Say what is right: saved as own data that a model can be trained on.
 import { formatLabel, formatSpan } from "./format.js";
+import { marker } from "./mark.js";
 
 const at = (id) => document.getElementById(id);
 
 export const corrections = (job, answer, film) => {
   const form = at("correction");
   if (!form) return;
-  const words = JSON.parse(at("relations")?.dataset.words ?? "[]");
+  const offered = JSON.parse(at("relations")?.dataset.offered ?? "{}");
+  let marks = null;
+  let opening = null;
+  const mark = async () => {
+    if (at("mark-it")?.open) marks = await (opening ??= marker(at("marker")));
+  };
+  at("mark-it")?.addEventListener("toggle", mark);
+  mark();
   const rows = [];
   for (const track of answer.tracks) {
     const points = track.points.filter((p) => p.label);
@@ -32,7 +40,7 @@ export const corrections = (job, answer, film) => {
       choose.id = `run-${i}`;
       choose.setAttribute("aria-label", `Relation of ${go.textContent}`);
       choose.append(new Option(`${formatLabel(row.label)} (not checked)`, "?"), new Option(`${formatLabel(row.label)} – right`, row.label));
-      for (const word of words) if (word !== row.label) choose.append(new Option(`wrong: ${formatLabel(word)}`, word));
+      for (const word of offered[`${row.subject} ${row.object}`] ?? []) if (word !== row.label) choose.append(new Option(`wrong: ${formatLabel(word)}`, word));
       choose.append(new Option("wrong: no relation", ""));
       row.choose = choose;
       line.append(go, choose);
@@ -52,9 +60,12 @@ export const corrections = (job, answer, film) => {
       .map(({ subject, object, start, end, choose }) => ({ subject, object, start, end, relation: choose.value }));
     const fields = [...at("kinds").querySelectorAll("[data-kind]")].filter(({ value, dataset }) => value.trim() && value.trim() !== dataset.kind);
     const things = Object.fromEntries(fields.map(({ value, dataset }) => [dataset.name, value.trim()]));
-    const body = JSON.stringify({ action: at("action").value, things, relations });
+    const drawn = marks?.value() ?? {};
+    const body = JSON.stringify({ action: at("action").value, things, ...drawn, relations: [...(drawn.relations ?? []), ...relations] });
     const reply = await fetch(`/api/jobs/${job}/corrections`, { method: "POST", headers: { "content-type": "application/json" }, body });
     const found = await reply.json();
+    at("saved").classList.toggle("wrong", !reply.ok);
+    if (reply.ok) marks?.saved();
     at("saved").textContent = reply.ok
       ? `Saved: ${found.videos} video${found.videos === 1 ? "" : "s"}, ${found.marked} marked relation${found.marked === 1 ? "" : "s"}. Train on it with: ${found.command}`
       : typeof found.detail === "string" ? found.detail : "It could not be saved.";

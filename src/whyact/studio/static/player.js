@@ -1,10 +1,10 @@
 // The player in step with the timeline: boxes over the picture, a line through the lanes, every moment a press away.
+import { boxDrawer } from "./boxes.js";
 import { formatLabel, formatScore, formatTime } from "./format.js";
 import { drawRuns } from "./tokens.js";
 import { zoomTimeline } from "./zoom.js";
 
 const at = (id) => document.getElementById(id);
-const SVG = "http://www.w3.org/2000/svg";
 const FAR = 2; // seconds between two points that a box is moved over
 
 export const player = (answer, hues) => {
@@ -57,37 +57,15 @@ export const player = (answer, hues) => {
         seen.set(name, own);
       }
     }
-    const size = svg.viewBox.baseVal;
-    const text = (size.width * (svg.clientWidth < 480 ? 11 : 14)) / (svg.clientWidth || 640);
     svg.replaceChildren();
-    const placed = [];
+    const box = boxDrawer(svg);
     const order = [...seen].sort((a, b) => weight(a) - weight(b));
-    const groups = order.map(([name, { box, kept, says }]) => {
-      const lines = [name, ...[...new Set(says)].slice(0, 2)];
-      const [x, y, x2, y2] = box;
-      const wide = Math.max(...lines.map((line) => line.length)) * text * 0.6;
-      const high = lines.length * text * 1.1;
-      const left = Math.max(2, Math.min(x, size.width - wide - 2));
-      const tops = [y - high - 2, y2 + 2, y - high - text * 1.2, y2 + text * 1.2, y + 2, y - high - text * 2.4, y2 + text * 2.4];
-      const free = (top) => top >= 0 && top + high <= size.height && !placed.some((p) => left < p.right && left + wide > p.left && top < p.bottom && top + high > p.top);
-      const top = tops.find(free);
-      if (top === undefined) return null; // a box without a name says nothing
-      placed.push({ left, right: left + wide, top, bottom: top + high });
-      const group = document.createElementNS(SVG, "g");
+    const groups = order.map(([name, { box: place, kept, says }]) => {
+      const group = box(place, [name, ...[...new Set(says)].slice(0, 2)]);
+      if (!group) return null;
       group.dataset.name = name;
       group.style.setProperty("--h", hues[name] ?? 255);
       if (kept) group.setAttribute("class", "kept");
-      const rect = document.createElementNS(SVG, "rect");
-      for (const [attribute, value] of Object.entries({ x, y, width: x2 - x, height: y2 - y })) rect.setAttribute(attribute, value);
-      group.append(rect);
-      lines.forEach((line, i) => {
-        const words = document.createElementNS(SVG, "text");
-        words.setAttribute("x", left);
-        words.setAttribute("y", top + (i + 0.85) * text * 1.1);
-        words.setAttribute("font-size", i ? text * 0.88 : text);
-        words.textContent = line;
-        group.append(words);
-      });
       return group;
     });
     svg.append(...groups.filter(Boolean).reverse()); // what decided is drawn last, over the rest

@@ -1,4 +1,5 @@
 // Send a video or order a clip, then wait for the answer.
+import { dropArea } from "./drop.js";
 import { at, formatLeft, say } from "./shared.js";
 
 const main = at("main");
@@ -60,20 +61,8 @@ for (const button of [at("stop"), at("forget-all")]) {
 }
 if (main.dataset.waiting) follow(main.dataset.waiting);
 if (at("form")) {
-  const drop = at("drop");
   at("file").addEventListener("change", () => at("file").files[0] && send(at("file").files[0]));
-  for (const name of ["dragenter", "dragover"]) {
-    document.addEventListener(name, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  }
-  document.addEventListener("dragleave", (event) => event.relatedTarget || drop.classList.remove("over"));
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    if (event.dataTransfer.files[0]) send(event.dataTransfer.files[0]);
-  });
+  dropArea(({ files }) => files[0] && send(files[0]));
   at("form").addEventListener("submit", (event) => event.preventDefault());
   const card = () => {
     for (const one of document.querySelectorAll("[data-card]")) one.hidden = one.dataset.card !== at("model").value;

@@ -1,4 +1,5 @@
 // From clips to a model: collect and name clips, train, watch.
+import { dropArea } from "./drop.js";
 import { formatScore } from "./format.js";
 import { at, formatLeft, say } from "./shared.js";
 
@@ -109,6 +110,20 @@ const row = (clip) => {
     clip.label = label.value;
     count();
   });
+  label.addEventListener("change", keep);
+  const parts = document.createElement("span");
+  parts.className = "soft small";
+  const told = [clip.segments ? `${clip.segments} segment${clip.segments === 1 ? "" : "s"}` : "", clip.drawn ? `${clip.drawn} drawn thing${clip.drawn === 1 ? "" : "s"}` : ""].filter(Boolean);
+  parts.textContent = told.length ? `${told.join(", ")} ` : "";
+  const mark = document.createElement("a");
+  mark.href = `/teach/${id}/clips/${clip.id}`;
+  mark.textContent = "mark";
+  mark.addEventListener("click", async (event) => {
+    event.preventDefault();
+    await keep();
+    location.assign(mark.href);
+  });
+  mark.setAttribute("aria-label", `Mark ${clip.name}: segments, boxes`);
   const drop = document.createElement("button");
   drop.type = "button";
   drop.className = "link";
@@ -126,19 +141,24 @@ const row = (clip) => {
     count();
     (next?.querySelector("button") ?? at("files")).focus();
   });
-  line.append(name, label, drop);
+  name.append(" ", parts);
+  const ways = document.createElement("span");
+  ways.className = "ways";
+  ways.append(mark, drop);
+  line.append(name, label, ways);
   at("clips").append(line);
   clip.field = label;
 };
 
 const count = () => {
   const counts = new Map();
-  for (const { label } of clips.values()) if (label.trim()) counts.set(label.trim(), (counts.get(label.trim()) ?? 0) + 1);
+  for (const { label, segments } of clips.values()) if (label.trim() && !segments) counts.set(label.trim(), (counts.get(label.trim()) ?? 0) + 1);
   const listed = [...counts].map(([name, n]) => `${name} ${n}`).join(", ");
-  const nameless = [...clips.values()].filter(({ label }) => !label.trim()).length;
+  const nameless = [...clips.values()].filter(({ label, segments }) => !label.trim() && !segments).length;
+  const cut = [...clips.values()].filter(({ segments }) => segments).length;
   at("names").hidden = at("discard").hidden = at("look-section").hidden = !clips.size;
   at("all").hidden = !nameless;
-  at("count").textContent = `${clips.size} clip${clips.size === 1 ? "" : "s"}${listed ? `: ${listed}` : ""}${nameless ? `; ${nameless} without an action` : ""}. A fifth of them is kept for testing.`;
+  at("count").textContent = `${clips.size} clip${clips.size === 1 ? "" : "s"}${listed ? `: ${listed}` : ""}${nameless ? `; ${nameless} without an action` : ""}${cut ? `; ${cut} marked in segments` : ""}. A fifth of them is kept for testing.`;
   at("actions").replaceChildren(...[...counts.keys()].map((name) => new Option(name, name)));
 };
 
@@ -180,6 +200,12 @@ const list = (found) => {
       return line;
     }),
   );
+};
+let naming = Promise.resolve(); // a page that is left takes its requests with it, so that links wait for this
+const keep = () => {
+  const body = JSON.stringify({ labels: labels() });
+  naming = naming.then(() => api(`/${id}/names`, { method: "PUT", headers: json, body })).catch((error) => say(error.message, true));
+  return naming;
 };
 const choices = () => things?.map(({ kind, name, keep, acts }) => ({ kind, name: name.trim() || kind, keep, acts })) ?? null;
 const labels = () => Object.fromEntries([...clips].map(([key, { label }]) => [key, label]));
@@ -256,19 +282,9 @@ if (at("form")) {
     add(files.map((file) => ({ file, path: file.webkitRelativePath.split("/").slice(0, -1) })));
     at("folder").value = "";
   });
-  const drop = at("drop");
-  for (const name of ["dragenter", "dragover"]) {
-    document.addEventListener(name, (event) => {
-      event.preventDefault();
-      drop.classList.add("over");
-    });
-  }
-  document.addEventListener("dragleave", (event) => event.relatedTarget || drop.classList.remove("over"));
-  document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const files = [...event.dataTransfer.files].map((file) => ({ file, path: [] }));
+  dropArea((dropped) => {
+    const entries = [...dropped.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+    const files = [...dropped.files].map((file) => ({ file, path: [] }));
     if (entries.length) Promise.all(entries.map((one) => walk(one))).then((found) => add(found.flat()), () => say("These could not be read.", true));
     else add(files);
   });
@@ -276,6 +292,7 @@ if (at("form")) {
     for (const clip of clips.values()) if (!clip.label.trim()) clip.field.value = clip.label = at("every").value;
     at("every").value = "";
     count();
+    keep();
   });
   at("discard").addEventListener("click", async () => {
     if (id) await api(`/${id}`, { method: "DELETE" }).catch(() => null);

@@ -1,0 +1,78 @@
+"""What is chosen on clips that a model was not trained on: its temperature, when it is unsure, what names are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from whyact.data.types import RelationClip
+from whyact.laiar.answers import YES, answer_clips
+from whyact.laiar.reasons import Fits, claims_of, fit_claims
+from whyact.laiar.runs import Run
+from whyact.laiar.scene import SHARES
+from whyact.metrics.calibration import fit_temperature, top_label
+from whyact.metrics.selective import choose_threshold
+
+TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is chosen on clips that a second model was not trained on; see :class:`whyact.laiar.runs.Run`."""
+
+    temperature: float
+    threshold: float
+    naming: Fits
+    text: str
+    share: float | None = None
+
+    def give_to(self, run: Run) -> None:
+        """Set a run's calibration; the threshold of clips with any number of actions stays."""
+        run.naming_calibration = self.naming
+        if run.model.scene is not None and self.share is not None:
+            run.model.scene.share.fill_(self.share)
+            if run.best is not None:
+                run.best.weights["scene.share"] = torch.tensor(self.share)
+        if not run.vocabulary.multi_label:
+            run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
+
+
+def _choose_share(run: Run, held: Sequence[RelationClip]) -> float | None:
+    """Set and return the weight of the tokens' logits beside whole frames, by the likelihood of held-out clips."""
+    if run.model.scene is None:
+        return None
+    losses, target = {}, torch.tensor([clip.target for clip in held])
+    for share in SHARES:
+        run.model.scene.share.fill_(share)
+        logits = torch.from_numpy(np.stack([a.logits for a in answer_clips(run, held, explain=False)]))
+        losses[share] = float(cross_entropy(logits / fit_temperature(logits.numpy(), target.numpy()), target))
+    chosen = min(losses, key=lambda share: losses[share])
+    run.model.scene.share.fill_(chosen)
+    return chosen
+
+
+def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibration:
+    """Choose on held-out clips with relations and targets that an uncalibrated run answers."""
+    share = _choose_share(run, clips)
+    answers = list(answer_clips(run, clips))
+    naming: Fits = {}
+    if run.model.naming is not None:
+        naming = fit_claims(claims_of(run, answers))
+    if run.vocabulary.multi_label:
+        return Calibration(1.0, YES, naming, text, share)
+    logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
+    return Calibration(*choose(logits, target), naming, text, share)
+
+
+def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
+    """Return the temperature and the confidence threshold chosen on held-out logits (N,C) and targets (N,)."""
+    temperature = float(fit_temperature(logits, target))
+    scaled = logits / temperature
+    p = np.exp(scaled - scaled.max(1, keepdims=True))
+    confidence, correct = top_label(p / p.sum(1, keepdims=True), target)
+    point = choose_threshold(confidence, correct, TARGET_RISK)
+    return temperature, float(point.threshold) if np.isfinite(point.threshold) else 1.0
