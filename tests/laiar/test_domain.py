@@ -9,7 +9,17 @@ import pytest
 import torch
 
 from whyact.data.types import RelationClip
-from whyact.laiar.domain import LEAST, QUANTILE, BoxPart, Domain, box_stats, fit_box_domain, fit_domain, frame_stats
+from whyact.laiar.domain import (
+    LEAST,
+    QUANTILE,
+    BoxPart,
+    Domain,
+    box_stats,
+    fit_box_domain,
+    fit_domain,
+    frame_stats,
+    plain_maps,
+)
 
 
 def looks(groups: int = 4, each: int = 60, width: int = 5) -> tuple[torch.Tensor, list[str]]:
@@ -143,8 +153,41 @@ def test_neither_the_size_of_the_image_nor_the_rate_of_frames_matters() -> None:
             torch.testing.assert_close(other[name], values, rtol=1e-5, atol=1e-6)
 
 
-def test_a_clip_in_which_nothing_is_seen_is_not_judged() -> None:
-    domain = fit_box_domain([boxes(seed) for seed in range(20)], 3)
-    assert domain is not None
-    clip = boxes(0)
-    assert domain.unfamiliar_parts(replace(clip, valid=np.zeros_like(clip.valid))) == ()
+def test_a_clip_in_which_nothing_is_seen_is_unfamiliar_unless_training_clips_are_so_too() -> None:
+    seen = [boxes(seed) for seed in range(38)]
+    nothing = [replace(clip, valid=np.zeros_like(clip.valid)) for clip in seen[:2]]
+    for clips, expected in ((seen, ("things",)), (seen + nothing[:1], ("things",)), (seen[:20] + nothing, ())):
+        domain = fit_box_domain(clips, 3)
+        assert domain is not None
+        assert domain.unfamiliar_parts(nothing[0]) == expected
+    old = replace(fit_box_domain(seen, 3), empty=True)  # type: ignore[type-var]  # a run that does not say
+    assert old.unfamiliar_parts(nothing[0]) == ()
+
+
+def pictures(seed: int, colour: int = 120, rough: float = 10.0, size: tuple[int, int] = (96, 128)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    rows = np.kron(rng.normal(colour, rough, (12, 16, 3)), np.ones((size[0] // 12, size[1] // 16, 1)))
+    return np.clip(rows, 0, 255).astype(np.uint8)[None]
+
+
+def test_plain_pictures_of_another_colour_or_roughness_are_unfamiliar() -> None:
+    stats = torch.cat([frame_stats(plain_maps(pictures(seed, 120 + seed % 5))) for seed in range(60)])
+    domain = fit_domain(stats, [str(seed % 12) for seed in range(60)])
+
+    def odd(**how: float) -> float:
+        found = [domain.is_out_of_distribution(frame_stats(plain_maps(pictures(s, **how)))) for s in range(500, 540)]  # type: ignore[arg-type]
+        return float(np.mean(found))
+
+    assert odd() <= 0.05
+    assert odd(colour=200) >= 0.95
+    assert odd(rough=60.0) >= 0.95
+
+
+def test_plain_statistics_are_those_of_the_picture_whatever_its_size() -> None:
+    small, large = (frame_stats(plain_maps(pictures(3, size=size))) for size in ((96, 128), (384, 512)))
+    assert small.shape == (1, 18)
+    torch.testing.assert_close(small, large, atol=0.01, rtol=0.05)
+    even = plain_maps(np.full((2, 40, 70, 3), 90, np.uint8))
+    torch.testing.assert_close(even[:, 0], torch.full_like(even[:, 0], 90 / 255))
+    assert float(even[:, 1:].abs().max()) < 1e-5, "one grey has no colour and no edge"
+    assert plain_maps(np.zeros((1, 9, 300, 3), np.uint8)).shape[:2] == (1, 9)

@@ -16,9 +16,10 @@ from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import MEASURED, MOTION
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
-from whyact.laiar.answers import annotated_changes, answer_clips
+from whyact.laiar.answers import _unbroken, annotated_changes, answer_clips
 from whyact.laiar.clips import clip_from_tracks, detected_clip, measured_labels
 from whyact.laiar.datasets import read_relations
+from whyact.laiar.evidence import list_changes
 from whyact.laiar.explain import explain
 from whyact.laiar.reasons import claims_of
 from whyact.laiar.runs import Run, load_run, save_run
@@ -150,3 +151,15 @@ def test_a_measured_word_cannot_be_annotated(root: Path, tmp_path: Path) -> None
     (tmp_path / FILE).write_text(json.dumps(document), encoding="utf-8")
     with pytest.raises(UserError, match="approaching"):
         own.read(tmp_path, slots=4)
+
+
+def test_what_was_lost_from_view_in_between_is_not_stated() -> None:
+    named = np.full((10, 3), 2)
+    named[3:5, 0] = -1  # a state with a hole
+    named[5:, 1] = 3  # a change from one frame to the next
+    named[2:7, 2], named[7:, 2] = -1, 3  # a change over a long hole
+    found = list_changes(named, np.ones_like(named, bool))
+    assert [(c.slot, c.before, c.after) for c in found] == [(0, 2, 2), (1, 2, 3), (2, 2, 3)]
+    assert _unbroken(found, named).tolist() == [False, True, False]
+    named[3:5, 0] = 2
+    assert _unbroken(list_changes(named, np.ones_like(named, bool)), named)[0]

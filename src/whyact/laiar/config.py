@@ -35,6 +35,9 @@ class DataConfig:
     boxes: Literal["oracle", "detected"] = setting("oracle", "annotated boxes and classes, or a detector's")
     clean: bool = setting(False, "merge duplicate tracks of detected boxes, and drop short and doubtful ones")
     pixels: bool = setting(False, "add RoI features of the boxes, from the videos of the data set")
+    box_pixels: Literal["yes", "no", "auto"] = setting(
+        "yes", "with pixels, the boxes' RoI features are terms of the tokens; auto: for own clips where there are many"
+    )
     scene: bool = setting(False, "add vectors of whole frames, as a term of the answer by itself, with pixels")
     looks: int = setting(16, "frames of a clip with RoI features, evenly spaced; training samples among them")
     detector: str = setting("shipped", "what finds boxes: a name, a small detector's folder, or a file")
@@ -314,7 +317,15 @@ def _clips() -> Config:
     return replace(
         base,
         data=replace(
-            base.data, slots=12, boxes="detected", clean=True, pixels=True, detector="auto", encoder="auto", scene=True
+            base.data,
+            slots=12,
+            boxes="detected",
+            clean=True,
+            pixels=True,
+            box_pixels="auto",
+            scene=True,
+            detector="auto",
+            encoder="auto",
         ),
         optim=replace(base.optim, lr=1e-3, epochs=100),
     )

@@ -1,7 +1,8 @@
-"""Does a video look like those a model was trained on? A plain distance tells: of frames, or of boxes alone.
+"""Does a video look like those a model was trained on? A plain distance tells, of frames and of boxes.
 
-With pixels, frames are compared in the encoder's own features (:class:`Domain`). Without, each clip's boxes are: where
-things are and how large, which things there are, and how much they move (:class:`BoxDomain`).
+With pixels, frames are compared in the encoder's own features (:class:`Domain`). Without, they are compared by colours
+and edges (:func:`plain_maps`), and each clip's boxes by where things are and how large, which things there are, and how
+much they move (:class:`BoxDomain`). Boxes alone tell little: washing hands are boxes of persons, too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,12 +21,16 @@ from whyact.data.types import RelationClip
 QUANTILE = 0.99  # of frames held out of the fit: so many familiar ones are taken for familiar
 MARGIN = 1.2  # on their distance: a new scene of a familiar kind lies a little farther out than those held out
 LEAST = 8  # clips, of three groups, from which it can be told how much familiar clips differ
+RARE = 0.05  # share of training clips in which nothing is seen, up to which that is unfamiliar
 FLOOR = {"layout": 0.02, "things": 0.05, "motion": 0.01}  # the least that clips are believed to vary by
 PARTS = {
     "layout": "where things are and how large they are",
     "things": "which things are there",
     "motion": "how much things move",
+    "frames": "how the pictures look",
 }
+_PLAIN_SIDE = 64  # pixels of a frame's shorter side
+_PLAIN_SCALES = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,23 @@ def frame_stats(maps: Tensor) -> Tensor:
     """Return mean and standard deviation of each channel of feature maps (N,C,h,w): (N,2C)."""
     flat = maps.flatten(2).float()
     return torch.cat([flat.mean(-1), flat.std(-1)], -1)
+
+
+def plain_maps(frames: NDArray[np.uint8]) -> Tensor:
+    """Return maps (T,9,h,w) of frames (T,H,W,3) uint8 RGB that need no network: brightness, two colours, edges."""
+    x = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    ratio = _PLAIN_SIDE / min(x.shape[2:])
+    size = [max(max(_PLAIN_SCALES), round(length * ratio)) for length in x.shape[2:]]
+    x = F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False)
+    red, green, blue = x.unbind(1)
+    bright = (red + green + blue) / 3
+    maps = [bright, red - green, blue - (red + green) / 2]
+    for scale in _PLAIN_SCALES:
+        y = F.avg_pool2d(bright[:, None], scale)
+        across = F.pad((y[..., 1:] - y[..., :-1]).abs(), (0, 1))
+        down = F.pad((y[..., 1:, :] - y[..., :-1, :]).abs(), (0, 0, 0, 1))
+        maps += [F.interpolate(edges, size=size)[:, 0] for edges in (across, down)]
+    return torch.stack(maps, 1)
 
 
 def fit_domain(stats: Tensor, groups: Sequence[str]) -> Domain:
@@ -98,15 +121,19 @@ class BoxPart:
 
 @dataclass(frozen=True)
 class BoxDomain:
-    """Training clips as boxes, each of :data:`PARTS` by itself."""
+    """Training clips as boxes, each of :data:`PARTS` by itself, and whether there are some in which nothing is seen."""
 
     parts: dict[str, BoxPart]
+    empty: bool = True
 
     def unfamiliar_parts(self, clip: RelationClip) -> tuple[str, ...]:
-        """Return in which :data:`PARTS` a clip lies farther out than training clips; where nothing is seen, in none."""
+        """Return in which :data:`PARTS` a clip lies farther out than training clips.
+
+        Where no pair is seen, and in training clips one always was, that is the things that are there.
+        """
         stats = box_stats(clip, len(self.parts["things"].mean))
         if stats is None:
-            return ()
+            return () if self.empty else ("things",)
         return tuple(name for name, part in self.parts.items() if part.distance(stats[name][None])[0] > part.limit)
 
 
@@ -133,7 +160,7 @@ def fit_box_domain(clips: Sequence[RelationClip], objects: int) -> BoxDomain | N
             held.append(rest.distance(rows[torch.from_numpy(groups == group)]))
         limit = float(np.quantile(np.concatenate(held), QUANTILE)) * (1 + 2 / len(found) ** 0.5)
         parts[name] = BoxPart.fit(rows, floor, max(limit, 1.0))
-    return BoxDomain(parts)
+    return BoxDomain(parts, empty=len(found) < (1 - RARE) * len(clips))
 
 
 def box_stats(clip: RelationClip, objects: int) -> dict[str, Tensor] | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from whyact.laiar.answers import Answer
 from whyact.laiar.runs import Run
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 from whyact.training.checkpoint import trained_on
+from whyact.wording import format_label, format_score
 
 SHOWN = 12  # pieces of evidence listed
 
@@ -40,6 +42,8 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     if words.measured:
         rest = "" if words.only_measured else "; all other relations are what the model takes them for"
         notes.append(f"How near things are and how they move was measured from the boxes{rest}.")
+    if frames := _frames_alone(run, answer):
+        notes.append(frames)
     if run.config.model.app_width:
         notes.append(
             "The video model read relation probabilities predicted from RGB by the annotation authors' network."
@@ -75,6 +79,22 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
             seed=card.get("seed"),
             versions=card.get("versions", {}),
         ),
+    )
+
+
+def _frames_alone(run: Run, answer: Answer) -> str:
+    """Say what whole frames by themselves are taken for; empty for a model or a clip without them."""
+    scene, frames = run.model.scene, answer.clip.scene
+    if scene is None or frames is None or not np.any(frames):
+        return ""
+    seen = torch.from_numpy(frames[answer.positions].astype(np.float32))[None]
+    with torch.no_grad():
+        scores = (scene(seen.to(scene.mean.device)) / run.temperature).softmax(-1)[0].cpu()
+    best = int(scores.argmax())
+    label = format_label(run.vocabulary.actions[best])
+    return (
+        f"Whole frames by themselves, without any pair, look like {label} ({format_score(float(scores[best]))}). "
+        "Removing a pair leaves them as they are."
     )
 
 

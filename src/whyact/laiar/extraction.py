@@ -33,7 +33,7 @@ from whyact.features.roi import (
 from whyact.features.store import FeatureStore
 from whyact.files import canonical_json, folder_lock, sha256
 from whyact.laiar.clips import detected_clip
-from whyact.laiar.domain import Domain, fit_domain, frame_stats
+from whyact.laiar.domain import Domain, fit_domain, frame_stats, plain_maps
 from whyact.perception.perception import RATE, Perception, TimedFrame, stack_images
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import read_tracks, write_tracks
@@ -54,7 +54,7 @@ class ClipSettings:
 
     ``detect`` puts detected boxes in the place of annotated ones; of those, ``labelled_only`` keeps the pairs with
     labels alone (training). ``side`` is that of the union maps; ``folder`` keeps tracks and features. ``scene`` adds
-    vectors of whole frames.
+    vectors of whole frames; without ``roi`` there are none of boxes.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class ClipSettings:
     detect: bool = False
     labelled_only: bool = False
     scene: bool = False
+    roi: bool = True
 
 
 @dataclass
@@ -133,6 +134,8 @@ def extract_clips(
         if settings.detect:
             for film in films:
                 _detect(perception, data.vocabulary, film, out, settings)
+                if perception.encoder is None and settings.labelled_only:
+                    _watch(film, out)
                 bar.advance(film.footage.path.name)
         if perception.encoder is not None:
             _extract_roi(perception.encoder, films, out, settings, bar.advance)
@@ -226,6 +229,20 @@ def tracks_path(perception: Perception, footage: Footage, folder: Path) -> Path:
     return folder / f"tracks-{sha256(canonical_json(perception.tracking))[:16]}" / f"{footage.key[:32]}.json"
 
 
+def _watch(film: _Film, out: ExtractedClips) -> None:
+    """Keep plain statistics of two frames of each clip, by which a model without an encoder knows familiar ones."""
+    if film.broken:
+        return
+    numbers = {i: {int(out.clips[i].frames[t]) for t in (0, len(out.clips[i].frames) // 2)} for i in film.clips}
+    every = sorted(set().union(*numbers.values()))
+    shown = dict(zip(every, film.footage.frames(every), strict=False))
+    for i, own in numbers.items():
+        for number in sorted(own & set(shown)):
+            out.frame_stats.append(frame_stats(plain_maps(shown[number][None]))[0])
+            out.groups.append(out.clips[i].group)
+            out.videos.append(film.footage.key)
+
+
 def video_tracks(perception: Perception, footage: Footage, folder: Path) -> Tracks:
     """Return the tracks of a whole video: from the file under ``folder`` that an earlier call left, or by detecting."""
     path = tracks_path(perception, footage, folder)
@@ -254,9 +271,10 @@ def _extract_roi(
     encoder: RoiEncoder, films: Sequence[_Film], out: ExtractedClips, settings: ClipSettings, on_clip: OnClip
 ) -> None:
     """Give clips their RoI features; decoding runs ahead in a thread."""
-    side, scene = settings.side, settings.scene and isinstance(encoder, SceneEncoder)
-    # Stores with and without the vectors of whole frames are apart: a store has the same arrays for all.
-    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{'-scene' if scene else ''}"
+    side, scene = settings.side if settings.roi else 0, settings.scene and isinstance(encoder, SceneEncoder)
+    # Stores of boxes, of whole frames and of both are apart: a store has the same arrays for all.
+    kind = ("" if settings.roi else "-no-boxes") + ("-scene" if scene else "")
+    folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{kind}"
     entries: dict[int, list[_Entry]] = {}
     with FeatureStore(folder, identity(encoder), shard_videos=_SHARD) as store:
         for number, film in enumerate(films):
@@ -327,9 +345,13 @@ class _WithFrameStats:
 def _features(
     encoder: RoiEncoder, images: Pixels, clip: RelationClip, side: int, scene: bool
 ) -> dict[str, NDArray[np.floating]]:
-    """Return what is stored of a clip: Eq. 1's pixel terms, and the statistics of its frames (T,D)."""
-    watched = _WithFrameStats(encoder)
-    made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
+    """Return what is stored of a clip: Eq. 1's pixel terms if maps have a side, and its frames' statistics (T,D)."""
+    watched, made = _WithFrameStats(encoder), {}
+    if side:
+        made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
+    else:
+        for t in np.flatnonzero(clip.valid.any(1)):
+            watched.maps(images[t][None])
     own = torch.cat(watched.frame_stats).numpy()  # of the frames with a pair, in their order
     stats = np.zeros((len(images), own.shape[1]), np.float16)
     stats[clip.valid.any(1)] = own
@@ -347,7 +369,7 @@ def _fill(store: FeatureStore, entry: _Entry, film: _Film, out: ExtractedClips) 
     arrays = dict(store.get(entry.name).arrays)
     stats = torch.from_numpy(arrays.pop(FRAME_STATS)).float()
     scene, clip = arrays.pop(SCENE, None), out.clips[entry.clip]
-    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays), scene=scene)
+    out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays) if arrays else None, scene=scene)
     encoded = np.flatnonzero(clip.valid.any(1))
     for t in sorted({int(encoded[0]), int(encoded[len(encoded) // 2])}):
         out.frame_stats.append(stats[t])

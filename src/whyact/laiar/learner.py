@@ -43,7 +43,7 @@ def build_model(config: Config, vocabulary: Vocabulary) -> LaIAR:
 def sized_for(config: Config, clips: Sequence[RelationClip]) -> Config:
     """Return the settings with the widths of what the clips bring along: scores, pixel features, clip vectors."""
     app = next((c.appearance.shape[-1] for c in clips if c.appearance is not None), 0)
-    roi = next((c.pixels.shape for c in clips if c.pixels is not None), (0, 0, 0))
+    roi = next((c.pixels.shape for c in clips if c.pixels is not None and config.data.box_pixels == "yes"), (0, 0, 0))
     context = next((len(c.context) for c in clips if c.context is not None), 0)
     scene = next((c.scene.shape[-1] for c in clips if c.scene is not None and c.targets is None), 0)
     widths = replace(config.model, app_width=app, roi=roi, context_width=context, scene_width=scene)

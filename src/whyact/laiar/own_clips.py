@@ -50,6 +50,7 @@ from whyact.video.reader import VideoReader
 AUTO = "auto"
 CLASSES = "classes.json"  # detector class -> thing, beside the JSON of the data
 STEPS, EPOCHS = 300, 36  # of a training on few clips: so many epochs are made of the steps, at least so many
+MANY = 200  # clips from which tokens learn from their boxes' RoI features
 _R50 = "fasterrcnn-r50"
 _PROBED = 12  # clips whose middle frame says whether the bundled detector knows this kind of film
 _NEXT = "--data.detector FILE.onnx or fasterrcnn-r50, with --data.names FILE for its class names"
@@ -111,7 +112,7 @@ def prepare_clips(
     document = own_file(folder, chosen.objects, chosen.subjects)
     write_atomic(root / FILE, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
     data = replace(data, data=replace(data.data, class_map=str(root / CLASSES)))
-    return PreparedData("own", root, _with_epochs(data, document), warnings)
+    return PreparedData("own", root, _sized(data, document), warnings)
 
 
 def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
@@ -129,7 +130,7 @@ def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
         config = replace(config, data=replace(config.data, boxes="oracle"))
         warnings.append(f"{path} has boxes of its own: they are used, and no detector's")
     read_own(root, slots=config.data.slots)  # an error in it is raised before the work
-    return PreparedData("own", root, _with_epochs(config, document), warnings)
+    return PreparedData("own", root, _sized(config, document), warnings)
 
 
 Pictures = dict[str, list[NDArray[np.uint8]]]  # of each thing, some images (h,w,3) uint8 RGB
@@ -284,11 +285,18 @@ def _link(link: Path, folder: Path) -> None:
         shutil.copytree(folder, link)
 
 
-def _with_epochs(config: Config, document: OwnFile) -> Config:
-    """Return the settings with as many epochs as few clips need, where the number is the preset's own."""
+def _sized(config: Config, document: OwnFile) -> Config:
+    """Return the settings with what so many clips need: epochs, where their number is the preset's own; box features.
+
+    A box's RoI features are a thousand numbers a token, which some tens of clips cannot teach. The view of whole
+    frames, fitted apart, is worth more there.
+    """
+    clips = sum(len(video.actions) for video in document.videos)
+    if config.data.box_pixels == "auto":
+        few = clips < MANY and config.data.encoder == LITE  # others have no vector of whole frames
+        config = replace(config, data=replace(config.data, box_pixels="no" if few else "yes"))
     if config.optim.epochs != PRESETS["clips"].optim.epochs:
         return config
-    clips = sum(len(video.actions) for video in document.videos)
     steps = max(1, ceil(clips * 0.8 / config.optim.batch))
     epochs = max(EPOCHS, min(200, round(STEPS / steps)))
     return replace(config, optim=replace(config.optim, epochs=epochs))

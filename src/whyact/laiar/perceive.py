@@ -89,6 +89,7 @@ def clip_settings(config: DataConfig, mask_size: int, folder: Path, *, labelled_
         detect=config.boxes == "detected",
         labelled_only=labelled_only,
         scene=config.scene,
+        roi=config.box_pixels == "yes",
     )
 
 
@@ -100,9 +101,10 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
     """
     config, path = run.config.data, Path(run.path)
     own = own_detector(path)
-    if run.config.model.roi[0] and own is None and config.encoder == OWN:
+    encodes = bool(run.config.model.roi[0] or run.config.model.scene_width)
+    if encodes and own is None and config.encoder == OWN:
         raise UserError(run.path, "no detector folder", "the detector whose backbone encodes boxes for this model")
-    encoder = open_encoder(config.encoder, own) if run.config.model.roi[0] else None
+    encoder = open_encoder(config.encoder, own) if encodes else None
     if options.tracks is not None:
         return Perception(encoder=encoder).to(device_of(run.model))
     name = options.detector

@@ -143,6 +143,7 @@ def _contents(run: Run, card: dict[str, Any]) -> tuple[dict[str, Tensor], dict[s
         for name, part in run.box_domain.parts.items():
             tensors |= {f"box_domain.{name}.mean": part.mean, f"box_domain.{name}.whitening": part.whitening}
         extra["box_domain_limits"] = {name: part.limit for name, part in run.box_domain.parts.items()}
+        extra["box_domain_empty"] = run.box_domain.empty
     return tensors, {"method": "laiar", **card, "extra": extra}
 
 
@@ -199,7 +200,7 @@ def load_run(folder: Path) -> Run:
         history=extra.get("history", []),
         clip_seconds=extra.get("clip_seconds", 0.0),
         domain=domain,
-        box_domain=BoxDomain(parts) if parts else None,
+        box_domain=BoxDomain(parts, extra.get("box_domain_empty", True)) if parts else None,
         card=found.card,
         path=str(folder),
         sha256=found.sha256,

@@ -179,7 +179,8 @@ def train(
         how = clip_settings(config.data, config.model.mask_size, out.absolute().parent / "features", labelled_only=True)
         extracted = extract_clips(perception, found, train_clips, how, progress=progress)
         train_clips, domain = extracted.clips, extracted.domain()
-        if config.data.boxes == "detected" and domain is None:  # annotated pairs are not those that a detector finds
+        no_frames = perception.encoder is None or domain is None
+        if config.data.boxes == "detected" and no_frames:  # annotated pairs are not those that a detector finds
             box_domain = fit_box_domain(train_clips, len(found.vocabulary.objects))
         how = replace(how, labelled_only=False)
         test_clips = extract_clips(perception, found, test_clips, how, progress=progress).clips

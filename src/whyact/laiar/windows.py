@@ -14,7 +14,7 @@ import torch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
-from whyact.laiar.domain import PARTS, frame_stats
+from whyact.laiar.domain import PARTS, frame_stats, plain_maps
 from whyact.laiar.explain import explain
 from whyact.laiar.geometry import mask_side
 from whyact.laiar.runs import Run
@@ -155,7 +155,7 @@ def answer_video(
 
     Args:
         run: The model.
-        path: The video; read only where the model was trained with RoI features.
+        path: The video; read where the model was trained with RoI features, or knows familiar frames without them.
         tracks: Boxes all through the video.
         facts: About the video.
         perception: What the tracks' classes mean, the encoder, and notes for the reader.
@@ -186,11 +186,14 @@ def answer_video(
     encoder, training = perception.encoder, _training(run)
     if run.box_domain is not None:
         parts = list(dict.fromkeys(name for found in odd_parts for name in found))
-        if sum(map(bool, odd_parts)) > len(odd_parts) / 2:
+        parts = parts if sum(map(bool, odd_parts)) > len(odd_parts) / 2 else []
+        parts += ["frames"] if unfamiliar > encoded / 2 else []
+        if parts:
             notes.insert(0, _unlike(training, parts))
             prediction.unsure = prediction.unfamiliar = True
         else:
-            notes.append(f"The model was trained on {training}; the boxes of this video are like those.")
+            alike = "boxes" if run.domain is None else "boxes and the pictures"
+            notes.append(f"The model was trained on {training}; the {alike} of this video are like those.")
     elif encoder is None or run.domain is None:
         notes.append(f"The model was trained on {training}. It cannot tell whether this video is like that.")
     elif unfamiliar > encoded / 2:
@@ -249,8 +252,12 @@ def _clips(
         for times in moments
     )
     if (encoder := perception.encoder) is None:
-        for clip in clips:
-            yield clip, 0
+        if run.domain is None or run.box_domain is None:  # a run of an earlier version
+            for clip in clips:
+                yield clip, 0
+            return
+        for clip, frames in zip(clips, frames_for(path, moments), strict=True):
+            yield clip, int(run.domain.is_out_of_distribution(frame_stats(plain_maps(np.stack(frames)))).sum())
         return
     for clip, frames in zip(clips, frames_for(path, moments), strict=True):
         odd = 0
@@ -258,7 +265,8 @@ def _clips(
             with torch.no_grad():
                 stats = frame_stats(encoder.maps(np.stack(frames)).values)
             odd = int(run.domain.is_out_of_distribution(stats).sum())
-        side, scene = mask_side(run.config.model.mask_size), run.config.model.scene_width > 0
+        side = mask_side(run.config.model.mask_size) if run.config.model.roi[0] else 0
+        scene = run.config.model.scene_width > 0
         yield with_roi_features(clip, frames, encoder, side, scene=scene), odd
 
 

@@ -105,6 +105,37 @@ def measured_relations(
     return out
 
 
+def true_of_boxes(
+    subjects: NDArray[np.floating],
+    objects: NDArray[np.floating],
+    distance: NDArray[np.int64],
+    settings: MeasureSettings | None = None,
+) -> Bool:
+    """Tell where a measured distance is true of the very boxes of that moment.
+
+    Smoothing and hysteresis make a state lag by a few frames. Over a change the boxes of a single frame may already be
+    on the other side, and whoever looks at that frame would not agree.
+
+    Args:
+        subjects: Boxes (T,K,4) xyxy.
+        objects: The same.
+        distance: (T,K) positions in :data:`DISTANCE`; negative where there is none.
+        settings: Thresholds, each of which may be missed by its margin.
+
+    Returns:
+        (T,K).
+    """
+    s = settings or MeasureSettings()
+    a, b = (np.asarray(boxes, dtype=np.float64) for boxes in (subjects, objects))
+    known = (a[..., 2:] > a[..., :2]).all(-1) & (b[..., 2:] > b[..., :2]).all(-1)
+    areas = [np.where(known, np.clip(x[..., 2:] - x[..., :2], 0, None).prod(-1), np.nan) for x in (a, b)]
+    closeness = _closeness(a, b, areas, (np.sqrt(areas[0]) + np.sqrt(areas[1])) / 2)
+    thresholds, margins = np.array([s.near, s.touching, s.overlapping, s.inside]), np.array(s.margins)
+    low, high = np.append(-np.inf, thresholds - margins), np.append(thresholds + margins, np.inf)
+    level = distance.clip(0, len(thresholds))  # inside and containing are one level
+    return known & (distance >= 0) & (closeness >= low[level]) & (closeness <= high[level])
+
+
 def measured_motion(
     boxes: NDArray[np.floating],
     times: NDArray[np.float64],

@@ -42,19 +42,17 @@ CLASSES = ("handshake", "hug", "kick", "point", "punch", "push")
 SEEDS, QUICK_STEPS = 1, 60
 FRAMES = 16  # of a film, for the rows beside LaIAR
 SIMPLE = ("majority", "box-forest", "linear-probe", "forest+probe")
-LAIAR = ("boxes", "boxes+pixels", "boxes+pixels-no-guidance")
-PRODUCT = "boxes+pixels"  # what `whyact train laiar --videos` makes
-PARTS = {"tokens": f"{PRODUCT}, tokens alone", "frames": f"{PRODUCT}, whole frames alone"}
+PRODUCT, UNGUIDED = "boxes+pixels", "boxes+pixels-no-guidance"  # the first is what `whyact train laiar --videos` makes
+PARTS = {"tokens": "boxes", "frames": "pixels alone"}  # of its models
 NOTES = {
     "box-forest": "random forest on how the two most often seen people stand and move",
     "linear-probe": "logistic regression on mean and spread of EfficientNet-Lite0's view of 16 whole frames",
     "forest+probe": "the mean of both probabilities",
-    "boxes": "cleaned FastestDet tracks, measured relations; LaIAR rows keep all tokens, as their preset does",
-    PRODUCT: "and EfficientNet-Lite0's features of the boxes and of whole frames: what `whyact train laiar --videos` "
-    "makes; the weight of the whole frames is chosen on training sequences held out",
-    PARTS["tokens"]: "the same models without the term of the whole frames",
+    PRODUCT: "what `whyact train laiar --videos` makes: cleaned FastestDet tracks, measured relations, and the term of "
+    "EfficientNet-Lite0's view of whole frames, weighed on training sequences held out; all tokens are kept",
+    PARTS["tokens"]: "the same models without the term of whole frames, which is fitted apart",
     PARTS["frames"]: "the same models without a token",
-    "boxes+pixels-no-guidance": "the video model alone, the frames weighted as above",
+    UNGUIDED: "the video model alone, the frames weighed as above",
 }
 
 
@@ -81,15 +79,10 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     chosen = list(range(1, folds + 1))[: 4 if quick else folds]
     common = {"root": str(prepared), "config": msgspec.to_builtins(config), "steps": QUICK_STEPS if quick else STEPS}
     cells: list[dict[str, Any]] = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
-    cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in LAIAR[:2] for f in chosen]
+    cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in (PRODUCT,) for f in chosen]
     found = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
     share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, found, strict=True) if c["row"] == PRODUCT}
-    more = [
-        {"row": r, "fold": f, "seed": s, "share": share[f, s], **common}
-        for s in numbers
-        for r in LAIAR[2:]
-        for f in chosen
-    ]
+    more = [{"row": UNGUIDED, "fold": f, "seed": s, "share": share[f, s], **common} for s in numbers for f in chosen]
     found += run_cells(more, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, list[float]] = defaultdict(list)
     reasons: list[dict[str, Any]] = []
@@ -183,9 +176,7 @@ def _laiar(
 ) -> dict[str, Any]:
     """Train LaIAR and answer the test films; the row that users get also says what its parts and its reasons are."""
     name, seed = params["row"], params["seed"]
-    if name == "boxes":
-        clips = [replace(clip, pixels=None, scene=None) for clip in clips]
-    if name.endswith("no-guidance"):
+    if name == UNGUIDED:
         config = replace(config, loss=replace(config.loss, guidance=False))
     steps = -(-len(train) // config.optim.batch)
     config = replace(config, optim=replace(config.optim, epochs=max(1, params["steps"] // steps)))

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationClip
-from whyact.errors import UserError
 from whyact.files import write_atomic
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for
 from whyact.laiar.config import Config
-from whyact.laiar.domain import fit_box_domain, fit_domain, frame_stats
+from whyact.laiar.domain import Domain, fit_box_domain, fit_domain, frame_stats, plain_maps
 from whyact.laiar.extraction import video_tracks
-from whyact.perception.perception import Perception
+from whyact.perception.perception import Perception, stack_images
 from whyact.reproduce.results import Row, row
 from whyact.video import VIDEO_SUFFIXES
 
@@ -58,26 +57,28 @@ def guard_rows(
         perception: Likewise.
         folder: Where tracks and statistics are kept.
     """
-    videos = root.absolute()
-    own = [videos / clip.id.rpartition("/")[0] for clip in clips]
-    sets = {"held-out films": own, **other_films(root)}
+    sets = {"held-out films": [root / clip.id.rpartition("/")[0] for clip in clips], **other_films(root)}
     watched = {name: [_watch(film, data, config, perception, folder) for film in films] for name, films in sets.items()}
-    stats = {name: [one[1] for one in found] for name, found in watched.items()}
-    boxes = {name: [one[0] for one in found] for name, found in watched.items()}
+    own = watched["held-out films"]
     found: dict[tuple[str, str], list[float]] = {}
     for train, test in data.folds.values():
-        ends = [stats["held-out films"][i][[0, config.data.frames // 2]] for i in train]
-        groups = [clips[i].group for i in train]
-        domain = fit_domain(torch.from_numpy(np.concatenate(ends)), [group for group in groups for _ in range(2)])
-        known = [replace(boxes["held-out films"][i], group=clips[i].group) for i in train]
+        groups = [clips[i].group for i in train for _ in range(2)]
+        encoded = _fit([own[i][1] for i in train], groups, config.data.frames)
+        plain = _fit([own[i][2] for i in train], groups, config.data.frames)
+        known = [replace(own[i][0], group=clips[i].group) for i in train]
         box_domain = fit_box_domain(known, len(data.vocabulary.objects))
         assert box_domain is not None
         for name in sets:
-            which = test if name == "held-out films" else range(len(sets[name]))
-            pixels = [domain.is_out_of_distribution(torch.from_numpy(stats[name][i])).mean() > 0.5 for i in which]
-            alone = [bool(box_domain.unfamiliar_parts(boxes[name][i])) for i in which]
-            found.setdefault((name, "with pixels"), []).append(float(np.mean(pixels)))
-            found.setdefault((name, "boxes alone"), []).append(float(np.mean(alone)))
+            which = [watched[name][i] for i in (test if name == "held-out films" else range(len(sets[name])))]
+            boxes = [bool(box_domain.unfamiliar_parts(clip)) for clip, _, _ in which]
+            pictures = [_is_odd(plain, stats) for _, _, stats in which]
+            values = {
+                "with an encoder": [_is_odd(encoded, stats) for _, stats, _ in which],
+                "without": [a or b for a, b in zip(boxes, pictures, strict=True)],
+                "boxes alone": boxes,
+            }
+            for metric, answers in values.items():
+                found.setdefault((name, metric), []).append(float(np.mean(answers)))
     notes = {name: f"{len(films)} films" for name, films in sets.items()}
     return [
         row("guard: called unfamiliar", name, metric, values, unit="0..1", note=notes[name] if metric[0] == "w" else "")
@@ -85,10 +86,19 @@ def guard_rows(
     ]
 
 
+def _fit(stats: Sequence[NDArray[np.float32]], groups: Sequence[str], frames: int) -> Domain:
+    """Fit on two frames of each film, its first and its middle one, as a training does."""
+    return fit_domain(torch.from_numpy(np.concatenate([rows[[0, frames // 2]] for rows in stats])), groups)
+
+
+def _is_odd(domain: Domain, stats: NDArray[np.float32]) -> bool:
+    return bool(domain.is_out_of_distribution(torch.from_numpy(stats)).mean() > 0.5)
+
+
 def _watch(
     film: Path, data: RelationData, config: Config, perception: Perception, folder: Path
-) -> tuple[RelationClip, NDArray[np.float32]]:
-    """Return a film as a clip of detected boxes, and the statistics of its frames (T,D), as an answer reads both."""
+) -> tuple[RelationClip, NDArray[np.float32], NDArray[np.float32]]:
+    """Return a film as an answer reads it: a clip of boxes, its frames' statistics (T,D) by the encoder, and plain."""
     assert perception.encoder is not None
     tracks = video_tracks(perception, VideoFootage(film), folder)
     times = even_times(float(tracks.times[0]), float(tracks.times[-1]), config.data.frames)
@@ -100,16 +110,15 @@ def _watch(
         id=film.name,
         video=tracks,
     )
-    path = folder / "guard" / f"{film.parent.name}-{film.stem}.npy"
+    path = folder / "guard" / f"{film.parent.name}-{film.stem}.npz"
     if path.is_file():
-        return clip, np.load(path, allow_pickle=False)
+        with np.load(path, allow_pickle=False) as stored:
+            return clip, stored["encoded"], stored["plain"]
     (images,) = frames_for(film, [times])
-    try:
-        with torch.inference_mode():
-            found: NDArray[np.float32] = frame_stats(perception.encoder.maps(np.stack(images)).values).numpy()
-    except ValueError as error:
-        raise UserError(film, str(error), "frames of one size") from error
+    frames = stack_images(images, film)
+    with torch.inference_mode():
+        encoded, plain = (frame_stats(m).numpy() for m in (perception.encoder.maps(frames).values, plain_maps(frames)))
     stream = io.BytesIO()
-    np.save(stream, found, allow_pickle=False)
+    np.savez(stream, encoded=encoded, plain=plain)
     write_atomic(path, stream.getvalue())
-    return clip, found
+    return clip, encoded, plain
