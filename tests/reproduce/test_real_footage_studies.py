@@ -10,9 +10,12 @@ import pytest
 
 from whyact.cli import main
 from whyact.data.types import RelationClip
+from whyact.errors import UserError
 from whyact.perception.relations import MeasureSettings
 from whyact.reproduce.laiar_ut import box_statistics
+from whyact.reproduce.laiar_ut_reasons import LIST, judged_rows, write_pages
 from whyact.reproduce.measured_relations import _compare, _Pairs, changes
+from whyact.video.write import write_video
 
 TIMES = np.arange(60) / 10
 
@@ -90,3 +93,40 @@ def test_the_study_needs_its_films_and_its_detector(tmp_path: Path, capsys: pyte
     (tmp_path / "films").mkdir()
     assert main(["reproduce", "laiar-ut", "--root", str(tmp_path / "films")]) == 2
     assert "FastestDet.onnx and coco.names" in capsys.readouterr().err
+
+
+def written(folder: Path, *accepted: str) -> Path:
+    lines = ["number,film,answer,true,reason,start,end,accepted,by"]
+    lines += [f"{i},f{i}.avi,push,punch,a – b: apart → near,1.00,1.50,{word},Ada" for i, word in enumerate(accepted, 1)]
+    (folder / LIST).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def test_what_a_person_says_of_reasons_becomes_rows(tmp_path: Path) -> None:
+    assert judged_rows(tmp_path) == []
+    assert judged_rows(written(tmp_path, "", "")) == [], "nobody has looked yet"
+    share, *listed = judged_rows(written(tmp_path, "yes", "no", "yes", "yes"))
+    assert (share.mean, share.n) == (0.75, 4)
+    assert "3 of 4" in share.note
+    assert "Ada" in share.note
+    assert [one.mean for one in listed] == [1.0, 0.0, 1.0, 1.0]
+    assert "the answer is wrong: it is punch" in listed[0].note
+    with pytest.raises(UserError, match="line 2, accepted"):
+        judged_rows(written(tmp_path, "yes", "perhaps"))
+
+
+def test_a_filled_in_list_stays_and_another_choice_starts_a_new_one(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", [np.full((48, 64, 3), 90, np.uint8)] * 10, 10.0)
+    reason = {
+        "film": "a.mp4", "answer": "push", "true": "push", "reason": "a – b: apart → near", "times": [0.1, 0.5],
+        "boxes": [[[1.0, 1, 20, 40], [30.0, 1, 50, 40]]] * 2,
+    }  # fmt: skip
+    assert write_pages([reason], tmp_path, tmp_path) == [reason]
+    assert (tmp_path / "reasons-1.jpg").stat().st_size > 1000
+    filled = (tmp_path / LIST).read_text(encoding="utf-8").replace(",,\n", ",yes,Ada\n")
+    (tmp_path / LIST).write_text(filled, encoding="utf-8")
+    write_pages([reason], tmp_path, tmp_path)
+    assert (tmp_path / LIST).read_text(encoding="utf-8") == filled
+    assert len(judged_rows(tmp_path)) == 2
+    write_pages([{**reason, "reason": "a – b: near → apart"}], tmp_path, tmp_path)
+    assert judged_rows(tmp_path) == []

@@ -152,6 +152,9 @@ def test_a_clip_is_marked_by_mouse(page: Any, teaching: tuple[str, Path], tmp_pa
     page.wait_for_url("**/clips/*")
     page.wait_for_selector("main[data-ready]")
     assert page.locator("#mark-list li").count() == 3
+    with page.expect_download() as download:
+        page.click("#own-data")
+    assert json.loads(Path(download.value.path()).read_text())["videos"][0]["file"] == found.file
 
 
 def test_a_clip_is_marked_by_keyboard(page: Any, teaching: tuple[str, Path], tmp_path: Path) -> None:

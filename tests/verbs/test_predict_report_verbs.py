@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -280,3 +282,18 @@ def test_open_shows_the_page(
     assert "--open: expected --report FILE beside it" in capsys.readouterr().err
     assert main(["report", str(file), "--export", "csv", "--open"]) == 2
     assert len(shown) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [(["broken.mp4"], "broken.mp4: found cut short, or no video file"), (["missing.mp4"], "missing.mp4: no such file"),
+     (["broken.mp4", "--device", "cuda:7"], "--device: found 'cuda:7'")],
+)  # fmt: skip
+def test_what_is_at_fault_is_refused_before_torch_is_imported(tmp_path: Path, words: list[str], named: str) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all")
+    code = (
+        "import sys; from whyact import devices; devices._has_gpu_driver = lambda: False; from whyact.cli import main; "
+        "code = main(['predict', *sys.argv[1:]]); sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    made = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert (made.returncode, named in made.stderr) == (2, True), made.stderr

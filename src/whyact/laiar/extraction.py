@@ -135,7 +135,7 @@ def extract_clips(
             for film in films:
                 _detect(perception, data.vocabulary, film, out, settings)
                 if perception.encoder is None and settings.labelled_only:
-                    _watch(film, out)
+                    _add_frame_stats(film, out)
                 bar.advance(film.footage.path.name)
         if perception.encoder is not None:
             _extract_roi(perception.encoder, films, out, settings, bar.advance)
@@ -229,7 +229,7 @@ def tracks_path(perception: Perception, footage: Footage, folder: Path) -> Path:
     return folder / f"tracks-{sha256(canonical_json(perception.tracking))[:16]}" / f"{footage.key[:32]}.json"
 
 
-def _watch(film: _Film, out: ExtractedClips) -> None:
+def _add_frame_stats(film: _Film, out: ExtractedClips) -> None:
     """Keep plain statistics of two frames of each clip, by which a model without an encoder knows familiar ones."""
     if film.broken:
         return

@@ -80,13 +80,13 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     common = {"root": str(prepared), "config": msgspec.to_builtins(config), "steps": QUICK_STEPS if quick else STEPS}
     cells: list[dict[str, Any]] = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in (PRODUCT,) for f in chosen]
-    found = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
-    share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, found, strict=True) if c["row"] == PRODUCT}
+    measured = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, measured, strict=True) if c["row"] == PRODUCT}
     more = [{"row": UNGUIDED, "fold": f, "seed": s, "share": share[f, s], **common} for s in numbers for f in chosen]
-    found += run_cells(more, cell, RUNS, jobs=jobs, progress=not as_json)
+    measured += run_cells(more, cell, RUNS, jobs=jobs, progress=not as_json)
     results: dict[str, list[float]] = defaultdict(list)
     reasons: list[dict[str, Any]] = []
-    for params, result in zip(cells + more, found, strict=True):
+    for params, result in zip(cells + more, measured, strict=True):
         results[params["row"]].append(float(result["accuracy"]))
         for part in (name for name in PARTS if name in result):
             results[PARTS[part]].append(float(result[part]))
@@ -191,15 +191,15 @@ def _laiar(
     if (calibration := calibrate(training, data.vocabulary, config, seed=seed)) is not None:
         calibration.give_to(run)
     answers = list(answer_clips(run, tested))
-    found = {"accuracy": _accuracy(answers, target), "reasons": stated_reasons(run, answers)}
-    found["confidence"] = float(np.mean([answer.probabilities.max() for answer in answers]))
+    result = {"accuracy": _accuracy(answers, target), "reasons": stated_reasons(run, answers)}
+    result["confidence"] = float(np.mean([answer.probabilities.max() for answer in answers]))
     if scene is not None:
-        found["share"] = float(scene.share)
+        result["share"] = float(scene.share)
         scene.share.zero_()
-        found["frames"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
+        result["frames"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
         run.model.scene = None
-        found["tokens"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
-    return found
+        result["tokens"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
+    return result
 
 
 def _accuracy(answers: list[Answer], target: NDArray[np.intp]) -> float:

@@ -58,9 +58,11 @@ def guard_rows(
         folder: Where tracks and statistics are kept.
     """
     sets = {"held-out films": [root / clip.id.rpartition("/")[0] for clip in clips], **other_films(root)}
-    watched = {name: [_watch(film, data, config, perception, folder) for film in films] for name, films in sets.items()}
-    own = watched["held-out films"]
-    found: dict[tuple[str, str], list[float]] = {}
+    seen = {
+        name: [_read_film(film, data, config, perception, folder) for film in films] for name, films in sets.items()
+    }
+    own = seen["held-out films"]
+    shares: dict[tuple[str, str], list[float]] = {}
     for train, test in data.folds.values():
         groups = [clips[i].group for i in train for _ in range(2)]
         encoded = _fit([own[i][1] for i in train], groups, config.data.frames)
@@ -69,20 +71,20 @@ def guard_rows(
         box_domain = fit_box_domain(known, len(data.vocabulary.objects))
         assert box_domain is not None
         for name in sets:
-            which = [watched[name][i] for i in (test if name == "held-out films" else range(len(sets[name])))]
+            which = [seen[name][i] for i in (test if name == "held-out films" else range(len(sets[name])))]
             boxes = [bool(box_domain.unfamiliar_parts(clip)) for clip, _, _ in which]
-            pictures = [_is_odd(plain, stats) for _, _, stats in which]
+            pictures = [_is_unfamiliar(plain, stats) for _, _, stats in which]
             values = {
-                "with an encoder": [_is_odd(encoded, stats) for _, stats, _ in which],
+                "with an encoder": [_is_unfamiliar(encoded, stats) for _, stats, _ in which],
                 "without": [a or b for a, b in zip(boxes, pictures, strict=True)],
                 "boxes alone": boxes,
             }
             for metric, answers in values.items():
-                found.setdefault((name, metric), []).append(float(np.mean(answers)))
+                shares.setdefault((name, metric), []).append(float(np.mean(answers)))
     notes = {name: f"{len(films)} films" for name, films in sets.items()}
     return [
         row("guard: called unfamiliar", name, metric, values, unit="0..1", note=notes[name] if metric[0] == "w" else "")
-        for (name, metric), values in found.items()
+        for (name, metric), values in shares.items()
     ]
 
 
@@ -91,11 +93,11 @@ def _fit(stats: Sequence[NDArray[np.float32]], groups: Sequence[str], frames: in
     return fit_domain(torch.from_numpy(np.concatenate([rows[[0, frames // 2]] for rows in stats])), groups)
 
 
-def _is_odd(domain: Domain, stats: NDArray[np.float32]) -> bool:
+def _is_unfamiliar(domain: Domain, stats: NDArray[np.float32]) -> bool:
     return bool(domain.is_out_of_distribution(torch.from_numpy(stats)).mean() > 0.5)
 
 
-def _watch(
+def _read_film(
     film: Path, data: RelationData, config: Config, perception: Perception, folder: Path
 ) -> tuple[RelationClip, NDArray[np.float32], NDArray[np.float32]]:
     """Return a film as an answer reads it: a clip of boxes, its frames' statistics (T,D) by the encoder, and plain."""

@@ -102,7 +102,9 @@ def write_pages(reasons: Sequence[dict[str, Any]], videos: Path, folder: Path) -
 
 
 def judged_rows(folder: Path) -> list[Row]:
-    """Return the row of a list that a person filled in (``accepted``: yes or no, ``by`` whom); nothing without one.
+    """Return the share of a list that a person filled in (``accepted``: yes or no, ``by`` whom), and each of its lines.
+
+    Nothing without such a list.
 
     Raises:
         UserError: When only a part of it is filled in, or with other words.
@@ -119,7 +121,17 @@ def judged_rows(folder: Path) -> list[Row]:
         f"{int(sum(values))} of {len(values)}: two frames and their boxes were looked at; both boxes are on the things "
         f"that they name, and what is said of them is seen to change (or to hold) between the frames. Judge: {by}"
     )
-    return [row("reasons", "stated reasons accepted", "share", values, unit="0..1", note=note)]
+    listed = [
+        row(
+            "reasons looked at",
+            f"{line['film']}, {line['answer']}: {line['reason']}, {line['start']} to {line['end']} s",
+            "accepted",
+            [value],
+            note="" if line["answer"] == line["true"] else f"the answer is wrong: it is {line['true']}",
+        )
+        for line, value in zip(lines, values, strict=True)
+    ]
+    return [row("reasons", "stated reasons accepted", "share", values, unit="0..1", note=note), *listed]
 
 
 def _lines(folder: Path) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from whyact.ablation.compare import compare_pair
+from whyact.data.relations.own_file import FILE
 from whyact.prediction import Prediction
 from whyact.report.exports import EXPORTS
 from whyact.report.page import environment, view
@@ -180,7 +181,8 @@ def clip(request: Request, id_: str, clip: str) -> Response:
     except Unknown as error:
         return _page("gone.html.j2", 404, why=str(error))
     looked = training.state == "done" or bool(training.found)
-    return _page("clip.html.j2", training=training.id, clip=found, looked=looked)
+    saved = (training.folder / FILE).is_file()
+    return _page("clip.html.j2", training=training.id, clip=found, looked=looked, saved=saved)
 
 
 def _teach(request: Request, training: str, model: str = "") -> HTMLResponse:
