@@ -86,10 +86,12 @@ def prepared_inputs(inputs: Sequence[str], fps: float | None = None) -> Iterator
 def refuse_unreadable(files: Sequence[str]) -> None:
     """Refuse a single file that does not open as a video, within milliseconds; of several, the others are answered.
 
+    A file of features (``.npy``) is no video, and its method reads it.
+
     Raises:
         UserError: As :class:`VideoReader`.
     """
-    if len(files) == 1:
+    if len(files) == 1 and Path(files[0]).suffix.lower() != ".npy":
         with VideoReader(files[0]):
             pass
 
