@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import whyact
+from made_videos import write_clip
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
@@ -129,7 +130,7 @@ def test_bad_inputs_are_named(run: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "empty.npy", np.ones((0, 128), np.float32))
     with pytest.raises(UserError, match="finite features"):
         whyact.load(run).predict(str(tmp_path / "empty.npy"))
-    (tmp_path / "video.mp4").write_bytes(b"x")
+    write_clip(tmp_path / "video.mp4", 10)
     with pytest.raises(UserError, match="trained on features"):
         whyact.load(run).predict(str(tmp_path / "video.mp4"))
     with pytest.raises(UserError, match="preset synthetic"):
