@@ -42,11 +42,13 @@ def test_every_repair_is_on_the_page(page):
 def test_results_on_the_page_are_those_of_the_study(page):
     rows = json.loads((PAGE.parent / "results" / "pvlr.json").read_text())["rows"]
     measured = {(row["table"], row["row"]): row for row in rows if row["metric"] == "avg_mAP"}
-    said = re.findall(r"^\| `([a-z-]+)` \| ([\d.]+) ± ([\d.]+) \| ?(?:([\d.]+) ± ([\d.]+))? ?\|$", page, flags=re.M)
-    assert len(said) == sum(table == "synthetic" for table, _ in measured)
+    cell = r"(?:([\d.]+) ± ([\d.]+) \((\d+)\))?"
+    said = re.findall(rf"^\| `([a-z-]+)` \| ?{cell} ?\| ?{cell} ?\|$", page, flags=re.M)
+    assert {name for name, *_ in said} == {name for table, name in measured if table in ("synthetic", "gym")}
     for name, *numbers in said:
-        for table, mean, sd in (("synthetic", *numbers[:2]), ("gym", *numbers[2:])):
+        for table, mean, sd, count in (("synthetic", *numbers[:3]), ("gym", *numbers[3:])):
             assert bool(mean) == ((table, name) in measured)
             if mean:
                 row = measured[table, name]
                 assert (float(mean), float(sd)) == pytest.approx((row["mean"], row["sd"]), abs=0.0501)
+                assert int(count) == row["n"]

@@ -34,7 +34,8 @@ def own(root: Path) -> Path:
     for subset, videos in (("training", split.train[:12]), ("validation", split.test[:6])):
         for video in videos:
             np.save(root / "features" / f"{video.id}.npy", video.features)
-            rows = [{"segment": [s, e], "label": split.classes[c]} for s, e, c in video.segments]
+            # Off the grid of snippets: a tIoU of just a threshold would hang on the last bit of the unit.
+            rows = [{"segment": [s + 0.0131, e + 0.0077], "label": split.classes[c]} for s, e, c in video.segments]
             database[video.id] = {"subset": subset, "duration": len(video.features) / video.rate, "annotations": rows}
     database["unseen"] = {"subset": "testing", "duration": 1.0}
     (root / "annotations.json").write_text(json.dumps({"version": "x", "database": database}))

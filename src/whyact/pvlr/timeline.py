@@ -18,6 +18,7 @@ from whyact.pvlr.inference import Curves, Detections
 
 SHARE = 0.5  # of the best segment of its class in the video: what scores less is not on the timeline
 SHOWN = 50  # segments of a timeline at most
+ROOM = 1e-6  # of the scale 0..1, for the order of proposals that score below nothing
 
 
 def scaled_scores(detections: Detections, cfg: InferenceConfig) -> Float64:
@@ -95,6 +96,7 @@ def segments_of(
         c, start, end = int(detections.label[i]), int(detections.start[i]), int(detections.end[i])
         deviation = boundary_deviation(found, c, start, end)
         interval = (deviation[0] / rate, deviation[1] / rate)
-        score = float(max(0.0, scores[i]))
+        # A file of all proposals keeps their order, also of those with less inside than beside them.
+        score = float(ROOM + (1 - ROOM) * scores[i] if scores[i] > 0 else ROOM * (1 + max(-1.0, scores[i])))
         result.append(Segment(start=start / rate, end=end / rate, label=classes[c], score=score, interval=interval))
     return result
