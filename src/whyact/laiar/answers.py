@@ -40,7 +40,8 @@ class Answer:
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
     most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
-    above its control, large enough to be seen, and both of its things have boxes there) and whether it is ``stated``.
+    above its control, large enough to be seen, and both of its things have boxes there, for measured changes without a
+    gap) and whether it is ``stated``.
     """
 
     clip: RelationClip
@@ -129,12 +130,13 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 keeping = path.selection.keep[i, :, :k]
                 contribution, control = _worth(run, single, keeping, changes, chosen, whole)
             boxed = have_boxes(changes, batch.seen[i, :, :k].numpy())
+            if run.vocabulary.measured:
+                boxed &= ~_is_measured(run, changes) | _unbroken(changes, measured)
             decisive = boxed & (contribution > control) & (contribution >= run.config.evidence.least)
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
             likely = chance >= run.config.evidence.level
             stated = decisive & likely if run.knows_chances else decisive
-            stated &= ~_is_measured(run, changes) | _unbroken(changes, measured)
             order = rank_changes(stated, contribution, chance)
             yield Answer(
                 clip=clip,
