@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whyact.reproduce.grid import CellsFailed, cell_name, cell_path, run_cells, stored_cells
+from whyact.errors import UserError
+from whyact.reproduce.grid import CellsFailed, cell_name, cell_path, finished_cells, run_cells, stored_cells
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 import grid_cells
@@ -140,3 +141,16 @@ def test_what_is_stored_is_read_without_computing_anything(tmp_path: Path) -> No
     got = stored_cells(four, grid_cells.square, tmp_path / "run")
     assert [row and row["square"] for row in got] == [0, 1, None, None]
     assert calls(tmp_path) == 2
+
+
+def test_finished_cells_are_computed_or_those_that_are_stored(tmp_path: Path) -> None:
+    four, folder = cells(tmp_path, 4), tmp_path / "run"
+    with pytest.raises(UserError, match="stored: found"):
+        finished_cells(four, grid_cells.square, folder, stored=True)
+    assert finished_cells(four, grid_cells.square, folder, stored=True, optional=True) == ([], [])
+    run_cells(four[1:3], grid_cells.square, folder)
+    kept, found = finished_cells(four, grid_cells.square, folder, stored=True)
+    assert (kept, [row["square"] for row in found]) == (four[1:3], [1, 4])
+    assert calls(tmp_path) == 2
+    kept, found = finished_cells(four, grid_cells.square, folder)
+    assert (kept, [row["square"] for row in found]) == (four, [0, 1, 4, 9])

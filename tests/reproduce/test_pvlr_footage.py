@@ -11,7 +11,7 @@ import pytest
 
 from whyact.cli import main
 from whyact.errors import UserError
-from whyact.reproduce import pvlr, pvlr_footage
+from whyact.reproduce import grid, pvlr_footage
 from whyact.reproduce.pvlr_footage import Film, compose
 from whyact.reproduce.results import from_json
 
@@ -98,7 +98,7 @@ def test_what_is_stored_is_written_without_a_look_at_the_films(
     value = {"avg_mAP": 50.0, "mAP_50": 40.0, "classification_mAP": 90.0, "split": "x"}
     some = {("full", 0), ("full", 1), ("mil-only", 0), ("mil-only", 1), ("oracle", 1)}
     monkeypatch.setattr(
-        pvlr, "stored_cells", lambda cells, *_: [value if (c["row"], c["seed"]) in some else None for c in cells]
+        grid, "stored_cells", lambda cells, *_: [value if (c["row"], c["seed"]) in some else None for c in cells]
     )
     assert (
         main(["reproduce", "pvlr-footage", "--root", str(tmp_path), "--stored", "--json", "--out", str(tmp_path)]) == 0

@@ -12,6 +12,7 @@ import msgspec
 
 from whyact.engines.run import run
 from whyact.engines.work import Engine, Failure, Job
+from whyact.errors import UserError
 from whyact.files import canonical_json, sha256, write_atomic
 from whyact.progress import progress as show
 
@@ -76,6 +77,40 @@ def stored_cells(
     """Return what an earlier run of :func:`run_cells` stored of each cell, ``None`` where it is not done."""
     where = _address(function)
     return [_stored(cell_path(folder, where, cell)) for cell in cells]
+
+
+def finished_cells(
+    cells: Sequence[dict[str, Any]],
+    function: Callable[[dict[str, Any]], dict[str, Any]],
+    folder: Path,
+    *,
+    jobs: int = 1,
+    progress: bool = True,
+    stored: bool = False,
+    optional: bool = False,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return cells with their results: all of them, as :func:`run_cells`, or those that an earlier run stored.
+
+    Args:
+        cells: Parameters of each cell.
+        function: A module's own function, as for :func:`run_cells`.
+        folder: Where results are stored.
+        jobs: How many worker processes.
+        progress: Show how far it is on stderr.
+        stored: Compute nothing.
+        optional: With ``stored``, none at all is no mistake.
+
+    Raises:
+        CellsFailed: After all other cells are done.
+        UserError: With ``stored``, when there is none.
+    """
+    if not stored:
+        return list(cells), run_cells(cells, function, folder, jobs=jobs, progress=progress)
+    found = zip(cells, stored_cells(cells, function, folder), strict=True)
+    done = [(c, r) for c, r in found if r is not None]
+    if not done and not optional:
+        raise UserError("--stored", str(folder), "cells that an earlier run finished", "leave --stored out")
+    return [c for c, _ in done], [r for _, r in done]
 
 
 def cell_path(folder: Path, where: str, cell: Cell) -> Path:

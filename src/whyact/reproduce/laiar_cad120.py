@@ -22,7 +22,7 @@ from whyact.metrics.calibration import expected_calibration_error, top_label
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
-from whyact.reproduce.grid import run_cells, stored_cells
+from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.laiar_cells import RGB, cell
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 
@@ -105,7 +105,7 @@ def run(
         stored: Compute nothing: write the tables of the cells that an earlier run finished.
 
     Raises:
-        UserError: When the data is missing or damaged.
+        UserError: When the data is missing or damaged, or nothing is stored.
     """
     if root is None:
         raise UserError("--root", None, f"the folder that holds annotations.zip and {SCORES}.zip")
@@ -125,11 +125,7 @@ def run(
         pairs = [sorted((person[a], person[b])) for a, b in zip(folds[::2], folds[1::2], strict=False)]
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
-    if stored:
-        kept = [(c, r) for c, r in zip(cells, stored_cells(cells, cell, RUNS), strict=True) if r is not None]
-        cells, done = [c for c, _ in kept], [r for _, r in kept]
-    else:
-        done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    cells, done = finished_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json, stored=stored)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     held: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):

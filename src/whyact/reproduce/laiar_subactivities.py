@@ -26,7 +26,7 @@ from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
-from whyact.reproduce.grid import run_cells, stored_cells
+from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 
 NAME = "laiar-subactivities"
@@ -73,7 +73,7 @@ def run(
         stored: Compute nothing: write the tables of the cells that an earlier run finished.
 
     Raises:
-        UserError: When the data is missing or damaged.
+        UserError: When the data is missing or damaged, or nothing is stored.
     """
     if root is None:
         raise UserError("--root", None, "the folder that holds the sub-activities' whyact.json")
@@ -83,24 +83,20 @@ def run(
     cells = [{"row": r, "fold": f, "seed": 0, **common} for r in RIVALS for f in folds]
     ours = (LAIAR,) if quick else tuple(NOTES)
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in ours for f in folds]
-    if stored:
-        done = stored_cells(cells, cell, RUNS)
-    else:
-        done = [*run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)]
+    asked = len(cells)
+    cells, done = finished_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json, stored=stored)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
-        if result is not None:
-            results[params["row"]][params["fold"], params["seed"]] = result
+        results[params["row"]][params["fold"], params["seed"]] = result
     rows = _tables(results, {f: found.fold(f)[1][0].group for f in folds})
     command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
-    finished = sum(result is not None for result in done)
     head = header(
         NAME,
         command + " --stored" * stored,
         seeds=numbers,
         folds=folds,
         data=f"CAD-120's official sub-activities: {len(found.clips)} clips of {len(folds)} people, each left out"
-        + f"; {finished} of {len(cells)} cells are done, rows without one are left out" * (finished < len(cells)),
+        + f"; {len(done)} of {asked} cells are done, rows without one are left out" * (len(done) < asked),
         split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
     )
     if out is not None:

@@ -8,7 +8,7 @@ Settings were chosen on worlds and compositions from 100 upwards, which no table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from whyact.pvlr.learner import EPOCH, label_matrix, learn
 from whyact.pvlr.model import PVLR
 from whyact.pvlr.sets import build_model, resolve
 from whyact.reproduce import results
-from whyact.reproduce.grid import run_cells, stored_cells
+from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
 from whyact.training.fit import Validation
 from whyact.training.numerics import numerics, seed_everything
@@ -114,13 +114,13 @@ def run(
             "--root", None, "the folder that holds gym-i3d/", "whyact reproduce pvlr --root DIR (or --quick)"
         )
     asked = _cells(root, quick, seeds)
-    cells, found = finished(asked, cell, CELLS, jobs, stored=stored, progress=not as_json)
-    if not cells:
-        raise UserError("--stored", str(CELLS), "cells that an earlier run finished", "leave --stored out")
+    cells, found = finished_cells(asked, cell, CELLS, jobs=jobs, progress=not as_json, stored=stored)
     rows, lacking = _rows(cells, found), len(asked) - len(cells)
     if not quick:
         asked = _long_cells(seeds)
-        long, curve = finished(asked, long_cell, CELLS, jobs, stored=stored, progress=not as_json)
+        long, curve = finished_cells(
+            asked, long_cell, CELLS, jobs=jobs, progress=not as_json, stored=stored, optional=True
+        )
         rows, lacking = rows + _long_rows(long, curve), lacking + len(asked) - len(long)
     rows += _published()
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, found, strict=True)})
@@ -136,22 +136,6 @@ def run(
     if out is not None:
         results.write_results("pvlr", head, rows, out)
     print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
-
-
-def finished(
-    cells: list[dict[str, Any]],
-    function: Callable[[dict[str, Any]], dict[str, Any]],
-    folder: Path,
-    jobs: int,
-    *,
-    stored: bool,
-    progress: bool,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return cells and their results: all of them, computed where need be, or with ``stored`` those that are there."""
-    if not stored:
-        return cells, run_cells(cells, function, folder, jobs=jobs, progress=progress)
-    done = [(c, r) for c, r in zip(cells, stored_cells(cells, function, folder), strict=True) if r is not None]
-    return [c for c, _ in done], [r for _, r in done]
 
 
 def missing(count: int) -> str:

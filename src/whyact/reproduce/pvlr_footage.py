@@ -32,7 +32,8 @@ from whyact.features.lite import NAME as LITE
 from whyact.files import canonical_json, file_sha256, sha256
 from whyact.progress import progress as show
 from whyact.pvlr.config import Config
-from whyact.reproduce.pvlr import METRICS, NOTES, finished, measure, missing, paired, settings
+from whyact.reproduce.grid import finished_cells
+from whyact.reproduce.pvlr import METRICS, NOTES, measure, missing, paired, settings
 from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
 from whyact.training.numerics import numerics
 
@@ -101,9 +102,7 @@ def run(
         for r in ROWS
     ]
     asked = len(cells)
-    cells, done = finished(cells, cell, RUNS / "cells", jobs, stored=stored, progress=not as_json)
-    if not cells:
-        raise UserError("--stored", str(RUNS), "cells that an earlier run finished", "leave --stored out")
+    cells, done = finished_cells(cells, cell, RUNS / "cells", jobs=jobs, progress=not as_json, stored=stored)
     results: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
         results[params["table"], params["row"]][params["seed"]] = result

@@ -53,7 +53,7 @@ class Comparison(Progress):
     Attributes:
         id: Cannot be guessed.
         a: One model.
-        b: The other; changes are told from ``a`` to ``b``.
+        b: The other; changes are listed from ``a`` to ``b``.
         title: What the set is.
         films: The films.
         rows: What both said of the first of them.
