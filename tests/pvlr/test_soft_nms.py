@@ -48,6 +48,19 @@ def test_rows_computed_one_by_one_give_the_same(monkeypatch):
     np.testing.assert_array_equal(soft_nms(*args), whole)
 
 
+@given(boxes, st.booleans())
+def test_pairs_that_overlap_alone_give_the_same_bits(rows, pixel):
+    sets = [
+        np.concatenate([column, column + shift]) for column, shift in zip(columns(rows), (500, 500, 0), strict=True)
+    ]
+    answers = []
+    for few in (0.0, 1.0):  # of all pairs: 0 lists none of them, 1 always does
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "_FEW", few)
+            answers.append(soft_nms(*sets, 0.3, pixel))
+    np.testing.assert_array_equal(*answers)
+
+
 def test_apart_nothing_decays_and_nothing_is_removed():
     scores = np.array([0.2, -0.4, 0.9])
     assert soft_nms(np.array([0.0, 10, 20]), np.array([5.0, 15, 25]), scores, 0.2).tolist() == scores.tolist()
