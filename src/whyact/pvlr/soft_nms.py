@@ -51,7 +51,7 @@ def soft_nms(starts: Float64, ends: Float64, scores: Float64, sigma: float, pixe
 
 
 def _overlapping(starts: Float64, ends: Float64, most: int) -> tuple[Index, Index] | None:
-    """Return the ordered pairs (i, j) of different intervals that may overlap, by ``i``; None for more than ``most``."""
+    """Return the ordered pairs (i, j) of intervals that may overlap, by ``i``; None for more than ``most``."""
     order = np.argsort(starts, kind="stable")
     after = np.searchsorted(starts[order], ends[order])  # what starts later but before this one's end
     count = np.maximum(after - np.arange(len(order)) - 1, 0)
