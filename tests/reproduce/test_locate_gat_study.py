@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from whyact.errors import UserError
+from whyact.reproduce import grid
 from whyact.reproduce import locate_gat as study
+from whyact.reproduce.study import Study
 
 
 def measured(cells: list[dict[str, Any]], *_: object, **__: object) -> list[dict[str, Any]]:
@@ -28,13 +30,12 @@ def measured(cells: list[dict[str, Any]], *_: object, **__: object) -> list[dict
 
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "run_cells", measured)
+    monkeypatch.setattr(grid, "run_cells", measured)
     monkeypatch.setattr(study, "_check_gym", lambda root: None)
 
 
 def document(capsys: pytest.CaptureFixture[str], **options: Any) -> dict[str, Any]:
-    asked = {"root": None, "quick": False, "seeds": None, "jobs": 1, "out": None, "as_json": True} | options
-    assert study.run(**asked) == 0
+    study.run(Study(**{"as_json": True} | options))
     return json.loads(capsys.readouterr().out)
 
 
@@ -76,8 +77,8 @@ def test_ablations_stand_in_a_table_of_their_own(ready: None, capsys: pytest.Cap
 
 def test_cells_carry_their_settings_so_that_changed_ones_are_measured_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
-    monkeypatch.setattr(study, "run_cells", lambda cells, *_, **__: asked.extend(cells) or measured(cells))
-    study.run(root=None, quick=False, seeds=1, jobs=1, out=None, as_json=True)
+    monkeypatch.setattr(grid, "run_cells", lambda cells, *_, **__: asked.extend(cells) or measured(cells))
+    study.run(Study(seeds=1, as_json=True))
     by_row = {cell.get("row", cell["table"]): cell["config"] for cell in asked}
     assert by_row["mse"]["loss"] == "mse"
     assert by_row["attention-over-batch"]["attention"] == "batch"
@@ -110,7 +111,7 @@ def test_quick_writes_nothing_and_measures_one_seed(
 
 
 def test_without_data_the_gym_table_is_left_out_and_said(ready: None, capsys: pytest.CaptureFixture[str]) -> None:
-    study.run(root=None, quick=True, seeds=None, jobs=1, out=None, as_json=True)
+    study.run(Study(quick=True, as_json=True))
     printed = capsys.readouterr()
     assert "gym" in printed.err
     assert {r["table"] for r in json.loads(printed.out)["rows"]} == {"synthetic", "synthetic-appearance"}
@@ -118,4 +119,4 @@ def test_without_data_the_gym_table_is_left_out_and_said(ready: None, capsys: py
 
 def test_a_root_without_the_data_is_an_error_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gym-i3d"):
-        study.run(root=tmp_path, quick=True, seeds=1, jobs=1, out=None, as_json=True)
+        study.run(Study(root=tmp_path, quick=True, seeds=1, as_json=True))

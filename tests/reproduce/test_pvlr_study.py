@@ -10,6 +10,7 @@ from whyact.errors import UserError
 from whyact.reproduce import grid, pvlr
 from whyact.reproduce.pvlr_references import snippet_labels
 from whyact.reproduce.results import from_json
+from whyact.reproduce.study import Study
 
 
 def tiny_world():
@@ -59,7 +60,7 @@ def test_rows_differ_from_full_in_what_they_say():
 
 def test_the_whole_document_has_both_tables_and_the_published_numbers_apart(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(grid, "run_cells", fake)
-    pvlr.run(root=tmp_path, out=tmp_path / "results", as_json=True)
+    pvlr.run(Study(root=tmp_path, out=tmp_path / "results", as_json=True))
     document = from_json(capsys.readouterr().out)
     assert (tmp_path / "results" / "pvlr.json").is_file()
     for table, seeds in (("synthetic", 3), ("gym", 10)):
@@ -104,7 +105,7 @@ def test_what_is_stored_is_written_and_what_lacks_is_counted(monkeypatch, tmp_pa
         ]
 
     monkeypatch.setattr(grid, "stored_cells", some)
-    pvlr.run(root=tmp_path, as_json=True, stored=True)
+    pvlr.run(Study(root=tmp_path, as_json=True, stored=True))
     document = from_json(capsys.readouterr().out)
     assert {(row.table, row.row): row.n for row in document.rows if row.metric == "avg_mAP" and row.table == "gym"} == {
         ("gym", "full"): 10, ("gym", "mil-only"): 4,
@@ -115,7 +116,7 @@ def test_what_is_stored_is_written_and_what_lacks_is_counted(monkeypatch, tmp_pa
     everything = len(pvlr._cells(tmp_path, False, None)) + len(pvlr._long_cells(None))
     monkeypatch.setattr(grid, "stored_cells", lambda cells, *_: [None] * len(cells))
     with pytest.raises(UserError, match="stored"):
-        pvlr.run(root=tmp_path, stored=True)
+        pvlr.run(Study(root=tmp_path, stored=True))
     assert f"{everything - 14} cells of the study are not done" in document.header.data
 
 
@@ -138,7 +139,7 @@ def test_a_long_training_is_measured_on_the_way(monkeypatch):
 def test_quick_is_one_generated_world_and_writes_nothing(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(grid, "run_cells", fake)
     monkeypatch.chdir(tmp_path)
-    pvlr.run(root=None, quick=True, as_json=True)
+    pvlr.run(Study(quick=True, as_json=True))
     document = from_json(capsys.readouterr().out)
     assert document.header.seeds == [0]
     assert {row.table for row in document.rows} == {"synthetic", "published-thumos14"}
@@ -147,4 +148,4 @@ def test_quick_is_one_generated_world_and_writes_nothing(monkeypatch, tmp_path, 
 
 def test_the_whole_study_needs_a_root():
     with pytest.raises(UserError, match="gym-i3d"):
-        pvlr.run(root=None)
+        pvlr.run(Study())

@@ -6,7 +6,6 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from whyact.data.relations.own_file import Fold
 from whyact.data.relations.own_write import from_cad120, write_own
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
+from whyact.reproduce.study import Study
 from whyact.verbs import data, lazy, reproduce
 
 
@@ -102,25 +102,27 @@ def test_check_of_own_data_may_cut_off_what_boxes_have_outside(
 
 
 @pytest.fixture
-def study(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    calls: list[dict[str, Any]] = []
+def study(monkeypatch: pytest.MonkeyPatch) -> list[Study]:
+    calls: list[Study] = []
     module = types.ModuleType("whyact_fake_study")
     module.__spec__ = types.SimpleNamespace(name=module.__name__)  # type: ignore[assignment]
-    module.run = lambda **options: calls.append(options)  # type: ignore[attr-defined]
+    module.run = calls.append  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setitem(reproduce.STUDIES, "toy", f"{module.__name__}:run")
+    for name in ("toy", "pvlr"):
+        monkeypatch.setitem(reproduce.STUDIES, name, f"{module.__name__}:run")
     return calls
 
 
-def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_reproduce_hands_over_its_options(study: list[Study], tmp_path: Path) -> None:
     assert main(["reproduce", "toy"]) == 0
     assert main(["reproduce", "toy", "--quick", "--json"]) == 0
     assert main(["reproduce", "toy", "--root", str(tmp_path), "--seeds", "4", "--jobs", "2", "--out", "x"]) == 0
-    nothing = {"root": None, "quick": False, "seeds": None, "jobs": 1, "as_json": False}
+    assert main(["reproduce", "pvlr", "--stored", "--device", "auto"]) == 0
     assert study == [
-        {**nothing, "out": Path("reproduced")},
-        {**nothing, "quick": True, "as_json": True, "out": None},  # quick writes nothing under docs
-        {**nothing, "root": tmp_path, "seeds": 4, "jobs": 2, "out": Path("x")},
+        Study(out=Path("reproduced")),
+        Study(quick=True, as_json=True),  # quick writes nothing
+        Study(root=tmp_path, seeds=4, jobs=2, out=Path("x")),
+        Study(out=Path("reproduced"), stored=True, device="auto"),
     ]
 
 
@@ -130,11 +132,13 @@ def test_reproduce_hands_over_its_options(study: list[dict[str, Any]], tmp_path:
         (["toi"], "Did you mean 'toy'"),
         (["toy", "--seeds", "0"], "at least 1"),
         (["toy", "--jobs", "many"], "whole number"),
+        (["toy", "--device", "tpu"], "auto, cpu, cuda"),
+        (["toy", "--stored"], "one of laiar-cad120"),
         (["toy", "--root", "/no/such/folder"], "a folder that exists"),
     ],
 )
 def test_wrong_usage_of_reproduce(
-    study: list[dict[str, Any]], typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+    study: list[Study], typed: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reproduce", *typed]) == 2
     assert expected in capsys.readouterr().err

@@ -130,11 +130,11 @@ def held_out_groups(clips: Sequence[RelationClip]) -> set[str]:
 
 
 def calibrate(
-    clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config, *, seed: int, progress: bool = False
+    clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config, *, seed: int, **options: Unpack[FitOptions]
 ) -> Calibration | None:
     """Choose temperature, threshold and the calibration of names on training groups that a second model never saw.
 
-    Of clips of a single group, about a third is held out.
+    Of clips of a single group, about a third is held out. ``options`` say how the second model trains.
 
     Returns:
         ``None`` where those left over cannot be learned from.
@@ -145,7 +145,7 @@ def calibrate(
     if not held or not inner or (not vocabulary.multi_label and len({c.target for c in inner}) < 2):
         return None
     try:
-        run = train_run(inner, vocabulary, config, seed=seed, progress=progress)
+        run = train_run(inner, vocabulary, config, seed=seed, **options)
     except UserError:  # such as no pair with a relation: too little is left over
         return None
     groups = f"{len(out)} held-out training group{'s' if len(out) > 1 else ''}"
@@ -198,7 +198,15 @@ def train(
         log = fit_options["history"]
     run.domain, run.box_domain = domain, box_domain
     if config.optim.calibrate:
-        calibration = calibrate(train_clips, found.vocabulary, config, seed=seed, progress=progress)
+        calibration = calibrate(
+            train_clips,
+            found.vocabulary,
+            config,
+            seed=seed,
+            progress=progress,
+            device=options.device,
+            precision=options.precision,
+        )
         if calibration is not None:
             calibration.give_to(run)
     scores = _scores(run, list(answer_clips(run, test_clips)))

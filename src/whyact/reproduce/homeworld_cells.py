@@ -19,6 +19,7 @@ from whyact.laiar.task import train_run
 from whyact.metrics.recall import mean_recall
 from whyact.reproduce.homeworld_clips import World, fold_detector, fold_metrics, world
 from whyact.reproduce.laiar_cells import settings as boxes_settings
+from whyact.reproduce.study import CPU
 
 LANGUAGE_LR, LANGUAGE_EPOCHS = 5e-4, 48  # chosen on world 21, which no table uses
 TRAINED = (  # what is said of the evidence
@@ -85,7 +86,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     train, test = made.train, made.test
     if row == "no-pixels":
         train, test = [replace(c, pixels=None) for c in train], [replace(c, pixels=None) for c in test]
-    run = train_run(train, words, config, seed=seed)
+    run = train_run(train, words, config, seed=seed, device=params.get("device", CPU))
     if row == "language":
         with torch.no_grad():
             true = language_recall(run, test)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from whyact.metrics.calibration import expected_calibration_error, top_label
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
-from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.laiar_cells import RGB, cell
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import Study
 
 NAME = "laiar-cad120"
 RUNS = Path("runs") / NAME
@@ -83,49 +83,40 @@ NOTES = {
 }
 
 
-def run(
-    *,
-    root: Path | None,
-    quick: bool,
-    seeds: int | None,
-    jobs: int,
-    out: Path | None,
-    as_json: bool,
-    stored: bool = False,
-) -> int:
+def run(study: Study) -> None:
     """Run the study: folds x seeds x rows, resumable, and write its tables.
 
     Args:
-        root: The folder with the two archives.
-        quick: One seed, short training, table ``main``; nothing is written under ``docs/``.
-        seeds: How many seeds.
-        jobs: Worker processes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
-        stored: Compute nothing: write the tables of the cells that an earlier run finished.
+        study: ``root`` is the folder with the two archives; ``quick`` means one seed, short training, table
+            ``main``; nothing is written under ``docs/``.
 
     Raises:
         UserError: When the data is missing or damaged, or nothing is stored.
     """
-    if root is None:
+    if study.root is None:
         raise UserError("--root", None, f"the folder that holds annotations.zip and {SCORES}.zip")
-    found = read(root, rgb_relations=True)
-    numbers = list(range(1 if quick else seeds or SEEDS))
+    found = read(study.root, rgb_relations=True)
+    numbers = list(range(1 if study.quick else study.seeds or SEEDS))
     folds = sorted(found.folds)
-    common: dict[str, Any] = {"root": str(root.resolve()), "rgb": True, "epochs": QUICK_EPOCHS if quick else None}
-    jobs = max(jobs, min(2, os.cpu_count() or 1)) if quick else jobs
+    common: dict[str, Any] = {
+        "root": str(study.root.resolve()),
+        "rgb": True,
+        "epochs": QUICK_EPOCHS if study.quick else None,
+    }
+    if study.quick:
+        study = replace(study, jobs=max(study.jobs, min(2, os.cpu_count() or 1)))
 
     def grid(rows: Sequence[str], seeds: Sequence[int] = numbers) -> list[dict[str, Any]]:
         return [{"row": r, "fold": f, "seed": s, **common} for s in seeds for r in rows for f in folds]
 
     cells = grid(MAIN)
-    if not quick:
+    if not study.quick:
         cells += grid(list(BASELINES), [0])
         person = {f: found.fold(f)[1][0].group for f in folds}
         pairs = [sorted((person[a], person[b])) for a, b in zip(folds[::2], folds[1::2], strict=False)]
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
-    cells, done = finished_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json, stored=stored)
+    cells, done = study.cells(cells, cell, RUNS)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     held: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
@@ -142,27 +133,21 @@ def run(
             results[params["row"]][params["fold"], params["seed"]] = result
 
     rows = _main(results)
-    if not quick:
+    if not study.quick:
         rows += _gains(results) + _table1(results) + _table2(results) + _table6(results)
         rows += _baselines(results) + _explanation(results)
         rows += _honesty(results, held) + _unsure(results, held)
-    command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
-    command += " --stored" * stored
     head = header(
         NAME,
-        command,
+        study.command(NAME, len(numbers)),
         seeds=numbers,
         folds=folds,
         data="CAD-120, EVAR re-annotation: 551 clips, leave one subject out; settings compared on people left out of "
         "other trainings, who are test people of other folds"
-        + (f"; {len(done)} cells of the study are done, rows without one are left out" * stored),
+        + (f"; {len(done)} cells of the study are done, rows without one are left out" * study.stored),
         split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 Results = dict[str, dict[tuple[int, int], dict[str, Any]]]

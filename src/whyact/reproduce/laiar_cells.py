@@ -18,6 +18,7 @@ from whyact.laiar.reasons import claims_of
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.task import train_run
 from whyact.laiar.two_stage import relation_prior
+from whyact.reproduce.study import CPU
 
 RGB = "video-boxes+rgb-relations"
 LITERAL = f"{RGB}-paper-literal"
@@ -77,7 +78,8 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         params: ``row``, ``fold``, ``seed``, ``root``, ``rgb`` (whether the scores are there), ``epochs`` (or ``None``
-            for the preset's); ``without`` trains without these two people and answers them instead.
+            for the preset's), ``device`` (where it trains); ``without`` trains without
+            these two people and answers them instead.
     """
     found = _read(params["root"], params["rgb"])
     if params.get("without"):
@@ -90,7 +92,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     config = settings(row, params["epochs"])
     if not config.data.rgb_relations:
         train, test = [replace(c, appearance=None) for c in train], [replace(c, appearance=None) for c in test]
-    run = train_run(train, found.vocabulary, config, seed=seed)
+    run = train_run(train, found.vocabulary, config, seed=seed, device=params.get("device", CPU))
     target = [c.target for c in test]
     if row == "language":
         scores: dict[str, Any] = {"mAR": language_recall(run, test), "target": target}
@@ -114,7 +116,8 @@ def _held_out(found: RelationData, params: dict[str, Any]) -> dict[str, Any]:
     clips = list(found.clips)
     if not config.data.rgb_relations:
         clips = [replace(c, appearance=None) for c in clips]
-    run = train_run([c for c in clips if c.group not in out], found.vocabulary, config, seed=params["seed"])
+    training = [c for c in clips if c.group not in out]
+    run = train_run(training, found.vocabulary, config, seed=params["seed"], device=params.get("device", CPU))
     held = {}
     for group in sorted(out):
         answers = list(answer_clips(run, [c for c in clips if c.group == group]))

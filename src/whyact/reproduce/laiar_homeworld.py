@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,10 @@ import numpy as np
 
 from whyact.homeworld.film_set import FOLDS
 from whyact.metrics.intervals import bootstrap_difference, sign_count
-from whyact.reproduce.grid import run_cells
 from whyact.reproduce.homeworld_cells import LANGUAGE_EPOCHS, TRAINED, cell, detector_cell, prepare_cell
 from whyact.reproduce.homeworld_clips import FRAMES, KINDS, RHO, SIZE
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import Study
 
 NAME = "laiar-homeworld"
 RUNS = Path("runs") / NAME
@@ -54,19 +53,15 @@ NOTES = {
 Results = dict[tuple[str, str], dict[tuple[int, int], dict[str, Any]]]
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(study: Study) -> None:
     """Run the study: worlds x initialisations x rows, resumable, and write its tables.
 
     Args:
-        root: Not needed; the worlds are generated.
-        quick: One world, one initialisation, short training, table ``main``; nothing is written under ``docs/``.
-        seeds: How many worlds.
-        jobs: Worker processes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
+        study: ``root`` is not needed; the worlds are generated; ``quick`` means one world, one initialisation,
+            short training, table ``main``; nothing is written under ``docs/``.
     """
-    worlds = list(range(1 if quick else seeds or WORLDS))
-    common: dict[str, Any] = {"folder": str(RUNS / "worlds"), "epochs": QUICK_EPOCHS if quick else EPOCHS}
+    worlds = list(range(1 if study.quick else study.seeds or WORLDS))
+    common: dict[str, Any] = {"folder": str(RUNS / "worlds"), "epochs": QUICK_EPOCHS if study.quick else EPOCHS}
 
     def grid(rows: Sequence[str], boxes: Sequence[str], seeds: Sequence[int]) -> list[dict[str, Any]]:
         return [
@@ -78,23 +73,19 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
         ]
 
     folds = sorted({w % FOLDS + 1 for w in worlds})
-    detectors = run_cells(
-        [{"row": "detector", "fold": fold, "folder": common["folder"]} for fold in folds],
-        detector_cell,
-        RUNS,
-        jobs=jobs,
-        progress=not as_json,
+    _, detectors = study.cells(
+        [{"row": "detector", "fold": fold, "folder": common["folder"]} for fold in folds], detector_cell, RUNS
     )
     films = [{"row": "prepare", "world": w, "folder": common["folder"]} for w in worlds]
-    run_cells(films, prepare_cell, RUNS, jobs=jobs, progress=not as_json)
+    study.cells(films, prepare_cell, RUNS)
     cells = grid(MAIN, KINDS, [0]) + grid(ONCE, KINDS, [0]) + grid(KEEP_ALL, ["oracle"], [0])
-    if not quick:
+    if not study.quick:
         tables = [r for r in dict.fromkeys((*TABLE1, *TABLE2)) if r not in MAIN + KEEP_ALL]
         cells += grid(MAIN, ["oracle"], [1]) + grid([*ABLATED, *tables], ["oracle"], [0])
     for params in cells:
-        if params["row"] == "language" and not quick:
+        if params["row"] == "language" and not study.quick:
             params["epochs"] = LANGUAGE_EPOCHS
-    done = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    _, done = study.cells(cells, cell, RUNS)
     results: Results = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
         results[params["row"], params["boxes"]][params["world"], params["seed"]] = result
@@ -102,27 +93,23 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     rows = _main(results)
     found = [d["mAP50"] for d in detectors]
     rows.append(row("main", "detector", "mAP50", found, unit="0..1", note="frames of unseen worlds and scenes"))
-    if not quick:
+    if not study.quick:
         rows += _gains(results) + _table1(results) + _table2(results) + _table3(results) + _table4(results)
         rows += _table5(results) + _evidence(results)
-    command = f"whyact reproduce {NAME}" + (" --quick" if quick else f" --seeds {len(worlds)}")
+    second = "" if study.quick else ", a second one of the main rows with annotated boxes"
     head = header(
         NAME,
-        command,
+        study.command(NAME, len(worlds)),
         seeds=worlds,
         folds=[w % FOLDS + 1 for w in worlds],
         data=f"homeworld, generated: films of {SIZE[0]} x {SIZE[1]}, {FRAMES} frames a clip; a world trains on eight "
         f"scenes (going with the action with probability {RHO}) and tests other people in its fold's two unseen ones, "
         "unseen by its detector too; one initialisation"
-        f"{'' if quick else ', a second one of the main rows with annotated boxes'}; settings are those chosen on "
+        f"{second}; settings are those chosen on "
         f"CAD-120's training subjects, with {common['epochs']} epochs; "
         "those of the language model alone, on another world",
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 def _values(results: Results, name: str, boxes: str, metric: str) -> list[float]:

@@ -5,7 +5,6 @@ These actions follow no rule, so that no clip is reversed or cropped: what the o
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,8 +25,8 @@ from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
-from whyact.reproduce.grid import finished_cells
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import CPU, Study
 
 NAME = "laiar-subactivities"
 RUNS = Path("runs") / NAME
@@ -51,59 +50,40 @@ REASONS = (
 )
 
 
-def run(
-    *,
-    root: Path | None,
-    quick: bool,
-    seeds: int | None,
-    jobs: int,
-    out: Path | None,
-    as_json: bool,
-    stored: bool = False,
-) -> int:
+def run(study: Study) -> None:
     """Run the study: people x seeds x rows, resumable, and write its tables.
 
     Args:
-        root: The folder that holds ``whyact.json``.
-        quick: One seed, short training; nothing is written under ``docs/``.
-        seeds: How many seeds.
-        jobs: Worker processes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
-        stored: Compute nothing: write the tables of the cells that an earlier run finished.
+        study: ``root`` is the folder that holds ``whyact.json``; ``quick`` means one seed, short training; nothing
+            is written under ``docs/``.
 
     Raises:
         UserError: When the data is missing or damaged, or nothing is stored.
     """
-    if root is None:
+    if study.root is None:
         raise UserError("--root", None, "the folder that holds the sub-activities' whyact.json")
-    found = read(root, slots=PRESETS["default"].data.slots)
-    folds, numbers = sorted(found.folds), list(range(1 if quick else seeds or SEEDS))
-    common: dict[str, Any] = {"root": str(root.resolve()), "epochs": QUICK_EPOCHS if quick else None}
+    found = read(study.root, slots=PRESETS["default"].data.slots)
+    folds, numbers = sorted(found.folds), list(range(1 if study.quick else study.seeds or SEEDS))
+    common: dict[str, Any] = {"root": str(study.root.resolve()), "epochs": QUICK_EPOCHS if study.quick else None}
     cells = [{"row": r, "fold": f, "seed": 0, **common} for r in RIVALS for f in folds]
-    ours = (LAIAR,) if quick else tuple(NOTES)
+    ours = (LAIAR,) if study.quick else tuple(NOTES)
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in ours for f in folds]
     asked = len(cells)
-    cells, done = finished_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json, stored=stored)
+    cells, done = study.cells(cells, cell, RUNS)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
         results[params["row"]][params["fold"], params["seed"]] = result
     rows = _tables(results, {f: found.fold(f)[1][0].group for f in folds})
-    command = f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}")
     head = header(
         NAME,
-        command + " --stored" * stored,
+        study.command(NAME, len(numbers)),
         seeds=numbers,
         folds=folds,
         data=f"CAD-120's official sub-activities: {len(found.clips)} clips of {len(folds)} people, each left out"
         + f"; {len(done)} of {asked} cells are done, rows without one are left out" * (len(done) < asked),
         split_sha256=sha256_text(*(found.split_sha256(f) for f in folds)),
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 def settings(row_name: str, epochs: int | None) -> Config:
@@ -130,8 +110,10 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         predicted, scores = BASELINES[name].predict(train, test, found.vocabulary, seed), {}
     else:
         config = settings(name, params["epochs"])
-        trained = train_run(train, found.vocabulary, config, seed=seed)
-        calibration = calibrate(train, found.vocabulary, config, seed=seed) if config.loss.guidance else None
+        where = params.get("device", CPU)
+        trained = train_run(train, found.vocabulary, config, seed=seed, device=where)
+        guided = config.loss.guidance
+        calibration = calibrate(train, found.vocabulary, config, seed=seed, device=where) if guided else None
         if calibration is not None:
             calibration.give_to(trained)
         answers = list(answer_clips(trained, test))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections import defaultdict
 from dataclasses import replace
 from functools import lru_cache
@@ -30,10 +29,10 @@ from whyact.laiar.own_clips import STEPS, prepare_clips
 from whyact.laiar.perceive import clip_settings, open_perception
 from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.boxes import area
-from whyact.reproduce.grid import run_cells
 from whyact.reproduce.laiar_ut_guard import guard_rows
 from whyact.reproduce.laiar_ut_reasons import judged_rows, stated_reasons, write_pages
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import CPU, Study
 from whyact.video.decode import decode
 
 NAME = "laiar-ut"
@@ -56,34 +55,34 @@ NOTES = {
 }
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(study: Study) -> None:
     """Run the study: sequences x seeds x rows, resumable, and write its table.
 
     Args:
-        root: The folder with the films, ``INDEX_SEQUENCE_CLASS.avi``; FastestDet.onnx and coco.names lie there, or in
-            ``models`` beside it or beside its parent.
-        quick: One seed, four sequences, short training; nothing is written.
-        seeds: How many seeds.
-        jobs: Worker processes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
+        study: ``root`` is the folder with the films, ``INDEX_SEQUENCE_CLASS.avi``; FastestDet.onnx and coco.names
+            lie there, or in ``models`` beside it or beside its parent; ``quick`` means one seed, four sequences,
+            short training; nothing is written.
 
     Raises:
         UserError: When the films or the detector are missing.
     """
-    if root is None:
+    if study.root is None:
         raise UserError("--root", None, "the folder with the films of UT-Interaction, INDEX_SEQUENCE_CLASS.avi")
-    numbers = list(range(1 if quick else seeds or SEEDS))
-    prepared, config = _prepare(root, _detector(root), progress=not as_json)
+    numbers = list(range(1 if study.quick else study.seeds or SEEDS))
+    prepared, config = _prepare(study.root, _detector(study.root), progress=study.progress)
     folds = len(read_file(prepared / FILE).folds)
-    chosen = list(range(1, folds + 1))[: 4 if quick else folds]
-    common = {"root": str(prepared), "config": msgspec.to_builtins(config), "steps": QUICK_STEPS if quick else STEPS}
+    chosen = list(range(1, folds + 1))[: 4 if study.quick else folds]
+    common = {
+        "root": str(prepared),
+        "config": msgspec.to_builtins(config),
+        "steps": QUICK_STEPS if study.quick else STEPS,
+    }
     cells: list[dict[str, Any]] = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in (PRODUCT,) for f in chosen]
-    measured = run_cells(cells, cell, RUNS, jobs=jobs, progress=not as_json)
+    _, measured = study.cells(cells, cell, RUNS)
     share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, measured, strict=True) if c["row"] == PRODUCT}
     more = [{"row": UNGUIDED, "fold": f, "seed": s, "share": share[f, s], **common} for s in numbers for f in chosen]
-    measured += run_cells(more, cell, RUNS, jobs=jobs, progress=not as_json)
+    measured += study.cells(more, cell, RUNS)[1]
     results: dict[str, list[float]] = defaultdict(list)
     reasons: list[dict[str, Any]] = []
     for params, result in zip(cells + more, measured, strict=True):
@@ -101,21 +100,17 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     rows += judged_rows(RUNS)
     perception = open_perception(config.data, data.vocabulary)
     assert perception is not None
-    if not quick:
-        rows += guard_rows(data, clips, root, config, perception, RUNS / "features")
+    if not study.quick:
+        rows += guard_rows(data, clips, study.root, config, perception, RUNS / "features")
     head = header(
         NAME,
-        f"whyact reproduce {NAME} --root DIR" + (" --quick" if quick else f" --seeds {len(numbers)}"),
+        study.command(NAME, len(numbers)),
         seeds=numbers,
         folds=chosen,
         data="UT-Interaction, set 1, segmented: 60 films; a fold tests one of ten sequences, six films; chance 0.167",
         split_sha256=sha256_text(*(data.split_sha256(fold) for fold in chosen)),
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 def _detector(root: Path) -> Path:
@@ -175,20 +170,20 @@ def _laiar(
     params: dict[str, Any], config: Config, data: Any, clips: list[RelationClip], train: list[int], test: list[int]
 ) -> dict[str, Any]:
     """Train LaIAR and answer the test films; the row that users get also says what its parts and its reasons are."""
-    name, seed = params["row"], params["seed"]
+    name, seed, where = params["row"], params["seed"], params.get("device", CPU)
     if name == UNGUIDED:
         config = replace(config, loss=replace(config.loss, guidance=False))
     steps = -(-len(train) // config.optim.batch)
     config = replace(config, optim=replace(config.optim, epochs=max(1, params["steps"] // steps)))
     training, tested = [clips[i] for i in train], [clips[i] for i in test]
     target = np.array([clip.target for clip in tested])
-    run = train_run(training, data.vocabulary, config, seed=seed)
+    run = train_run(training, data.vocabulary, config, seed=seed, device=where)
     scene = run.model.scene
     if scene is not None and name != PRODUCT:
         scene.share.fill_(params["share"])
     if name != PRODUCT:
         return {"accuracy": _accuracy(list(answer_clips(run, tested, explain=False)), target)}
-    if (calibration := calibrate(training, data.vocabulary, config, seed=seed)) is not None:
+    if (calibration := calibrate(training, data.vocabulary, config, seed=seed, device=where)) is not None:
         calibration.give_to(run)
     answers = list(answer_clips(run, tested))
     result = {"accuracy": _accuracy(answers, target), "reasons": stated_reasons(run, answers)}

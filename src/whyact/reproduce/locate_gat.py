@@ -15,8 +15,8 @@ import msgspec
 
 from whyact.metrics.intervals import t_difference, t_mean
 from whyact.reproduce import results
-from whyact.reproduce.grid import run_cells
 from whyact.reproduce.locate_gat_cells import ABLATIONS, cell, settings
+from whyact.reproduce.study import Study
 
 NAME = "locate-gat"
 ROWS = ("mean-pool", "locate", "locate+gat", "text-only")
@@ -61,7 +61,7 @@ NOTES = {
 }
 
 
-def run(root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(study: Study) -> None:
     """Run the study; print the document, and write it under ``out`` unless that is ``None``.
 
     ``--quick`` measures one seed of the synthetic tables and, where ``root`` is given, two gym splits.
@@ -70,37 +70,34 @@ def run(root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path 
         UserError: When the gym data is asked for and not there.
         CellsFailed: When a cell failed twice.
     """
-    count = 1 if quick else seeds or SEEDS
-    folds = (2 if quick else FOLDS) if root is not None else 0
+    count = 1 if study.quick else study.seeds or SEEDS
+    folds = (2 if study.quick else FOLDS) if study.root is not None else 0
     cells: list[dict[str, Any]] = [
         {"table": table, "seed": seed} for table in ("synthetic", "synthetic-appearance") for seed in range(count)
     ]
-    if not quick:
+    if not study.quick:
         cells += [
             {"table": "synthetic-ablation", "row": row, "seed": seed} for row in ABLATIONS for seed in range(count)
         ]
-    cells += [{"table": "gym", "fold": fold, "seed": 0, "root": str(root)} for fold in range(1, folds + 1)]
+    cells += [{"table": "gym", "fold": fold, "seed": 0, "root": str(study.root)} for fold in range(1, folds + 1)]
     for one in cells:  # a change of settings is another cell, never an old number
         one["config"] = msgspec.to_builtins(settings(one["table"], one.get("row", "locate")))
-    if root is None:
+    if study.root is None:
         print("no --root: the gym table is left out", file=sys.stderr)
     else:
-        _check_gym(root)
+        _check_gym(study.root)
     folder = Path("runs") / "studies" / NAME
-    measured = run_cells(cells, cell, folder, jobs=jobs, progress=not as_json)
+    _, measured = study.cells(cells, cell, folder)
     rows = _rows(cells, measured)
     head = results.header(
         NAME,
-        _command(root, quick, seeds),
+        study.command(NAME, study.seeds),
         seeds=list(range(count)),
         folds=list(range(1, folds + 1)),
         data="generated worlds" + ("; gym-i3d, 21 exercises, 505 clips" if folds else ""),
         split_sha256=_splits_sha256(measured),
     )
-    if out is not None:
-        results.write_results(NAME, head, rows, out)
-    print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 def _rows(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> list[results.Row]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from whyact.reproduce.study import CPU
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -55,7 +57,7 @@ def cell(asked: dict[str, Any]) -> dict[str, Any]:
     data, split = load_zero_shot(name, root, fold, replace(config.data_options, progress=False))
     if asked.get("row") == "shuffled-names":
         data = _shuffled(data, split.seen, seed)
-    fitted, tensors = fit_split(data, split, config, seed=seed)
+    fitted, tensors = fit_split(data, split, config, seed=seed, device=asked.get("device", CPU))
     parts = fitted.scores(tensors)
     if table == "synthetic-ablation":
         return {"rows": {asked["row"]: {"zsl_top1": _zsl(parts)}}, "split_sha256": split.sha256}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from whyact.data.types import MEASURED
 from whyact.homeworld.write import write_world
 from whyact.perception.perception import RATE
 from whyact.perception.relations import MeasureSettings, measured_relations
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import Study
 
 NAME = "measured-relations"
 SEEDS = 3  # generated worlds
@@ -41,7 +41,7 @@ class _Pairs:
     known: NDArray[np.bool_]
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(study: Study) -> None:
     """Compare measured changes of contact with annotated ones, on annotated boxes, and write the tables.
 
     A measured change (from further away to at least touching, or at least overlapping; or back) is confirmed where the
@@ -49,35 +49,28 @@ def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Pa
     to contact. Pairs that the annotation says nothing of at that time do not count.
 
     Args:
-        root: The folder of CAD-120's annotation; without it only the generated world is measured.
-        quick: One generated world.
-        seeds: How many generated worlds.
-        jobs: Without effect: this takes minutes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
+        study: ``root`` is the folder of CAD-120's annotation; without it only the generated world is measured;
+            ``quick`` means one generated world.
 
     Raises:
         UserError: When the data is damaged.
     """
-    numbers = list(range(1 if quick else seeds or SEEDS))
+    numbers = list(range(1 if study.quick else study.seeds or SEEDS))
     rows: list[Row] = []
-    if root is not None:
-        rows += _rows("CAD-120", [list(_pairs(root))])
+    if study.root is not None:
+        rows += _rows("CAD-120", [list(_pairs(study.root))])
     worlds = []
     for seed in numbers:
         with TemporaryDirectory(prefix="whyact-") as folder:
             worlds.append(list(_pairs(write_world(Path(folder) / "world", seed=seed))))
     rows += _rows("homeworld", worlds)
-    command = f"whyact reproduce {NAME}" + (" --root DIR" if root else "") + (" --quick" if quick else "")
     data = (
-        "annotated boxes, ten frames a second" + ("; CAD-120 re-annotation" if root else "") + "; homeworld, generated"
+        "annotated boxes, ten frames a second"
+        + ("; CAD-120 re-annotation" if study.root else "")
+        + "; homeworld, generated"
     )
-    head = header(NAME, command, seeds=numbers, data=data)
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    head = header(NAME, study.command(NAME), seeds=numbers, data=data)
+    study.publish(NAME, head, rows)
 
 
 def _pairs(root: Path) -> Iterator[_Pairs]:

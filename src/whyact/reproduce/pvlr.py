@@ -28,8 +28,8 @@ from whyact.pvlr.learner import EPOCH, label_matrix, learn
 from whyact.pvlr.model import PVLR
 from whyact.pvlr.sets import build_model, resolve
 from whyact.reproduce import results
-from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.pvlr_references import oracle_curves, snippet_curves
+from whyact.reproduce.study import CPU, Study
 from whyact.training.fit import Validation
 from whyact.training.numerics import numerics, seed_everything
 
@@ -85,57 +85,37 @@ PUBLISHED = (
 )
 
 
-def run(
-    *,
-    root: Path | None,
-    quick: bool = False,
-    seeds: int | None = None,
-    jobs: int = 1,
-    out: Path | None = None,
-    as_json: bool = False,
-    stored: bool = False,
-) -> None:
-    """Compute all cells, print the document, and write it where ``out`` says.
+def run(study: Study) -> None:
+    """Compute all cells, print the document, and write it where that is asked for.
 
     Args:
-        root: The folder that holds ``gym-i3d/``; the quick study needs none.
-        quick: One generated world, the five rows that matter.
-        seeds: Worlds and compositions; by default 3 and 10 (5 of some rows and of long trainings).
-        jobs: Worker processes.
-        out: Folder of ``pvlr.json`` and ``pvlr.md``; ``None`` only prints.
-        as_json: Print JSON.
-        stored: Compute nothing: write the tables of the cells that an earlier run finished.
+        study: ``root`` is the folder that holds ``gym-i3d/``; the quick study needs none; ``quick`` means one
+            generated world, the five rows that matter.
 
     Raises:
         UserError: When the study needs a root and has none, or nothing is stored.
     """
-    if root is None and not quick:
+    if study.root is None and not study.quick:
         raise UserError(
             "--root", None, "the folder that holds gym-i3d/", "whyact reproduce pvlr --root DIR (or --quick)"
         )
-    asked = _cells(root, quick, seeds)
-    cells, found = finished_cells(asked, cell, CELLS, jobs=jobs, progress=not as_json, stored=stored)
+    asked = _cells(study.root, study.quick, study.seeds)
+    cells, found = study.cells(asked, cell, CELLS)
     rows, lacking = _rows(cells, found), len(asked) - len(cells)
-    if not quick:
-        asked = _long_cells(seeds)
-        long, curve = finished_cells(
-            asked, long_cell, CELLS, jobs=jobs, progress=not as_json, stored=stored, optional=True
-        )
+    if not study.quick:
+        asked = _long_cells(study.seeds)
+        long, curve = study.cells(asked, long_cell, CELLS, optional=True)
         rows, lacking = rows + _long_rows(long, curve), lacking + len(asked) - len(long)
     rows += _published()
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, found, strict=True)})
-    command = "whyact reproduce pvlr" + ("" if root is None else " --root DIR") + (" --quick" if quick else "")
-    command += (f" --seeds {seeds}" if seeds else "") + " --stored" * stored
     head = results.header(
         "pvlr",
-        command,
+        study.command("pvlr", study.seeds),
         seeds=sorted({c["seed"] for c in cells}),
         data=", ".join(dict.fromkeys(TABLE_NOTES[c["table"]] for c in cells)) + missing(lacking),
         split_sha256=sha256(canonical_json(splits)),
     )
-    if out is not None:
-        results.write_results("pvlr", head, rows, out)
-    print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+    study.publish("pvlr", head, rows)
 
 
 def missing(count: int) -> str:
@@ -150,12 +130,13 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Compute one row of one table for one seed, which fixes data, initialisation and training."""
     root = Path(params["root"]) if params["root"] else None
     split = load_features(params["table"], root, params["seed"])
-    return measure(split, params["row"], msgspec.convert(params["config"], Config), params["seed"])
+    config = msgspec.convert(params["config"], Config)
+    return measure(split, params["row"], config, params["seed"], params.get("device", CPU))
 
 
-def measure(split: FeatureSplit, name: str, config: Config, seed: int) -> dict[str, Any]:
+def measure(split: FeatureSplit, name: str, config: Config, seed: int, device: str = CPU) -> dict[str, Any]:
     """Train one row on a split, and return its metrics on the test side."""
-    found = _curves(name, split, config, seed)
+    found = _curves(name, split, config, seed, device)
     detections = [localise(c, config.inference) for c in found]
     ap = detection_map(detections, split.test, len(split.classes), config.inference.detection)
     at_half = config.inference.detection.index(0.5)
@@ -170,7 +151,8 @@ def measure(split: FeatureSplit, name: str, config: Config, seed: int) -> dict[s
 @numerics()
 def long_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train one row for long on a generated world: ``{"avg_mAP": one value every so many iterations}``."""
-    seed, config = params["seed"], msgspec.convert(params["config"], Config)
+    seed, where = params["seed"], params.get("device", CPU)
+    config = msgspec.convert(params["config"], Config)
     split = load_features("synthetic", None, seed)
     config = resolve(config, split)
     config = replace(config, train=replace(config.train, iterations=PLATEAU_ITERATIONS))
@@ -186,7 +168,7 @@ def long_cell(params: dict[str, Any]) -> dict[str, Any]:
         }
 
     validation = Validation(PLATEAU_EVERY // EPOCH, measured, "avg_mAP")
-    result = learn(model, split.train, len(split.classes), config, seed=seed, device="cpu", validation=validation)
+    result = learn(model, split.train, len(split.classes), config, seed=seed, device=where, validation=validation)
     return {"avg_mAP": [row["val_avg_mAP"] for row in result.history if row.get("val_avg_mAP") is not None]}
 
 
@@ -280,18 +262,18 @@ def _long_rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list
     return rows
 
 
-def _curves(row: str, split: FeatureSplit, config: Config, seed: int) -> list[Curves]:
+def _curves(row: str, split: FeatureSplit, config: Config, seed: int, device: str) -> list[Curves]:
     if row == "oracle":
         return oracle_curves(split)
     if row == "per-snippet-labels":
         return snippet_curves(split, seed)
-    model = _model(row, split, resolve(config, split), seed)
+    model = _model(row, split, resolve(config, split), seed, device)
     with torch.no_grad():
         text = model.text()
     return [curves(model, video.features, text, config.inference.chunk) for video in split.test]
 
 
-def _model(row: str, split: FeatureSplit, config: Config, seed: int) -> PVLR:
+def _model(row: str, split: FeatureSplit, config: Config, seed: int, device: str) -> PVLR:
     seed_everything(seed)
     model = build_model(config, split.prompts)
     if row == "untrained":
@@ -299,5 +281,5 @@ def _model(row: str, split: FeatureSplit, config: Config, seed: int) -> PVLR:
     labels = label_matrix(split.train, len(split.classes))
     if row in ("negative-control", "shuffled-with-distillation"):
         labels = labels[np.random.default_rng([0x5F, seed]).permutation(len(labels))]
-    learn(model, split.train, len(split.classes), config, seed=seed, device="cpu", labels=labels)
+    learn(model, split.train, len(split.classes), config, seed=seed, device=device, labels=labels)
     return model

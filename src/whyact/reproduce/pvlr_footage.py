@@ -8,7 +8,6 @@ recordings, stay on one side of a split. EfficientNet-Lite0 sees the films once;
 from __future__ import annotations
 
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,9 +31,9 @@ from whyact.features.lite import NAME as LITE
 from whyact.files import canonical_json, file_sha256, sha256
 from whyact.progress import progress as show
 from whyact.pvlr.config import Config
-from whyact.reproduce.grid import finished_cells
 from whyact.reproduce.pvlr import METRICS, NOTES, measure, missing, paired, settings
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import CPU, Study
 from whyact.training.numerics import numerics
 
 NAME = "pvlr-footage"
@@ -64,45 +63,37 @@ class Film:
     rows: Float32
 
 
-def run(
-    *,
-    root: Path | None,
-    quick: bool,
-    seeds: int | None,
-    jobs: int,
-    out: Path | None,
-    as_json: bool,
-    stored: bool = False,
-) -> int:
+def run(study: Study) -> None:
     """Extract features once, then run splits x rows, resumable, and write the tables.
 
     Args:
-        root: The folder that holds ``hockey/`` and ``handwash/``, or one of them.
-        quick: One split; nothing is written.
-        seeds: How many splits.
-        jobs: Worker processes.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
-        stored: Compute nothing: write the tables of the cells that an earlier run finished.
+        study: ``root`` is the folder that holds ``hockey/`` and ``handwash/``, or one of them; ``quick`` means one
+            split; nothing is written.
 
     Raises:
         UserError: When the films are missing, or nothing is stored.
     """
-    tables = [name for name in SECONDS if root is not None and (root / name).is_dir()]
-    if root is None or not tables:
-        found = None if root is None else str(root)
+    tables = [name for name in SECONDS if study.root is not None and (study.root / name).is_dir()]
+    if study.root is None or not tables:
+        found = None if study.root is None else str(study.root)
         raise UserError("--root", found, f"the folder that holds {' and '.join(f'{name}/' for name in SECONDS)}")
-    for table in () if stored else tables:
-        _extract(table, root / table, progress=not as_json)
-    numbers = list(range(1 if quick else seeds or SEEDS))
+    for table in () if study.stored else tables:
+        _extract(table, study.root / table, progress=study.progress)
+    numbers = list(range(1 if study.quick else study.seeds or SEEDS))
     cells = [
-        {"table": t, "row": r, "seed": s, "root": str(root.absolute()), "config": msgspec.to_builtins(settings(r))}
+        {
+            "table": t,
+            "row": r,
+            "seed": s,
+            "root": str(study.root.absolute()),
+            "config": msgspec.to_builtins(settings(r)),
+        }
         for t in tables
         for s in numbers
         for r in ROWS
     ]
     asked = len(cells)
-    cells, done = finished_cells(cells, cell, RUNS / "cells", jobs=jobs, progress=not as_json, stored=stored)
+    cells, done = study.cells(cells, cell, RUNS / "cells")
     results: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
         results[params["table"], params["row"]][params["seed"]] = result
@@ -110,20 +101,14 @@ def run(
     splits = sorted({f"{c['table']} {c['seed']} {r['split']}" for c, r in zip(cells, done, strict=True)})
     head = header(
         NAME,
-        f"whyact reproduce {NAME} --root DIR"
-        + (" --quick" if quick else f" --seeds {len(numbers)}")
-        + " --stored" * stored,
+        study.command(NAME, len(numbers)),
         seeds=numbers,
         data="real films: hockey broadcasts spliced into untrimmed videos, hand washing in its own order; "
         "EfficientNet-Lite0 on ImageNet weights; films that share frames and recordings are never parted"
         + missing(asked - len(cells)),
         split_sha256=sha256(canonical_json(splits)),
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
 def _tables(results: dict[tuple[str, str], dict[int, dict[str, Any]]], tables: Sequence[str]) -> list[Row]:
@@ -142,7 +127,8 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Compute one row of one table on one split."""
     films = read_films(params["table"], Path(params["root"]) / params["table"])
     split = compose(params["table"], films, params["seed"])
-    return measure(split, params["row"], msgspec.convert(params["config"], Config), params["seed"])
+    config = msgspec.convert(params["config"], Config)
+    return measure(split, params["row"], config, params["seed"], params.get("device", CPU))
 
 
 def compose(table: str, films: Sequence[Film], seed: int) -> FeatureSplit:

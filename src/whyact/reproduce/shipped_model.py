@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,8 @@ from whyact.perception.open import OWN, DetectorEncoder
 from whyact.perception.small import SmallDetector, load_detector
 from whyact.prediction import Prediction
 from whyact.reproduce.homeworld_clips import film_clips, fold_detector, prepare, read_clips
-from whyact.reproduce.results import Row, header, row, to_json, to_markdown, write_results
+from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.study import Study
 
 NAME = "shipped-model"
 RUNS = Path("runs") / NAME
@@ -33,49 +33,43 @@ FRESH = 6  # videos of each action that are answered from the file
 LOOKS = 400  # clips whose frames say what is familiar
 
 
-def run(*, root: Path | None, quick: bool, seeds: int | None, jobs: int, out: Path | None, as_json: bool) -> int:
+def run(study: Study) -> None:
     """Train detector and LaIAR on generated films, measure both on unseen people and scenes, write the tables.
 
     The models are written to ``runs/shipped-model/laiar`` with the detector inside; the package ships that folder.
     A rerun takes what is there.
 
     Args:
-        root: Not needed.
-        quick: Measure what the package ships already; nothing is trained or written.
-        seeds: Without effect: one model ships.
-        jobs: Without effect.
-        out: Where the results go; ``None`` prints only.
-        as_json: Print the document as JSON.
+        study: ``root`` is not needed; ``quick`` means measure what the package ships already; nothing is trained or
+            written.
     """
-    if quick:
+    if study.quick:
         from whyact.files import SHIPPED
 
         folder = SHIPPED / "laiar"
         trained = load_run(folder)
     else:
         folder = RUNS / "laiar"
-        trained = _train(folder)
+        trained = _train(folder, study.device)
     detector = load_detector(folder / OWN)
     rows = (
-        _detector_rows(detector, folder) + _clip_rows(trained, detector) + _video_rows(trained, 1 if quick else FRESH)
+        _detector_rows(detector, folder)
+        + _clip_rows(trained, detector)
+        + _video_rows(trained, 1 if study.quick else FRESH)
     )
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e6
     rows.append(row("size", "detector and LaIAR", "size", [size], unit="MB"))
     head = header(
         NAME,
-        f"whyact reproduce {NAME}" + (" --quick" if quick else ""),
+        study.command(NAME),
         seeds=list(WORLDS),
         folds=[FOLD],
         data="homeworld, generated: trained on films in eight scenes, tested on other people in the two others",
     )
-    if out is not None:
-        for path in write_results(NAME, head, rows, out):
-            print(f"written: {path}", file=sys.stderr)
-    print(to_json(head, rows) if as_json else to_markdown(head, rows))
-    return 0
+    study.publish(NAME, head, rows)
 
 
-def _train(folder: Path) -> Run:
+def _train(folder: Path, device: str) -> Run:
     """Train what is not there yet; the detector first, for LaIAR learns from its boxes."""
     if (folder / "card.json").exists():
         return load_run(folder)
@@ -83,8 +77,8 @@ def _train(folder: Path) -> Run:
     train, test = _clips(detector)
     config = PRESETS["default"]
     config = replace(config, data=replace(config.data, boxes="detected"))
-    run = train_run(train, VOCABULARY, config, seed=0, progress=True)
-    calibration = calibrate(train, VOCABULARY, config, seed=0, progress=True)
+    run = train_run(train, VOCABULARY, config, seed=0, progress=True, device=device)
+    calibration = calibrate(train, VOCABULARY, config, seed=0, progress=True, device=device)
     if calibration is not None:
         calibration.give_to(run)
     run.domain = fit_domain(*_looks(detector))

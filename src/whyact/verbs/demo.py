@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 from whyact import api
+from whyact.devices import refuse_absent_device
 from whyact.errors import choose
 from whyact.files import writable_folder, write_atomic
 from whyact.prediction import to_json
 from whyact.sentences import format_answer
+from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, open_page, whole_number
 
 _EXAMPLES = ("whyact demo", "whyact demo --seed 4 --action drink", "whyact demo --out /tmp/demo --json")
@@ -43,11 +45,13 @@ def run(argv: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("demo"), help="where to write (default: demo)")
     parser.add_argument("--seed", metavar="N", type=whole_number, default=1, help="which video (default: 1)")
     parser.add_argument("--action", metavar="NAME", default="pick", help="the action to film (default: pick)")
+    add_device(parser)
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     args = parser.parse_args(argv)
     say = _Log()
 
     choose(args.action, demo_actions(), "--action", "whyact demo --help")
+    refuse_absent_device(args.device)
     out = writable_folder("--out", args.out)
     say(f"Filming a visitor who will {args.action.replace('_', ' ')} ...")
     video, answer, report = out / "video.mp4", out / "answer.mp4", out / "report.html"
@@ -56,7 +60,7 @@ def run(argv: list[str]) -> int:
     say("The bundled model answers it: it finds hands and things, follows them, and names what changes.")
     from whyact.verbs.stills import write_illustrated
 
-    predictions = api.load().predict(video, draw=answer, progress=not args.json)
+    predictions = api.load(device=args.device).predict(video, draw=answer, progress=not args.json)
     write_illustrated(predictions, report)
     write_atomic(out / "answer.json", to_json(predictions))
     say(f"Filmed was: {args.action}.")

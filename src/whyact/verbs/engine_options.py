@@ -23,14 +23,16 @@ def add_engine(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--address", metavar="ADDRESS", default="", help="a running Ray cluster (default: a new one)")
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
+def add_device(
+    parser: argparse.ArgumentParser, default: str = "auto", note: str = "auto, the first GPU or else the CPU"
+) -> None:
+    """Add ``--device``; ``note`` says what the default is."""
     parser.add_argument(
         "--device",
         metavar="DEVICE",
         type=lambda name: check_device(name, "--device"),
-        default="auto",
-        help=f"{DEVICES} (default: auto, the first GPU or else the CPU)",
+        default=default,
+        help=f"{DEVICES} (default: {note})",
     )
 
 

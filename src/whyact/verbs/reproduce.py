@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact.devices import refuse_absent_device
 from whyact.errors import UserError, choose
 from whyact.verbs import lazy
+from whyact.verbs.engine_options import add_device
 from whyact.verbs.parser import Parser, existing_folder, whole_number
 
 STUDIES: dict[str, str] = {
@@ -49,6 +51,7 @@ def run(argv: list[str]) -> int:
     parser.add_argument(
         "--stored", action="store_true", help="compute nothing: write the tables of what an earlier run finished"
     )
+    add_device(parser, default="cpu", note="cpu: each cell has one thread; with a GPU, cells train there")
     args = parser.parse_args(argv)
     study = choose(args.name, names, "NAME", "whyact reproduce --help")
     for option in ("seeds", "jobs"):
@@ -58,8 +61,9 @@ def run(argv: list[str]) -> int:
     out = args.out or (None if args.quick else RESULTS)
     if args.stored and args.name not in STORED:
         raise UserError("--stored", args.name, f"one of {', '.join(STORED)}")
-    only = {"stored": True} if args.stored else {}
-    code: int | None = lazy.load(STUDIES[study])(
-        root=root, quick=args.quick, seeds=args.seeds, jobs=args.jobs, out=out, as_json=args.json, **only
-    )
-    return code or 0
+    refuse_absent_device(args.device)
+    from whyact.reproduce.study import Study
+
+    asked = Study(root, args.quick, args.seeds, args.jobs, out, args.json, args.stored, args.device)
+    lazy.load(STUDIES[study])(asked)
+    return 0
