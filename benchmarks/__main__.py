@@ -29,14 +29,17 @@ def run(argv: list[str]) -> int:
     parser.add_argument("names", metavar="NAME", nargs="*", help="which benchmarks (default: all); some write nothing")
     parser.add_argument("--quick", action="store_true", help="fewer repeats; writes nothing to docs/")
     parser.add_argument("--accept", action="store_true", help="write the ratios even where some fell")
+    parser.add_argument("--update", action="store_true", help="write NAMEs alone; the other rows stay as stored")
     parser.add_argument("--out", metavar="DIR", type=Path, help=f"where the results go (default: {RESULTS})")
     args = parser.parse_args(argv)
     known = list(bench.BENCHES)
     names = [choose(name, known, "NAME", "python -m benchmarks --help") for name in args.names] or known
     # A run of some benchmarks would leave a document without the rows of the others.
-    out = args.out or (None if args.quick or args.names else RESULTS)
+    out = args.out or (None if args.quick or (args.names and not args.update) else RESULTS)
     stored = args.out / STORED.name if args.out else STORED
-    worse = bench.run_benches(names, quick=args.quick, out=out, stored=stored, accept=args.accept, as_json=args.json)
+    worse = bench.run_benches(
+        names, quick=args.quick, out=out, stored=stored, accept=args.accept, update=args.update, as_json=args.json
+    )
     for regression in worse:
         print(f"benchmarks: {regression}", file=sys.stderr, flush=True)
     if worse:

@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.compare import Regression, read_stored, regressions
 from benchmarks.memory import can_measure, peak_mib, start_peak
+from whyact.errors import UserError
 from whyact.reproduce import results
 
 Work = Callable[[], object]
@@ -26,6 +28,7 @@ def run_benches(
     out: Path | None = None,
     stored: Path | None = None,
     accept: bool = False,
+    update: bool = False,
     as_json: bool = False,
 ) -> list[Regression]:
     """Run benchmarks, print the document, and compare its ratios with the stored ones.
@@ -38,17 +41,27 @@ def run_benches(
         out: The folder for ``bench.md`` and ``bench.json``; they are not written when a ratio fell.
         stored: The JSON file that an earlier run wrote, if it is there.
         accept: Write them all the same: what fell was meant to.
+        update: Keep the stored rows of the other benchmarks, and say which were measured anew.
         as_json: Print the document as JSON.
 
     Returns:
         What fell too far below the stored ratio.
+
+    Raises:
+        UserError: After the others are done, when a benchmark failed.
     """
     known = read_stored(stored) if stored is not None else []
     rows: list[results.Row] = []
     worse: list[Regression] = []
+    failed: list[str] = []
     for name in names:
         print(f"bench {name} ...", file=sys.stderr, flush=True)
-        found = _measured(name, quick)
+        try:
+            found = _measured(name, quick)
+        except Exception:  # half an hour of the others must not be lost with it
+            traceback.print_exc()
+            failed.append(name)
+            continue
         fell = regressions(found, known)
         if fell:
             again = _measured(name, quick)
@@ -60,10 +73,28 @@ def run_benches(
         worse += fell
     command = " ".join(["python -m benchmarks", *([] if list(names) == list(BENCHES) else names), *["--quick"] * quick])
     head = results.header("bench", command)
+    names = [name for name in names if name not in failed]
+    if (update or failed) and known:
+        data = f"measured on this day: {', '.join(names)}; the other rows as they were stored"
+        head = results.header("bench", "python -m benchmarks", data=data)
+        rows = merged(rows, known, names)
     if out is not None and (accept or not worse):
         results.write_results("bench", head, rows, out)
     print(results.to_json(head, rows) if as_json else results.to_markdown(head, rows), end="", flush=True)
+    if failed:
+        raise UserError("NAME", ", ".join(failed), "benchmarks that end", "see the error above")
     return [] if accept else worse
+
+
+def merged(new: Sequence[results.Row], stored: Sequence[results.Row], names: Sequence[str]) -> list[results.Row]:
+    """Return the stored rows with those of the benchmarks ``names`` replaced, in the order of :data:`BENCHES`."""
+
+    def of(row: results.Row) -> str:
+        return row.row if row.table == "memory" else row.table
+
+    kept = [row for row in stored if of(row) not in names and of(row) in BENCHES]
+    order = list(BENCHES)
+    return sorted([*kept, *new], key=lambda row: order.index(of(row)))
 
 
 def _measured(name: str, quick: bool) -> list[results.Row]:
@@ -179,6 +210,7 @@ BENCHES: dict[str, Callable[[int], list[results.Row]]] = {
     "pvlr-proposals": _later("benchmarks.pvlr:proposals"),
     "pvlr-activation": _later("benchmarks.pvlr:activation"),
     "pvlr-evaluation": _later("benchmarks.pvlr:evaluation"),
+    "own-clips": _later("benchmarks.clips:own_clips"),
     "studio": _later("benchmarks.studio:answers"),
     "studio-load": _later("benchmarks.studio:load"),
     "video-decoding": _later("benchmarks.video:decoding"),

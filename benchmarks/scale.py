@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -117,61 +118,63 @@ def store(repeats: int) -> list[results.Row]:
     ]
 
 
+def extract(folder: str, *videos: str) -> None:
+    """Extract features of videos in this process, and print what each took: CPU seconds, KiB, and the peak in MiB."""
+    import torch
+
+    from benchmarks.memory import peak_mib
+    from whyact.data.untrimmed.snippet_files import extract_one, load_streams
+
+    torch.set_num_threads(1)
+    target = ("clip:RN50", "random") if find_spec("open_clip") else None
+    streams = load_streams(["s3d"], ["random"], target, 0.64)
+    out = Path(folder) / "out"
+
+    def size() -> float:
+        return sum(p.stat().st_size for p in out.rglob("*") if p.is_file()) / 1024
+
+    seconds, sizes = [], []
+    for video in map(Path, videos):
+        before, started = size(), time.process_time()
+        outcome = extract_one(video.stem, video, out, streams)
+        if outcome.state != "new":
+            raise RuntimeError(f"{video}: {outcome}")
+        seconds.append(time.process_time() - started)
+        sizes.append(size() - before)
+    print(json.dumps({"seconds": seconds, "bytes": sizes, "mb": peak_mib(), "target": target is not None}))
+
+
 def cost(repeats: int) -> list[results.Row]:
     """Measure what extraction costs a clip of ten seconds, and reckon what a million cost on 1, 10 and 100 machines."""
     from benchmarks.video import write_video
 
     count = 1 if repeats < FULL else 6
+    program = "import sys; from benchmarks.scale import extract; extract(*sys.argv[1:])"
     with tempfile.TemporaryDirectory() as folder:
         videos = [write_video(Path(folder) / f"{i}.mp4", int(25 * CLIP_SECONDS), 12, seed=i) for i in range(count)]
         made = json.loads(
             subprocess.run(
-                [sys.executable, "-c", EXTRACTOR, folder, *map(str, videos)], check=True, stdout=subprocess.PIPE
+                [sys.executable, "-c", program, folder, *map(str, videos)], check=True, stdout=subprocess.PIPE
             ).stdout
         )
-    mean = statistics.fmean(made["seconds"])
+    mean, kib = statistics.fmean(made["seconds"]), statistics.fmean(made["bytes"])
     note = (
         f"{count} generated clips of {CLIP_SECONDS:.0f} s, 320x240, snippets of 0.64 s, one thread: S3D for the input "
-        "and CLIP RN50 for the target, random weights (the cost is that of trained ones); two float16 streams a clip"
+        + ("and CLIP RN50 for the target, " if made["target"] else "alone (open_clip_torch is not installed), ")
+        + "random weights (the cost is that of trained ones); float16"
     )
     plan = f"a million such clips, {CORES} workers a machine, at the measured processor seconds a clip; no reserve"
     rows = [
         results.row("scale-cost", "one clip", "processor_seconds", made["seconds"], unit="s", note=note),
         results.row("scale-cost", "one clip", "storage", made["bytes"], unit="KiB", note=note),
         results.row("scale-cost", "one worker", "memory", [made["mb"]], unit="MiB", note=note),
-        results.row("scale-plan", "storage", "total", [statistics.fmean(made["bytes"]) * CLIPS / 2**20], unit="GiB"),
+        results.row("scale-cost", "a million clips", "storage", [kib * CLIPS / 2**20], unit="GiB"),
     ]
     for machines in MACHINES:
         days = mean * CLIPS / (machines * CORES) / 86400
-        rows.append(
-            results.row(
-                "scale-plan", f"{machines} machine{'s' * (machines > 1)}", "wall_clock", [days], unit="days", note=plan
-            )
-        )
+        name = f"a million clips, {machines} machine{'s' * (machines > 1)}"
+        rows.append(results.row("scale-cost", name, "wall_clock", [days], unit="days", note=plan))
     return rows
-
-
-EXTRACTOR = """
-import json, sys, time
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from whyact.data.untrimmed.snippet_files import extract_one, load_streams
-try:
-    streams = load_streams(["s3d"], ["random"], ("clip:RN50", "random"), 0.64)
-except Exception:
-    streams = load_streams(["s3d"], ["random"], None, 0.64)
-out, seconds, sizes = Path(sys.argv[1]) / "out", [], []
-for video in sys.argv[2:]:
-    before = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
-    at = time.process_time()
-    assert extract_one(Path(video), out, streams).state == "new"
-    seconds.append(time.process_time() - at)
-    sizes.append((sum(p.stat().st_size for p in out.rglob("*") if p.is_file()) - before) / 1024)
-with open("/proc/self/status") as status:
-    peak = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-print(json.dumps({"seconds": seconds, "bytes": sizes, "mb": peak}))
-"""
 
 
 def load_network(settings: None) -> Any:

@@ -67,6 +67,36 @@ def test_all_of_them_write_and_some_only_print(
     assert "Did you mean 'toy'" in capsys.readouterr().err
 
 
+def test_an_update_replaces_the_rows_of_what_is_named_and_keeps_the_others(
+    toy: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = [results.row("other", "c / d", "speed_ratio", [5.0], unit="x")]
+    monkeypatch.setattr(bench, "BENCHES", {"other": lambda repeats: list(other), **bench.BENCHES})
+    monkeypatch.setattr(bench, "can_measure", lambda: False)
+    assert main([]) == 0
+    toy[:] = [2.5]
+    other.clear()
+    assert main(["toy", "--update"]) == 0
+    stored = results.from_json((tmp_path / "docs/results/bench.json").read_bytes())
+    assert [(row.table, row.mean) for row in stored.rows] == [("other", 5.0), ("toy", 2.5)]
+    assert "measured on this day: toy" in stored.header.data
+
+
+def test_one_that_fails_is_named_and_takes_no_other_with_it(
+    toy: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(repeats: int) -> list[results.Row]:
+        raise ZeroDivisionError("no clip")
+
+    monkeypatch.setattr(bench, "BENCHES", {"broken": broken, **bench.BENCHES})
+    monkeypatch.setattr(bench, "can_measure", lambda: False)
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert "no clip" in told
+    assert "broken" in told.splitlines()[-1]
+    assert results.from_json((tmp_path / "docs/results/bench.json").read_bytes()).rows[0].table == "toy"
+
+
 @pytest.mark.parametrize(("now", "code"), [(1.34, 0), (1.32, 1), (20.0, 0)])
 def test_a_ratio_one_and_a_half_times_below_the_stored_one_fails(
     toy: list[float], tmp_path: Path, capsys: pytest.CaptureFixture[str], now: float, code: int
@@ -130,7 +160,7 @@ def test_each_benchmark_has_its_own_memory_peak(monkeypatch: pytest.MonkeyPatch,
 def test_all_the_claims_have_a_row() -> None:
     wanted = {"start", "laiar-gather", "action-genome", "video-decoding", "video-extraction", "video-long"}
     wanted |= {"pvlr-detection", "pvlr-proposals", "pvlr-activation", "pvlr-evaluation"}
-    wanted |= {"locate-gat-epoch", "locate-gat-lca", "locate-gat-scoring", "training"}
+    wanted |= {"locate-gat-epoch", "locate-gat-lca", "locate-gat-scoring", "training", "own-clips"}
     assert wanted <= set(bench.BENCHES)
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import scale as bench_scale
 from benchmarks.run import BENCHES
+from benchmarks.video import write_video
 from whyact.features.store import FeatureStore
 
 
@@ -40,11 +41,21 @@ def test_the_reader_fails_on_a_wrong_answer(tmp_path: Path) -> None:
 
 def test_the_plan_follows_from_the_measured_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     class Done:
-        stdout = json.dumps({"seconds": [1.0, 3.0], "bytes": [100.0, 156.0], "mb": 512.0})
+        stdout = json.dumps({"seconds": [1.0, 3.0], "bytes": [100.0, 156.0], "mb": 512.0, "target": True})
 
     monkeypatch.setattr("benchmarks.scale.subprocess.run", lambda *a, **k: Done())
     monkeypatch.setattr("benchmarks.video.write_video", lambda path, *a, **k: path)
-    found = {(row.table, row.row): row.mean for row in bench_scale.cost(1)}
-    assert found["scale-plan", "1 machine"] == pytest.approx(2e6 / 16 / 86400)
-    assert found["scale-plan", "100 machines"] == pytest.approx(2e6 / 1600 / 86400)
-    assert found["scale-plan", "storage"] == pytest.approx(128 * 1e6 / 2**20)
+    found = {(row.row, row.metric): row.mean for row in bench_scale.cost(1)}
+    assert found["a million clips, 1 machine", "wall_clock"] == pytest.approx(2e6 / 16 / 86400)
+    assert found["a million clips, 100 machines", "wall_clock"] == pytest.approx(2e6 / 1600 / 86400)
+    assert found["a million clips", "storage"] == pytest.approx(128 * 1e6 / 2**20)
+
+
+def test_what_extraction_of_a_clip_costs_is_measured_on_a_real_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_video(tmp_path / "one.mp4", 20, 12)
+    bench_scale.extract(str(tmp_path), str(video))
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [len(found[key]) for key in ("seconds", "bytes")] == [1, 1]
+    assert min(*found["seconds"], *found["bytes"], found["mb"]) > 0
