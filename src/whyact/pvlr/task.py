@@ -330,9 +330,15 @@ def _predict(
     clean = timeline(detections, cfg.inference, level)
     rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean
     segments = segments_of(found, detections, rows_shown, run.classes, video.rate, cfg.inference)
-    for segment in segments:  # the last snippet may reach past the end of a video
-        segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
+    evidence = segment_evidence(
+        run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
+    )
+    for span in (
+        *segments,
+        *evidence,
+    ):  # the last snippet may reach past the end of a video: it is cut, and still there
+        span.end = min(span.end, max(facts.duration, span.end - 1 / video.rate + 1e-3))
     notes = [f"About the training: {extra['note']}."] if extra.get("note") else []
     if explained < min(EXPLAINED[0], len(segments)):
         notes.append(f"The video is long: there is evidence for the {explained} best of {len(segments)} segments only.")
@@ -354,9 +360,7 @@ def _predict(
             for a, b, c in video.segments
             if c < len(run.classes)
         ],
-        evidence=segment_evidence(
-            run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
-        ),
+        evidence=evidence,
         curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
         target="; ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
