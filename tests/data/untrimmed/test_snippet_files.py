@@ -89,6 +89,27 @@ def test_features_of_another_recipe_are_not_mixed(films: Path, tmp_path: Path) -
         extract(find_videos([films]), tmp_path / "out", streams(seconds=0.5))
 
 
+def test_features_are_kept_under_the_recipe_that_made_them(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(find_videos([films]), out, streams())
+    recipe = (out / "features.json").read_bytes()
+    (out / "features.json").unlink()  # as `data verify` advises where it was changed
+    assert extract(find_videos([films]), out, streams()).kept == ["a", "b"]
+    assert (out / "features.json").read_bytes() == recipe  # else snippets would count as 0.64 s, whatever they are
+    (out / "features.json").unlink()
+    assert extract(find_videos([films]), out, streams(0.32)).new == ["a", "b"]
+    assert len(np.load(out / "features" / "a.npy")) == 6
+    assert verify_features(out) == []
+
+
+def test_a_file_that_was_removed_is_made_again(films: Path, tmp_path: Path) -> None:
+    extract(find_videos([films]), tmp_path, streams())
+    (tmp_path / "features" / "a.npy").unlink()
+    again = extract(find_videos([films]), tmp_path, streams())
+    assert (again.new, again.kept) == (["a"], ["b"])
+    assert (tmp_path / "features" / "a.npy").is_file()
+
+
 def test_broken_videos_are_listed_and_cut_ones_said(films: Path, tmp_path: Path) -> None:
     (films / "none.mp4").write_text("no video")
     whole = write_clip(films / "cut.mkv", 200, gop=5)

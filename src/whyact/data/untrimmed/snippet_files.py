@@ -155,7 +155,7 @@ def extract(
     for name, path in videos.items():
         tell(name, 0)
         result.take(name, extract_one(name, path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
-    return finish(result, videos, out)
+    return finish(result, videos, out, streams.recipe)
 
 
 def check_recipe(out: Path, recipe: Recipe) -> None:
@@ -178,7 +178,7 @@ def extract_one(
         facts = path.stat()
         key = f"{facts.st_size}-{facts.st_mtime_ns}"
         done = _read_done(record)
-        if done is not None and done.key == key:
+        if done is not None and done.key == key and _is_there(done, out, streams.recipe):
             return Outcome("kept", done.facts.degraded)
         done = _extract_one(name, path, key, out, streams, tell)
     except DiskFullError:
@@ -193,7 +193,15 @@ def extract_one(
     return Outcome("new", done.facts.degraded)
 
 
-def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracted:
+def _is_there(done: _Done, out: Path, recipe: Recipe) -> bool:
+    """Return whether a recorded video has its files, made by this recipe: whose ``features.json`` may have been removed."""
+    made, path = {sha256(_recipe_text(recipe))}, out / "features.json"
+    if path.is_file():  # an earlier version may have written the same recipe in other bytes
+        made.add(file_sha256(path))
+    return done.recipe in made and all((out / name).is_file() for name in done.files)
+
+
+def finish(result: Extracted, videos: Mapping[str, Path], out: Path, recipe: Recipe) -> Extracted:
     """List what could not be read in ``broken.csv``, and return the result.
 
     Raises:
@@ -202,6 +210,8 @@ def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracte
     if not result.new and not result.kept:
         name, reason = next(iter(result.broken.items()))
         raise UserError(videos[name], reason, "at least one video that decodes")
+    if not (out / "features.json").exists():  # removed, and every video was there already
+        write_atomic(out / "features.json", _recipe_text(recipe))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerows([("name", "reason"), *result.broken.items()])
