@@ -113,8 +113,8 @@ def prompt_name(name: str) -> str:
 def read_json(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read ActivityNet's ground-truth JSON: ``{"database": {NAME: {"subset", "duration", "annotations"}}}``.
 
-    Videos of the subset ``testing`` without annotations, as the benchmark publishes them, are skipped. What is tested on are the videos of
-    ``test`` if there are any, else those of ``validation``.
+    Videos of the subset ``testing`` without annotations, as the benchmark publishes them, are skipped. What is tested
+    on are the videos of ``test`` if there are any, else those of ``validation``.
 
     Args:
         path: The file.

@@ -194,7 +194,7 @@ def extract_one(
 
 
 def _is_there(done: _Done, out: Path, recipe: Recipe) -> bool:
-    """Return whether a recorded video has its files, made by this recipe: whose ``features.json`` may have been removed."""
+    """Return whether a recorded video has its files, made by this recipe; ``features.json`` may have been removed."""
     made, path = {sha256(_recipe_text(recipe))}, out / "features.json"
     if path.is_file():  # an earlier version may have written the same recipe in other bytes
         made.add(file_sha256(path))
