@@ -41,10 +41,7 @@ def with_context(clips: Sequence[RelationClip], root: Path | str) -> list[Relati
     found: list[RelationClip] = []
     for clip, path in zip(clips, files, strict=True):
         assert path is not None
-        if path == root / f"{clip.id}.npy":
-            vector = _own(path)
-        else:
-            vector = _part(path, clip, snippet, rates.get(path))
+        vector = _own(path) if path == root / f"{clip.id}.npy" else _part(path, clip, snippet, rates.get(path))
         if found and found[0].context is not None and len(vector) != len(found[0].context):
             raise UserError(path, f"width {len(vector)}", f"width {len(found[0].context)}, as the files before have")
         found.append(replace(clip, context=vector))
