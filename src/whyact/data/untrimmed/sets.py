@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
-from whyact.data.io.tables import refuse_alike
+from whyact.data.io.tables import refuse_alike, refuse_duplicates
 from whyact.errors import UserError
 
 #: Both spellings found in published packages, mapped onto ours.
@@ -81,13 +80,6 @@ class UntrimmedSet:
 def evaluated_subset(videos: Iterable[Annotation]) -> str:
     """Return what one's own videos are tested on: those of ``test`` if there are any, else those of ``validation``."""
     return "test" if any(video.subset == "test" for video in videos) else "validation"
-
-
-def refuse_duplicates(where: object, names: Iterable[str], what: str = "video") -> None:
-    """Raise a UserError that names what is repeated."""
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise UserError(where, ", ".join(repeated[:5]), f"every {what} named once", "remove the repeated rows")
 
 
 def read_arrays(root: Path) -> dict[str, NDArray[Any]]:
