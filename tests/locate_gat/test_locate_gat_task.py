@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,26 @@ def test_evaluation_repeats_what_training_measured(run: Path) -> None:
     assert measured["unseen_videos"] == 120
     with pytest.raises(UserError, match="the split it was trained on"):
         task.evaluate(run, "synthetic-appearance", None, fold=2, progress=False)
+
+
+def test_videos_that_were_trained_on_are_never_scored_as_held_out(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A video more or less in a seen class moves others from one side to the other."""
+    load = task.load_zero_shot
+
+    def fewer(kind: int) -> None:
+        def read(*args: Any, **options: Any) -> Any:
+            data, split = load(*args, **options)
+            classes = data.index((split.seen, split.unseen)[kind]).tolist()
+            gone = [video for video in data.videos if video.target[0] in classes][:3]
+            return replace(data, videos=tuple(video for video in data.videos if video not in gone)), split
+
+        monkeypatch.setattr(task, "load_zero_shot", read)
+
+    fewer(0)
+    with pytest.raises(UserError, match="other videos of the seen classes"):
+        task.evaluate(run, "synthetic", None, progress=False)
+    fewer(1)
+    assert task.evaluate(run, "synthetic", None, progress=False)["unseen_videos"] == 117
 
 
 def test_answers_are_probabilities_over_the_labels_and_travel_as_json(run: Path) -> None:

@@ -14,9 +14,10 @@ import torch
 from whyact.data.datasets import load_zero_shot
 from whyact.data.types import FeatureSequence
 from whyact.data.zero_shot.sets import backbone_parameters
-from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
+from whyact.data.zero_shot.types import ClassSplit, Partition, ZeroShotData, partition
 from whyact.devices import device_of, resolve_device
 from whyact.errors import UserError, for_each
+from whyact.files import canonical_json, sha256
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
@@ -91,6 +92,7 @@ def train(
             "parameters": parameters(fitted.model) | _backbone(found.pixels, run.weight_places(out)),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
+            "train_videos_sha256": _videos_sha256(found, partition(found, split, config.holdout, seed)),
             **options.about,
         },
     }
@@ -135,7 +137,7 @@ def evaluate(
     """Measure a run on its own split: all accuracies with and without the graph, and the names that changed rank.
 
     Raises:
-        UserError: When the split is not the one that the run was trained on.
+        UserError: When the split is not the one that the run was trained on, or the videos of its seen classes are not.
     """
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
@@ -165,6 +167,11 @@ def open_evaluation(
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
+    if card["extra"].get("train_videos_sha256", "") not in ("", _videos_sha256(found, part)):  # earlier runs have none
+        expected = "those that it was trained on: which ones are held out of a seen class depends on all of them"
+        raise UserError(
+            run, "other videos of the seen classes in the data", expected, "add and remove none, or train again"
+        )
     facts = {"parameters": parameters(model) | _backbone(found.pixels, places), "missing_videos": len(found.missing)}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
@@ -212,6 +219,11 @@ def predict(
     read = answers.reader(known, data, root, progress, device_of(model), weights)
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)], only)
+
+
+def _videos_sha256(found: ZeroShotData, part: Partition) -> str:
+    """Return a checksum of the names of the videos to train on."""
+    return sha256(canonical_json(sorted(found.videos[i].id for i in part.train)))
 
 
 def _load(
