@@ -120,6 +120,7 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         subject=subject,
         object=obj,
         track=change.slot,
+        action="" if answer.action[i] == answer.predicted else words.actions[answer.action[i]],
         from_state=words.relations[change.before],
         to_state=words.relations[change.after],
         similarity=float(min(answer.similarity[e] for e in ends)),

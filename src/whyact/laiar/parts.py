@@ -105,7 +105,8 @@ def answer_of(run: Run, clip: RelationClip, record: Record) -> Answer:
     for i, row in enumerate(record["changes"]):
         slot, before, after, t_before, t_after = (int(x) for x in row)
         changes.append(Change(slot, before, after, t_before, t_after, tuple(tokens[ends[i] : ends[i + 1]])))
-    arrays = {name: record[name] for name in ARRAYS}
+    arrays = {name: record[name] for name in ARRAYS if name in record}
+    arrays.setdefault("action", np.full(len(changes), record["probabilities"].argmax()))  # kept before there was one
     return Answer(
         clip=clip,
         changes=changes,
