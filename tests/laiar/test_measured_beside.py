@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.task import train_run
 from whyact.perception.relations import measured_relations
 from whyact.perception.tracks import Tracks
+from whyact.prediction import from_json, to_json
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +90,35 @@ def test_an_answer_names_both_and_a_measured_change_is_true_of_the_boxes(run: Ru
     found = explain(run, answers[0], source="x", data="own")
     assert any("measured from the boxes; all other relations" in note for note in found.notes)
     assert {e.to_state for e in found.evidence} <= set(words.relations)
+
+
+def test_only_what_was_named_has_a_name_that_fits(run: Run, data: RelationData) -> None:
+    """The tokens of a measured change carry annotated names, whose cosines say nothing of the measure."""
+    first, kinds = run.vocabulary.annotated, set()
+    for answer in answer_clips(run, data.fold(1)[1]):
+        found = explain(run, answer, source="x", data="own")
+        for item, evidence in zip(answer.changes, found.evidence, strict=False):
+            kinds.add(measured := item.after >= first)
+            assert (evidence.similarity is None) == measured
+            assert evidence.margin is None or (not measured and evidence.margin < 1), (
+                "a lead over a cosine, not over −1"
+            )
+        assert from_json(to_json([found])) == [found]
+    assert kinds == {True, False}
+
+
+def test_where_all_is_measured_no_token_has_a_name_that_fits(data: RelationData) -> None:
+    words, first = data.vocabulary, data.vocabulary.annotated
+    measured = words.relations[first:]
+    words = replace(words, relations=measured, allowed=dict.fromkeys(words.allowed, measured), rules=(), groups=())
+    assert words.only_measured
+    clips = [replace(c, relations=None if c.relations is None else c.relations[..., first:]) for c in data.clips[:8]]
+    run = train_run(clips, words, CONFIG, seed=0)
+    found = [explain(run, answer, source="x", data="own") for answer in answer_clips(run, clips)]
+    points = [point for p in found for track in p.tracks for point in track.points]
+    shown = [*points, *(e for p in found for e in p.evidence)]
+    assert any(point.label for point in points)
+    assert {(item.similarity, item.margin) for item in shown} == {(None, None)}
 
 
 def test_a_run_keeps_both(run: Run, data: RelationData, tmp_path: Path) -> None:

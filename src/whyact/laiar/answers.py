@@ -37,7 +37,9 @@ class Answer:
     """What the video model says about one clip at its T sampled frames; arrays are (T,K) unless said otherwise.
 
     ``positions`` (T,) are the sampled frames within the clip; ``named`` the relation of each valid token, -1 elsewhere,
-    with its ``name_probability`` (NaN for a model that names token by token) and the ``nearest_row`` of the bank.
+    with its ``name_probability`` (NaN for a model that names token by token), the ``nearest_row`` of the bank, and how
+    well the name fits (``similarity`` and ``margin``, NaN where there is no name, or none to compare it with, or where
+    names are measured).
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
     (calibrated where the run is), the ``action`` that it is for (the likeliest, or another that the answer gives where
     its pair decides that one alone), its ``contribution`` (what removing its pair costs this action's probability), the
@@ -117,8 +119,9 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
             # From the boxes, at answer time as in training: true of them.
             measured = measured_labels(clip.at(positions[i])) if run.vocabulary.measured else named
+            similarity, margin = names.similarity[i, :, :k].numpy(), names.margin[i, :, :k].numpy()
             if run.vocabulary.only_measured:
-                named = measured
+                named, similarity, margin = measured, np.full(valid.shape, np.nan), np.full(valid.shape, np.nan)
             changes = list_changes(named, valid)
             if run.vocabulary.measured and not run.vocabulary.only_measured:
                 changes += list_changes(measured, valid)
@@ -153,8 +156,8 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 named=named,
                 name_probability=names.probability[i, :, :k].numpy(),
                 nearest_row=names.nearest_row[i, :, :k].numpy(),
-                similarity=names.similarity[i, :, :k].numpy(),
-                margin=names.margin[i, :, :k].numpy(),
+                similarity=similarity,
+                margin=margin,
                 changes=[changes[j] for j in order],
                 chance=chance[order],
                 action=worth.action[order],
