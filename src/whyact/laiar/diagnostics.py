@@ -26,6 +26,8 @@ def diagnose(run: Run, answers: Sequence[Answer]) -> Diagnostics:
     figures, classes, plots, matrix, mistakes = (_labels if several else _one_label)(run, answers)
     reasons, curve = _reasons(run, answers)
     notes = ["A clip shows any number of actions, so there is no confusion matrix."] if several else []
+    if run.vocabulary.has_no_relations:
+        notes.append("No relation is annotated in these data, so nothing says how often reasons are true.")
     if not run.knows_chances:
         notes.append("How often this model names a relation correctly was not measured when it was trained.")
     return Diagnostics(
@@ -121,20 +123,20 @@ def _reasons(run: Run, answers: Sequence[Answer]) -> tuple[list[Figure], list[Pl
     """Return how often stated reasons are true, and precision against coverage at other levels."""
     claims, level = claims_of(run, answers), run.config.evidence.level if run.knows_chances else 0.0
     found = reason_scores(claims, level)
-    figures = [
-        Figure(
-            "precision of reasons",
-            found["reason_precision"],
-            _draws(claims, level, "reason_precision"),
-            text=f"share of the {found['reasons']} stated reasons that the annotation confirms, where it says anything",
-        ),
-        Figure(
-            "coverage of reasons",
-            found["reason_coverage"],
-            _draws(claims, level, "reason_coverage"),
-            text="share of right answers with a stated reason",
-        ),
-    ]
+    by = "the boxes confirm" if run.vocabulary.only_measured else "the annotation confirms, where it says anything"
+    precision = Figure(
+        "precision of reasons",
+        found["reason_precision"],
+        _draws(claims, level, "reason_precision"),
+        text=f"share of the {found['reasons']} stated reasons that {by}",
+    )
+    coverage = Figure(
+        "coverage of reasons",
+        found["reason_coverage"],
+        _draws(claims, level, "reason_coverage"),
+        text="share of right answers with a stated reason",
+    )
+    figures = [coverage] if run.vocabulary.has_no_relations else [precision, coverage]
     points = [(c, p) for _, p, c in found["reason_curve"] if np.isfinite(p) and np.isfinite(c)]
     if not run.knows_chances or not points:
         return figures, []

@@ -298,8 +298,8 @@ def bare_tracks(tracks: Tracks, *, without: Container[str] = (), slot: int = 0) 
                 time=float(tracks.times[t]),
                 frame=int(tracks.frames[t]),
                 label="",
-                similarity=0.0,
-                margin=0.0,
+                similarity=None,
+                margin=None,
                 keep_probability=0.0,
                 kept=False,
                 subject_box=tuple(float(x) for x in tracks.boxes[t, k]),  # type: ignore[arg-type]
