@@ -367,9 +367,7 @@ def _predict(
             if c < len(run.classes)
         ],
         evidence=evidence,
-        curves=draw_curves(
-            found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}
-        ),
+        curves=draw_curves(found, video, run.classes, shown or {int(order[0])}),
         target="; ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,
