@@ -29,7 +29,7 @@ from whyact.pvlr.inference import class_scores, curves, localise, scores_map
 from whyact.pvlr.inputs import Inputs, blocks
 from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR, FixedText
-from whyact.pvlr.parts import Parts
+from whyact.pvlr.parts import Parts, refuse_trained_videos, video_sum
 from whyact.pvlr.sets import build_model, resolve
 from whyact.pvlr.timeline import choose_level, draw_curves, segments_of, timeline
 from whyact.report.exports import unique_names
@@ -132,6 +132,7 @@ def train(
             "fold": fold,
             "note": split.note,
             "train_videos": len(videos),
+            "train_videos_sums": sorted(map(video_sum, videos)),
             "segment_level": _level(model, text, videos, len(split.classes), config),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
@@ -214,7 +215,8 @@ def evaluate(
     """Measure a run on the test part of a data set: detection mAP in both protocols, classification mAP.
 
     Raises:
-        UserError: When the data's classes are not the run's, or the test part has no segments.
+        UserError: When the data's classes are not the run's, the test part has no segments, or the run was trained on
+            some of it.
     """
     return score_all(open_evaluation((run, data, root, fold)))
 
@@ -240,6 +242,8 @@ def open_evaluation(
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
+    own = partial(load_features, data, root) if data == loaded.card["data"] else None
+    refuse_trained_videos(run, loaded.card, split, fold, own)
     identity = {
         "run": loaded.sha256,
         "data": data,
