@@ -31,7 +31,7 @@ from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts, refuse_trained_videos, video_sum
 from whyact.pvlr.sets import build_model, resolve
-from whyact.pvlr.timeline import choose_level, draw_curves, segments_of, timeline
+from whyact.pvlr.timeline import SHOWN, choose_level, draw_curves, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import (
@@ -339,7 +339,7 @@ def _predict(
     extra = run.card["extra"]
     level = float(extra.get("segment_level", 0.0))
     clean = timeline(detections, cfg.inference, level)
-    rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean
+    rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean[:SHOWN]
     segments = segments_of(found, detections, rows_shown, run.classes, video.rate, cfg.inference)
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
     evidence = segment_evidence(
@@ -359,6 +359,8 @@ def _predict(
             "No two segments of one action overlap, and each scores at least half of the best of that action"
             f"{floor}. All {len(detections)} proposals: --all."
         )
+        if len(clean) > len(segments):
+            notes.append(f"Of {len(clean)} such segments the {len(segments)} with the highest scores are listed.")
     shown = {run.classes.index(segment.label) for segment in segments}
     prediction = Prediction(
         id=video.id,
