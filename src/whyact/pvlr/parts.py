@@ -126,10 +126,8 @@ def refuse_trained_videos(
             snippets = {row for video in trained.train for row in _rows(video)}
             seen = [video.id for video in split.test if not snippets.isdisjoint(_rows(video))]
     if seen:
-        value = (
-            f"{len(seen)} of {len(split.test)} test videos that the run was trained on, in whole or in part: {seen[0]}"
-        )
-        raise UserError(f"{split.name}, fold {fold}", value, "videos that it has never seen", step)
+        value = f"{len(seen)} of {len(split.test)} test videos that the run was trained on, in whole or in part"
+        raise UserError(f"{split.name}, fold {fold}", f"{value}: {seen[0]}", "videos that it has never seen", step)
 
 
 def _rows(video: FeatureSequence) -> Iterator[bytes]:
