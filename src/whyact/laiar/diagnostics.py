@@ -126,7 +126,8 @@ def _reasons(run: Run, answers: Sequence[Answer]) -> tuple[list[Figure], list[Pl
             "precision of reasons",
             found["reason_precision"],
             _draws(claims, level, "reason_precision"),
-            text=f"share of the {found['reasons']} stated reasons that the annotation confirms, where it says anything",
+            text="share of the stated reasons that the annotation confirms, where it says anything",
+            of=f"{found['reasons']} stated",
         ),
         Figure(
             "coverage of reasons",
