@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import torch
 
 import whyact
 from made_videos import write_clip
+from whyact.data.datasets import load_zero_shot
+from whyact.data.types import ZeroShotOptions
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
 from whyact.locate_gat.config import PRESETS
 from whyact.prediction import from_json, to_json
+from whyact.training.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = replace(PRESETS["synthetic"], epochs=1, gat_steps=3, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
 CLIP = "temporal-31-02"
@@ -143,6 +148,36 @@ def test_feature_files_are_answered(run: Path, tmp_path: Path) -> None:
     answer = whyact.load(run).predict(str(tmp_path / "one.npy"))[0]
     assert not [e for e in answer.evidence if e.kind == "frame"]
     assert any("none to leave out" in note for note in answer.notes)
+
+
+def test_times_of_a_feature_file_are_seconds_where_anybody_says_how_far_apart_its_rows_are(
+    run: Path, tmp_path: Path
+) -> None:
+    """Its own features.json says it, else the run, trained on features as far apart; else a note says so."""
+    loaded = whyact.load(run)
+    clip = load_zero_shot("synthetic", None, 1, ZeroShotOptions())[0].videos[0]
+    folder = tmp_path / "mine" / "features"
+    folder.mkdir(parents=True)
+    np.save(folder / "clip.npy", clip.features)
+    name, note = str(folder / "clip.npy"), "Times are row numbers"
+
+    def answered(model: whyact.Model) -> tuple[list[float], float, bool]:
+        (answer,) = model.predict(name)
+        times = sorted({e.start for e in answer.evidence if e.kind == "frame"} | set(answer.curves[0].times))
+        return times, answer.video.duration, any(note in line for line in answer.notes)
+
+    own = sorted(loaded.predict(clip.id, data="synthetic")[0].curves[0].times)
+    length = len(clip.features)
+    assert answered(loaded) == (pytest.approx(own), pytest.approx(length / clip.rate), False)
+    old = shutil.copytree(run, tmp_path / "old")
+    card = json.loads((old / "card.json").read_text())
+    assert card["extra"].pop("frame_seconds") == pytest.approx(1 / clip.rate)
+    save_checkpoint(old, load_checkpoint(run).tensors, load_checkpoint(run).config, card)
+    rows = [round(time * clip.rate) for time in own]
+    assert answered(whyact.load(old)) == (rows, 0.0, True)
+    (tmp_path / "mine" / "features.json").write_text('{"snippet_seconds": 2.5}')
+    for model in (loaded, whyact.load(old)):
+        assert answered(model) == (pytest.approx([2.5 * row for row in rows]), 2.5 * length, False)
 
 
 @pytest.fixture(scope="module")

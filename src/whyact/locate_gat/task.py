@@ -89,6 +89,7 @@ def train(
             "rehearsed_accuracy_by_mix": {str(mix): value for mix, value in fitted.choice.rehearsed.items()},
             **({"rehearsed_accuracy_by_start": fitted.choice.starts} if fitted.choice.starts else {}),
             "parameters": parameters(fitted.model) | _backbone(found.pixels, run.weight_places(out)),
+            "frame_seconds": answers.frame_seconds_of(found),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
             **options.about,
@@ -209,7 +210,8 @@ def predict(
     weights = answers.WeightFile(known.weight_places(Path(run.folder)), options.clip_weights)
     candidates = answers.candidates_of(known, model, run.others, options.labels, weights)
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
-    read = answers.reader(known, data, root, progress, device_of(model), weights)
+    seconds = run.card["extra"].get("frame_seconds")
+    read = answers.reader(known, data, root, progress, device_of(model), weights, seconds)
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)], only)
 
