@@ -15,6 +15,7 @@ import whyact
 from made_videos import write_clip
 from whyact.data.datasets import load_zero_shot
 from whyact.data.types import ZeroShotOptions
+from whyact.data.zero_shot.types import ZeroShotData
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
@@ -178,6 +179,39 @@ def test_times_of_a_feature_file_are_seconds_where_anybody_says_how_far_apart_it
     (tmp_path / "mine" / "features.json").write_text('{"snippet_seconds": 2.5}')
     for model in (loaded, whyact.load(old)):
         assert answered(model) == (pytest.approx([2.5 * row for row in rows]), 2.5 * length, False)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_videos_that_came_or_went_since_the_training_move_none_that_it_saw_to_the_test(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is held out was drawn among the videos of that day; the run remembers it."""
+    whole, split = load_zero_shot("synthetic", None, 1, ZeroShotOptions())
+    seen = [i for i, v in enumerate(whole.videos) if whole.classes[v.target[0]] in split.seen]
+    rest = [v for i, v in enumerate(whole.videos) if i not in seen]
+    few = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3] + rest))
+    gone = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3 != 1] + rest))
+    trained: list[str] = []
+    fit = task.fit_split
+
+    def spied(data: ZeroShotData, *args: object, **options: object) -> object:
+        fitted = fit(data, *args, **options)  # type: ignore[arg-type]
+        trained.extend(data.videos[int(i)].id for i in fitted[0].part.train)
+        held.extend(data.videos[int(i)].id for i in fitted[0].part.seen_test)
+        return fitted
+
+    held: list[str] = []
+    monkeypatch.setattr(task, "fit_split", spied)
+    monkeypatch.setattr(task, "load_zero_shot", lambda *args: (few, split))
+    task.train("synthetic", None, tmp_path / "run", config=TINY, seed=seed, progress=False)
+    for data in (few, whole, gone):
+        monkeypatch.setattr(task, "load_zero_shot", lambda *args, data=data: (data, split))
+        evaluation = task.open_evaluation((tmp_path / "run", "synthetic", None, None))
+        assert not set(evaluation.names) & set(trained)
+        here = {video.id for video in data.videos} & set(held)
+        assert set(evaluation.names) & set(held) == here
+        assert len(evaluation.names) == len(here) + sum(whole.classes[v.target[0]] in split.unseen for v in rest)
+        assert evaluation.facts.get("held_out_missing", 0) == len(held) - len(here)
 
 
 @pytest.fixture(scope="module")

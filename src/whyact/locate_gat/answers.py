@@ -227,8 +227,8 @@ def reader(
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
     ``frame_seconds`` are between the rows of the features that the run was trained on, where they all are as far apart:
-    those of a feature file without a ``features.json`` are taken to be too. It raises ``UserError`` for an input that is
-    not there or cannot be read.
+    those of a feature file without a ``features.json`` are taken to be too. It raises ``UserError`` for an input that
+    is not there or cannot be read.
 
     Raises:
         UserError: When the data set itself cannot be read.

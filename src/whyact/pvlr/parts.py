@@ -117,7 +117,7 @@ def refuse_trained_videos(
     if split.sha256 == card["split_sha256"]:
         return
     about, step = card["extra"], ""
-    sums = set(about.get("train_videos_sums", ()))
+    sums = set(about.get("train_videos_sums", "").split())
     seen = [video.id for video in split.test if video_sum(video) in sums] if sums else []
     if own is not None and about.get("fold", fold) != fold:
         step = f"whyact eval {run} --fold {about['fold']}"

@@ -132,7 +132,7 @@ def train(
             "fold": fold,
             "note": split.note,
             "train_videos": len(videos),
-            "train_videos_sums": sorted(map(video_sum, videos)),
+            "train_videos_sums": " ".join(sorted(map(video_sum, videos))),
             "segment_level": _level(model, text, videos, len(split.classes), config),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
