@@ -287,6 +287,16 @@ class TestScores:
         (nothing,) = [mistake for mistake in shown.mistakes if mistake.item == 6]
         assert nothing.annotated == "none of the actions"
 
+    def test_clips_of_one_film_are_resampled_together(self, run: Run) -> None:
+        films = [replace(clip, group=f"film {i // 4}") for i, clip in enumerate(CLIPS)]
+        alone = [replace(clip, group="") for clip in CLIPS]
+        shown, apart = (diagnose(run, list(answer_clips(run, clips))) for clips in (films, alone))
+        assert any("2 groups of test clips" in note for note in shown.notes)
+        assert not any("group" in note for note in apart.notes)
+        draws = [{f.name: f.draws for f in page.figures} for page in (shown, apart)]
+        assert len(np.unique(draws[0]["top answer right"].round(9))) <= 3, "two films can be drawn in three ways"
+        assert len(np.unique(draws[1]["top answer right"].round(9))) > 3
+
     def test_company(self, run: Run) -> None:
         assert class_prior(CLIPS, 6) == pytest.approx(np.array([0, 3, 1, 2, 1, 1]) / 7)
         assert 0 < language_map(run, CLIPS) <= 100
