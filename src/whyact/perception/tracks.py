@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,11 +73,12 @@ class Tracks:
 
     def filled(self, longest: float = 1.0) -> Tracks:
         """Return the tracks with gaps of at most ``longest`` seconds filled in a straight line, not marked as seen."""
-        boxes = self.boxes.copy()
+        boxes, known = self.boxes.copy(), self.known
         for k in range(len(self.names)):
-            known = np.flatnonzero(self.known[:, k])
-            for a, b in pairwise(known):
-                if b - a > 1 and self.times[b] - self.times[a] <= longest:
+            rows = np.flatnonzero(known[:, k])
+            gaps = np.flatnonzero(np.diff(rows) > 1)
+            for a, b in zip(rows[gaps], rows[gaps + 1], strict=True):
+                if self.times[b] - self.times[a] <= longest:
                     share = (self.times[a + 1 : b] - self.times[a]) / (self.times[b] - self.times[a])
                     boxes[a + 1 : b, k] = _between(self.boxes[a, k], self.boxes[b, k], share[:, None])
         return replace(self, boxes=boxes)
