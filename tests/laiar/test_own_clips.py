@@ -21,7 +21,7 @@ from whyact.errors import UserError
 from whyact.laiar import own_clips
 from whyact.laiar.config import PredictOptions
 from whyact.laiar.extraction import video_tracks
-from whyact.laiar.perceive import answer_perception, run_perception
+from whyact.laiar.perceive import answer_perception, class_map_of, run_perception
 from whyact.laiar.runs import load_run
 from whyact.perception.perception import Perception
 from whyact.perception.types import Detections, Frames, detections
@@ -196,14 +196,34 @@ def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path)
     path = tmp_path / "things" / "things.json"
     assert (tmp_path / "things" / "things.html").read_text().count("data:image/jpeg") == 12
     document = json.loads(path.read_text())
-    document["things"][0 if document["things"][0]["class"] == "cup" else 1]["name"] = "mug"
+    document["things"][0 if document["things"][0]["class"] == "cup" else 1]["name"] = "beaker"
     path.write_text(json.dumps(document))
     model = whyact.train(
         "laiar", videos=clips, things=path, out=tmp_path / "run", config=QUICK | {"data.detector": "squares"}
     )
     assert load_run(model.path).vocabulary.objects == tuple(
-        {"cup": "mug", "person": "person"}[thing["class"]] for thing in document["things"]
+        {"cup": "beaker", "person": "person"}[thing["class"]] for thing in document["things"]
     )
+    video, tracks = film(tmp_path / "new.mp4", "take", 99), tmp_path / "tracks.json"
+    (itself,) = model.predict(video, save_tracks=tracks)
+    (again,) = model.predict(video, tracks=tracks)
+    (named,) = model.predict(video, detector="squares")
+    for answer in (again, named):
+        assert answer.tokens_valid == itself.tokens_valid > 0
+        assert answer.score == pytest.approx(itself.score, abs=1e-4)
+        assert not any("unknown to the model: cup" in note for note in answer.notes)
+
+
+def test_boxes_mean_what_the_run_was_trained_with(run: Path) -> None:
+    loaded = load_run(run)
+    card = loaded.card or {}
+    stored = {**card["extra"]["perception"], "class_map": {"kite": "person", "person": "cup"}}  # cups were dropped
+    changed = replace(loaded, card={**card, "extra": {**card["extra"], "perception": stored}})
+    every = ("cup", "kite", "tree")
+    assert class_map_of(changed, every, "squares") == {"kite": "person"}
+    assert class_map_of(changed, every, "by hand") == {"kite": "person", "cup": "cup"}
+    assert class_map_of(changed, ("person",), "by hand") == {"person": "person"}, "by hand, a word is the model's own"
+    assert class_map_of(replace(loaded, card=None), every, "squares") == {"cup": "cup"}
 
 
 def test_it_stops_before_the_work_where_it_would_end_in_nothing(

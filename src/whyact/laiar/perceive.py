@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
@@ -139,7 +139,7 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
     elif not name:
         names = _class_map(config, detector, target, stored)
     else:
-        names = default_map(detector.classes, target)
+        names = class_map_of(run, detector.classes, detector.name)
     if names.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
         notes = (f"Boxes by {detector.name}: {PERSON_NOTE}.",)
     if not names:
@@ -206,6 +206,24 @@ def _class_map(
     if config.class_map:
         return read_class_map(config.class_map, detector.classes, target)
     return default_map(detector.classes, target)
+
+
+def class_map_of(run: Run, classes: Sequence[str], source: str) -> Mapping[str, str]:
+    """Return class of boxes -> class of the vocabulary, as a run was trained.
+
+    Boxes by another source than the run's detector may also bear names of the vocabulary. A run that stores no map has
+    the built-in one.
+
+    Args:
+        run: The run.
+        classes: Of the boxes.
+        source: Who found them: the name of a detector, or what a tracks file says.
+    """
+    target, stored = run.vocabulary.objects, _stored(run)
+    if not isinstance(kept := stored.get("class_map"), dict):
+        return default_map(classes, target)
+    trained = {str(name): str(word) for name, word in kept.items() if name in classes}
+    return trained if source == stored.get("detector") else trained | {name: name for name in classes if name in target}
 
 
 def describe_perception(perception: Perception, config: DataConfig) -> dict[str, Any]:
