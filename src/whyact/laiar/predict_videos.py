@@ -19,10 +19,11 @@ from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run, load_run
 from whyact.laiar.windows import Windows, answer_video, bare_tracks, null_action
 from whyact.perception.classes import read_class_map
-from whyact.perception.perception import LIMIT, RATE, OnProgress, Perception
+from whyact.perception.perception import RATE, OnProgress, Perception, open_video
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import check_against_video, read_tracks, write_tracks
 from whyact.prediction import Prediction, VideoFacts
+from whyact.progress import print_note
 from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
 
@@ -104,11 +105,13 @@ def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
     from whyact.video.draw import write_overlay
 
     prediction = msgspec.structs.replace(prediction, tracks=[*prediction.tracks, *bare_tracks(tracks)])
-    with VideoReader(path, limit=LIMIT) as reader:
+    with open_video(path, passes=2) as reader:
         rate = min(reader.fps or RATE, FASTEST)
         moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
         frames = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
         write_overlay(out, frames, prediction, rate)
+        if reader.is_stopped:
+            print_note(f"{out}: {reader.degraded}")
 
 
 def predict_videos(
