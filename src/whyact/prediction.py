@@ -178,8 +178,9 @@ class Prediction(_Record):
     """The answer about one video: labels, segments, evidence and provenance.
 
     ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the model's own threshold,
-    or the video is unlike what the model was trained on; ``unfamiliar`` in the second case only. ``annotated`` are the
-    segments of the annotation, where it has any. ``notes`` are sentences a reader must see beside the answer.
+    the model saw nothing in the video, or the video is unlike what the model was trained on; ``unfamiliar`` in the last
+    case only. ``annotated`` are the segments of the annotation, where it has any. ``notes`` are sentences a reader must
+    see beside the answer.
     """
 
     video: VideoFacts

@@ -87,6 +87,12 @@ def _chosen(probabilities: np.ndarray, multi_label: bool) -> list[int]:
     return yes or [int(probabilities.argmax())]
 
 
+def has_input(run: Run, answer: Answer) -> bool:
+    """Tell whether an answer depends on its video: on a token, or on whole frames where the model reads them."""
+    scene = None if run.model.scene is None else answer.clip.scene
+    return bool(answer.valid.any() or (scene is not None and np.any(scene[answer.positions])))
+
+
 def select_clip(batch: RelationBatch, i: int) -> RelationBatch:
     """Return the i-th clip of a batch as a batch of one."""
     return batch.map(lambda x: x[i : i + 1])

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whyact.laiar.answers import Answer
+from whyact.laiar.answers import Answer, has_input
 from whyact.laiar.runs import Run
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 from whyact.training.checkpoint import trained_on
@@ -32,9 +32,10 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     order = np.argsort(-answer.probabilities, kind="stable")
     card = run.card or {}
     confidence = float(answer.probabilities.max())
-    notes = []
+    notes, from_video = [], has_input(run, answer)
     if not answer.valid.any():
-        notes.append("No pair of tracked objects was found, so this answer does not depend on the video.")
+        rest = "is that of whole frames alone" if from_video else "does not depend on the video"
+        notes.append(f"No pair of tracked objects was found, so this answer {rest}.")
     if clip.dropped_pairs:
         notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were dropped.")
     if not run.knows_chances:
@@ -61,7 +62,7 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
             frames_declared=len(clip.times),
         ),
         labels=[LabelScore(label=words.actions[c], score=float(answer.probabilities[c])) for c in order],
-        unsure=confidence < run.threshold,
+        unsure=confidence < run.threshold or not from_video,
         threshold=run.threshold or None,
         tokens_valid=int(answer.valid.sum()),
         tokens_kept=int(answer.keep.sum()),
