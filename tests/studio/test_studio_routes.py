@@ -8,6 +8,7 @@ import json
 import time
 import xml.etree.ElementTree as Xml
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -247,6 +248,32 @@ def test_a_job_that_runs_is_stopped_at_once_and_the_next_one_runs(open_studio: C
     assert time.monotonic() - began < 10
     assert not job.folder.exists()
     assert studio.jobs.get(studio.send()).state == "done"
+
+
+def test_who_waits_for_an_answer_is_told_when_somebody_else_deletes_it(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, work=60.0))
+    hung = studio.client.post("/api/jobs", content=stub_tasks.HANG).json()["id"]
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(studio.client.post, "/api/predict", content=stub_tasks.GOOD)
+        while not (waiting := [job for job in studio.jobs.jobs.values() if job.awaited and job.state == "waiting"]):
+            time.sleep(0.05)
+        for id_ in (waiting[0].id, hung):  # as the button that deletes all answers does
+            assert studio.client.delete(f"/api/jobs/{id_}").status_code == 204
+        refused = reply.result(20)
+    assert refused.status_code == 422
+    assert "deleted" in refused.json()["detail"]
+
+
+def test_what_is_too_old_is_deleted_though_nobody_asks_for_anything(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, keep=0.4))
+    studio.send()
+    studio.trainings.open()
+    deadline = time.monotonic() + 10
+    while (studio.jobs.jobs or studio.trainings.trainings) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not studio.jobs.jobs
+    assert not studio.trainings.trainings
+    assert list(studio.jobs.root.iterdir()) == []
 
 
 def test_the_time_that_is_left_is_told_once_it_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from whyact.prediction import Prediction, from_json
 from whyact.studio import worker_tasks
@@ -22,6 +22,8 @@ from whyact.studio.limits import Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
 from whyact.video import VIDEO_SUFFIXES
 
+_TIDY = 60.0  # seconds between two looks for what is kept too long
+T = TypeVar("T")
 State = Literal["arriving", "waiting", "running", "done", "failed"]
 
 
@@ -243,6 +245,9 @@ class Jobs:
         with self._lock:
             self.jobs.pop(job.id, None)
             running = job.state == "running"
+            if job.state == "waiting":  # nobody will work on it, and somebody may wait for its answer
+                job.state, job.error = "failed", "it was deleted before its turn came"
+                job.ended.set()
         if not running:
             shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -266,7 +271,7 @@ class Jobs:
         return None if path is None else str(path)
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := next_task(self._queue, self._tidy, self.limits.keep)) is not None:
             with self._lock:
                 if job.id not in self.jobs:
                     continue
@@ -322,6 +327,15 @@ class Jobs:
         for place, job in enumerate(ended):
             if now - job.finished > self.limits.keep or len(ended) - place > self.limits.kept:
                 self.remove(job)
+
+
+def next_task(tasks: queue.Queue[T], tidy: Callable[[], None], keep: float) -> T:
+    """Return the next of the tasks; while there is none, ``tidy`` is called often enough to delete what is too old."""
+    while True:
+        try:
+            return tasks.get(timeout=min(_TIDY, max(0.1, keep / 2)))
+        except queue.Empty:
+            tidy()
 
 
 def clean_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,12 @@ def find_models(runs: list[Path], folder: Path | None, taught: Path | None = Non
         UserError: When a run is none, the folder holds none, or there is no model at all.
     """
     found: dict[str, Path | None] = {}
+    shipped = (SHIPPED / "laiar").is_dir()
+    taken = (OWN,) if shipped else ()
     for run in runs:
         read_card(run)
-        _add(found, run)
-    if (SHIPPED / "laiar").is_dir():
+        _add(found, run, taken)
+    if shipped:
         found[OWN] = None
     if folder is not None:
         below = sorted(p.parent for p in folder.glob("*/card.json"))
@@ -51,11 +54,11 @@ def find_models(runs: list[Path], folder: Path | None, taught: Path | None = Non
     return found
 
 
-def _add(found: dict[str, Path | None], run: Path) -> None:
+def _add(found: dict[str, Path | None], run: Path, taken: Container[str] = ()) -> None:
     if run.resolve() in [path.resolve() for path in found.values() if path is not None]:
         return  # a run that is named twice is one model
     name, number = run.resolve().name, 2
-    while name in found:
+    while name in found or name in taken:
         name, number = f"{run.resolve().name} ({number})", number + 1
     found[name] = run
 
