@@ -184,3 +184,13 @@ def test_a_model_that_does_not_know_an_action_or_a_film_is_named() -> None:
     made = Comparison(id="i", a="one", b="two", title="films", films=[], rows=[row])
     assert "two does not know the action of 1 film." in summarize(made)
     assert "two merely guesses about 1 film: it does not know such videos." in summarize(made)
+
+
+@pytest.mark.parametrize("target", ["pick", "Pick", "pick up", "PICK_UP"])
+def test_an_action_is_known_however_a_person_writes_it(target: str) -> None:
+    label = "pick" if len(target) == 4 else "pick_up"
+    a, b = answered([label, "place"], ["", ""])
+    b.labels[1].label = label
+    row = compare_film(SetFilm("x", "x", target=target), ("1", "2"), a, b)
+    assert (row.a.right, row.b.right, row.direction) == (True, False, "lost")
+    assert (row.before, row.after) == (0.6, 0.4)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from whyact.ablation.compare import compare_pair
+from whyact.data.io.tables import spelling
 from whyact.data.relations.clip_folder import data_folder
 from whyact.data.relations.own_file import FILE, read_file
 from whyact.errors import UserError
@@ -295,11 +296,13 @@ def compare_film(film: SetFilm, jobs: tuple[str, str], a: Prediction, b: Predict
 
     The score that is followed is that of the film's own action where either model knows it, else of the first answer.
     """
-    a.target = b.target = film.target
+    wanted = spelling(film.target)
+    scores = [{spelling(s.label): s.score for s in p.labels} for p in (a, b)]
+    for p in (a, b):  # a person may write the action otherwise than the model does
+        p.target = next((s.label for s in p.labels if spelling(s.label) == wanted), film.target)
     pair = compare_pair(a, b)
-    scores = [{s.label: s.score for s in p.labels} for p in (a, b)]
-    label = film.target if any(film.target in known for known in scores) else a.label
-    direction: Direction = "same" if a.label == b.label else "other"
+    label = film.target if any(wanted in known for known in scores) else a.label
+    direction: Direction = "same" if spelling(a.label) == spelling(b.label) else "other"
     if film.target and pair.a.right != pair.b.right:
         direction = "gained" if pair.b.right else "lost"
     return FilmComparison(
@@ -309,8 +312,8 @@ def compare_film(film: SetFilm, jobs: tuple[str, str], a: Prediction, b: Predict
         jobs=jobs,
         direction=direction,
         label=label,
-        before=scores[0].get(label),
-        after=scores[1].get(label),
+        before=scores[0].get(spelling(label)),
+        after=scores[1].get(spelling(label)),
         agree=pair.agree,
         unfamiliar=(a.unfamiliar, b.unfamiliar),
         a=pair.a,
