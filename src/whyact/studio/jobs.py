@@ -69,7 +69,7 @@ class Job(Progress):
         folder: Where its files are.
         file: The name of the upload in there.
         demo: What to film, for a clip that nobody sent.
-        content: The same for two jobs about the same video.
+        content: The same for two jobs about the same video; ``size``: the bytes of the upload.
         answer: What is said of the answer in a few words.
         cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
@@ -85,6 +85,7 @@ class Job(Progress):
     file: str
     demo: dict[str, Any] | None = None
     content: str = ""
+    size: int = 0
     against: str = ""
     target: str = ""
     held: int = 0
@@ -188,7 +189,7 @@ class Jobs:
             Busy: When too many jobs are on their way.
         """
         second = self.open(job.name, model, job.demo)
-        second.content, job.against = job.content, second.id
+        second.content, second.size, job.against = job.content, job.size, second.id
         if job.demo is None:  # the same bytes under a second name: each job deletes its own
             try:
                 os.link(job.upload, second.upload)

@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 
+from whyact.data.relations.clip_folder import data_folder
+from whyact.data.relations.own_file import FILE, read_file, video_path
 from whyact.errors import UserError
-from whyact.files import SHIPPED
+from whyact.files import SHIPPED, file_sha256
 from whyact.methods import METHODS
 from whyact.studio.corrections import annotated_relations
 from whyact.studio.forms import ModelInfo, SampleInfo
@@ -118,3 +120,36 @@ def _sample_info(sample: SampleAnswer) -> SampleInfo:
     return SampleInfo(
         name=sample.name, action=sample.action, answer=sample.answer, because=sample.because, picture=picture
     )
+
+
+def _split_files(run: Path) -> tuple[list[str], list[str]]:
+    """Return the files of the videos that a model learned from, and of those that it did not, as its data name them."""
+    path = data_folder(run) / FILE
+    if not path.is_file():
+        return [], []
+    document = read_file(path)
+    held_out = set(document.folds[0].test) if document.folds else set()
+    sides: tuple[list[str], list[str]] = ([], [])
+    for video in document.videos:
+        sides[video.group in held_out].append(video.file)
+    return sides
+
+
+def tested_files(run: Path) -> set[str]:
+    """Return the names of the clips that a taught model did not learn from."""
+    return {Path(file).name for file in _split_files(run)[1]}
+
+
+def training_films(run: Path) -> list[Path]:
+    """Return the films that a model learned from, where its data are beside it; what cannot be read is no film."""
+    try:
+        root = data_folder(run)
+        return [video_path(str(root / FILE), root, file) for file in _split_files(run)[0] if file]
+    except UserError:
+        return []
+
+
+@lru_cache(maxsize=4096)
+def content_of(path: Path, size: int, written: int) -> str:
+    """Return the SHA-256 of a file of this size, written then: it is read once."""
+    return file_sha256(path)
