@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 import xml.etree.ElementTree as Xml
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 import stub_tasks
 from studio_samples import LIMITS, Studio
 
-from whyact.prediction import from_json, json_schema
+from whyact.prediction import from_json, json_schema, to_json
 from whyact.studio.jobs import Progress, clean_name
 
 pytest_plugins = ("studio_samples",)
@@ -305,6 +306,24 @@ def test_a_video_has_a_picture_and_small_ones_along_it(studio: Studio) -> None:
         assert studio.client.get(f"/api/jobs/{id_}/strip/{wrong}").status_code in (404, 422)
     assert f"/api/jobs/{id_}/thumbnail" in studio.client.get("/").text
     assert f"/api/jobs/{id_}/strip/1" in studio.client.get(f"/jobs/{id_}").text
+
+
+def test_each_small_picture_lies_at_its_own_time_also_where_a_part_of_the_video_is_shown(studio: Studio) -> None:
+    id_ = studio.send()
+    job = studio.jobs.get(id_)
+    job.cells = 20
+    prediction = studio.jobs.prediction(job)
+    prediction.video.duration = 20.0
+    (job.folder / "prediction.json").write_text(to_json([prediction]))
+    page = studio.client.get(f"/jobs/{id_}").text
+    start, end = (float(re.search(rf'id="timeline"[^>]*data-{name}="([^"]+)"', page)[1]) for name in ("start", "end"))
+    assert end - start < 10.0, "a part of it is shown"
+    drawn = re.findall(r'/strip/(\d+)" [^>]*left:([\d.]+)%;width:([\d.]+)%', page)
+    assert 1 < len(drawn) < 20
+    for cell, left, width in drawn:
+        from_, to = (start + (end - start) * place / 100 for place in (float(left), float(left) + float(width)))
+        assert from_ == pytest.approx(max(start, float(cell)), abs=0.01)
+        assert to == pytest.approx(min(end, float(cell) + 1.0), abs=0.01)
 
 
 def test_old_answers_make_room(open_studio: Callable[..., Studio]) -> None:
