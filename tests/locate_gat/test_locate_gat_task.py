@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,15 @@ import torch
 
 import whyact
 from made_videos import write_clip
+from whyact.data.datasets import load_zero_shot
+from whyact.data.types import ZeroShotOptions
+from whyact.data.zero_shot.types import ZeroShotData
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
 from whyact.locate_gat.config import PRESETS
 from whyact.prediction import from_json, to_json
+from whyact.training.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = replace(PRESETS["synthetic"], epochs=1, gat_steps=3, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
 CLIP = "temporal-31-02"
@@ -50,26 +55,6 @@ def test_evaluation_repeats_what_training_measured(run: Path) -> None:
     assert measured["unseen_videos"] == 120
     with pytest.raises(UserError, match="the split it was trained on"):
         task.evaluate(run, "synthetic-appearance", None, fold=2, progress=False)
-
-
-def test_videos_that_were_trained_on_are_never_scored_as_held_out(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A video more or less in a seen class moves others from one side to the other."""
-    load = task.load_zero_shot
-
-    def fewer(kind: int) -> None:
-        def read(*args: Any, **options: Any) -> Any:
-            data, split = load(*args, **options)
-            classes = data.index((split.seen, split.unseen)[kind]).tolist()
-            gone = [video for video in data.videos if video.target[0] in classes][:3]
-            return replace(data, videos=tuple(video for video in data.videos if video not in gone)), split
-
-        monkeypatch.setattr(task, "load_zero_shot", read)
-
-    fewer(0)
-    with pytest.raises(UserError, match="other videos of the seen classes"):
-        task.evaluate(run, "synthetic", None, progress=False)
-    fewer(1)
-    assert task.evaluate(run, "synthetic", None, progress=False)["unseen_videos"] == 117
 
 
 def test_answers_are_probabilities_over_the_labels_and_travel_as_json(run: Path) -> None:
@@ -164,6 +149,76 @@ def test_feature_files_are_answered(run: Path, tmp_path: Path) -> None:
     answer = whyact.load(run).predict(str(tmp_path / "one.npy"))[0]
     assert not [e for e in answer.evidence if e.kind == "frame"]
     assert any("none to leave out" in note for note in answer.notes)
+
+
+def test_times_of_a_feature_file_are_seconds_where_anybody_says_how_far_apart_its_rows_are(
+    run: Path, tmp_path: Path
+) -> None:
+    """Its own features.json says it, else the run, trained on features as far apart; else a note says so."""
+    loaded = whyact.load(run)
+    clip = load_zero_shot("synthetic", None, 1, ZeroShotOptions())[0].videos[0]
+    folder = tmp_path / "mine" / "features"
+    folder.mkdir(parents=True)
+    np.save(folder / "clip.npy", clip.features)
+    name, note = str(folder / "clip.npy"), "Times are row numbers"
+
+    def answered(model: whyact.Model) -> tuple[list[float], float, bool]:
+        (answer,) = model.predict(name)
+        times = sorted({e.start for e in answer.evidence if e.kind == "frame"} | set(answer.curves[0].times))
+        return times, answer.video.duration, any(note in line for line in answer.notes)
+
+    own = sorted(loaded.predict(clip.id, data="synthetic")[0].curves[0].times)
+    length = len(clip.features)
+    assert answered(loaded) == (pytest.approx(own), pytest.approx(length / clip.rate), False)
+    old = shutil.copytree(run, tmp_path / "old")
+    card = json.loads((old / "card.json").read_text())
+    assert card["extra"].pop("frame_seconds") == pytest.approx(1 / clip.rate)
+    save_checkpoint(old, load_checkpoint(run).tensors, load_checkpoint(run).config, card)
+    rows = [round(time * clip.rate) for time in own]
+    assert answered(whyact.load(old)) == (rows, 0.0, True)
+    (tmp_path / "mine" / "features.json").write_text('{"snippet_seconds": 2.5}')
+    for model in (loaded, whyact.load(old)):
+        assert answered(model) == (pytest.approx([2.5 * row for row in rows]), 2.5 * length, False)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_videos_that_came_or_went_since_the_training_move_none_that_it_saw_to_the_test(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is held out was drawn among the videos of that day; the run remembers it."""
+    whole, split = load_zero_shot("synthetic", None, 1, ZeroShotOptions())
+    seen = [i for i, v in enumerate(whole.videos) if whole.classes[v.target[0]] in split.seen]
+    rest = [v for i, v in enumerate(whole.videos) if i not in seen]
+    few = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3] + rest))
+    gone = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3 != 1] + rest))
+    trained: list[str] = []
+    fit = task.fit_split
+
+    def spied(data: ZeroShotData, *args: object, **options: object) -> object:
+        fitted = fit(data, *args, **options)  # type: ignore[arg-type]
+        trained.extend(data.videos[int(i)].id for i in fitted[0].part.train)
+        held.extend(data.videos[int(i)].id for i in fitted[0].part.seen_test)
+        return fitted
+
+    held: list[str] = []
+    monkeypatch.setattr(task, "fit_split", spied)
+    monkeypatch.setattr(task, "load_zero_shot", lambda *args: (few, split))
+    task.train("synthetic", None, tmp_path / "run", config=TINY, seed=seed, progress=False)
+    for data in (few, whole, gone):
+        monkeypatch.setattr(task, "load_zero_shot", lambda *args, data=data: (data, split))
+        evaluation = task.open_evaluation((tmp_path / "run", "synthetic", None, None))
+        assert not set(evaluation.names) & set(trained)
+        here = {video.id for video in data.videos} & set(held)
+        assert set(evaluation.names) & set(held) == here
+        assert len(evaluation.names) == len(here) + sum(whole.classes[v.target[0]] in split.unseen for v in rest)
+        assert evaluation.facts.get("held_out_missing", 0) == len(held) - len(here)
+    saved = load_checkpoint(tmp_path / "run")
+    saved.card["extra"].pop("held_out_sums")
+    save_checkpoint(tmp_path / "old", saved.tensors, saved.config, saved.card)
+    for data, told in ((few, False), (whole, True)):
+        monkeypatch.setattr(task, "load_zero_shot", lambda *args, data=data: (data, split))
+        facts = task.open_evaluation((tmp_path / "old", "synthetic", None, None)).facts
+        assert ("may have been trained on" in facts.get("warning", "")) == told, "a run from before that list"
 
 
 @pytest.fixture(scope="module")

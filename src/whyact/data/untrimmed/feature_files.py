@@ -30,6 +30,7 @@ from whyact.errors import Mistakes, UserError, malformed
 from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
+_DEEPEST = 8  # folders above a feature file in which the recipe of its folder may lie
 LAYOUTS = (("features",), ("rgb", "flow"))
 
 
@@ -257,6 +258,17 @@ def read_recipe(path: Path) -> Recipe:
     if not recipe.snippet_seconds > 0:
         raise UserError(path, recipe.snippet_seconds, "a positive snippet_seconds")
     return recipe
+
+
+def snippet_seconds_of(path: Path) -> float | None:
+    """Return the seconds from row to row of a feature file, as the ``features.json`` beside or above it says.
+
+    Raises:
+        UserError: As :func:`read_recipe`.
+    """
+    above = (folder / "features.json" for folder in list(path.absolute().parents)[:_DEEPEST])
+    recipe = next((file for file in above if file.is_file()), None)
+    return None if recipe is None else read_recipe(recipe).snippet_seconds
 
 
 def read_broken(path: Path) -> dict[str, str]:
