@@ -35,6 +35,8 @@ def diagnose(run: Run, answers: Sequence[Answer]) -> Diagnostics:
     reasons, curve = _reasons(run, answers, groups)
     if several:
         notes.append("A clip shows any number of actions, so there is no confusion matrix.")
+    if run.vocabulary.has_no_relations:
+        notes.append("No relation is annotated in these data, so nothing says how often reasons are true.")
     if not run.knows_chances:
         notes.append("How often this model names a relation correctly was not measured when it was trained.")
     return Diagnostics(
@@ -152,21 +154,21 @@ def _reasons(run: Run, answers: Sequence[Answer], groups: Index | None) -> tuple
     """Return how often stated reasons are true, and precision against coverage at other levels."""
     claims, level = claims_of(run, answers), run.config.evidence.level if run.knows_chances else 0.0
     found = reason_scores(claims, level)
-    figures = [
-        Figure(
-            "precision of reasons",
-            found["reason_precision"],
-            _draws(claims, level, "reason_precision", groups),
-            text="share of the stated reasons that the annotation confirms, where it says anything",
-            of=f"{found['reasons']} stated",
-        ),
-        Figure(
-            "coverage of reasons",
-            found["reason_coverage"],
-            _draws(claims, level, "reason_coverage", groups),
-            text="share of right answers with a stated reason",
-        ),
-    ]
+    by = "the boxes confirm" if run.vocabulary.only_measured else "the annotation confirms, where it says anything"
+    precision = Figure(
+        "precision of reasons",
+        found["reason_precision"],
+        _draws(claims, level, "reason_precision", groups),
+        text=f"share of the stated reasons that {by}",
+        of=f"{found['reasons']} stated",
+    )
+    coverage = Figure(
+        "coverage of reasons",
+        found["reason_coverage"],
+        _draws(claims, level, "reason_coverage", groups),
+        text="share of right answers with a stated reason",
+    )
+    figures = [coverage] if run.vocabulary.has_no_relations else [precision, coverage]
     points = [(c, p) for _, p, c in found["reason_curve"] if np.isfinite(p) and np.isfinite(c)]
     if not run.knows_chances or not points:
         return figures, []

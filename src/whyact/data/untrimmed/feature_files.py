@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet
+from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet, evaluated_subset
 from whyact.errors import Mistakes, UserError, malformed
 from whyact.files import without_mark
 
@@ -195,6 +195,8 @@ def open_folder(root: Path | str) -> FeatureFolder:
 def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read video-level labels: a CSV with the columns name, labels and (optional) subset.
 
+    What is tested on are the videos of ``test`` if there are any, else those of ``validation``.
+
     Args:
         path: The CSV; several labels of a video are separated by ``;``.
         classes: The classes of a trained model; by default the sorted labels found.
@@ -228,7 +230,7 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     for row, found in zip(rows, labels, strict=True):
         subset = row["subset"].casefold() or "train"
         videos.append(Annotation(row["name"], SUBSETS[subset], 0.0, tuple(sorted({index[label] for label in found}))))
-    return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
+    return UntrimmedSet(path.stem, known, tuple(videos), "train", evaluated_subset(videos))
 
 
 def read_recipe(path: Path) -> Recipe:
