@@ -12,7 +12,8 @@ from whyact.errors import UserError
 from whyact.files import without_mark
 
 FILE = "whyact.json"
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+LONGEST = 200  # characters of a name
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 _Box = tuple[float, float, float, float]
