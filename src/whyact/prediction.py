@@ -122,7 +122,8 @@ class Evidence(_Record):
     ``contribution`` is how much the predicted label's score drops when exactly this evidence is
     removed from the model's input (negative: removing it would raise the score).
     ``action`` names the label whose score that is, where it is not the answer's: a segment or a window of a long video
-    may show another one. ``similarity`` and ``margin`` belong to the naming, not to the decision.
+    may show another one. ``score`` is that score where it is not the one in ``labels``: a window has scores of its own.
+    ``similarity`` and ``margin`` belong to the naming, not to the decision.
 
     ``stated`` is whether a reader may be told that it is a reason. A method that names what it sees states only what
     has a calibrated ``probability`` of being true of at least its level, and a ``contribution`` above its ``control``:
@@ -144,6 +145,7 @@ class Evidence(_Record):
     margin: float | None = None
     rank: int = 0
     action: str = ""
+    score: float | None = None
     probability: float | None = None
     control: float | None = None
     stated: bool = True

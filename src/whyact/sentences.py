@@ -170,12 +170,27 @@ def _transition(evidence: Evidence, names: tuple[str, ...]) -> list[Part]:
 
 
 def find_effect(prediction: Prediction, evidence: Evidence) -> tuple[str, float, float] | None:
-    """Return a label with its score and the score without this evidence; ``None`` where either is not a number."""
+    """Return a label with its score and the score without this evidence; ``None`` where either is not a number.
+
+    The score is the one that the contribution was taken from: of a window, where the video was answered in windows.
+    """
     about = evidence.action or prediction.label
-    score = next((s.score for s in prediction.labels if s.label == about), math.nan)
+    score = _find_score(prediction, about) if evidence.score is None else evidence.score
     if not math.isfinite(score) or not math.isfinite(evidence.contribution):
         return None
     return about, score, min(1.0, max(0.0, score - evidence.contribution))
+
+
+def is_in_window(prediction: Prediction, evidence: Evidence) -> bool:
+    """Tell whether the score that evidence moves is a window's, and not the one that the answer shows for the label."""
+    if evidence.score is None:
+        return False
+    score = _find_score(prediction, evidence.action or prediction.label)
+    return format_score(evidence.score) != format_score(score)
+
+
+def _find_score(prediction: Prediction, label: str) -> float:
+    return next((s.score for s in prediction.labels if s.label == label), math.nan)
 
 
 def describe_effect(prediction: Prediction, evidence: Evidence) -> list[Part]:
@@ -185,6 +200,7 @@ def describe_effect(prediction: Prediction, evidence: Evidence) -> list[Part]:
         return []
     now, then = format_score(effect[1]), format_score(effect[2])
     parts: list[Part] = [("", f"without {evidence.removed or 'it'} the score of "), ("label", shorten_label(effect[0]))]
+    parts += [("", " in its window")] if is_in_window(prediction, evidence) else []
     if now == then:
         return [*parts, ("", " stays at "), ("score", now)]
     verb = " falls from " if effect[2] < effect[1] else " rises from "

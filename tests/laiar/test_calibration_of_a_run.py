@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 
 from hand_clips import VOCABULARY, clip
-from laiar_samples import CONFIG
+from laiar_samples import CONFIG, SMALL
 from whyact.laiar import calibration, task
+from whyact.laiar.answers import answer_clips
+from whyact.laiar.config import EvidenceConfig, OptimConfig
 
 
 def by_hand(logits: np.ndarray, target: np.ndarray, risk: float) -> tuple[float, float]:
@@ -102,3 +105,31 @@ def test_of_one_group_a_third_of_the_clips_is_held_out(monkeypatch: pytest.Monke
 
 def test_a_single_clip_calibrates_nothing() -> None:
     assert task.calibrate([clip("ffhh", action="pick", group="Ada")], VOCABULARY, CONFIG, seed=0) is None
+
+
+def test_names_are_calibrated_where_they_are_stated_at_the_chosen_temperature() -> None:
+    """A cooler or hotter score moves more or less when a pair is removed: other claims are those that decide."""
+    clips = [
+        clip("fffhhh", "aaaaaa", action="pick"),
+        clip("hhhfff", "ssssss", action="place"),
+        clip("ffffff", "aaannn", action="drink"),
+        clip("sssooo", "ffffff", action="open"),
+        clip("ooosss", "hhhhhh", action="close"),
+    ]
+    config = replace(CONFIG, model=replace(SMALL, naming="chain"), optim=OptimConfig(lr=1e-2, batch=5, epochs=20))
+    run = task.train_run(clips, VOCABULARY, config, seed=0)
+    wrong = [
+        replace(one, target=(answer.predicted + 1) % len(VOCABULARY.actions))
+        for one, answer in zip(clips, answer_clips(run, clips, explain=False), strict=True)
+    ]
+    most = max(float(a.contribution.max()) for a in answer_clips(run, wrong))
+    run = replace(run, config=replace(run.config, evidence=EvidenceConfig(least=most / 2)))
+    assert any(a.decisive.any() for a in answer_clips(run, wrong)), "some claims decide at a temperature of 1"
+    found = calibration.calibration_of(run, wrong, "on these")
+    assert found.temperature == 20, "every answer is wrong"
+    assert run.temperature == 1.0, "the run that answered stays as it was"
+    stating = replace(run, temperature=found.temperature)
+    assert not any(a.decisive.any() for a in answer_clips(stating, wrong))
+    assert set(found.naming) == {"transition", "state"}
+    for fit in found.naming.values():
+        assert (fit.bonus, fit.turn) == (0.0, 0.0), "nothing decides, so nothing is known of what does"

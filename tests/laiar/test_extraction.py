@@ -20,7 +20,9 @@ from PIL import Image
 
 import whyact
 from laiar_samples import SMALL
+from square_films import Squares
 from whyact.data.relations import cad120, own
+from whyact.data.relations.clip_folder import describe_clips, list_clips, own_file
 from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.own_file import FILE, Fold, OwnFile, read_file
 from whyact.data.relations.own_write import from_cad120, write_own
@@ -28,19 +30,22 @@ from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import IN_VIEW, RelationClip
 from whyact.engines.work import Engine, Job
 from whyact.errors import UserError
+from whyact.features.roi import Maps, pool
 from whyact.features.store import verify_store
+from whyact.files import canonical_json, sha256
 from whyact.homeworld.film_set import write_videos
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.laiar import task
-from whyact.laiar.clips import with_roi_features
+from whyact.laiar.clips import frames_for, with_roi_features
 from whyact.laiar.config import Config, DataConfig, OptimConfig
 from whyact.laiar.extraction import ClipSettings, extract_clips
 from whyact.laiar.perceive import check_data_config, clip_settings, open_perception
 from whyact.laiar.runs import load_run
 from whyact.perception.centre import CentreNet
 from whyact.perception.open import DetectorEncoder
-from whyact.perception.perception import Perception
+from whyact.perception.perception import Perception, TimedFrame
 from whyact.perception.small import SmallDetector, load_detector
+from whyact.perception.tracks_file import write_tracks
 from whyact.perception.types import Detections, detections
 from whyact.training.evaluation import answer_parts, score_parts
 from whyact.video.write import write_video
@@ -364,6 +369,70 @@ def test_actions_alone_are_enough_where_a_detector_finds_the_things(
     assert {VOCABULARY.objects[i] for i in clip.subject_class} == {VOCABULARY.objects[0]}
     assert clip.relations.shape[-1] == 1
     assert clip.relations.any()
+
+
+class Wholes:
+    """An encoder of boxes and of whole frames, by their mean colour."""
+
+    name, weights_sha256, stride, app_width, union_channels = "colours", "0" * 64, 8, 3, 3
+
+    def maps(self, frames: np.ndarray) -> Maps:
+        values = torch.from_numpy(frames).permute(0, 3, 1, 2).float()[:, :, ::8, ::8] / 255
+        return Maps(values, (1 / 8, 1 / 8))
+
+    def vectors(self, maps: Maps, boxes: torch.Tensor) -> torch.Tensor:
+        return pool(maps, boxes, 1)[..., 0, 0]
+
+    def scene(self, frames: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(frames).float().mean((1, 2)) / 255
+
+
+def films_of_squares(folder: Path, rate: float = 30.0) -> RelationData:
+    """Return own clips: two films of two squares, and two of a wall alone."""
+    for i, name in enumerate(("squares", "wall") * 2):
+        images = np.full((30, 72, 96, 3), 150 + 10 * i, np.uint8)
+        if name == "squares":
+            images[:, 20:50, 10:30], images[:, 30:44, 50:64] = (220, 20, 20), (20, 20, 220)
+        (folder / "films" / name).mkdir(parents=True, exist_ok=True)
+        write_video(folder / "films" / name / f"{i}.mp4", list(images), rate)
+    described = describe_clips(list_clips(folder / "films"))
+    (folder / FILE).write_bytes(msgspec.json.encode(own_file(described, ["person", "cup"], ["person"])))
+    (folder / "videos").symlink_to(described.base)
+    return own.read(folder, slots=4)
+
+
+@pytest.mark.parametrize("roi", [False, True], ids=["whole frames alone", "boxes too"])
+def test_whole_frames_are_seen_in_a_clip_without_a_pair_as_an_answer_sees_them(tmp_path: Path, roi: bool) -> None:
+    data, encoder = films_of_squares(tmp_path), Wholes()
+    perception = Perception(Squares(), {"person": "person", "cup": "cup"}, encoder=encoder)
+    settings = ClipSettings(tmp_path / "kept", 8, 4, 2, detect=True, scene=True, roi=roi)
+    for _ in ("made", "read"):
+        extracted = extract_clips(perception, data, data.clips, settings)
+        assert {bool(clip.slots) for clip in extracted.clips} == {True, False}
+        for clip in extracted.clips:
+            path = data.footage(clip).path if data.footage else Path()
+            (images,) = frames_for(path, [clip.times])
+            answered = with_roi_features(clip, images, encoder, 2 if roi else 0, scene=True)
+            assert clip.scene is not None
+            assert_array_equal(clip.scene, answered.scene)
+            assert (clip.pixels is None) == (answered.pixels is None)
+    assert set(extracted.groups) == {clip.group for clip in data.clips}, "all films are familiar"
+
+
+def test_the_last_frame_of_a_film_has_its_boxes_and_older_tracks_are_found_anew(tmp_path: Path) -> None:
+    data = films_of_squares(tmp_path)
+    perception = Perception(Squares(), {"person": "person", "cup": "cup"})
+    older = {name: value for name, value in perception.tracking.items() if name != "ends"}
+    for clip in data.clips:
+        footage = data.footage(clip) if data.footage else VideoFootage("")
+        short = perception.track_frames([TimedFrame(1, 0.0, next(iter(footage.frames([1]))))], "")
+        write_tracks(tmp_path / f"tracks-{sha256(canonical_json(older))[:16]}" / f"{footage.key[:32]}.json", short)
+    extracted = extract_clips(perception, data, data.clips, ClipSettings(tmp_path, 30, 4, 0, detect=True))
+    paired = [clip for clip in extracted.clips if clip.slots]
+    assert len(paired) == 2
+    for clip in paired:
+        assert len(clip.times) == 30
+        assert clip.valid.all()
 
 
 @pytest.fixture

@@ -119,6 +119,39 @@ def test_a_chance_that_says_nothing_cannot_be_turned_around() -> None:
     assert turned.slope + turned.turn == 0.0
 
 
+@settings(max_examples=30, deadline=None)
+@given(SEEDS)
+def test_no_fit_without_a_negative_slope_is_likelier(seed: int) -> None:
+    """Where the surest claims are the worst, too: a slope held at 0 must not leave the offsets of another fit."""
+    g = np.random.default_rng(seed)
+    n = int(g.integers(0, 120))
+    p, decisive = g.uniform(0.5, 0.9999, n), g.random(n) < 0.6
+    true = g.random(n) < np.where(p < 0.9, 0.95, g.choice([0.5, 0.72, 0.99]))
+
+    def loss(fit: ClaimFit) -> float:
+        """Return the likelihood loss and the prior: about one claim holds slope 1 and the others 0."""
+        worth = calibrated(p, decisive, fit)
+        prior = (fit.slope - 1) ** 2 + fit.offset**2 + fit.bonus**2 + fit.turn**2
+        return float(-np.log(np.where(true, worth, 1 - worth)).sum() + prior / 2)
+
+    found = fit_calibration(p, decisive, true)
+    assert found.slope >= 0
+    assert found.slope + found.turn >= 0
+    for _ in range(40):
+        other = ClaimFit(*(np.array(found) + g.normal(scale=10 ** g.uniform(-3, 0), size=4) * (g.random(4) < 0.6)))
+        turn = max(other.turn, -max(other.slope, 0.0))
+        allowed = ClaimFit(max(other.slope, 0.0), other.offset, other.bonus, turn)
+        assert loss(found) <= loss(allowed) + 1e-9
+
+
+def test_claims_whose_chance_is_upside_down_come_true_as_often_as_is_said() -> None:
+    g = np.random.default_rng(0)
+    p = g.uniform(0.6, 0.99, 200)
+    true = g.random(200) < 1.3 - p
+    worth = calibrated(p, np.ones(200), fit_calibration(p, np.ones(200), true))
+    assert worth == pytest.approx(true.mean(), abs=0.01)
+
+
 def test_kinds_are_calibrated_apart() -> None:
     fits = fit_claims(HAND)
     assert set(fits) == {"transition", "state"}

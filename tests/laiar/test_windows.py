@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,18 @@ from whyact.perception.centre import CentreNet
 from whyact.perception.open import DetectorEncoder
 from whyact.perception.perception import Perception
 from whyact.perception.small import SmallDetector
-from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
+from whyact.prediction import (
+    Evidence,
+    LabelScore,
+    Prediction,
+    Provenance,
+    Track,
+    TrackPoint,
+    VideoFacts,
+    from_json,
+    to_json,
+)
+from whyact.sentences import explain_answer, find_state, join_parts
 from whyact.video.sampling import merge_scores
 
 FACTS = VideoFacts(path="a.mp4", fps=RATE, width=SIZE[0], height=SIZE[1], duration=FRAMES / RATE)
@@ -144,6 +156,61 @@ class TestMerging:
         assert [p.time for p in found.tracks[0].points] == [1.0, 1.5, 2.0, 2.5, 3.0]
         assert next(p.similarity for p in found.tracks[0].points if p.time == 2.0) == 0.5  # one point a moment
         assert [e.track for e in found.evidence] == [0, 0, 1]
+
+
+class TestScoresOfWindows:
+    """A contribution was taken from its own window's score, and nothing else may be said of it."""
+
+    @staticmethod
+    def window(label: str, score: float, start: float, *, stated: bool = True) -> Prediction:
+        found = said(label, score, start)
+        reason = Evidence(
+            kind="transition", text="t", start=start, end=start + 1, contribution=0.3, control=0.1, probability=0.95,
+            subject="hand_1", object="mug_1", from_state="apart", to_state="holding", track=0, rank=1, stated=stated,
+            removed="the pair",
+        )  # fmt: skip
+        return msgspec.structs.replace(found, evidence=[reason], threshold=0.6, unsure=score < 0.6)
+
+    @staticmethod
+    def merged(*windows: Prediction) -> Prediction:
+        merger = WindowMerger("null")
+        for i, window in enumerate(windows):
+            merger.add((3.0 * i, 3.0 * i + 1), window)
+        return merger.result()
+
+    def test_the_sentence_takes_away_from_the_score_of_the_reason_s_own_window(self) -> None:
+        found = self.merged(self.window("pick", 0.95, 0, stated=False), self.window("pick", 0.65, 3))
+        sentence = join_parts(explain_answer(found))
+        assert "the score of pick in its window falls from 0.65 to 0.35" in sentence
+        assert "leaves at least 0.55" in sentence
+        assert (found.label, found.score) == ("pick", 0.95)
+
+    def test_of_another_action_too(self) -> None:
+        found = self.merged(
+            self.window("pick", 0.95, 0, stated=False), self.window("place", 0.9, 3, stated=False),
+            self.window("null", 0.9, 6), self.window("place", 0.65, 9),
+        )  # fmt: skip
+        assert "the score of place in its window falls from 0.65 to 0.35" in join_parts(explain_answer(found))
+
+    def test_the_score_that_the_answer_shows_needs_no_such_word(self) -> None:
+        found = self.merged(self.window("pick", 0.95, 0), self.window("pick", 0.65, 3))
+        assert "the score of pick falls from 0.95 to 0.65" in join_parts(explain_answer(found))
+
+    @pytest.mark.parametrize(("scores", "unsure"), [((0.9, 0.45), True), ((0.9, 0.7), False)])
+    def test_an_answer_of_nothing_is_unsure_by_the_score_that_it_shows(
+        self, scores: tuple[float, float], unsure: bool
+    ) -> None:
+        found = self.merged(*(self.window("null", score, 3 * i) for i, score in enumerate(scores)))
+        assert found.score == scores[1]
+        assert found.unsure is unsure
+        assert find_state(found) == ("unsure" if unsure else "sure")
+        assert "the score of null in its window falls from 0.90 to 0.60" in join_parts(explain_answer(found))
+
+    def test_answers_written_before_keep_their_sentence(self) -> None:
+        found = self.window("pick", 0.65, 0)
+        (old,) = from_json(to_json([found]).replace('"score": null,', ""))
+        assert join_parts(explain_answer(old)) == join_parts(explain_answer(found))
+        assert "falls from 0.65 to 0.35" in join_parts(explain_answer(old))
 
 
 class TestWindows:

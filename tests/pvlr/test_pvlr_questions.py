@@ -19,10 +19,11 @@ from whyact.data.datasets import load_features
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed import snippet_files
 from whyact.errors import UserError
-from whyact.prediction import Prediction
+from whyact.prediction import Prediction, VideoFacts
 from whyact.pvlr import task
 from whyact.pvlr.inference import curves, softmax, suppressed, video_logits
 from whyact.pvlr.questions import Ablation, Session
+from whyact.sentences import is_segment
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))
 
@@ -81,6 +82,31 @@ def test_without_a_piece_of_evidence_the_score_falls_as_the_evidence_says(
         (gone,) = questions.count_removed([removal_of(e)])
         assert gone.count == round((e.end - e.start) * questions.rate)
     assert max(abs(e.contribution) for e in prediction.evidence) > 0.005, "or the comparison above says little"
+
+
+@pytest.mark.parametrize("filled", [0.05, 0.3, 0.6, 1.0])
+def test_a_segment_to_the_end_of_a_video_has_all_of_its_snippets_removed(run: task.Run, filled: float) -> None:
+    """Also where the last snippet is filled in part only: its frames belong to the segment, and it ends with them."""
+    length, rate = 40, 1 / 0.64
+    rng, reached = np.random.default_rng(0), 0
+    for _ in range(8):
+        rows = rng.normal(size=(length, 128)).astype(np.float32)
+        rows[30:] += 3 * rng.normal(size=128)
+        video = FeatureSequence("v", rows, np.arange(length) / rate, rate)
+        duration = (length - 1 + filled) / rate
+        answer = task.predict_sequence(run, video, VideoFacts(path="v", duration=duration))
+        before = {label.label: label.score for label in answer.labels}
+        assert max(span.end for span in (*answer.segments, *answer.evidence)) <= duration + 1e-9
+        questions = Ablation.of(run, rows, rate, answer)
+        for segment in (s for s in answer.segments if s.end > (length - 1) / rate):
+            whole = next(e for e in answer.evidence if e.label == segment.label and e.start == segment.start)
+            start = round(segment.start * rate)
+            left = before[segment.label] - from_the_definition(run, rows[:start])[run.classes.index(segment.label)]
+            assert (whole.end, whole.contribution) == (segment.end, pytest.approx(left, abs=1e-6))
+            assert is_segment(answer, whole)
+            assert questions.listed[removal_of(whole)].startswith("all of" if start < length - 1 else "one snippet of")
+            reached += start < length - 1
+    assert reached > 1
 
 
 @settings(max_examples=20, deadline=None)

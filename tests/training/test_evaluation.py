@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,18 @@ import pytest
 
 from whyact.engines.work import Engine
 from whyact.errors import UserError
-from whyact.training.evaluation import Record, Shard, answer_parts, chunks, part_path, read_part, score_all, score_parts
+from whyact.training.evaluation import (
+    Record,
+    Shard,
+    answer_parts,
+    chunks,
+    inputs_sum,
+    part_path,
+    read_part,
+    score_all,
+    score_parts,
+    write_part,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))  # spawn hands sys.path to the workers
 
@@ -90,6 +102,50 @@ def test_a_cut_part_counts_as_missing(tmp_path: Path, marks: Path, position: int
     path = part_path(tmp_path / "parts", evaluation, 1)
     path.write_bytes(path.read_bytes()[:position])
     assert read_part(path) is None
+
+
+@pytest.mark.parametrize(
+    "names", [["1", "2", "3"], ["0", "1", "2", "3"], ["0", "1"], ["0", "2", "1"], ["0", "1", "2.0"]], ids=repr
+)
+def test_parts_about_other_videos_are_not_taken(tmp_path: Path, marks: Path, names: list[str]) -> None:
+    """A list of videos that was changed has its own answers, all of them, whatever the folder holds."""
+    before, after = Squares(marks), Squares(marks)
+    before.names, after.names = ["0", "1", "2"], names
+    answer_parts(lambda _: before, None, tmp_path / "parts")
+    with pytest.raises(UserError, match="1 of 1 parts missing"):
+        score_parts(after, tmp_path / "parts")
+    answer_parts(lambda _: after, None, tmp_path / "parts")
+    assert score_parts(after, tmp_path / "parts") == score_all(after)
+
+
+def test_a_part_with_another_number_of_records_counts_as_missing(tmp_path: Path, marks: Path) -> None:
+    evaluation = answer_parts(opened, marks, tmp_path / "parts")
+    write_part(part_path(tmp_path / "parts", evaluation, 1), evaluation.answer(4, 7))
+    with pytest.raises(UserError, match="1 of 3 parts missing"):
+        score_parts(evaluation, tmp_path / "parts")
+    answer_parts(opened, marks, tmp_path / "parts")
+    assert score_parts(evaluation, tmp_path / "parts")["count"] == 11
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A field that is an array, and one that is not."""
+
+    rows: np.ndarray
+    name: str | None = None
+
+
+def test_a_checksum_of_inputs_changes_with_every_value_shape_and_type() -> None:
+    base = np.arange(6, dtype=np.float32).reshape(2, 3)
+    changed = base.copy()
+    changed[1, 2] += 1e-6
+    different: list[list[object]] = [
+        [base], [changed], [base.reshape(3, 2)], [base.astype(np.float64)], [base[:1], base[1:]], [base.T],
+        [Pair(base)], [Pair(base, "a")], [Pair(changed, "a")], ["a", base], [("a", "b")], [("b", "a")], [],
+    ]  # fmt: skip
+    sums = [inputs_sum(values) for values in different]
+    assert len(set(sums)) == len(different)
+    assert inputs_sum([np.asfortranarray(base)]) == inputs_sum(iter([base.copy()]))
 
 
 def test_parts_of_another_evaluation_are_not_taken(tmp_path: Path, marks: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from whyact.cli import main
+from whyact.data.relations.relation_data import RelationData
+from whyact.data.untrimmed.feature_split import FeatureSplit
+from whyact.data.zero_shot.types import ZeroShotData
 from whyact.training.numerics import numerics
 
 SMALL = {
@@ -52,6 +58,56 @@ def test_shards_and_ray_give_the_files_and_numbers_of_one_process(
     assert said("eval", run, "--parts", parts[3]) == whole
     assert said("eval", run, "--parts", tmp_path / "ray", "--engine", "ray", "--workers", "2") == whole
     assert files(tmp_path / "ray") == files(parts[1])
+
+
+def altered_pvlr(split: FeatureSplit) -> FeatureSplit:
+    """Return the data with other features of one test video."""
+    first, *rest = split.test
+    return replace(split, test=[replace(first, features=first.features[::-1] + np.float32(1)), *rest])
+
+
+def altered_zero_shot(data: tuple[ZeroShotData, Any]) -> tuple[ZeroShotData, Any]:
+    """Return the data with other features of the videos of one unseen class."""
+    found, split = data
+    c = found.index(split.unseen)[0]
+    videos = [replace(v, features=-v.features) if v.target[0] == c else v for v in found.videos]
+    return replace(found, videos=tuple(videos)), split
+
+
+def altered_relations(found: RelationData) -> RelationData:
+    """Return the data with other boxes in every clip."""
+    clips = [replace(clip, subject_boxes=clip.subject_boxes[::-1] * np.float32(0.5)) for clip in found.clips]
+    return replace(found, clips=tuple(clips))
+
+
+@pytest.mark.parametrize(
+    ("method", "reader", "altered"),
+    [
+        ("pvlr", "load_features", altered_pvlr),
+        ("locate-gat", "load_zero_shot", altered_zero_shot),
+        ("laiar", "read_relations", altered_relations),
+    ],
+)
+def test_answers_about_what_was_there_before_are_not_taken_again(
+    method: str, reader: str, altered: Any, world: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same names with other features or boxes under them are other videos."""
+    root = ["--root", str(world)] if method == "laiar" else []
+    options = [*SMALL[method].split(), *(["--optim.calibrate", "false"] if method == "laiar" else [])]
+    run, parts = str(tmp_path / "run"), str(tmp_path / "parts")
+
+    def said(*words: str) -> Any:
+        assert main([*words, *root, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    said("train", method, *options, "--out", run)
+    before = said("eval", run, "--parts", parts)
+    module = importlib.import_module(f"whyact.{method.replace('-', '_')}.task")
+    read = getattr(module, reader)
+    monkeypatch.setattr(module, reader, lambda *args, **options: altered(read(*args, **options)))
+    after = said("eval", run)
+    assert after != before, "or the comparison below says nothing"
+    assert said("eval", run, "--parts", parts) == after
 
 
 def files(folder: Path) -> dict[str, bytes]:

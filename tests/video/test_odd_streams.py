@@ -140,7 +140,7 @@ def test_nothing_is_on_screen_before_the_video_starts(tmp_path: Path) -> None:
     np.testing.assert_allclose(spans[-1], (2.46, 2.96), atol=0.011)
     footage = VideoFootage(path)
     np.testing.assert_allclose(footage.times(np.array([1, 24])), [2, 2.92], atol=0.011)
-    assert footage.every(5.0).tolist() == [1, 6, 11, 16, 21]
+    assert footage.every(5.0).tolist() == [1, 6, 11, 16, 21, 24]
 
 
 @pytest.mark.parametrize("ending", ["mkv", "webm"])

@@ -365,7 +365,8 @@ def _sum(data: bytes) -> bytes:
 
 
 def _half(where: str, array: NDArray[np.floating], length: int) -> Half:
-    if array.ndim < 2 or len(array) != length or array.size == 0:
+    needed = array.shape if array.ndim < 3 else (len(array), *array.shape[2:])  # a clip may be without any slot
+    if array.ndim < 2 or len(array) != length or 0 in needed:
         raise UserError(where, array.shape, f"(T,...) with {length} times, at least one")
     with np.errstate(over="ignore"):  # what is too large for float16 becomes infinite and is refused below
         half = np.ascontiguousarray(array, dtype=np.float16)

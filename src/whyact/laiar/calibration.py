@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,16 +56,22 @@ def _choose_share(run: Run, held: Sequence[RelationClip]) -> float | None:
 
 
 def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibration:
-    """Choose on held-out clips with relations and targets that an uncalibrated run answers."""
+    """Choose on held-out clips with relations and targets that an uncalibrated run answers.
+
+    What names are worth is fitted on answers at the temperature that is chosen: whether an answer depends on a pair is
+    a matter of its score, which the temperature changes.
+    """
     share = _choose_share(run, clips)
-    answers = list(answer_clips(run, clips))
+    temperature, threshold = 1.0, YES
+    if not run.vocabulary.multi_label:
+        answers = list(answer_clips(run, clips, explain=False))
+        logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
+        temperature, threshold = choose(logits, target)
     naming: Fits = {}
     if run.model.naming is not None:
-        naming = fit_claims(claims_of(run, answers))
-    if run.vocabulary.multi_label:
-        return Calibration(1.0, YES, naming, text, share)
-    logits, target = np.stack([a.logits for a in answers]), np.array([a.clip.target for a in answers])
-    return Calibration(*choose(logits, target), naming, text, share)
+        at_temperature = replace(run, temperature=temperature)
+        naming = fit_claims(claims_of(at_temperature, list(answer_clips(at_temperature, clips))))
+    return Calibration(temperature, threshold, naming, text, share)
 
 
 def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:

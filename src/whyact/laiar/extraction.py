@@ -125,7 +125,8 @@ def extract_clips(
     out = ExtractedClips(list(clips))
     if perception.encoder is None and not settings.detect:
         return out
-    films = _films(data, out.clips, every=settings.detect)
+    scene = settings.scene and isinstance(perception.encoder, SceneEncoder)
+    films = _films(data, out.clips, every=settings.detect or scene)
     steps = (len(films) if settings.detect else 0) + (sum(len(f.clips) for f in films) if perception.encoder else 0)
     with (
         folder_lock(settings.folder, lambda: _say_waiting(settings.folder, progress)),
@@ -138,7 +139,7 @@ def extract_clips(
                     _add_frame_stats(film, out)
                 bar.advance(film.footage.path.name)
         if perception.encoder is not None:
-            _extract_roi(perception.encoder, films, out, settings, bar.advance)
+            _extract_roi(perception.encoder, films, out, settings, scene, bar.advance)
     if broken := [film.broken for film in films if film.broken]:
         raise _join_errors(f"{len(broken)} of {len(films)} videos", broken, "videos that can be read")
     if settings.detect and settings.labelled_only and out.clips and not any(clip.slots for clip in out.clips):
@@ -268,10 +269,18 @@ class _Entry:
 
 
 def _extract_roi(
-    encoder: RoiEncoder, films: Sequence[_Film], out: ExtractedClips, settings: ClipSettings, on_clip: OnClip
+    encoder: RoiEncoder,
+    films: Sequence[_Film],
+    out: ExtractedClips,
+    settings: ClipSettings,
+    scene: bool,
+    on_clip: OnClip,
 ) -> None:
-    """Give clips their RoI features; decoding runs ahead in a thread."""
-    side, scene = settings.side if settings.roi else 0, settings.scene and isinstance(encoder, SceneEncoder)
+    """Give clips with a pair their RoI features, and with ``scene`` all clips their whole frames, as answers have them.
+
+    Decoding runs ahead in a thread.
+    """
+    side = settings.side if settings.roi else 0
     # Stores of boxes, of whole frames and of both are apart: a store has the same arrays for all.
     kind = ("" if settings.roi else "-no-boxes") + ("-scene" if scene else "")
     folder = settings.folder / f"pixels-{sha256(identity(encoder))[:16]}{kind}"
@@ -279,7 +288,8 @@ def _extract_roi(
     with FeatureStore(folder, identity(encoder), shard_videos=_SHARD) as store:
         for number, film in enumerate(films):
             if not film.broken:
-                entries[number] = [_entry(encoder, side, film, i, out) for i in film.clips if out.clips[i].valid.any()]
+                used = [i for i in film.clips if scene or out.clips[i].valid.any()]
+                entries[number] = [_entry(encoder, side, film, i, out) for i in used]
         for entry, film, images in ahead(_decoded(films, entries, store, out)):
             if images is not None:
                 clip = out.clips[entry.clip]
@@ -346,17 +356,23 @@ def _features(
     encoder: RoiEncoder, images: Pixels, clip: RelationClip, side: int, scene: bool
 ) -> dict[str, NDArray[np.floating]]:
     """Return what is stored of a clip: Eq. 1's pixel terms if maps have a side, and its frames' statistics (T,D)."""
-    watched, made = _WithFrameStats(encoder), {}
+    watched, made, encoded = _WithFrameStats(encoder), {}, _encoded_frames(clip)
     if side:
         made = roi_features(watched, images, clip.subject_boxes, clip.object_boxes, clip.valid, side)
-    else:
-        for t in np.flatnonzero(clip.valid.any(1)):
+    if not watched.frame_stats:
+        for t in encoded:
             watched.maps(images[t][None])
-    own = torch.cat(watched.frame_stats).numpy()  # of the frames with a pair, in their order
+    own = torch.cat(watched.frame_stats).numpy()  # in the order of the frames
     stats = np.zeros((len(images), own.shape[1]), np.float16)
-    stats[clip.valid.any(1)] = own
+    stats[encoded] = own
     whole = scene_features(encoder, images) if scene else None
     return {**made, FRAME_STATS: stats} if whole is None else {**made, FRAME_STATS: stats, SCENE: whole}
+
+
+def _encoded_frames(clip: RelationClip) -> NDArray[np.intp]:
+    """Return which frames have statistics: those with a pair, or of a clip without any its first and its middle one."""
+    paired = np.flatnonzero(clip.valid.any(1))
+    return paired if len(paired) else np.unique([0, len(clip.times) // 2])
 
 
 def _rate(times: NDArray[np.float64]) -> float:
@@ -370,7 +386,7 @@ def _fill(store: FeatureStore, entry: _Entry, film: _Film, out: ExtractedClips) 
     stats = torch.from_numpy(arrays.pop(FRAME_STATS)).float()
     scene, clip = arrays.pop(SCENE, None), out.clips[entry.clip]
     out.clips[entry.clip] = replace(clip, pixels=RoiFeatures(**arrays) if arrays else None, scene=scene)
-    encoded = np.flatnonzero(clip.valid.any(1))
+    encoded = _encoded_frames(clip)
     for t in sorted({int(encoded[0]), int(encoded[len(encoded) // 2])}):
         out.frame_stats.append(stats[t])
         out.groups.append(clip.group)

@@ -48,7 +48,7 @@ from whyact.laiar.scoring import language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.prediction import Prediction
 from whyact.training.checkpoint import BEST, check_run_folder, versions
-from whyact.training.evaluation import score_all
+from whyact.training.evaluation import inputs_sum, score_all
 from whyact.training.experiment import experiment
 from whyact.training.fit import FitOptions
 from whyact.training.numerics import numerics
@@ -263,7 +263,6 @@ def open_evaluation(
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(fold)
     split = found.split_sha256(fold)
-    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split, "versions": versions()}
     perception = run_perception(loaded, found.vocabulary)
     if perception is not None:
         how = _clip_settings(loaded)
@@ -271,6 +270,14 @@ def open_evaluation(
         if how.detect:  # baselines learn from what the model learned from
             how = replace(how, labelled_only=True)
             train_clips = extract_clips(perception, found, train_clips, how, progress=progress).clips
+    identity = {
+        "run": loaded.sha256,
+        "data": data,
+        "fold": fold,
+        "split": split,
+        "inputs": inputs_sum(test_clips),
+        "versions": versions(),
+    }
     return Parts(loaded, train_clips, test_clips, found.facts, identity)
 
 

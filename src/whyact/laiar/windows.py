@@ -93,10 +93,12 @@ class WindowMerger:
         merged, _, _ = sampling.merge_scores(np.array(self.scores), null)
         labels = [LabelScore(label=name, score=float(s)) for name, s in zip(self.names, merged, strict=True)]
         labels.sort(key=lambda s: (s.label != chosen.label, -s.score))
+        threshold = chosen.threshold
         tracks, evidence = _joined([f.best for f in self.found] or [chosen], chosen.label)
         return msgspec.structs.replace(
             chosen,
             labels=labels,
+            unsure=threshold is not None and labels[0].score < threshold,
             segments=[f.segment for f in self.found],
             tracks=tracks,
             evidence=evidence,
@@ -108,12 +110,13 @@ class WindowMerger:
 def _joined(answers: list[Prediction], label: str) -> tuple[list[Track], list[Evidence]]:
     """Join the tracks of several windows by their names, and list each window's best evidence, best window first.
 
-    A contribution is to the answer of its own window, which is named where it is not ``label``.
+    A contribution is to a score of its own window: that score stands beside it, and its action where it is not
+    ``label``.
     """
     slots: dict[tuple[str, str], Track] = {}
     evidence: list[Evidence] = []
     for answer in sorted(answers, key=lambda p: -p.score):
-        number = {}
+        number, scores = {}, {s.label: s.score for s in answer.labels}
         for track in answer.tracks:
             own = slots.setdefault(
                 (track.subject, track.object),
@@ -123,8 +126,16 @@ def _joined(answers: list[Prediction], label: str) -> tuple[list[Track], list[Ev
             number[track.slot] = own.slot
         for item in answer.evidence[:REASONS]:
             track_number = None if item.track is None else number[item.track]
-            about = "" if answer.label == label else answer.label
-            evidence.append(msgspec.structs.replace(item, track=track_number, rank=len(evidence) + 1, action=about))
+            about = item.action or answer.label
+            evidence.append(
+                msgspec.structs.replace(
+                    item,
+                    track=track_number,
+                    rank=len(evidence) + 1,
+                    action="" if about == label else about,
+                    score=scores[about],
+                )
+            )
     for track in slots.values():
         by_time = {point.time: point for point in track.points}
         track.points = [by_time[t] for t in sorted(by_time)]

@@ -26,7 +26,7 @@ from whyact.locate_gat.stages import fit_split
 from whyact.metrics.zero_shot import generalised, mean_per_class, top_k
 from whyact.prediction import Prediction, VideoFacts
 from whyact.training.checkpoint import BestWeights, check_run_folder, load_checkpoint, save_checkpoint, versions
-from whyact.training.evaluation import score_all
+from whyact.training.evaluation import inputs_sum, score_all
 from whyact.training.experiment import experiment
 from whyact.training.options import DEFAULTS, TrainOptions
 
@@ -166,9 +166,16 @@ def open_evaluation(
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
     part = partition(found, split, config.holdout, card["seed"])
     facts = {"parameters": parameters(model) | _backbone(found.pixels, places), "missing_videos": len(found.missing)}
-    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
     videos = np.concatenate([part.seen_test, part.unseen_test])
     tensors = Tensors.of(found, config.frames)
+    identity = {
+        "run": loaded.sha256,
+        "data": data,
+        "fold": fold,
+        "split": split.sha256,
+        "inputs": inputs_sum([split.seen, split.unseen, tensors.text.numpy(), *tensors.frames.numpy()[videos]]),
+        "versions": versions(),
+    }
     candidates = answers.candidates_of(known, model, loaded.others, None)
     provenance = answers.provenance_of(known, Path(run), card, loaded.sha256, candidates, data)
 

@@ -182,20 +182,32 @@ def fit_calibration(probability: ArrayLike, decisive: ArrayLike, correct: ArrayL
         correct: Whether each claim came true (N,).
 
     Returns:
-        The fit, with slopes of at least 0: a likelier claim is never worth less.
+        The likeliest fit of those with slopes of at least 0: a likelier claim is never worth less.
     """
     x, y, own = logit(probability), np.asarray(correct, dtype=np.float64), np.asarray(decisive, dtype=np.float64)
-    rows = np.stack([x, np.ones_like(x), own, own * x], 1)
-    prior = np.array(ClaimFit())
-    w = prior.copy()
+    rows = np.stack([x * (1 - own), x * own, np.ones_like(x), own], 1)  # a slope of each kind, offset, bonus
+    # The loss is convex. So where a best slope is negative, the best fit allowed is the best with slopes fixed at 0.
+    fits = [_fit_line(rows, y, list(slopes)) for slopes in ((0, 1), (0,), (1,), ())]
+    _, w = min((fit for fit in fits if min(fit[1][:2]) >= 0), key=lambda fit: fit[0])
+    return ClaimFit(slope=w[0], offset=w[2], bonus=w[3], turn=w[1] - w[0])
+
+
+def _fit_line(rows: Float64, y: Float64, slopes: list[int]) -> tuple[float, list[float]]:
+    """Return the least loss and its weights (4,) by Newton's method, all slopes but these two fixed at 0."""
+    free = [*slopes, 2, 3]
+    # What the prior holds at 1, 0, 0, 0: the slope, what the decisive one has more, offset and bonus.
+    spread = np.array([[1.0, 0, 0, 0], [-1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])[:, free]
+    rows, prior, w = rows[:, free], np.array([1.0, 0, 0, 0]), np.array([1.0] * len(slopes) + [0.0, 0.0])
     for _ in range(50):
         p = 1 / (1 + np.exp(-rows @ w))
-        gradient = rows.T @ (p - y) + (w - prior)
-        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + np.eye(4), gradient)
+        gradient = rows.T @ (p - y) + spread.T @ (spread @ w - prior)
+        step = np.linalg.solve((rows * (p * (1 - p))[:, None]).T @ rows + spread.T @ spread, gradient)
         w = w - step / max(1.0, float(np.abs(step).max()))
-    slope, offset, bonus, turn = w.tolist()
-    slope = max(0.0, slope)
-    return ClaimFit(slope, offset, bonus, max(turn, -slope))
+    z = rows @ w
+    loss = float((np.logaddexp(0.0, z) - y * z).sum() + ((spread @ w - prior) ** 2).sum() / 2)
+    whole = np.zeros(4)
+    whole[free] = w
+    return loss, whole.tolist()
 
 
 def calibrated(probability: ArrayLike, decisive: ArrayLike, fit: ClaimFit) -> Float64:

@@ -77,7 +77,7 @@ class Perception:
         """Return everything that decides which tracks a video has, as plain values: kept tracks are found by it."""
         assert self.detector is not None
         made_by: dict[str, object] = {"detector": self.detector.name, "rate": RATE, "bridge": BRIDGE}
-        made_by["most"] = dict(self.link_settings.most)
+        made_by |= {"ends": 1, "most": dict(self.link_settings.most)}  # both ends of a film have boxes
         return {**made_by, "clean": 1} if self.clean else made_by
 
     def find_tracks(self, path: Path | str, on_progress: OnProgress | None = None) -> tuple[Tracks, VideoFacts]:

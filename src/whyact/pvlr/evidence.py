@@ -37,7 +37,7 @@ def segment_evidence(
         features: (T,D).
         text: (C+1,D) class texts.
         found: The curves of the whole video.
-        segments: In seconds.
+        segments: In seconds, whole snippets long: the end of the video cuts none of them yet.
         classes: Names of the C classes.
         rate: Snippets a second.
         cfg: As for the prediction itself.

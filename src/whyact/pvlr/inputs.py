@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,12 @@ def _facts(name: str, video: FeatureSequence, digest: str) -> VideoFacts:
 
 def _digest(features: NDArray[np.floating]) -> str:
     digest = hashlib.sha256()
-    for start in range(0, len(features), BLOCK):
-        digest.update(np.ascontiguousarray(features[start : start + BLOCK]).tobytes())
+    for rows in blocks(features):
+        digest.update(rows.tobytes())
     return digest.hexdigest()
+
+
+def blocks(features: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+    """Yield features (T,D), mapped or not, in pieces that fit in memory."""
+    for start in range(0, len(features), BLOCK):
+        yield np.ascontiguousarray(features[start : start + BLOCK])

@@ -49,7 +49,8 @@ class Ablation:
         """Keep what an answer needs to be asked again; its listed evidence is what is searched for the fewest."""
         listed: dict[Removal, str] = {}
         for e in prediction.evidence:
-            what = "all of" if e.end - e.start > 1.5 / rate else "one snippet of"
+            rows = snippet_rows(removal_of(e), rate, len(features))
+            what = "all of" if rows.stop - rows.start > 1 else "one snippet of"
             listed.setdefault(removal_of(e), f"{what} {wording.format_label(e.label)}")
         return cls(run, features, rate, listed)
 
@@ -68,9 +69,7 @@ class Ablation:
         for r in removals:
             if r.kind not in ("span", "snippet"):
                 raise UserError("removal", r.kind, "a span or a snippet: this is an answer of pvlr")
-            low = floor(max(r.start, 0.0) * self.rate + TIME_TOLERANCE)
-            high = ceil(min(r.end * self.rate, len(gone)) - TIME_TOLERANCE)
-            gone[low : max(high, low + 1)] = True
+            gone[snippet_rows(r, self.rate, len(gone))] = True
         return gone
 
     def count_removed(self, removals: Sequence[Removal]) -> list[RemovalCount]:
@@ -91,6 +90,13 @@ class Ablation:
             found, _ = scores_of(self.run.model, left, self.run.text, self.run.config.inference)
             self._known[key] = found[:-1].astype(np.float32)
         return self._known[key]
+
+
+def snippet_rows(removal: Removal, rate: float, length: int) -> slice:
+    """Return the rows of all snippets, out of ``length``, that saw some of a span, and one of them at least."""
+    low = floor(max(removal.start, 0.0) * rate + TIME_TOLERANCE)
+    high = ceil(min(removal.end * rate, length) - TIME_TOLERANCE)
+    return slice(low, max(high, low + 1))
 
 
 class Session:

@@ -22,16 +22,16 @@ from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.activitynet import Scored, write_predictions
 from whyact.devices import device_of, resolve_device
 from whyact.errors import PartialFailure, UserError, for_each
-from whyact.prediction import Curve, LabelScore, Prediction, Provenance, Segment, VideoFacts
+from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Segment, VideoFacts
 from whyact.pvlr.config import PRESETS, Config, PredictOptions, of_run
 from whyact.pvlr.evidence import segment_evidence
-from whyact.pvlr.inference import Curves, class_scores, curves, localise, scores_map, softmax
-from whyact.pvlr.inputs import Inputs
+from whyact.pvlr.inference import class_scores, curves, localise, scores_map
+from whyact.pvlr.inputs import Inputs, blocks
 from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR, FixedText
 from whyact.pvlr.parts import Parts
 from whyact.pvlr.sets import build_model, resolve
-from whyact.pvlr.timeline import choose_level, segments_of, timeline
+from whyact.pvlr.timeline import choose_level, draw_curves, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import (
@@ -43,7 +43,7 @@ from whyact.training.checkpoint import (
     unreadable,
     versions,
 )
-from whyact.training.evaluation import score_all
+from whyact.training.evaluation import inputs_sum, score_all
 from whyact.training.experiment import experiment
 from whyact.training.fit import Validation
 from whyact.training.numerics import seed_everything
@@ -240,7 +240,14 @@ def open_evaluation(
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
-    identity = {"run": loaded.sha256, "data": data, "fold": fold, "split": split.sha256, "versions": versions()}
+    identity = {
+        "run": loaded.sha256,
+        "data": data,
+        "fold": fold,
+        "split": split.sha256,
+        "inputs": inputs_sum(rows for video in split.test for rows in blocks(video.features)),
+        "versions": versions(),
+    }
     answer = partial(predict_sequence, loaded)
     return Parts(loaded.model, loaded.text, split, loaded.config, identity, answer)
 
@@ -330,9 +337,13 @@ def _predict(
     clean = timeline(detections, cfg.inference, level)
     rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean
     segments = segments_of(found, detections, rows_shown, run.classes, video.rate, cfg.inference)
-    for segment in segments:  # the last snippet may reach past the end of a video
-        segment.end = min(segment.end, max(facts.duration, segment.start + 1e-3))
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
+    evidence = segment_evidence(
+        run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
+    )
+    spans: list[Segment | Evidence] = [*segments, *evidence]
+    for span in spans:  # the last snippet may reach past the end of a video: it is cut, and some of it stays
+        span.end = min(span.end, max(facts.duration, span.end - 1 / video.rate + 1e-3))
     notes = [f"About the training: {extra['note']}."] if extra.get("note") else []
     if explained < min(EXPLAINED[0], len(segments)):
         notes.append(f"The video is long: there is evidence for the {explained} best of {len(segments)} segments only.")
@@ -344,6 +355,7 @@ def _predict(
             "No two segments of one action overlap, and each scores at least half of the best of that action"
             f"{floor}. All {len(detections)} proposals: --all."
         )
+    shown = {run.classes.index(segment.label) for segment in segments}
     prediction = Prediction(
         id=video.id,
         video=facts,
@@ -354,10 +366,10 @@ def _predict(
             for a, b, c in video.segments
             if c < len(run.classes)
         ],
-        evidence=segment_evidence(
-            run.model, video.features, run.text, found, segments[:explained], run.classes, video.rate, cfg.inference
+        evidence=evidence,
+        curves=draw_curves(
+            found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}
         ),
-        curves=_drawn(found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}),
         target="; ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,
@@ -379,18 +391,3 @@ def _predict(
     columns = (detections.start / video.rate, detections.end / video.rate, detections.label, detections.score)
     rows = [(float(s), float(e), run.classes[c], float(score)) for s, e, c, score in zip(*columns, strict=True)]
     return prediction, rows
-
-
-def _drawn(found: Curves, video: FeatureSequence, classes: tuple[str, ...], shown: set[int]) -> list[Curve]:
-    """Return attention and, for each shown class, its probability with one standard deviation to each side."""
-    times = video.times.tolist()
-    drawn = [Curve(name="attention", times=times, values=found.attention.tolist())]
-    level = softmax(found.cas)
-    for c in sorted(shown):
-        # Softmax moves with its own logit at the rate p(1-p): the deviation to first order.
-        deviation = found.std[:, c] * level[:, c] * (1 - level[:, c])
-        low, high = np.clip(level[:, c] - deviation, 0, 1), np.clip(level[:, c] + deviation, 0, 1)
-        drawn.append(
-            Curve(name=classes[c], times=times, values=level[:, c].tolist(), lower=low.tolist(), upper=high.tolist())
-        )
-    return drawn

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.arrays import Float64
-from whyact.prediction import Segment
+from whyact.data.types import FeatureSequence
+from whyact.prediction import Curve, Segment
 from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.evidence import boundary_deviation
-from whyact.pvlr.inference import Curves, Detections
+from whyact.pvlr.inference import Curves, Detections, softmax
 
 SHARE = 0.5  # of the best segment of its class in the video: what scores less is not on the timeline
 SHOWN = 50  # segments of a timeline at most
@@ -100,3 +101,18 @@ def segments_of(
         score = float(ROOM + (1 - ROOM) * scores[i] if scores[i] > 0 else ROOM * (1 + max(-1.0, scores[i])))
         result.append(Segment(start=start / rate, end=end / rate, label=classes[c], score=score, interval=interval))
     return result
+
+
+def draw_curves(found: Curves, video: FeatureSequence, classes: tuple[str, ...], shown: set[int]) -> list[Curve]:
+    """Return attention and, for each shown class, its probability with one standard deviation to each side."""
+    times = video.times.tolist()
+    drawn = [Curve(name="attention", times=times, values=found.attention.tolist())]
+    level = softmax(found.cas)
+    for c in sorted(shown):
+        # Softmax moves with its own logit at the rate p(1-p): the deviation to first order.
+        deviation = found.std[:, c] * level[:, c] * (1 - level[:, c])
+        low, high = np.clip(level[:, c] - deviation, 0, 1), np.clip(level[:, c] + deviation, 0, 1)
+        drawn.append(
+            Curve(name=classes[c], times=times, values=level[:, c].tolist(), lower=low.tolist(), upper=high.tolist())
+        )
+    return drawn

@@ -233,8 +233,9 @@ def _effect(prediction: Prediction, deciding: Evidence | None) -> Effect | None:
         return None
     label, score, without = found
     control = sentences.find_control(prediction, deciding) if deciding is not None else None
+    window = " in its window" if deciding is not None and sentences.is_in_window(prediction, deciding) else ""
     return Effect(
-        wording.shorten_label(label),
+        wording.shorten_label(label) + window,
         wording.format_score(score),
         round(100 * min(1.0, max(0.0, score)), 2),
         wording.format_score(without),

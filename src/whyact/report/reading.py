@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from whyact import wording
 from whyact.prediction import Prediction
 from whyact.report.timeline import Timeline
-from whyact.sentences import find_state
+from whyact.sentences import find_state, is_in_window
 
 _ALMOST_ONE = 0.01  # scores are printed with two decimals
 TIPS = {
@@ -104,6 +104,8 @@ def _evidence(prediction: Prediction) -> list[str]:
         f"Contribution is how far the score of {whose} drops when {what} and the model answers again; below zero, the "
         "score would rise."
     ]
+    if any(is_in_window(prediction, e) for e in evidence):
+        lines.append("A score in its window is of that part of the video alone; the answer’s is of all parts together.")
     if any(not e.stated for e in evidence):
         lines.append("What is not stated is too likely to be wrong, or no more needed than as much removed at random.")
     if any(e.probability is not None for e in evidence):

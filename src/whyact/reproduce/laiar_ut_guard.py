@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationClip
-from whyact.files import write_atomic
+from whyact.files import sha256, write_atomic
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for
 from whyact.laiar.config import Config
 from whyact.laiar.domain import Domain, fit_box_domain, fit_domain, frame_stats, plain_maps
@@ -112,7 +112,7 @@ def _read_film(
         id=film.name,
         video=tracks,
     )
-    path = folder / "guard" / f"{film.parent.name}-{film.stem}.npz"
+    path = folder / "guard" / f"{film.parent.name}-{film.stem}-{sha256(times.tobytes())[:8]}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as stored:
             return clip, stored["encoded"], stored["plain"]

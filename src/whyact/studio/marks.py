@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from whyact.ablation.protocol import TIME_TOLERANCE
 from whyact.data.io.tables import spelling
-from whyact.data.relations.footage import first_of_each
+from whyact.data.relations.footage import spaced_positions
 from whyact.data.relations.own_file import Allowed, OwnAction, OwnFile, OwnRelation, OwnTrack
 from whyact.errors import UserError
 from whyact.metrics.boxes import clip_to_image
@@ -80,7 +80,7 @@ def check_marks(marks: Marks, index: FilmIndex) -> None:
 def draw_marks(tracks: Tracks, marks: Marks, index: FilmIndex) -> Tracks:
     """Return the tracks at the frames that own data list, with the drawn things in them.
 
-    Listed are the frames of the tracks, :data:`RATE` frames a second, and each frame that something was marked on.
+    Listed are the frames of the tracks, :data:`RATE` frames a second, the last, and each that something was marked on.
 
     Args:
         tracks: What was found; ``frames`` are numbers of the film.
@@ -94,7 +94,7 @@ def draw_marks(tracks: Tracks, marks: Marks, index: FilmIndex) -> Tracks:
     marked += [box.frame for thing in marks.drawn for box in thing.boxes]
     ends = np.array([t for m in marks.relations for t in (m.start, m.end)])
     marked += np.clip(np.searchsorted(times, ends + TIME_TOLERANCE, side="right"), 1, len(times)).tolist()
-    frames = np.unique(np.concatenate([own, first_of_each(times, RATE) + 1, marked]).astype(np.int64))
+    frames = np.unique(np.concatenate([own, spaced_positions(times, RATE) + 1, marked]).astype(np.int64))
     out = replace(
         tracks,
         boxes=tracks.boxes[at],

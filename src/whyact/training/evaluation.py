@@ -7,8 +7,8 @@ number of shards or workers, so the files and the numbers are the same too.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,8 +32,8 @@ Record = dict[str, NDArray[Any]]
 class Evaluation(Protocol):
     """A run held against a test set.
 
-    ``identity`` (plain values) changes with anything that changes an answer; ``names`` are the test videos in order,
-    ``chunk`` of which are answered together.
+    ``identity`` (plain values) changes with anything that changes an answer, what is answered about included (see
+    :func:`inputs_sum`); ``names`` are the test videos in order, ``chunk`` of which are answered together.
     """
 
     @property
@@ -122,11 +122,16 @@ def answer_parts(
         RuntimeError: When a chunk fails for another reason.
     """
     evaluation = opened(settings)
-    where = [part_path(folder, evaluation, number) for number in range(len(chunks(evaluation)))]
-    todo = [number for number in shard.of(len(where)) if read_part(where[number]) is None]
+    parts = chunks(evaluation)
+    # A worker is told the name: pixels may differ in their last bits on its machine, and the name with them.
+    todo = [
+        (*parts[number], part_path(folder, evaluation, number).name)
+        for number in shard.of(len(parts))
+        if _read_chunk(folder, evaluation, number) is None
+    ]
     if engine is None:
-        for number in todo:
-            _work((evaluation, folder), number)
+        for item in todo:
+            _work((evaluation, folder), item)
         return evaluation
     for result in run(engine, Job(_open, _work, (opened, settings, folder.absolute())), todo):
         if isinstance(result, Failure):
@@ -149,7 +154,7 @@ def read_parts(evaluation: Evaluation, folder: Path) -> list[Record]:
     Raises:
         UserError: When parts are missing.
     """
-    found = [read_part(part_path(folder, evaluation, number)) for number in range(len(chunks(evaluation)))]
+    found = [_read_chunk(folder, evaluation, number) for number in range(len(chunks(evaluation)))]
     missing = sum(part is None for part in found)
     if missing:
         step = "run the other shards, or this command without --shard"
@@ -158,8 +163,32 @@ def read_parts(evaluation: Evaluation, folder: Path) -> list[Record]:
 
 
 def part_path(folder: Path, evaluation: Evaluation, number: int) -> Path:
-    """Return the file of a chunk's records, named by what the evaluation is."""
-    return Path(folder) / f"{sha256(canonical_json(evaluation.identity))[:16]}-{number:06d}.safetensors"
+    """Return the file of a chunk's records, named by what the evaluation is and which videos the chunk has."""
+    first, last = chunks(evaluation)[number]
+    what = {"evaluation": evaluation.identity, "names": list(evaluation.names[first:last])}
+    return Path(folder) / f"{sha256(canonical_json(what))[:16]}-{number:06d}.safetensors"
+
+
+def inputs_sum(values: Iterable[object]) -> str:
+    """Return a checksum of what answers are computed from, for an evaluation's ``identity``.
+
+    Arrays count with their type, shape and bytes, dataclasses with all of their fields, anything else as it prints.
+    """
+    digest = blake2b(digest_size=16)
+
+    def add(value: object) -> None:
+        if isinstance(value, np.ndarray):
+            digest.update(f"{value.dtype} {value.shape} ".encode())
+            digest.update(np.ascontiguousarray(value).data)
+        elif is_dataclass(value):
+            for item in fields(value):
+                add(getattr(value, item.name))
+        else:
+            digest.update(f"{value!r} ".encode())
+
+    for value in values:
+        add(value)
+    return digest.hexdigest()
 
 
 def write_part(path: Path, records: Sequence[Record]) -> None:
@@ -190,15 +219,22 @@ def read_part(path: Path) -> list[Record] | None:
         return None
 
 
+def _read_chunk(folder: Path, evaluation: Evaluation, number: int) -> list[Record] | None:
+    """Return the records of a chunk, or ``None`` where its file is absent, damaged or has another number of them."""
+    first, last = chunks(evaluation)[number]
+    part = read_part(part_path(folder, evaluation, number))
+    return part if part is not None and len(part) == last - first else None
+
+
 def _open(settings: tuple[Open, Any, Path]) -> tuple[Evaluation, Path]:
     opened, inner, folder = settings
     return opened(inner), folder
 
 
-def _work(state: tuple[Evaluation, Path], number: int) -> None:
+def _work(state: tuple[Evaluation, Path], item: tuple[int, int, str]) -> None:
     evaluation, folder = state
-    first, last = chunks(evaluation)[number]
-    write_part(part_path(folder, evaluation, number), evaluation.answer(first, last))
+    first, last, name = item
+    write_part(Path(folder) / name, evaluation.answer(first, last))
 
 
 def _sum(arrays: dict[str, NDArray[Any]]) -> str:

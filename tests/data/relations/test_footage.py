@@ -51,6 +51,7 @@ def test_so_many_frames_a_second_are_chosen_by_their_times(footage: Footage) -> 
     assert (np.diff(every) > 0).all()
     last = footage.times(np.array([40]))[0]
     assert len(every) == pytest.approx(last * 5 + 1, abs=1)
+    assert every[-1] == 40, "clips end there"
     np.testing.assert_array_equal(footage.every(1000.0), np.arange(1, 41))
 
 

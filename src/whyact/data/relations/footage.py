@@ -44,7 +44,7 @@ class Footage(Protocol):
         """Return when frames are shown: seconds of the player's clock, of a folder from its frame 1."""
 
     def every(self, rate: float) -> Numbers:
-        """Return the numbers of all frames, or of so many a second where there are more."""
+        """Return the numbers of all frames, or of so many a second where there are more, and of the last."""
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images (H,W,3) uint8 RGB of frames, numbers rising; it ends early where the video does."""
@@ -92,8 +92,8 @@ class VideoFootage:
         return self._shown[np.clip(numbers, 1, len(self)) - 1]
 
     def every(self, rate: float) -> Numbers:
-        """Return the numbers of all frames, or of so many a second where there are more."""
-        return first_of_each(self._shown, rate) + 1
+        """Return the numbers of all frames, or of so many a second where there are more, and of the last."""
+        return spaced_positions(self._shown, rate) + 1
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames; the file is read once, by jumps where that is quicker."""
@@ -143,9 +143,9 @@ class FolderFootage:
         return (np.asarray(numbers) - 1) / self.rate
 
     def every(self, rate: float) -> Numbers:
-        """Return the numbers of all images, or of so many a second where there are more."""
+        """Return the numbers of all images, or of so many a second where there are more, and of the last."""
         numbers = np.array(sorted(self._images), np.int64)
-        return numbers[first_of_each(self.times(numbers), rate)]
+        return numbers[spaced_positions(self.times(numbers), rate)]
 
     def frames(self, numbers: Iterable[int]) -> Iterator[Image]:
         """Yield the images of frames.
@@ -157,9 +157,11 @@ class FolderFootage:
             yield _image(self._images[number])
 
 
-def first_of_each(times: NDArray[np.float64], rate: float) -> Numbers:
-    """Return which of rising times are the first in their 1/rate seconds."""
-    return np.flatnonzero(np.diff(np.floor(times * rate + 1e-6), prepend=-1.0))
+def spaced_positions(times: NDArray[np.float64], rate: float) -> Numbers:
+    """Return which of rising times are the first in their 1/rate seconds, and the last: clips end there."""
+    is_first = np.diff(np.floor(times * rate + 1e-6), prepend=-1.0) != 0
+    is_first[-1:] = True
+    return np.flatnonzero(is_first)
 
 
 def _image(path: Path) -> Image:
