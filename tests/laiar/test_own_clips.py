@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -140,6 +141,21 @@ def test_the_json_can_be_edited_and_trained_again(run: Path, tmp_path: Path) -> 
     finally:
         path.write_text(original)
     assert load_run(model.path).vocabulary.actions == ("fetch", "leave")
+
+
+def test_data_that_a_run_was_not_trained_on_are_not_measured_as_its_own(run: Path, tmp_path: Path) -> None:
+    """An --overwrite that was stopped leaves other data beside the old run: what it learned would be tested on."""
+    copy, data = tmp_path / "mine", tmp_path / "mine-data"
+    shutil.copytree(run, copy)
+    shutil.copytree(run.with_name("mine-data"), data, symlinks=True)
+    assert whyact.load(copy).evaluate()["mAR"] >= 0
+    document = json.loads((data / "whyact.json").read_text())
+    first = document["folds"][0]
+    first["train"], first["test"] = first["test"], first["train"]
+    (data / "whyact.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"mine-data.*of another training.*the data that the run was trained on"):
+        whyact.load(copy).evaluate()
+    assert whyact.load(copy).evaluate(root=data)["mAR"] >= 0
 
 
 def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path) -> None:

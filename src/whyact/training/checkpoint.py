@@ -218,6 +218,19 @@ def unreadable(folder: Path, error: Exception) -> UserError:
     return UserError(folder, found, "a run that this version can read", step)
 
 
+def refuse_other_data(card: Mapping[str, Any], fold: int, split_sha256: str, root: Path | None) -> None:
+    """Refuse data kept beside a run whose split is not that of its card: a later training may have written them.
+
+    Raises:
+        UserError: When the fold is the one that the run was trained on, and holds other clips or videos.
+    """
+    own = card.get("split_sha256", "")
+    if own and own != split_sha256 and fold == card.get("extra", {}).get("fold", 1):
+        found = f"split {split_sha256[:8]}, of another training or edited since"
+        expected = f"the data that the run was trained on, split {own[:8]}"
+        raise UserError(root, found, expected, f"--root {root} to measure on them all the same, or train again")
+
+
 def trained_on(card: Mapping[str, Any]) -> str:
     """Return what a run was trained on, for people: the folder of own videos by its name, else the data set."""
     return str(card.get("extra", {}).get("videos") or card.get("data", ""))
