@@ -158,6 +158,28 @@ def test_data_that_a_run_was_not_trained_on_are_not_measured_as_its_own(run: Pat
     assert whyact.load(copy).evaluate(root=data)["mAR"] >= 0
 
 
+def test_training_again_keeps_the_things_and_the_detector_of_the_first_time(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run.with_name("mine-data") / "whyact.json"
+    preset = own_clips.PRESETS["clips"]
+    preset = replace(preset, data=replace(preset.data, pixels=False))
+    assert preset.data.detector == "auto"
+    monkeypatch.setattr(own_clips, "_is_familiar", lambda files: True)  # a new choice would be the bundled one
+    assert own_clips.prepare_clips(path, tmp_path / "out", preset, progress=False).config.data.detector == "squares"
+    named = replace(preset, data=replace(preset.data, detector="mine.onnx"))
+    assert own_clips.prepare_clips(path, tmp_path / "out", named, progress=False).config.data.detector == "mine.onnx"
+    with pytest.raises(UserError, match=r"things.*has its things already.*classes\.json"):
+        own_clips.prepare_clips(path, tmp_path / "out", preset, things=tmp_path / "none.json", progress=False)
+
+    class Other(Squares):
+        name = "squares of another day"
+
+    monkeypatch.setattr(own_clips, "open_detector", lambda name, names=None: Other())
+    with pytest.raises(UserError, match=r"detector\.json.*of another day.*expected squares"):
+        own_clips.prepare_clips(path, tmp_path / "out", preset, progress=False)
+
+
 def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path) -> None:
     command = ["data", "things", "--videos", str(clips), "--detector", "squares", "--out", str(tmp_path / "things")]
     assert main(command) == 0
@@ -175,7 +197,7 @@ def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path)
 
 
 def test_it_stops_before_the_work_where_it_would_end_in_nothing(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def prepare(videos: Path, **data: object) -> None:
         whyact.train(
@@ -195,6 +217,11 @@ def test_it_stops_before_the_work_where_it_would_end_in_nothing(
     monkeypatch.setattr(own_clips, "open_detector", lambda name, names=None: Blind())
     with pytest.raises(UserError, match=r"squares: nothing of 12 clips.*things that it is sure of"):
         prepare(clips, detector="squares")
+    assert main(["data", "things", "--videos", str(clips), "--detector", "squares", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "--detector: found squares: nothing of 12 clips" in said
+    assert "--data." not in said
+    assert not (tmp_path / "things.json").exists()
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "run-data").exists()
     with pytest.raises(UserError, match=r"untrimmed videos.*train laiar|no encoder of frames.*whyact\[lite\]"):

@@ -133,6 +133,18 @@ def read_file(path: Path) -> OwnFile:
         return msgspec.json.decode(without_mark(data), type=OwnFile)
 
 
+def encode_file(file: OwnFile) -> bytes:
+    """Return the JSON of own data, which :func:`read_file` reads back.
+
+    Raises:
+        UserError: For what own data cannot hold, such as too long a name.
+    """
+    data = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+    with json_errors(FILE):
+        msgspec.json.decode(data, type=OwnFile)
+    return data
+
+
 def video_path(where: str, root: Path, file: str) -> Path:
     """Return the path of a video under the root.
 
