@@ -198,6 +198,35 @@ def folder_lock(folder: Path, waiting: Callable[[], object] = lambda: None) -> I
         os.close(handle)
 
 
+@contextmanager
+def restored_on_failure(folder: Path | None) -> Iterator[None]:
+    """Put the documents and links right in a folder back as they were where the block does not complete.
+
+    Documents that it added go, if there was any before. A folder that is not there, or ``None``, is left to the block.
+    """
+
+    def documents() -> dict[Path, bytes | str]:
+        paths = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
+        linked: dict[Path, bytes | str] = {path: os.readlink(path) for path in paths if path.is_symlink()}
+        written = (path for path in paths if path.suffix in (".json", ".csv") and path.is_file())
+        return {path: path.read_bytes() for path in written if path not in linked} | linked
+
+    before = documents()
+    try:
+        yield
+    except BaseException:
+        after = documents() if before else {}
+        for path in after.keys() - before.keys():
+            path.unlink()
+        for path, content in before.items():
+            if after.get(path) != content and isinstance(content, str):
+                path.unlink(missing_ok=True)
+                os.symlink(content, path, target_is_directory=True)
+            elif after.get(path) != content:
+                write_atomic(path, content)
+        raise
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write ``data`` to a new file and wait until the disk has it."""
     with open(path, "wb") as stream:

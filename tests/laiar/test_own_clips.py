@@ -158,6 +158,36 @@ def test_data_that_a_run_was_not_trained_on_are_not_measured_as_its_own(run: Pat
     assert whyact.load(copy).evaluate(root=data)["mAR"] >= 0
 
 
+def test_a_stopped_overwrite_leaves_the_old_run_and_its_data(
+    run: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, data = tmp_path / "mine", tmp_path / "mine-data"
+    shutil.copytree(run, copy)
+    shutil.copytree(run.with_name("mine-data"), data, symlinks=True)
+    others = tmp_path / "others"
+    for i, path in enumerate(sorted(clips.rglob("*.mp4"))):
+        (others / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, others / path.parent.name / f"{i}-renamed.mp4")
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.suffix == ".json"}
+    scores = whyact.load(copy).evaluate()
+    how = {"out": copy, "overwrite": True, "config": QUICK | {"data.detector": "squares"}}
+
+    def stop(*_: object, **__: object) -> None:
+        assert (data / "whyact.json").read_bytes() != before["whyact.json"]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("whyact.laiar.task.train_run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.suffix == ".json"} == before
+    assert (data / "videos").resolve() == clips.resolve()
+    assert whyact.load(copy).evaluate() == scores
+    whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
+    assert (data / "videos").resolve() == others.resolve()
+    assert whyact.load(copy).evaluate()["mAR"] >= 0
+
+
 def test_training_again_keeps_the_things_and_the_detector_of_the_first_time(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
