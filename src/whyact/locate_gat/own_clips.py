@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact.data.relations.clip_folder import note_empty
 from whyact.data.zero_shot import layouts
 from whyact.data.zero_shot.sets import pick
+from whyact.data.zero_shot.video_folders import class_folders
 from whyact.errors import UserError
 from whyact.features.clip_weights import pending_download, refuse_unreachable
 from whyact.locate_gat.config import Config
 from whyact.training.options import PreparedData
+from whyact.video.inputs import Inputs
 
 SHOWN = 8  # names of classes that a note lists
 
@@ -44,14 +47,16 @@ def prepare_clips(
         found = "a file" if videos.exists() else "no such folder"
         expected = "a folder of class folders, clips/CLASS/*.mp4: locate-gat learns what names mean from whole clips"
         raise UserError(f"--videos {videos}", found, expected, "put the clips into a folder for each class")
-    layout = layouts.read("videos", videos)
+    layout, skipped = layouts.read("videos", videos), Inputs()
+    class_folders(videos, skipped=skipped)
+    notes = [*note_empty(videos, layout.classes), *([skipped.note] if skipped.note else [])]
     split = pick(layout.splits, fold)
     pending = pending_download(config.backbone, config.backbone_weights)
     if pending is not None:
         refuse_unreachable(config.backbone, config.backbone_weights)
     seen, unseen = (_list(names) for names in (split.seen, split.unseen))
     note = f"fold {fold} learns from {len(split.seen)} classes ({seen}); never trained on: {unseen}"
-    return PreparedData("videos", videos, config, [note])
+    return PreparedData("videos", videos, config, [*notes, note])
 
 
 def _list(names: tuple[str, ...]) -> str:

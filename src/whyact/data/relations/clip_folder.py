@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,14 +82,24 @@ def list_clips(path: Path) -> ClipList:
     raise UserError("--videos", f"{path}: {found}", "clips/CLASS/*.mp4, or a CSV with the columns file,label")
 
 
-def _list_folder(path: Path) -> ClipList:
-    skipped = Inputs()
+def note_empty(path: Path, labels: Collection[str]) -> list[str]:
+    """Return what to say of class folders of which nothing is learned, because no label came of them.
+
+    Raises:
+        UserError: When two class folders are one, by a link.
+    """
     classes = [p for p in sorted(path.iterdir()) if p.is_dir() and not is_hidden_folder(p.name)]
     linked: dict[Path, Path] = {}
     for place in classes:
         if (other := linked.setdefault(place.resolve(), place)) != place:
             found = f"{other.name} and {place.name}, which are one folder"
             raise UserError(f"--videos {path}", found, "each class folder once", "remove the link")
+    empty = ", ".join(sorted({place.name for place in classes} - set(labels)))
+    return [f"class folders without a video, so that nothing is learned of them: {empty}"] if empty else []
+
+
+def _list_folder(path: Path) -> ClipList:
+    skipped = Inputs()
     files = videos_in(path, skipped)
     loose = [p for p in files if p.parent == path]
     if loose:
@@ -104,9 +114,7 @@ def _list_folder(path: Path) -> ClipList:
     if not out:
         expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError("--videos", str(path), expected)
-    empty = sorted({place.name for place in classes} - {clip.label for clip in out})
-    notes = [f"class folders without a video, so that nothing is learned of them: {', '.join(empty)}"] if empty else []
-    return ClipList(out, [*notes, skipped.note])
+    return ClipList(out, [*note_empty(path, {clip.label for clip in out}), skipped.note])
 
 
 def _list_csv(path: Path) -> ClipList:
