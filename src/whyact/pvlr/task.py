@@ -357,7 +357,6 @@ def _predict(
             "No two segments of one action overlap, and each scores at least half of the best of that action"
             f"{floor}. All {len(detections)} proposals: --all."
         )
-    shown = {run.classes.index(segment.label) for segment in segments}
     prediction = Prediction(
         id=video.id,
         video=facts,
