@@ -27,7 +27,7 @@ from whyact.methods import (
 )
 from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
-from whyact.training.checkpoint import read_card, run_folder_for
+from whyact.training.checkpoint import CARD, read_card, run_folder_for
 from whyact.training.options import OwnVideosOptions, TrainOptions
 from whyact.video.frame_folder import prepared_inputs, refuse_unreadable
 
@@ -306,7 +306,7 @@ def train(
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
     replaced = _data_beside(folder) if overwrite and videos is not None and Path(videos).suffix != ".json" else None
-    with run_folder_for(folder, overwrite=overwrite), restored_on_failure(replaced):
+    with run_folder_for(folder, overwrite=overwrite), restored_on_failure(replaced, folder / CARD):
         place = None if root is None else Path(root)
         if videos is not None:
             prepared = chosen.prepare_clips(

@@ -199,23 +199,30 @@ def folder_lock(folder: Path, waiting: Callable[[], object] = lambda: None) -> I
 
 
 @contextmanager
-def restored_on_failure(folder: Path | None) -> Iterator[None]:
-    """Put the documents and links right in a folder back as they were where the block does not complete.
+def restored_on_failure(folder: Path | None, made: Path) -> Iterator[None]:
+    """Put the documents and links right in a folder back as they were where the block does not come to write a file.
 
-    Documents that it added go, if there was any before. A folder that is not there, or ``None``, is left to the block.
+    Args:
+        folder: Documents that were added in it go, if there was any before; nothing is done where it is not there.
+        made: What the block is for. Once it is written, the folder stays as it is, whatever fails later.
     """
 
     def documents() -> dict[Path, bytes | str]:
         paths = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
         linked: dict[Path, bytes | str] = {path: os.readlink(path) for path in paths if path.is_symlink()}
-        written = (path for path in paths if path.suffix in (".json", ".csv") and path.is_file())
-        return {path: path.read_bytes() for path in written if path not in linked} | linked
+        files = (path for path in paths if path.suffix in (".json", ".csv") and path.is_file())
+        return {path: path.read_bytes() for path in files if path not in linked} | linked
 
-    before = documents()
+    def written() -> tuple[int, int] | None:
+        return (made.stat().st_ino, made.stat().st_mtime_ns) if made.is_file() else None
+
+    before, old = documents(), written()
     try:
         yield
     except BaseException:
-        after = documents() if before else {}
+        if not before or written() != old:
+            raise
+        after = documents()
         for path in after.keys() - before.keys():
             path.unlink()
         for path, content in before.items():

@@ -183,7 +183,10 @@ def test_a_stopped_overwrite_leaves_the_old_run_and_its_data(
     assert {path.name: path.read_bytes() for path in data.iterdir() if path.suffix == ".json"} == before
     assert (data / "videos").resolve() == clips.resolve()
     assert whyact.load(copy).evaluate() == scores
-    whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
+    with monkeypatch.context() as patch:
+        patch.setattr("whyact.laiar.task.keep_detector", lambda *_: 1 / 0)  # behind the run, which is new by then
+        with pytest.raises(ZeroDivisionError):
+            whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
     assert (data / "videos").resolve() == others.resolve()
     assert whyact.load(copy).evaluate()["mAR"] >= 0
 

@@ -46,7 +46,8 @@ def run(argv: list[str]) -> int:
         rows = [
             {"class": t.kind, "name": t.name, "keep": t.keep, "acts": t.acts, "clips": t.clips} for t in things.things
         ]
-        print_json({"list": str(path), "sheet": str(sheet), "detector": things.detector, "things": rows})
+        found = {"list": str(path), "sheet": str(sheet), "detector": things.detector, "things": rows}
+        print_json({**found, "notes": warnings})
         return 0
     for thing in things.things:
         use = "dropped" if not thing.keep else f"{thing.name}, acts" if thing.acts else thing.name

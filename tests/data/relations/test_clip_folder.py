@@ -140,6 +140,7 @@ def test_the_json_is_own_data_with_measured_relations(clips: Path) -> None:
         ("name,label\n0.mp4,a\n", r"header name,label.*the columns file,label"),
         ("file,group\n0.mp4,a\n", r"header file,group.*the columns file,label"),
         ("file,label\n9.mp4,a\n", r":2, file.*9\.mp4"),
+        pytest.param(f"file,label\n{'long ' * 80},a\n", r":2, file.*long.*a video file", id="too long a name"),
         ("file,label\n0.mp4,\n", r":2, label"),
         ("file,label\n0.mp4\n", r":2.*1 column"),
         ("file,label,start,end\n0.mp4,a,2,1\n", r":2.*an end after the start"),
