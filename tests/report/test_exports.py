@@ -55,7 +55,27 @@ class TestTable:
         assert float(next(r for r in rows if r["label"] == "'+1")["score"]) == -0.25
 
 
+@pytest.mark.parametrize("names", [["clip", "clip-2", "clip", "clip-2"], ["clip-2", "clip", "clip", "clip"]])
+def test_the_same_films_of_two_runs_never_write_one_file(names: list[str], tmp_path: Path) -> None:
+    answers = []
+    for name in names:
+        p = pick(2)
+        p.id = p.video.path = f"{name}.mp4"
+        answers.append(p)
+    written = write_exports(answers, "vtt", tmp_path)
+    assert len({*written}) == len(list(tmp_path.iterdir())) == 4
+    assert [path.stem[: len(name)] for path, name in zip(written, names, strict=True)] == names
+
+
 class TestElan:
+    def test_each_tier_has_a_name_of_its_own(self) -> None:
+        p = pick(3)
+        p.tracks += [msgspec.structs.replace(track, slot=90 + track.slot) for track in p.tracks]
+        p.tracks.append(msgspec.structs.replace(p.tracks[0], slot=89, subject="answer", object="answer"))
+        titles = [tier.get("TIER_ID") for tier in Xml.fromstring(to_elan(p).encode()).iter("TIER")]
+        assert len(set(titles)) == len(titles)
+        assert {"answer", "answer (2)", "evidence"} <= {*titles}
+
     def test_the_document_is_whole(self) -> None:
         """As its schema asks: unique ids, references that resolve, rising times, no overlap within a tier."""
         for p in (nasty(), pick(8)):

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 from stub_tasks import pick
 from studio_samples import Studio
 
 from made_videos import write_clip
 from whyact.cli import main
 from whyact.data.relations import own
+from whyact.data.relations.own_file import OwnFile, OwnVideo
+from whyact.data.relations.own_write import write_own
 from whyact.data.types import MEASURED, MOTION
 from whyact.errors import UserError
+from whyact.files import folder_lock
 from whyact.homeworld.vocabulary import VOCABULARY
 from whyact.prediction import Prediction, from_json, to_json
-from whyact.studio.corrections import save_correction
-from whyact.studio.forms import Correction, Marked
+from whyact.studio.corrections import put_video, save_correction, saved_marks
+from whyact.studio.forms import Correction, Marked, MarkedSegment
+from whyact.studio.marks import FilmIndex
 from whyact.studio.models import model_info
 from whyact.training.checkpoint import save_checkpoint
 
@@ -91,6 +98,48 @@ def test_a_second_correction_of_a_video_replaces_the_first_and_others_stay(stub_
     assert saved.videos == 2
     file = own.read_file(tmp_path / "whyact.json")
     assert sorted(v.actions[0].action for v in file.videos) == ["open", "place"]
+
+
+def test_a_film_is_one_video_whatever_its_file_is_called(stub_run: Path, tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"\x00film")
+    segment = MarkedSegment(action="open", start=1, end=3)
+    first = Correction(action="pick", segments=[segment])
+    index = FilmIndex([i / 30 for i in range(2000)], 30.0, 640, 480, "ab" * 32)
+    folder = tmp_path / "corrections"
+    save_correction(folder, answer("kitchen.mp4"), stub_run, first, film, index)
+    assert saved_marks(folder, answer("copy of kitchen.mp4")).segments == [segment]
+    saved = save_correction(folder, answer("copy of kitchen.mp4"), stub_run, Correction(action="place"), film)
+    assert saved.videos == 1
+    assert [action.action for action in read(folder).actions] == ["place"]
+    assert (folder / read(folder).file).read_bytes() == b"\x00film"
+    assert len(list((folder / "videos").iterdir())) == 1
+    assert len(json.loads((folder / "corrections.json").read_text())) == 1
+
+
+def test_two_studios_with_one_folder_lose_nothing_of_each_other(stub_run: Path, tmp_path: Path) -> None:
+    save_correction(tmp_path, answer(), stub_run, Correction(action="pick"))
+    with ThreadPoolExecutor() as pool:
+        with folder_lock(tmp_path):  # the other one reads, and writes a little later
+            other = own.read_file(tmp_path / "whyact.json")
+            saving = pool.submit(
+                save_correction, tmp_path, answer("b.mp4", "cd" * 32), stub_run, Correction(action="open")
+            )
+            time.sleep(0.5)
+            put_video(other, replace(other.videos[0], id="theirs", group="theirs"))
+            write_own(tmp_path, other, replace=True)
+        assert saving.result(20).videos == 3
+
+
+@pytest.mark.parametrize("films", [1, 2, 3])
+def test_groups_are_kept_for_testing_and_something_is_left_to_learn_from(films: int) -> None:
+    file = OwnFile("whyact-own", 1, objects=["cup"], actions=["pick"], videos=[])
+    for number in range(12):
+        put_video(file, OwnVideo(id=str(number), group=f"film {number % films}"))
+        (fold,) = file.folds
+        assert not set(fold.train) & set(fold.test)
+        assert {*fold.train, *fold.test} == {video.group for video in file.videos}
+        assert len(fold.train) == len({video.group for video in file.videos}) - 1
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import time
 import xml.etree.ElementTree as Xml
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 import stub_tasks
 from studio_samples import LIMITS, Studio
 
-from whyact.prediction import from_json, json_schema
+from whyact.prediction import from_json, json_schema, to_json
 from whyact.studio.jobs import Progress, clean_name
 
 pytest_plugins = ("studio_samples",)
@@ -249,6 +251,32 @@ def test_a_job_that_runs_is_stopped_at_once_and_the_next_one_runs(open_studio: C
     assert studio.jobs.get(studio.send()).state == "done"
 
 
+def test_who_waits_for_an_answer_is_told_when_somebody_else_deletes_it(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, work=60.0))
+    hung = studio.client.post("/api/jobs", content=stub_tasks.HANG).json()["id"]
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(studio.client.post, "/api/predict", content=stub_tasks.GOOD)
+        while not (waiting := [job for job in studio.jobs.jobs.values() if job.awaited and job.state == "waiting"]):
+            time.sleep(0.05)
+        for id_ in (waiting[0].id, hung):  # as the button that deletes all answers does
+            assert studio.client.delete(f"/api/jobs/{id_}").status_code == 204
+        refused = reply.result(20)
+    assert refused.status_code == 422
+    assert "deleted" in refused.json()["detail"]
+
+
+def test_what_is_too_old_is_deleted_though_nobody_asks_for_anything(open_studio: Callable[..., Studio]) -> None:
+    studio = open_studio(replace(LIMITS, keep=0.4))
+    studio.send()
+    studio.trainings.open()
+    deadline = time.monotonic() + 10
+    while (studio.jobs.jobs or studio.trainings.trainings) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not studio.jobs.jobs
+    assert not studio.trainings.trainings
+    assert list(studio.jobs.root.iterdir()) == []
+
+
 def test_the_time_that_is_left_is_told_once_it_can_be_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("whyact.studio.jobs.time.monotonic", lambda: now)
@@ -278,6 +306,24 @@ def test_a_video_has_a_picture_and_small_ones_along_it(studio: Studio) -> None:
         assert studio.client.get(f"/api/jobs/{id_}/strip/{wrong}").status_code in (404, 422)
     assert f"/api/jobs/{id_}/thumbnail" in studio.client.get("/").text
     assert f"/api/jobs/{id_}/strip/1" in studio.client.get(f"/jobs/{id_}").text
+
+
+def test_each_small_picture_lies_at_its_own_time_also_where_a_part_of_the_video_is_shown(studio: Studio) -> None:
+    id_ = studio.send()
+    job = studio.jobs.get(id_)
+    job.cells = 20
+    prediction = studio.jobs.prediction(job)
+    prediction.video.duration = 20.0
+    (job.folder / "prediction.json").write_text(to_json([prediction]))
+    page = studio.client.get(f"/jobs/{id_}").text
+    start, end = (float(re.search(rf'id="timeline"[^>]*data-{name}="([^"]+)"', page)[1]) for name in ("start", "end"))
+    assert end - start < 10.0, "a part of it is shown"
+    drawn = re.findall(r'/strip/(\d+)" [^>]*left:([\d.]+)%;width:([\d.]+)%', page)
+    assert 1 < len(drawn) < 20
+    for cell, left, width in drawn:
+        from_, to = (start + (end - start) * place / 100 for place in (float(left), float(left) + float(width)))
+        assert from_ == pytest.approx(max(start, float(cell)), abs=0.01)
+        assert to == pytest.approx(min(end, float(cell) + 1.0), abs=0.01)
 
 
 def test_old_answers_make_room(open_studio: Callable[..., Studio]) -> None:

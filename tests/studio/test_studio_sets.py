@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from sample_prediction import answered
 from studio_samples import LIMITS, Studio
 from test_studio_teach import begin, end, start
 
+from whyact.data.relations.own_file import FILE
 from whyact.studio.comparisons import Comparison, SetFilm, compare_film, summarize
 
 pytest_plugins = ("studio_samples",)
@@ -93,6 +95,24 @@ def test_clips_of_a_training_are_compared_and_what_was_learned_is_counted_apart(
     assert all(row["learned"] == ["kitchen"] for row in taught["rows"])
     assert not any("neither learned" in line for line in taught["summary"])
     assert "kitchen learned from 4 of these films: what it says of them proves little." in taught["summary"]
+
+
+def test_what_a_model_learned_from_before_the_studio_was_started_is_counted_apart(two: Studio, tmp_path: Path) -> None:
+    """The model and its data lie in a folder, as `--teach DIR` and `whyact train laiar --videos` leave them."""
+    data, model = tmp_path / "kitchen-data", {"format": "whyact-own", "version": 1, "objects": ["cup"]}
+    (data / "videos").mkdir(parents=True)
+    for number, body in enumerate(bodies(4)):
+        (data / "videos" / f"taught {number}.mp4").write_bytes(body)
+    videos = [{"id": f"{n}", "file": f"videos/taught {n}.mp4", "group": f"{n}"} for n in range(4)]
+    folds = [{"train": ["0", "1", "2"], "test": ["3"]}]
+    (data / FILE).write_text(json.dumps({**model, "actions": ["pick"], "videos": videos, "folds": folds}))
+    two.jobs.models["kitchen"] = shutil.copytree(tmp_path / "contrary", tmp_path / "kitchen")
+    for number, body in enumerate(bodies(6)):
+        two.jobs.get(two.send(body, name=f"{number}.mp4")).target = "pick"
+    found = compare(two, b="kitchen")
+    learned = {row["name"]: row["learned"] for row in found["rows"]}
+    assert learned == {f"{n}.mp4": ["kitchen"] if n < 3 else [] for n in range(6)}
+    assert any(line.startswith("Of 3 films that neither learned from") for line in found["summary"])
 
 
 @pytest.mark.parametrize(
@@ -184,3 +204,13 @@ def test_a_model_that_does_not_know_an_action_or_a_film_is_named() -> None:
     made = Comparison(id="i", a="one", b="two", title="films", films=[], rows=[row])
     assert "two does not know the action of 1 film." in summarize(made)
     assert "two merely guesses about 1 film: it does not know such videos." in summarize(made)
+
+
+@pytest.mark.parametrize("target", ["pick", "Pick", "pick up", "PICK_UP"])
+def test_an_action_is_known_however_a_person_writes_it(target: str) -> None:
+    label = "pick" if len(target) == 4 else "pick_up"
+    a, b = answered([label, "place"], ["", ""])
+    b.labels[1].label = label
+    row = compare_film(SetFilm("x", "x", target=target), ("1", "2"), a, b)
+    assert (row.a.right, row.b.right, row.direction) == (True, False, "lost")
+    assert (row.before, row.after) == (0.6, 0.4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,7 @@ from made_videos import write_clip
 from square_films import film
 from whyact.data.relations.own_file import read_file
 from whyact.errors import UserError
+from whyact.files import SHIPPED
 from whyact.studio.limits import Limits
 from whyact.studio.models import find_models, model_info
 from whyact.studio.train_tasks import train_tasks
@@ -230,6 +232,52 @@ def test_models_and_clips_are_kept_where_the_person_says(open_studio: Callable[.
     assert list(find_models([], None, folder))[-1] == "kitchen"
     place = begin(studio)
     assert start(studio, place).status_code == 422
+
+
+def test_a_training_never_touches_what_another_studio_keeps_under_its_name(
+    open_studio: Callable[..., Studio], tmp_path: Path
+) -> None:
+    folder = tmp_path / "models"
+    studio = open_studio(teach=folder)
+    running, waiting = begin(studio, body=stub_tasks.HANG), begin(studio)
+    assert start(studio, running, model="first").status_code == 202
+    await_stage(studio, running)
+    assert start(studio, waiting).status_code == 202
+    others = [folder / "kitchen" / "card.json", folder / "kitchen-data" / "whyact.json", folder / "kitchen-clips" / "a"]
+    for path in others:  # another studio with the same folder was quicker
+        path.parent.mkdir()
+        path.write_text("another's")
+    studio.client.post(f"{running}/stop")
+    found = end(studio, waiting)
+    assert (found["state"], len(found["clips"])) == ("failed", 4)
+    assert "a name that no model has yet" in found["error"]
+    assert [path.read_text() for path in others] == ["another's"] * 3
+    assert [path.name for path in (folder / "kitchen-clips").iterdir()] == ["a"]
+    assert start(studio, waiting, model="another").status_code == 202, "its clips are still here"
+    assert end(studio, waiting)["state"] == "done"
+
+
+def test_clips_that_somebody_works_on_are_not_deleted_as_forgotten(
+    open_studio: Callable[..., Studio], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = open_studio()
+    place, forgotten = begin(studio), begin(studio)
+    now = time.monotonic() + 0.9 * LIMITS.keep
+    monkeypatch.setattr("whyact.studio.trainings.time.monotonic", lambda: now)
+    (clip, *_) = studio.client.get(place).json()["clips"]
+    studio.client.put(f"{place}/names", json={"labels": {clip["id"]: "pour"}})
+    now += 0.2 * LIMITS.keep
+    assert studio.client.post("/api/trainings").status_code == 201, "another browser begins one"
+    assert len(studio.client.get(place).json()["clips"]) == 4
+    assert studio.client.get(forgotten).status_code == 404
+
+
+def test_a_run_that_bears_the_name_of_the_bundled_model_is_offered_too(stub_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "household"
+    shutil.copytree(stub_run, run)
+    found = find_models([run], None)
+    assert run in found.values()
+    assert found.get("household", run) == (None if (SHIPPED / "laiar").is_dir() else run)
 
 
 @pytest.mark.parametrize("path", ["", "/stop", "/start", "/things", "/clips", "/clips/1"])

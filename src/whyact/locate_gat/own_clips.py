@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from whyact.data.relations.clip_folder import note_empty
+from whyact.data.relations.clip_folder import class_places
 from whyact.data.zero_shot import layouts
 from whyact.data.zero_shot.sets import pick
-from whyact.data.zero_shot.video_folders import class_folders
 from whyact.errors import UserError
 from whyact.features.clip_weights import pending_download, refuse_unreachable
 from whyact.locate_gat.config import Config
 from whyact.training.options import PreparedData
-from whyact.video.inputs import Inputs
 
 SHOWN = 8  # names of classes that a note lists
 
@@ -30,7 +28,7 @@ def prepare_clips(
     """Check that a folder of clips can be learned from; CLIP reads its frames during the training.
 
     Args:
-        videos: ``clips/CLASS/*.mp4``, four classes or more: half of them stay unseen.
+        videos: ``clips/CLASS/*.mp4`` or ``clips/CLASS/GROUP/*.mp4``, four classes or more: half of them stay unseen.
         out: Not used: features are kept below ``videos``, so that another run need not encode them again.
         config: The settings.
         things: Must be ``None``: things are what LaIAR looks for.
@@ -47,16 +45,16 @@ def prepare_clips(
         found = "a file" if videos.exists() else "no such folder"
         expected = "a folder of class folders, clips/CLASS/*.mp4: locate-gat learns what names mean from whole clips"
         raise UserError(f"--videos {videos}", found, expected, "put the clips into a folder for each class")
-    layout, skipped = layouts.read("videos", videos), Inputs()
-    class_folders(videos, skipped=skipped)
-    notes = [*note_empty(videos, layout.classes), *([skipped.note] if skipped.note else [])]
+    layout = layouts.read("videos", videos)
+    class_places(videos)  # one folder under two names would be seen and unseen
     split = pick(layout.splits, fold)
     pending = pending_download(config.backbone, config.backbone_weights)
     if pending is not None:
         refuse_unreachable(config.backbone, config.backbone_weights)
     seen, unseen = (_list(names) for names in (split.seen, split.unseen))
     note = f"fold {fold} learns from {len(split.seen)} classes ({seen}); never trained on: {unseen}"
-    return PreparedData("videos", videos, config, [*notes, note])
+    skipped = layout.skipped.note
+    return PreparedData("videos", videos, config, [note, *([skipped] if skipped else [])])
 
 
 def _list(names: tuple[str, ...]) -> str:

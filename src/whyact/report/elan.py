@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import PurePath
 from xml.etree import ElementTree as Xml
 
@@ -41,7 +41,7 @@ def to_elan(prediction: Prediction) -> str:
         "MEDIA_DESCRIPTOR",
         {"MEDIA_URL": f"./{name}", "RELATIVE_MEDIA_URL": f"./{name}", "MIME_TYPE": kind},
     )
-    tiers = [(title, spans) for base, found in _tiers(prediction) for title, spans in _rows(base, found)]
+    tiers = _numbered([(title, spans) for base, found in _tiers(prediction) for title, spans in _rows(base, found)])
     last = Xml.SubElement(head, "PROPERTY", {"NAME": "lastUsedAnnotationId"})
     last.text = str(sum(len(spans) for _, spans in tiers))
     order = Xml.SubElement(root, "TIME_ORDER")
@@ -95,6 +95,18 @@ def _tiers(prediction: Prediction) -> list[tuple[str, Spans]]:
         if spans:
             tiers.append((" – ".join(wording.list_pair(track.subject, track.object)), spans))
     return tiers
+
+
+def _numbered(tiers: list[tuple[str, Spans]]) -> list[tuple[str, Spans]]:
+    """Give each tier a name of its own: two tracks may be of one pair, and a thing may be called like another tier."""
+    names: set[str] = set()
+    out = []
+    for title, spans in tiers:
+        numbered = (f"{title} ({number})" for number in count(2))
+        name = title if title not in names else next(one for one in numbered if one not in names)
+        names.add(name)
+        out.append((name, spans))
+    return out
 
 
 def _rows(base: str, spans: Spans) -> list[tuple[str, Spans]]:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path, PurePath
 
 from whyact import wording
@@ -126,10 +127,11 @@ def prediction_names(predictions: Sequence[Prediction]) -> list[str]:
     """
     paths, ids = [p.video.path or p.id or "video" for p in predictions], [p.id for p in predictions]
     apart = next((names for names in (paths, ids) if len(set(names)) == len(names) and all(names)), paths)
+    given = unique_names(apart)
     names: list[str] = []
-    for name in unique_names(apart):
-        number = names.count(name)  # only the same input twice has the same name
-        names.append(name if not number else f"{name}-{number + 1}")
+    for name in given:  # only the same input twice has the same name
+        numbered = (f"{name}-{number}" for number in count(2))
+        names.append(name if name not in names else next(one for one in numbered if one not in {*given, *names}))
     return names
 
 

@@ -12,17 +12,19 @@ import secrets
 import shutil
 import threading
 import time
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from whyact.ablation.compare import compare_pair
-from whyact.data.relations.clip_folder import data_folder
-from whyact.data.relations.own_file import FILE, read_file
+from whyact.data.io.tables import spelling
 from whyact.errors import UserError
 from whyact.prediction import Prediction
 from whyact.studio.forms import Direction, FilmComparison
 from whyact.studio.jobs import Busy, Job, Jobs, Progress, Unknown
+from whyact.studio.models import content_of, tested_files, training_films
 from whyact.studio.trainings import Training, Trainings
 
 HISTORY = "history"  # the name of the set of films that were answered here
@@ -170,8 +172,9 @@ class Comparisons:
         """Return each film that was answered here and can be asked about again."""
         films: dict[str, SetFilm] = {}
         asked: dict[str, set[str]] = {}
-        learned = self._learned()
-        for job in list(self.jobs.jobs.values()):
+        done = list(self.jobs.jobs.values())
+        learned = self._learned({job.size for job in done})
+        for job in done:
             if job.state != "done" or not job.content:
                 continue
             asked.setdefault(job.content, set()).add(job.model)
@@ -188,7 +191,7 @@ class Comparisons:
         return [f for f in films.values() if f.path is not None or f.demo is not None or len(asked[f.content]) > 1]
 
     def _clips(self, training: Training) -> list[SetFilm]:
-        learned = self._learned()
+        learned = self._learned({clip.size for clip in training.clips.values()})
         return [
             SetFilm(
                 clip.name,
@@ -200,14 +203,25 @@ class Comparisons:
             for clip in training.clips.values()
         ]
 
-    def _learned(self) -> dict[str, tuple[str, ...]]:
-        """Return content of a film -> the models that were taught here and learned from it."""
+    def _learned(self, sizes: Collection[int]) -> dict[str, tuple[str, ...]]:
+        """Return content of a film of one of these sizes in bytes -> the models that learned from it.
+
+        Known are models that were taught here, and those whose data lie beside them.
+        """
         found: dict[str, tuple[str, ...]] = {}
+        taught = {training.model for training in self.trainings.trainings.values() if training.state == "done"}
+        for name, run in list(self.jobs.models.items()):
+            for path in training_films(run) if run is not None and name not in taught else ():
+                with suppress(OSError):
+                    facts = path.stat()
+                    if facts.st_size in sizes:
+                        content = content_of(path, facts.st_size, facts.st_mtime_ns)
+                        found[content] = (*found.get(content, ()), name)
         for training in self.trainings.trainings.values():
             run = self.jobs.models.get(training.model)
             if training.state != "done" or run is None:
                 continue
-            tested = _tested_files(run)
+            tested = tested_files(run)
             for clip in training.clips.values():
                 if clip.file not in tested:
                     found[clip.content] = (*found.get(clip.content, ()), training.model)
@@ -264,7 +278,7 @@ class Comparisons:
         job.target, job.awaited = film.target, True  # it is not the oldest to go before it is held
         try:
             if film.path is not None and film.demo is None:
-                job.content = film.content
+                job.content, job.size = film.content, film.path.stat().st_size
                 try:
                     os.link(film.path, job.upload)
                 except OSError:
@@ -295,11 +309,13 @@ def compare_film(film: SetFilm, jobs: tuple[str, str], a: Prediction, b: Predict
 
     The score that is followed is that of the film's own action where either model knows it, else of the first answer.
     """
-    a.target = b.target = film.target
+    wanted = spelling(film.target)
+    scores = [{spelling(s.label): s.score for s in p.labels} for p in (a, b)]
+    for p in (a, b):  # a person may write the action otherwise than the model does
+        p.target = next((s.label for s in p.labels if spelling(s.label) == wanted), film.target)
     pair = compare_pair(a, b)
-    scores = [{s.label: s.score for s in p.labels} for p in (a, b)]
-    label = film.target if any(film.target in known for known in scores) else a.label
-    direction: Direction = "same" if a.label == b.label else "other"
+    label = film.target if any(wanted in known for known in scores) else a.label
+    direction: Direction = "same" if spelling(a.label) == spelling(b.label) else "other"
     if film.target and pair.a.right != pair.b.right:
         direction = "gained" if pair.b.right else "lost"
     return FilmComparison(
@@ -309,8 +325,8 @@ def compare_film(film: SetFilm, jobs: tuple[str, str], a: Prediction, b: Predict
         jobs=jobs,
         direction=direction,
         label=label,
-        before=scores[0].get(label),
-        after=scores[1].get(label),
+        before=scores[0].get(spelling(label)),
+        after=scores[1].get(spelling(label)),
         agree=pair.agree,
         unfamiliar=(a.unfamiliar, b.unfamiliar),
         a=pair.a,
@@ -349,13 +365,3 @@ def summarize(comparison: Comparison) -> list[str]:
 
 def _films(count: int) -> str:
     return f"{count} film{'s' if count != 1 else ''}"
-
-
-def _tested_files(run: Path) -> set[str]:
-    """Return the names of the clips that a taught model did not learn from."""
-    path = data_folder(run) / FILE
-    if not path.is_file():
-        return set()
-    document = read_file(path)
-    held_out = set(document.folds[0].test) if document.folds else set()
-    return {Path(video.file).name for video in document.videos if video.group in held_out}

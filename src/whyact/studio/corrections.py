@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from whyact.data.relations.own_file import FILE, Allowed, Fold, Group, OwnFile, 
 from whyact.data.relations.own_write import write_own
 from whyact.data.types import MEASURED
 from whyact.errors import UserError
-from whyact.files import SHIPPED, telling_of_full_disk, temporary_sibling, write_atomic
+from whyact.files import SHIPPED, folder_lock, telling_of_full_disk, temporary_sibling, write_atomic
 from whyact.metrics.boxes import clip_to_image
 from whyact.perception.tracks import Tracks
 from whyact.prediction import Prediction
@@ -83,7 +84,7 @@ def save_correction(
             or a folder with data of other words.
     """
     words = answer_words(run)
-    with _LOCK:
+    with _LOCK, _studio_lock(folder):
         path, log = folder / FILE, folder / LOG
         file = read_own(path) if path.exists() else words
         _check_words(path, file, words)
@@ -116,16 +117,23 @@ def save_correction(
 
 
 def put_video(file: OwnFile, video: OwnVideo) -> None:
-    """Put a video into own data, in the place of what was there of it, and say which videos are kept for testing."""
+    """Put a video into own data, in the place of what was there of it, and say which groups are kept for testing."""
     file.videos = [*(v for v in file.videos if v.id != video.id), video]
-    groups = [v.group for v in file.videos]
-    test = groups[4::5] or groups[-1:]  # every fifth video is kept for testing, at least one
+    groups = list(dict.fromkeys(v.group for v in file.videos))
+    test = groups[4::5] or groups[-1:]  # every fifth is kept for testing, at least one
     file.folds = [Fold([g for g in groups if g not in test], test)]
+
+
+def _studio_lock(folder: Path) -> AbstractContextManager[None]:
+    """Let one studio at a time change the corrections of a folder; what is refused makes no folder."""
+    return folder_lock(folder) if folder.is_dir() else nullcontext()
 
 
 def saved_marks(folder: Path, prediction: Prediction) -> Marks:
     """Return what a person has marked on an answer's video before."""
-    entry = next((e for e in _read_log(folder) if e.video == _id(prediction)), None)
+    entries = _read_log(folder)
+    name = _id(prediction, [e.video for e in entries])
+    entry = next((e for e in entries if e.video == name), None)
     if entry is None:
         return Marks()
     return Marks.model_validate({"segments": entry.segments, "drawn": entry.drawn, "relations": entry.marked})
@@ -150,8 +158,11 @@ def _read_log(folder: Path) -> list[Entry]:
     return msgspec.json.decode(log.read_bytes(), type=list[Entry]) if log.exists() else []
 
 
-def _id(p: Prediction) -> str:
-    return f"{Path(p.video.path).stem or 'video'}-{p.video.sha256[:12]}"
+def _id(p: Prediction, known: Iterable[str]) -> str:
+    """Return the id of an answer's video: one of those known where it is the same film, whatever its file is called."""
+    ending = f"-{p.video.sha256[:12]}"
+    own = f"{Path(p.video.path).stem or 'video'}{ending}"
+    return next((name for name in known if p.video.sha256 and name.endswith(ending)), own)
 
 
 def answer_words(run: Path | None) -> OwnFile:
@@ -210,9 +221,12 @@ def _allow(file: OwnFile, before: str, kind: str) -> None:
 def _keep_video(folder: Path, video: Path, prediction: Prediction) -> str:
     """Copy a video beside the data, and return its name there."""
     suffix = video.suffix if video.suffix in VIDEO_SUFFIXES else ".mp4"
-    name = f"videos/{safe_stem(prediction.video.path)}-{prediction.video.sha256[:12]}{suffix}"
+    ending = f"-{prediction.video.sha256[:12]}"
+    name = f"videos/{safe_stem(prediction.video.path)}{ending}{suffix}"
     to = folder / name
-    if not to.exists():
+    if (same := next(iter(sorted(folder.glob(f"videos/*{ending}.*"))), None)) is not None:
+        name = f"videos/{same.name}"
+    else:
         draft = temporary_sibling(to)
         with telling_of_full_disk(to):
             to.parent.mkdir(parents=True, exist_ok=True)
@@ -263,15 +277,16 @@ def _video(p: Prediction, file: OwnFile, correction: Correction, index: FilmInde
         own = [m for m in correction.relations if (m.subject, m.object) == pair]
         labels = found[pair] if pair in found and not relist else hold_labels(found.get(pair, []), tracks)
         spans += mark_relations(pair, labels, own, kinds, file)
+    name = _id(p, [video.id for video in file.videos])
     return OwnVideo(
-        id=_id(p),
+        id=name,
         fps=p.video.fps,
         image_size=(p.video.width, p.video.height),
         frames=tracks.frames.tolist(),
         tracks=to_own_tracks(tracks, kinds, with_seen=bool(correction.drawn)),
         relations=spans,
         actions=to_own_actions(correction, correction.action, tracks.frames, file.actions),
-        group=_id(p),
+        group=name,
     )
 
 

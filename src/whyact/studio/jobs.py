@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from whyact.prediction import Prediction, from_json
 from whyact.studio import worker_tasks
@@ -22,6 +22,8 @@ from whyact.studio.limits import Limits
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
 from whyact.video import VIDEO_SUFFIXES
 
+_TIDY = 60.0  # seconds between two looks for what is kept too long
+T = TypeVar("T")
 State = Literal["arriving", "waiting", "running", "done", "failed"]
 
 
@@ -67,7 +69,7 @@ class Job(Progress):
         folder: Where its files are.
         file: The name of the upload in there.
         demo: What to film, for a clip that nobody sent.
-        content: The same for two jobs about the same video.
+        content: The same for two jobs about the same video; ``size``: the bytes of the upload.
         answer: What is said of the answer in a few words.
         cells: Small pictures along the video.
         against: The id of the job that asks a second model about this video, if that was wanted.
@@ -83,6 +85,7 @@ class Job(Progress):
     file: str
     demo: dict[str, Any] | None = None
     content: str = ""
+    size: int = 0
     against: str = ""
     target: str = ""
     held: int = 0
@@ -186,7 +189,7 @@ class Jobs:
             Busy: When too many jobs are on their way.
         """
         second = self.open(job.name, model, job.demo)
-        second.content, job.against = job.content, second.id
+        second.content, second.size, job.against = job.content, job.size, second.id
         if job.demo is None:  # the same bytes under a second name: each job deletes its own
             try:
                 os.link(job.upload, second.upload)
@@ -243,6 +246,9 @@ class Jobs:
         with self._lock:
             self.jobs.pop(job.id, None)
             running = job.state == "running"
+            if job.state == "waiting":  # nobody will work on it, and somebody may wait for its answer
+                job.state, job.error = "failed", "it was deleted before its turn came"
+                job.ended.set()
         if not running:
             shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -266,7 +272,7 @@ class Jobs:
         return None if path is None else str(path)
 
     def _run(self) -> None:
-        while (job := self._queue.get()) is not None:
+        while (job := next_task(self._queue, self._tidy, self.limits.keep)) is not None:
             with self._lock:
                 if job.id not in self.jobs:
                     continue
@@ -322,6 +328,15 @@ class Jobs:
         for place, job in enumerate(ended):
             if now - job.finished > self.limits.keep or len(ended) - place > self.limits.kept:
                 self.remove(job)
+
+
+def next_task(tasks: queue.Queue[T], tidy: Callable[[], None], keep: float) -> T:
+    """Return the next of the tasks; while there is none, ``tidy`` is called often enough to delete what is too old."""
+    while True:
+        try:
+            return tasks.get(timeout=min(_TIDY, max(0.1, keep / 2)))
+        except queue.Empty:
+            tidy()
 
 
 def clean_name(name: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from whyact.data.relations.clip_folder import data_folder
+from whyact.data.relations.own_file import FILE, read_file, video_path
 from whyact.errors import UserError
-from whyact.files import SHIPPED
+from whyact.files import SHIPPED, file_sha256
 from whyact.methods import METHODS
 from whyact.studio.corrections import annotated_relations
 from whyact.studio.forms import ModelInfo, SampleInfo
@@ -33,10 +36,12 @@ def find_models(runs: list[Path], folder: Path | None, taught: Path | None = Non
         UserError: When a run is none, the folder holds none, or there is no model at all.
     """
     found: dict[str, Path | None] = {}
+    shipped = (SHIPPED / "laiar").is_dir()
+    taken = (OWN,) if shipped else ()
     for run in runs:
         read_card(run)
-        _add(found, run)
-    if (SHIPPED / "laiar").is_dir():
+        _add(found, run, taken)
+    if shipped:
         found[OWN] = None
     if folder is not None:
         below = sorted(p.parent for p in folder.glob("*/card.json"))
@@ -51,11 +56,11 @@ def find_models(runs: list[Path], folder: Path | None, taught: Path | None = Non
     return found
 
 
-def _add(found: dict[str, Path | None], run: Path) -> None:
+def _add(found: dict[str, Path | None], run: Path, taken: Container[str] = ()) -> None:
     if run.resolve() in [path.resolve() for path in found.values() if path is not None]:
         return  # a run that is named twice is one model
     name, number = run.resolve().name, 2
-    while name in found:
+    while name in found or name in taken:
         name, number = f"{run.resolve().name} ({number})", number + 1
     found[name] = run
 
@@ -115,3 +120,36 @@ def _sample_info(sample: SampleAnswer) -> SampleInfo:
     return SampleInfo(
         name=sample.name, action=sample.action, answer=sample.answer, because=sample.because, picture=picture
     )
+
+
+def _split_files(run: Path) -> tuple[list[str], list[str]]:
+    """Return the files of the videos that a model learned from, and of those that it did not, as its data name them."""
+    path = data_folder(run) / FILE
+    if not path.is_file():
+        return [], []
+    document = read_file(path)
+    held_out = set(document.folds[0].test) if document.folds else set()
+    sides: tuple[list[str], list[str]] = ([], [])
+    for video in document.videos:
+        sides[video.group in held_out].append(video.file)
+    return sides
+
+
+def tested_files(run: Path) -> set[str]:
+    """Return the names of the clips that a taught model did not learn from."""
+    return {Path(file).name for file in _split_files(run)[1]}
+
+
+def training_films(run: Path) -> list[Path]:
+    """Return the films that a model learned from, where its data are beside it; what cannot be read is no film."""
+    try:
+        root = data_folder(run)
+        return [video_path(str(root / FILE), root, file) for file in _split_files(run)[0] if file]
+    except UserError:
+        return []
+
+
+@lru_cache(maxsize=4096)
+def content_of(path: Path, size: int, written: int) -> str:
+    """Return the SHA-256 of a file of this size, written then: it is read once."""
+    return file_sha256(path)

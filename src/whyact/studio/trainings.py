@@ -16,10 +16,11 @@ from typing import Any, Literal
 
 from whyact.data.io.tables import refuse_alike
 from whyact.errors import UserError
+from whyact.files import folder_lock
 from whyact.studio import train_tasks
 from whyact.studio.clips import Clip, clean_model_name, forget_marks, missing_for, rename_marked, save_marks
 from whyact.studio.forms import Curve, Marks, ThingChoice, ThingInfo
-from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, safe_stem
+from whyact.studio.jobs import Busy, Progress, Unknown, clean_label, clean_name, next_task, safe_stem
 from whyact.studio.limits import MB, Limits
 from whyact.studio.marks import FilmIndex
 from whyact.studio.workers import Refused, Task, Worker, WorkerLost
@@ -43,6 +44,7 @@ class Training(Progress):
         curve: The loss so far.
         found: The things, once somebody has looked at them; ``chosen``: as a person changed them.
         notes: What a person should know of the work.
+        used: When somebody last asked for it.
     """
 
     id: str
@@ -57,7 +59,7 @@ class Training(Progress):
     found: list[ThingInfo] = field(default_factory=list)
     chosen: list[ThingChoice] | None = None
     notes: list[str] = field(default_factory=list)
-    made: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.monotonic)
     arrived: int = 0
     ended: threading.Event = field(default_factory=threading.Event)
 
@@ -136,6 +138,7 @@ class Trainings:
         training = self.trainings.get(id_)
         if training is None:
             raise Unknown("no such training; it was deleted, or the studio was started again")
+        training.used = time.monotonic()
         return training
 
     def place(self, training: Training, name: str, label: str, group: str) -> Clip:
@@ -289,15 +292,18 @@ class Trainings:
             found = {"done": "a training that is done"}.get(training.state, "a training that has started")
             raise UserError("clips", found, "a training whose clips are still being collected", "begin another")
 
+    def _paths(self, name: str) -> list[Path]:
+        """Return where a model of a name, its data and its clips are kept."""
+        return [self.folder / f"{name}{ending}" for ending in ("", "-data", "-clips")]
+
     def _check_name(self, name: str) -> None:
-        paths = [self.folder / name, self.folder / f"{name}-data", self.folder / f"{name}-clips"]
-        taken = name in self.models or any(path.exists() for path in paths)
+        taken = name in self.models or any(path.exists() for path in self._paths(name))
         promised = any(t.model == name for t in self.trainings.values() if t.state in ("waiting", "running"))
         if taken or promised:
             raise UserError("the model's name", name, "a name that no model has yet")
 
     def _run(self) -> None:
-        while (training := self._queue.get()) is not None:
+        while (training := next_task(self._queue, self._tidy, self.limits.keep)) is not None:
             with self._lock:
                 if training.state != "waiting":
                     continue
@@ -333,10 +339,13 @@ class Trainings:
         run, clips = self.folder / training.model, self.folder / f"{training.model}-clips"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            shutil.move(training.folder, clips)
+            with folder_lock(self.folder):  # another studio may keep its models here too
+                if any(path.exists() for path in self._paths(training.model)):
+                    raise UserError("the model's name", training.model, "a name that no model has yet")
+                shutil.move(training.folder, clips)
+                training.folder = clips
         except OSError as error:
             raise UserError("the folder for models", error.strerror, "a folder that can be written") from error
-        training.folder = clips
 
         things = None if training.chosen is None else [one.model_dump() for one in training.chosen]
         self._call(training, out=str(run), epochs=training.epochs, things=things)
@@ -363,17 +372,18 @@ class Trainings:
 
     def _take_back(self, training: Training) -> None:
         """Delete what a training that came to nothing has written; its clips are collected again."""
-        for folder in (self.folder / training.model, self.folder / f"{training.model}-data"):
-            shutil.rmtree(folder, ignore_errors=True)
         own = self._temporary / training.id
-        if training.folder != own:
-            with suppress(OSError):
-                shutil.move(training.folder, own)
-                training.folder = own
+        if training.folder == own:  # it has not begun: what is kept under its name is another's
+            return
+        for folder in self._paths(training.model)[:2]:
+            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            shutil.move(training.folder, own)
+            training.folder = own
 
     def _tidy(self) -> None:
-        """Delete the clips of trainings that nobody started for long."""
+        """Delete the clips of trainings that nobody has looked at for long."""
         for training in list(self.trainings.values()):
             idle = training.state in ("collecting", "failed", "stopped")
-            if idle and time.monotonic() - max(training.made, training.since) > self.limits.keep:
+            if idle and time.monotonic() - max(training.used, training.since) > self.limits.keep:
                 self.remove(training)

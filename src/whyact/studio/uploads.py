@@ -79,7 +79,7 @@ async def receive(request: Request, jobs: Jobs, name: str, model: str, against: 
     check_size(request, jobs.limits.size)
     job = open_job(jobs, name, model)
     try:
-        _, job.content = await write_body(request, job.upload, jobs.limits.size, job.name)
+        job.size, job.content = await write_body(request, job.upload, jobs.limits.size, job.name)
     except BaseException:
         jobs.remove(job)
         raise

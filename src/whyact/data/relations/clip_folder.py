@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -82,8 +82,8 @@ def list_clips(path: Path) -> ClipList:
     raise UserError("--videos", f"{path}: {found}", "clips/CLASS/*.mp4, or a CSV with the columns file,label")
 
 
-def note_empty(path: Path, labels: Collection[str]) -> list[str]:
-    """Return what to say of class folders of which nothing is learned, because no label came of them.
+def class_places(path: Path) -> list[Path]:
+    """Return the class folders in a folder.
 
     Raises:
         UserError: When two class folders are one, by a link.
@@ -94,8 +94,7 @@ def note_empty(path: Path, labels: Collection[str]) -> list[str]:
         if (other := linked.setdefault(place.resolve(), place)) != place:
             found = f"{other.name} and {place.name}, which are one folder"
             raise UserError(f"--videos {path}", found, "each class folder once", "remove the link")
-    empty = ", ".join(sorted({place.name for place in classes} - set(labels)))
-    return [f"class folders without a video, so that nothing is learned of them: {empty}"] if empty else []
+    return classes
 
 
 def _list_folder(path: Path) -> ClipList:
@@ -114,7 +113,9 @@ def _list_folder(path: Path) -> ClipList:
     if not out:
         expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError("--videos", str(path), expected)
-    return ClipList(out, [*note_empty(path, {clip.label for clip in out}), skipped.note])
+    empty = ", ".join(sorted({place.name for place in class_places(path)} - {clip.label for clip in out}))
+    note = f"class folders without a video, so that nothing is learned of them: {empty}" if empty else ""
+    return ClipList(out, [note, skipped.note])
 
 
 def _list_csv(path: Path) -> ClipList:
