@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from whyact.errors import UserError
+from whyact.files import stored_sha256
 from whyact.prediction import Evidence, Prediction
 from whyact.report import write_report
+from whyact.report.scene import place_moment
 from whyact.wording import find_deciding, sort_evidence
 
 MOST = 6  # pieces of evidence of a prediction that get pictures
@@ -22,19 +24,20 @@ _FRAMES, _LONGEST, _AROUND = 24, 6.0, 0.5  # of a loop; seconds of it, and those
 _SLOW, _QUICK, _LAST = 150, 90, 900  # milliseconds that a frame of the moment, another and the last one stand
 
 
-def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
+def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, float], bytes]:
     """Return JPEG bytes by (prediction id, frame number) for the moments that the reports of these answers show.
 
-    Predictions about anything but a video file have none. A video that is missing or broken has no pictures.
+    Predictions about anything but a video file have none. A video that is missing, broken or another one by now has no
+    pictures.
     """
     from PIL import Image
 
     from whyact.video.reader import VideoReader
 
-    out: dict[tuple[str, int], bytes] = {}
+    out: dict[tuple[str, float], bytes] = {}
     for prediction in predictions:
         numbers = _moments(prediction)
-        if not numbers or not prediction.video.fps or not Path(prediction.video.path).is_file():
+        if not numbers or not prediction.video.fps or not _is_at_hand(prediction):
             continue
         try:
             with VideoReader(prediction.video.path) as reader:
@@ -50,13 +53,24 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
     return out
 
 
-def _moments(prediction: Prediction) -> dict[float, int]:
+def _is_at_hand(prediction: Prediction) -> bool:
+    """Tell whether the file that an answer is about is still there: another one under its name shows other things."""
+    path = Path(prediction.video.path)
+    if not path.is_file():
+        return False
+    try:
+        return not prediction.video.sha256 or prediction.video.sha256 == stored_sha256(path)
+    except OSError:
+        return False
+
+
+def _moments(prediction: Prediction) -> dict[float, float]:
     """Return seconds -> frame number of what evidence is drawn at: ends of changes, frames, middles of snippets."""
     shown = sort_evidence(prediction)[:MOST]
     ends = {moment for e in shown for moment in (e.start, e.end)}
-    named = {e.start: round(e.start * prediction.video.fps) for e in shown if e.kind == "frame"}
-    middles = [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
-    named |= {moment: round(moment * prediction.video.fps) for moment in middles}
+    alone = [e.start for e in shown if e.kind == "frame"]
+    alone += [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
+    named = {moment: place_moment(prediction, moment) for moment in alone}
     return named | {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}
 
 
@@ -73,7 +87,7 @@ def write_illustrated(
     Raises:
         UserError: When the file cannot be written.
     """
-    frames: dict[tuple[str, int], bytes] = {}
+    frames: dict[tuple[str, float], bytes] = {}
     playing: dict[str, bytes] = {}
     for prediction, video in zip(predictions, predictions if videos is None else videos, strict=True):
         for (_, number), data in stills([video]).items():
@@ -95,7 +109,7 @@ def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:
     for prediction in predictions:
         deciding = find_deciding(prediction)
         times = [] if deciding is None else _loop_times(prediction, deciding)
-        if deciding is None or not times or not Path(prediction.video.path).is_file():
+        if deciding is None or not times or not _is_at_hand(prediction):
             continue
         named = {name for name in (deciding.subject, deciding.object) if name}
         try:
