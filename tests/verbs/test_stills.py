@@ -119,6 +119,17 @@ def test_frames_that_do_not_come_evenly_each_have_their_own_picture_and_no_made_
     assert not re.search(r", frame \d", page)
 
 
+def test_two_models_on_one_film_each_show_their_own_moment(video: Path, tmp_path: Path) -> None:
+    both = [answer(video, [(4, 6)]), answer(video, [(24, 26)])]
+    for p in both:
+        p.video.duration = 4.0
+    page = write_illustrated(both, tmp_path / "report.html").read_text()
+    films = [base64.b64decode(found) for found in re.findall(r"data:image/webp;base64,([^\"]+)", page)]
+    assert films == [loops([p])["a"] for p in both]
+    assert films[0] != films[1]
+    assert [p.id for p in both] == ["a", "a"], "what was given stays as it is"
+
+
 def test_two_answers_keep_their_pictures_apart(video: Path) -> None:
     assert set(stills([answer(video, [(4, 4)]), answer(video, [(6, 6)], name="b")])) == {("a", 5), ("b", 7)}
 

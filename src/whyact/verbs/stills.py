@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from whyact.errors import UserError
 from whyact.files import stored_sha256
@@ -87,14 +90,29 @@ def write_illustrated(
     Raises:
         UserError: When the file cannot be written.
     """
+    told_apart = _with_own_ids(predictions)
     frames: dict[tuple[str, float], bytes] = {}
     playing: dict[str, bytes] = {}
-    for prediction, video in zip(predictions, predictions if videos is None else videos, strict=True):
+    for prediction, video in zip(told_apart, predictions if videos is None else videos, strict=True):
         for (_, number), data in stills([video]).items():
             frames[prediction.id, number] = data
         for data in loops([video]).values():
             playing[prediction.id] = data
-    return write_report(list(predictions), path, frames, playing)
+    return write_report(told_apart, path, frames, playing)
+
+
+def _with_own_ids(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions of which no two have one id, by which pictures are known: what two models say of one video."""
+    ids, seen = {p.id for p in predictions}, set[str]()
+    out: list[Prediction] = []
+    for p in predictions:
+        if p.id in seen:
+            free = next(id_ for id_ in (f"{p.id} ({number})" for number in count(2)) if id_ not in ids)
+            ids.add(free)
+            p = msgspec.structs.replace(p, id=free)
+        seen.add(p.id)
+        out.append(p)
+    return out
 
 
 def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:
@@ -142,8 +160,8 @@ def _loop_times(prediction: Prediction, evidence: Evidence) -> list[float]:
     end = min(evidence.end + _AROUND, length if length > 0 else math.inf)
     if evidence.kind == "snippet":
         end = min(end, start + _LONGEST)
-    count = min(_FRAMES, int((end - start) * fps) + 1) if fps > 0 else 0
-    return [start + (end - start) * i / max(count, 1) for i in range(count)] if count > 1 else []
+    frames = min(_FRAMES, int((end - start) * fps) + 1) if fps > 0 else 0
+    return [start + (end - start) * i / max(frames, 1) for i in range(frames)] if frames > 1 else []
 
 
 def _animation(frames: Sequence[Any], pauses: Sequence[int]) -> bytes | None:
