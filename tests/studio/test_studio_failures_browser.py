@@ -1,4 +1,4 @@
-"""What a person sees where something fails or somebody else deletes it: never an old message, an endless wait or a loss."""
+"""What a person sees where something fails or somebody else deletes it: no old message, no endless wait, no loss."""
 
 from __future__ import annotations
 
