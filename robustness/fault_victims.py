@@ -143,7 +143,7 @@ def _save(method: str, out: Path, model: Any) -> None:
 
 
 def _wrong_features(out: Path) -> list[str]:
-    from whyact.data.untrimmed.snippet_files import verify_features
+    from whyact.data.untrimmed.records import verify_features
 
     return verify_features(out)
 

@@ -71,14 +71,15 @@ class TrackPoint(_Record):
     """One relation token: one subject-object pair in one sampled frame, as the model named it.
 
     ``similarity`` is the cosine to the named label in the joint space, ``margin`` the lead over the
-    runner-up, ``keep_probability`` the selectors' product and ``kept`` their decision.
+    runner-up (``None`` where nothing was named, or no other name was possible), ``keep_probability`` the selectors'
+    product and ``kept`` their decision.
     """
 
     time: float
     frame: int
     label: str
-    similarity: float
-    margin: float
+    similarity: float | None
+    margin: float | None
     keep_probability: float
     kept: bool
     subject_box: Box
@@ -123,7 +124,8 @@ class Evidence(_Record):
     removed from the model's input (negative: removing it would raise the score).
     ``action`` names the label whose score that is, where it is not the answer's: a segment or a window of a long video
     may show another one. ``score`` is that score where it is not the one in ``labels``: a window has scores of its own.
-    ``similarity`` and ``margin`` belong to the naming, not to the decision.
+    ``similarity`` and ``margin`` belong to the naming, not to the decision; ``None`` where it was not named but
+    measured, or no other name was possible.
 
     ``stated`` is whether a reader may be told that it is a reason. A method that names what it sees states only what
     has a calibrated ``probability`` of being true of at least its level, and a ``contribution`` above its ``control``:
@@ -176,8 +178,9 @@ class Prediction(_Record):
     """The answer about one video: labels, segments, evidence and provenance.
 
     ``labels`` are sorted by falling score. ``unsure`` is true when the best score lies under the model's own threshold,
-    or the video is unlike what the model was trained on; ``unfamiliar`` in the second case only. ``annotated`` are the
-    segments of the annotation, where it has any. ``notes`` are sentences a reader must see beside the answer.
+    the model saw nothing in the video, or the video is unlike what the model was trained on; ``unfamiliar`` in the last
+    case only. ``annotated`` are the segments of the annotation, where it has any. ``notes`` are sentences a reader must
+    see beside the answer.
     """
 
     video: VideoFacts

@@ -51,13 +51,14 @@ class AnswerText:
 def find_state(prediction: Prediction) -> State:
     """Tell how an answer is to be taken.
 
-    An answer whose score is at or above the threshold can be unsure for one reason only: the video is unlike what the
-    model knows. Answers written before :attr:`Prediction.unfamiliar` existed are recognised by that.
+    An answer whose score is at or above the threshold can be unsure for two reasons only: the model saw nothing, or the
+    video is unlike what it knows. Answers written before :attr:`Prediction.unfamiliar` existed are recognised by that.
     """
     if not format_label(prediction.label):
         return "none"
     above = prediction.threshold is None or prediction.score >= prediction.threshold
-    if prediction.unfamiliar or (prediction.unsure and above and prediction.threshold is not None):
+    saw_nothing = prediction.provenance.method == "laiar" and not prediction.tokens_valid
+    if prediction.unfamiliar or (prediction.unsure and above and prediction.threshold is not None and not saw_nothing):
         return "unfamiliar"
     return "unsure" if prediction.unsure or not above else "sure"
 
@@ -73,7 +74,7 @@ def describe_answer(prediction: Prediction) -> AnswerText:
     doubt = ""
     if state == "unsure":
         doubt = "The model is unsure of this answer."
-        if prediction.threshold is not None:
+        if prediction.threshold is not None and prediction.score < prediction.threshold:
             score, threshold = format_apart(prediction.score, prediction.threshold)
             doubt = f"The best score, {score}, is below the model’s own threshold of {threshold}."
     return AnswerText(state, label, score, "", doubt, sentence)

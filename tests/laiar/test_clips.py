@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,25 @@ class TestFindTracks:
         assert detector.most == CHUNK
         assert told == sorted(told)
         assert 0.9 < told[-1] <= 1.0
+
+    @pytest.mark.parametrize(("seconds", "read"), [(1, False), (240, True)], ids=["half a minute", "two hours"])
+    def test_decoding_may_take_its_time_for_each_hour_of_the_video(
+        self, seconds: int, read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = film(tmp_path / "a.mp4", stamps=[i * seconds * RATE for i in range(FRAMES)])
+        clock = count()
+        monkeypatch.setattr("whyact.video.reader.time.monotonic", lambda: float(next(clock)))
+        monkeypatch.setattr("whyact.perception.perception.LIMIT", 1e6)
+        whole, _ = find_tracks(path, Knowing(), rate=1 / seconds)
+        took = next(clock)
+        monkeypatch.setattr("whyact.perception.perception.LIMIT", 0.7 * took)
+        found, facts = find_tracks(path, Knowing(), rate=1 / seconds)
+        assert len(whole.times) >= FRAMES - 1
+        assert (len(found.times) == len(whole.times)) is read
+        assert ("time limit" in facts.degraded) is not read
+        monkeypatch.setattr("whyact.perception.perception.LIMIT", 0.05 * took)
+        with pytest.raises(UserError, match=r"a\.mp4: found .*time limit.*cut it into parts"):
+            list(frames_for(path, [whole.times[:3], whole.times]))
 
     def test_numbers_are_those_of_the_frames_also_at_an_uneven_rate(self, tmp_path: Path) -> None:
         path = film(tmp_path / "uneven.mp4", stamps=np.cumsum(np.arange(FRAMES) % 4 + 1).tolist())

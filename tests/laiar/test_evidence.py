@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -84,13 +85,20 @@ class TestNames:
             assert {r for r in range(4) if torch.isfinite(names.likely[b, t, k, r])} == set(own)
             if not own:
                 assert names.label[b, t, k] == -1
-                assert names.similarity[b, t, k] == names.margin[b, t, k] == 0
+                assert names.similarity[b, t, k].isnan()
+                assert names.margin[b, t, k].isnan()
                 continue
             ranked = sorted(own, key=lambda r: -own[r])
             assert int(names.label[b, t, k]) == ranked[0]
             assert float(names.similarity[b, t, k]) == pytest.approx(own[ranked[0]], abs=1e-5)
-            runner_up = own[ranked[1]] if len(ranked) > 1 else -1.0
-            assert float(names.margin[b, t, k]) == pytest.approx(own[ranked[0]] - runner_up, abs=1e-5)
+            margin = own[ranked[0]] - own[ranked[1]] if len(ranked) > 1 else math.nan  # no next name to be ahead of
+            assert float(names.margin[b, t, k]) == pytest.approx(margin, abs=1e-5, nan_ok=True)
+
+    def test_a_single_relation_fits_and_leads_nobody(self) -> None:
+        bank = self.bank([(0, 0, 1)])
+        names = name_tokens(bank, bank.vectors[None, :, None], torch.tensor([[[0, 1]]]), 1)
+        assert float(names.similarity) == pytest.approx(1.0)
+        assert names.margin.isnan().all()
 
     def test_a_bank_row_is_named_as_itself_whatever_its_length(self) -> None:
         bank = self.bank([(0, 0, 1), (0, 1, 1), (1, 0, 1)])

@@ -370,8 +370,9 @@ def test_a_fixed_selection_reaches_the_former_as_given() -> None:
         [*CLIPS[:-1], clip("fffff", action="null")],
         [*CLIPS[:-1], replace(CLIPS[-1], target=0)],
         [*CLIPS[:-1], replace(CLIPS[-1], subject_boxes=CLIPS[-1].subject_boxes + 1)],
+        [*CLIPS[:-1], replace(CLIPS[-1], image_size=(1000, 1000))],  # boxes are learned from as shares of it
     ],
-    ids=["clip", "action", "boxes"],
+    ids=["clip", "action", "boxes", "size"],
 )
 def test_a_training_is_not_gone_on_with_on_other_clips(other: list[Any], tmp_path: Path) -> None:
     """Else the state of one fold, stopped, would answer for the person that the next one tests."""

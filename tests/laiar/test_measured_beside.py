@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +14,22 @@ from whyact.data.relations import own
 from whyact.data.relations.own_file import FILE
 from whyact.data.relations.own_write import from_cad120, write_own
 from whyact.data.relations.relation_data import RelationData
-from whyact.data.types import MEASURED, MOTION
+from whyact.data.types import IN_VIEW, MEASURED, MOTION, RelationClip
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.laiar.answers import _unbroken, annotated_changes, answer_clips
 from whyact.laiar.clips import clip_from_tracks, detected_clip, measured_labels
 from whyact.laiar.datasets import read_relations
+from whyact.laiar.diagnostics import diagnose
 from whyact.laiar.evidence import list_changes
 from whyact.laiar.explain import explain
 from whyact.laiar.reasons import claims_of
 from whyact.laiar.runs import Run, load_run, save_run
+from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import train_run
 from whyact.perception.relations import measured_relations
 from whyact.perception.tracks import Tracks
+from whyact.prediction import from_json, to_json
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,72 @@ def test_an_answer_names_both_and_a_measured_change_is_true_of_the_boxes(run: Ru
     found = explain(run, answers[0], source="x", data="own")
     assert any("measured from the boxes; all other relations" in note for note in found.notes)
     assert {e.to_state for e in found.evidence} <= set(words.relations)
+
+
+def test_only_what_was_named_has_a_name_that_fits(run: Run, data: RelationData) -> None:
+    """The tokens of a measured change carry annotated names, whose cosines say nothing of the measure."""
+    first, kinds = run.vocabulary.annotated, set()
+    for answer in answer_clips(run, data.fold(1)[1]):
+        found = explain(run, answer, source="x", data="own")
+        for item, evidence in zip(answer.changes, found.evidence, strict=False):
+            kinds.add(measured := item.after >= first)
+            classes = int(answer.clip.subject_class[item.slot]), int(answer.clip.object_class[item.slot])
+            names = [b for a, b, c in run.bank.triples.tolist() if (a, c) == classes]
+            assert (evidence.similarity is None) == measured
+            assert (evidence.margin is None) == (measured or len(names) < 2), "a lead needs another name"
+        assert from_json(to_json([found])) == [found]
+    assert kinds == {True, False}
+
+
+@pytest.fixture(scope="module")
+def measured_alone(data: RelationData) -> tuple[Run, list[RelationClip]]:
+    """Return a run of data without an annotated relation, and clips of it."""
+    words, first = data.vocabulary, data.vocabulary.annotated
+    measured = words.relations[first:]
+    words = replace(words, relations=measured, allowed=dict.fromkeys(words.allowed, measured), rules=(), groups=())
+    assert words.only_measured
+    clips = [replace(c, relations=None if c.relations is None else c.relations[..., first:]) for c in data.clips[:8]]
+    return train_run(clips, words, CONFIG, seed=0), clips
+
+
+def test_where_all_is_measured_no_token_has_a_name_that_fits(measured_alone: tuple[Run, list[RelationClip]]) -> None:
+    run, clips = measured_alone
+    found = [explain(run, answer, source="x", data="own") for answer in answer_clips(run, clips)]
+    points = [point for p in found for track in p.tracks for point in track.points]
+    shown = [*points, *(e for p in found for e in p.evidence)]
+    assert any(point.label for point in points)
+    assert {(item.similarity, item.margin) for item in shown} == {(None, None)}
+
+
+def stating(run: Run) -> Run:
+    """Return a run that states nearly every change as a reason."""
+    return replace(run, config=replace(run.config, evidence=replace(run.config.evidence, least=1e-9, draws=1)))
+
+
+def test_the_page_says_what_confirms_a_reason(
+    measured_alone: tuple[Run, list[RelationClip]], run: Run, data: RelationData
+) -> None:
+    for one, clips, by in ((*measured_alone, "the boxes confirm"), (run, data.clips[:8], "the annotation confirms")):
+        page = diagnose(one, list(answer_clips(one, clips)))
+        (figure,) = (f for f in page.figures if f.name == "precision of reasons")
+        assert by in figure.text
+
+
+def test_that_a_pair_is_in_view_confirms_nothing(data: RelationData) -> None:
+    """True by construction: neither a figure nor a number says how often such reasons are true."""
+    pairs = dict.fromkeys(data.vocabulary.allowed, (IN_VIEW,))
+    words = replace(data.vocabulary, relations=(IN_VIEW,), allowed=pairs, rules=(), groups=(), measured=False)
+    clips = [replace(c, relations=c.valid[..., None]) for c in data.clips[:8]]
+    run = stating(train_run(clips, words, CONFIG, seed=0))
+    answers = list(answer_clips(run, clips))
+    scores, page = score_answers(run, answers), diagnose(run, answers)
+    assert scores["reasons"] > 0
+    assert "precision of reasons" not in {figure.name for figure in page.figures}
+    assert any("No relation is annotated" in note for note in page.notes)
+    for name in ("reason_precision", "reason_ece", "naming", "naming_macro", "naming_kept", "naming_ece"):
+        assert scores[name] is None
+    assert {precision for _, precision, _ in scores["reason_curve"]} == {None}
+    assert scores["reason_coverage"] is not None
 
 
 def test_a_run_keeps_both(run: Run, data: RelationData, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.batches import TrainingBatches
 from whyact.laiar.config import Config, DataConfig, LossConfig, OptimConfig
 from whyact.laiar.diagnostics import diagnose
-from whyact.laiar.evidence import build_bank
+from whyact.laiar.evidence import build_bank, removal_masks
 from whyact.laiar.explain import explain
 from whyact.laiar.label_scores import class_prior, language_map, objects_only_map, score_labels
 from whyact.laiar.learner import Learner
@@ -28,6 +28,7 @@ from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import faithfulness
 from whyact.laiar.task import train_run
 from whyact.metrics.average_precision import charades_map
+from whyact.sentences import find_effect
 
 WORDS = replace(
     VOCABULARY,
@@ -61,6 +62,13 @@ CLIPS = [
 @pytest.fixture(scope="module")
 def run() -> Run:
     return train_run(CLIPS, WORDS, CONFIG, seed=0)
+
+
+@pytest.fixture(scope="module")
+def yes() -> Run:
+    """Return a run that says yes to several actions of every clip."""
+    config = replace(CONFIG, optim=replace(CONFIG.optim, epochs=12))
+    return replace_bias(train_run(CLIPS, WORDS, config, seed=0), 2.0)
 
 
 class TestTargets:
@@ -155,28 +163,68 @@ class TestAnswers:
         np.testing.assert_allclose(run.prior, expected)
         assert not answer.changes
 
-    def test_contribution_is_the_mean_drop_over_the_chosen_actions(self, run: Run) -> None:
-        ready = replace_bias(run, 3.0)  # says yes to several actions
-        answer = next(iter(answer_clips(ready, [CLIPS[0]])))
-        assert len(answer.chosen) > 1
-        change = answer.changes[0]
-        tokens = np.zeros_like(answer.valid)
-        tokens[list(change.tokens), change.slot] = True
-        packed = PackedClips([CLIPS[0].without_relations()], slots=4)
-        batch = packed.batch(np.zeros(1, int), answer.positions[None])
-        stay = torch.from_numpy(~tokens)[None]
-        cut = replace(batch, valid=batch.valid & stay, seen=batch.seen & stay[..., None])
-        keep = torch.from_numpy(answer.keep.astype(np.float32))[None]
-        with torch.no_grad():
-            without = ready.model.video(cut, keep=keep * stay).logits.sigmoid()[0].numpy()
-        drop = (answer.probabilities - without)[answer.chosen].mean()
-        assert answer.contribution[0] == pytest.approx(float(drop), abs=1e-5)
+    def test_a_sentence_says_what_the_model_says_without_the_pair(self, yes: Run) -> None:
+        """Of whichever action: never the mean of several, and under the name of one of them."""
+        about = set()
+        for shown in CLIPS[:5]:
+            (answer,) = answer_clips(yes, [shown])
+            assert len(answer.chosen) > 1
+            made = explain(yes, answer, source="x", data="own")
+            for change, evidence in zip(answer.changes, made.evidence, strict=True):
+                effect = find_effect(made, evidence)
+                assert effect is not None
+                action = WORDS.actions.index(effect[0])
+                without = scores_after(yes, answer, removal_masks([change], answer.valid.shape)[0].numpy())
+                assert effect[1:] == pytest.approx((answer.probabilities[action], without[action]), abs=1e-5)
+                assert action in answer.chosen
+                about.add(action == answer.predicted)
+        assert about == {False, True}, "some of the likeliest action, some of another one"
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_evidence_is_for_another_action_only_where_it_decides_that_one_alone(
+        self, yes: Run, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """That one is picked of several, so it must lose more than the random removal costs any of them."""
+        drawn: dict[int, np.ndarray] = {}
+
+        def one_removal(valid: np.ndarray, count: int, draws: int, random: np.random.Generator) -> torch.Tensor:
+            pick = np.random.default_rng(seed).permutation(np.flatnonzero(valid))[:count]
+            drawn[count] = np.isin(np.arange(valid.size), pick).reshape(valid.shape)
+            return torch.from_numpy(drawn[count])[None]
+
+        monkeypatch.setattr("whyact.laiar.answers.random_masks", one_removal)
+        for shown in CLIPS[:5]:
+            (answer,) = answer_clips(yes, [shown])
+            p, chosen, least = answer.probabilities, answer.chosen, yes.config.evidence.least
+            for i, change in enumerate(answer.changes):
+                if len(change.tokens) == answer.valid.sum():
+                    continue  # nothing else to remove
+                lost = p - scores_after(yes, answer, removal_masks([change], answer.valid.shape)[0].numpy())
+                random = p - scores_after(yes, answer, drawn[len(change.tokens)])
+                decides = lost[answer.predicted] > max(random[answer.predicted], least)
+                other = lost[chosen].max() > max(random[chosen].max(), least)
+                action = chosen[int(lost[chosen].argmax())] if other and not decides else answer.predicted
+                assert answer.action[i] == action
+                assert answer.contribution[i] == pytest.approx(float(lost[action]), abs=1e-5)
+                assert answer.control[i] == pytest.approx(float(random[action]), abs=1e-5)
+                assert answer.decisive[i] == (decides or other)
 
     def test_the_prediction_lists_true_actions(self, run: Run) -> None:
         answer = next(iter(answer_clips(run, [CLIPS[0]])))
         made = explain(run, answer, source="x", data="own")
         assert made.target == "pick; drink"
         assert abs(sum(label.score for label in made.labels) - 1) > 0.01  # no distribution
+
+
+def scores_after(run: Run, answer: Answer, tokens: np.ndarray) -> np.ndarray:
+    """Return the probabilities without some tokens (T,K), by their definition."""
+    packed = PackedClips([answer.clip.without_relations()], slots=4)
+    batch = packed.batch(np.zeros(1, int), answer.positions[None])
+    stay = torch.from_numpy(~tokens)[None]
+    cut = replace(batch, valid=batch.valid & stay, seen=batch.seen & stay[..., None])
+    keep = torch.from_numpy(answer.keep.astype(np.float32))[None]
+    with torch.no_grad():
+        return run.model.video(cut, keep=keep * stay).logits.sigmoid()[0].numpy()
 
 
 def replace_bias(run: Run, value: float) -> Run:
@@ -238,6 +286,16 @@ class TestScores:
         assert {mistake.item for mistake in shown.mistakes} == {i for i in range(7) if not right[i]}
         (nothing,) = [mistake for mistake in shown.mistakes if mistake.item == 6]
         assert nothing.annotated == "none of the actions"
+
+    def test_clips_of_one_film_are_resampled_together(self, run: Run) -> None:
+        films = [replace(clip, group=f"film {i // 4}") for i, clip in enumerate(CLIPS)]
+        alone = [replace(clip, group="") for clip in CLIPS]
+        shown, apart = (diagnose(run, list(answer_clips(run, clips))) for clips in (films, alone))
+        assert any("2 groups of test clips" in note for note in shown.notes)
+        assert not any("group" in note for note in apart.notes)
+        draws = [{f.name: f.draws for f in page.figures} for page in (shown, apart)]
+        assert len(np.unique(draws[0]["top answer right"].round(9))) <= 3, "two films can be drawn in three ways"
+        assert len(np.unique(draws[1]["top answer right"].round(9))) > 3
 
     def test_company(self, run: Run) -> None:
         assert class_prior(CLIPS, 6) == pytest.approx(np.array([0, 3, 1, 2, 1, 1]) / 7)

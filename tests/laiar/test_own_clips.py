@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,16 @@ import pytest
 import whyact
 from square_films import Squares, film
 from whyact.cli import main
+from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.own_file import read_file
 from whyact.data.types import MEASURED
 from whyact.errors import UserError
 from whyact.laiar import own_clips
+from whyact.laiar.config import PredictOptions
+from whyact.laiar.extraction import video_tracks
+from whyact.laiar.perceive import answer_perception, class_map_of, run_perception
 from whyact.laiar.runs import load_run
+from whyact.perception.perception import Perception
 from whyact.perception.types import Detections, Frames, detections
 from whyact.video.write import write_video
 
@@ -123,6 +129,48 @@ def test_the_run_keeps_what_it_perceives_with_and_where_its_data_is(run: Path) -
     assert scores["naming"] == 1  # what is measured is true of the boxes
 
 
+class Renamed(Squares):
+    """The same weights under the same name, with other names of the classes."""
+
+    classes = ("cup", "person", "kite")
+
+
+class Relabelled(Squares):
+    classes = ("worker", "cup", "kite")
+
+
+@pytest.mark.parametrize(("detector", "older"), [(Renamed, False), (Relabelled, False), (Relabelled, True)])
+def test_other_names_of_the_detector_s_classes_are_refused(
+    run: Path, monkeypatch: pytest.MonkeyPatch, detector: type[Squares], older: bool
+) -> None:
+    monkeypatch.setattr("whyact.laiar.perceive.open_detector", lambda name, names=None: detector())
+    loaded = load_run(run)
+    if older:  # a card without the list knows the names in its class map, and no order
+        loaded = replace(loaded, card=without_classes(loaded.card or {}))
+    with pytest.raises(UserError, match=r"classes of squares: found .*put back what it was trained with"):
+        run_perception(loaded, loaded.vocabulary)
+    with pytest.raises(UserError, match=r"classes of squares: found .*put back what it was trained with"):
+        answer_perception(loaded, PredictOptions())
+
+
+def without_classes(card: dict[str, Any]) -> dict[str, Any]:
+    stored = {name: value for name, value in card["extra"]["perception"].items() if name != "classes"}
+    return {**card, "extra": {**card["extra"], "perception": stored}}
+
+
+def test_a_run_of_an_earlier_version_that_lists_no_classes_is_opened(run: Path) -> None:
+    loaded = load_run(run)
+    older = replace(loaded, card=without_classes(loaded.card or {}))
+    assert answer_perception(older, PredictOptions()).class_map == {"person": "person", "cup": "cup"}
+
+
+def test_tracks_that_were_kept_under_other_names_of_the_classes_are_found_anew(clips: Path, tmp_path: Path) -> None:
+    footage = VideoFootage(clips / "take" / "0.mp4")
+    for detector in (Squares(), Relabelled(), Squares()):
+        tracks = video_tracks(Perception(detector, clean=True), footage, tmp_path)
+        assert set(tracks.classes) == set(detector.classes[:2])
+
+
 def test_the_json_can_be_edited_and_trained_again(run: Path, tmp_path: Path) -> None:
     data = run.with_name("mine-data")
     path = data / "whyact.json"
@@ -148,14 +196,34 @@ def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path)
     path = tmp_path / "things" / "things.json"
     assert (tmp_path / "things" / "things.html").read_text().count("data:image/jpeg") == 12
     document = json.loads(path.read_text())
-    document["things"][0 if document["things"][0]["class"] == "cup" else 1]["name"] = "mug"
+    document["things"][0 if document["things"][0]["class"] == "cup" else 1]["name"] = "beaker"
     path.write_text(json.dumps(document))
     model = whyact.train(
         "laiar", videos=clips, things=path, out=tmp_path / "run", config=QUICK | {"data.detector": "squares"}
     )
     assert load_run(model.path).vocabulary.objects == tuple(
-        {"cup": "mug", "person": "person"}[thing["class"]] for thing in document["things"]
+        {"cup": "beaker", "person": "person"}[thing["class"]] for thing in document["things"]
     )
+    video, tracks = film(tmp_path / "new.mp4", "take", 99), tmp_path / "tracks.json"
+    (itself,) = model.predict(video, save_tracks=tracks)
+    (again,) = model.predict(video, tracks=tracks)
+    (named,) = model.predict(video, detector="squares")
+    for answer in (again, named):
+        assert answer.tokens_valid == itself.tokens_valid > 0
+        assert answer.score == pytest.approx(itself.score, abs=1e-4)
+        assert not any("unknown to the model: cup" in note for note in answer.notes)
+
+
+def test_boxes_mean_what_the_run_was_trained_with(run: Path) -> None:
+    loaded = load_run(run)
+    card = loaded.card or {}
+    stored = {**card["extra"]["perception"], "class_map": {"kite": "person", "person": "cup"}}  # cups were dropped
+    changed = replace(loaded, card={**card, "extra": {**card["extra"], "perception": stored}})
+    every = ("cup", "kite", "tree")
+    assert class_map_of(changed, every, "squares") == {"kite": "person"}
+    assert class_map_of(changed, every, "by hand") == {"kite": "person", "cup": "cup"}
+    assert class_map_of(changed, ("person",), "by hand") == {"person": "person"}, "by hand, a word is the model's own"
+    assert class_map_of(replace(loaded, card=None), every, "squares") == {"cup": "cup"}
 
 
 def test_it_stops_before_the_work_where_it_would_end_in_nothing(

@@ -171,7 +171,7 @@ def test_claims_of_answers_by_hand() -> None:
     named = [Change(0, 0, 1, 1, 2, (0, 1, 2, 3))]
     first = SimpleNamespace(**one, changes=named, chance=np.array([0.9]), decisive=np.array([True]))
     second = SimpleNamespace(**one | {"predicted": 0}, changes=[], chance=np.zeros(0), decisive=np.zeros(0, bool))
-    run: Any = SimpleNamespace(vocabulary=SimpleNamespace(naming=(0, 1), measured=False))
+    run: Any = SimpleNamespace(vocabulary=SimpleNamespace(naming=(0, 1), measured=False, has_no_relations=False))
     answers: Any = [first, second]
     found = claims_of(run, answers)
     assert (found.clip.tolist(), found.true.tolist(), found.known.tolist()) == ([0], [True], [True])

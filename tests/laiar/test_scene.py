@@ -140,6 +140,10 @@ def test_a_training_fits_it_and_the_run_keeps_it(tmp_path: Path) -> None:
     found = explain(run, answers[0], source="x", data="own").notes
     label = VOCABULARY.actions[answers[0].clip.target or 0]
     assert any(f"Whole frames by themselves, without any pair, look like {label} (" in note for note in found)
+    without_pairs = [replace(c, valid=np.zeros_like(c.valid)) for c in tested[:1]]
+    (by_frames,) = answer_clips(run, without_pairs, explain=False)
+    assert "is that of whole frames alone" in explain(run, by_frames, source="x", data="own").notes[0]
+    assert not explain(run, by_frames, source="x", data="own").unsure
     bare = replace(answers[0], clip=replace(answers[0].clip, scene=None))
     assert not any("Whole frames" in note for note in explain(run, bare, source="x", data="own").notes)
     save_run(run, tmp_path / "run", {"data": "own", "split_sha256": "0" * 64, "seed": 0, "metrics": {}, "licence": ""})

@@ -17,10 +17,11 @@ from watch_samples import FRAMES, RATE, SIZE, film, known_tracks, saved, untrain
 from whyact.data.types import Rule, Vocabulary
 from whyact.errors import UserError
 from whyact.homeworld.vocabulary import VOCABULARY
-from whyact.laiar.answers import answer_clips
+from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for
 from whyact.laiar.domain import fit_domain, frame_stats
 from whyact.laiar.geometry import mask_side
+from whyact.laiar.questions import Ablation
 from whyact.laiar.runs import Run
 from whyact.laiar.windows import REASONS, WindowMerger, Windows, answer_video, bare_tracks, null_action
 from whyact.perception.centre import CentreNet
@@ -38,7 +39,7 @@ from whyact.prediction import (
     from_json,
     to_json,
 )
-from whyact.sentences import explain_answer, find_state, join_parts
+from whyact.sentences import describe_answer, explain_answer, find_state, join_parts
 from whyact.video.sampling import merge_scores
 
 FACTS = VideoFacts(path="a.mp4", fps=RATE, width=SIZE[0], height=SIZE[1], duration=FRAMES / RATE)
@@ -156,6 +157,19 @@ class TestMerging:
         assert [p.time for p in found.tracks[0].points] == [1.0, 1.5, 2.0, 2.5, 3.0]
         assert next(p.similarity for p in found.tracks[0].points if p.time == 2.0) == 0.5  # one point a moment
         assert [e.track for e in found.evidence] == [0, 0, 1]
+
+    def test_a_window_in_which_nothing_was_seen_says_nothing_of_the_video(self) -> None:
+        """It has the same scores in every video: it wins nothing, joins nothing, and counts only where all are such."""
+        merger = WindowMerger("null")
+        for label, score, start in (("pick", 0.5, 0), ("place", 0.99, 1), ("pick", 0.6, 2)):
+            merger.add((start, start + 1.5), said(label, score, start), has_input=label == "pick")
+        found = merger.result()
+        assert stretches(found) == [("pick", 0, 1.5, 0.5), ("pick", 2, 3.5, 0.6)]
+        assert scores(found)["place"] == pytest.approx(0.25)
+        merger = WindowMerger("null")
+        merger.add((0, 1), said("place", 0.99, 0), has_input=False)
+        merger.add((1, 2), said("place", 0.99, 1), has_input=False)
+        assert (merger.result().label, merger.result().segments) == ("place", [])
 
 
 class TestScoresOfWindows:
@@ -293,6 +307,35 @@ class TestAnswers:
         ]
         assert {p.label for t in answer.tracks for p in t.points} == {""}
         assert len(bare_tracks(tracks, without={"dog_1"})) == 1
+
+    def test_a_part_without_a_pair_changes_no_answer_and_by_itself_is_unsure(self) -> None:
+        run, film = replace(untrained(), threshold=1e-6), known_tracks(60)
+        gone = film.times >= 2.0
+        film = replace(
+            film,
+            boxes=np.where(gone[:, None, None], np.float32(0), film.boxes),
+            seen=film.seen & ~gone[:, None],
+            scores=film.scores * ~gone[:, None],
+        )
+        windows: list[Answer] = []
+        whole = answer_video(
+            run, "a.mp4", film, FACTS, perception=SAME, windows=Windows(1.0, 1.0), on_window=windows.append
+        )
+        seen = [answer.probabilities for answer in windows if answer.valid.any()]
+        assert 0 < len(seen) < len(windows)
+        null = null_action(VOCABULARY)
+        expected, _, _ = merge_scores(np.stack(seen), VOCABULARY.actions.index(null))
+        by_name = dict(zip(VOCABULARY.actions, expected, strict=True))
+        assert scores(whole) == pytest.approx(by_name, abs=1e-6)
+        asked, _ = Ablation.of(run, windows, null).scores([[]])
+        np.testing.assert_allclose(asked[0], expected, atol=1e-5)
+        assert all(s.start < 2 for s in whole.segments)
+        assert find_state(whole) == "sure"
+        tail = answer_video(run, "a.mp4", film.at(film.times[gone]), FACTS, perception=SAME)
+        assert tail.tokens_valid == 0
+        assert find_state(tail) == "unsure"
+        assert "does not depend on the video" in " ".join(tail.notes)
+        assert "below" not in describe_answer(tail).doubt
 
     def test_a_model_of_boxes_alone_says_that_it_cannot_tell(self, tmp_path: Path) -> None:
         run = saved(untrained(), tmp_path / "run", data="made films")

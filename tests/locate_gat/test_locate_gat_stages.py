@@ -173,6 +173,16 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
         fit_split(data, split, replace(config, learning_rate=1e-3), resume_dir=folder)
 
 
+def test_a_training_is_not_gone_on_with_on_other_features_or_names(world: tuple, tmp_path: Path) -> None:
+    data, split, _, tensors = world
+    seen, train = data.index(split.seen), partition(data, split, TINY.holdout, 0).train
+    train_stages(tensors, seen, train, TINY, resume_dir=tmp_path)
+    train_stages(tensors, seen, train, TINY, resume_dir=tmp_path)
+    for other in (replace(tensors, frames=tensors.frames + 1), replace(tensors, text=tensors.text.flip(0))):
+        with pytest.raises(UserError, match="remove it to train from the start"):
+            train_stages(other, seen, train, TINY, resume_dir=tmp_path)
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, stage: type, after: int) -> list[int]:
     done: list[int] = []
     training_step = stage.training_step

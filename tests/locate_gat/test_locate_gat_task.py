@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +13,15 @@ import torch
 
 import whyact
 from made_videos import write_clip
+from whyact.data.datasets import load_zero_shot
+from whyact.data.types import ZeroShotOptions
+from whyact.data.zero_shot.types import ZeroShotData
 from whyact.errors import UserError
 from whyact.locate_gat import evidence as why
 from whyact.locate_gat import task
 from whyact.locate_gat.config import PRESETS
 from whyact.prediction import from_json, to_json
+from whyact.training.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = replace(PRESETS["synthetic"], epochs=1, gat_steps=3, gat_hidden=8, mixer="none", mix=0.4, calibration=0.2)
 CLIP = "temporal-31-02"
@@ -143,6 +149,69 @@ def test_feature_files_are_answered(run: Path, tmp_path: Path) -> None:
     answer = whyact.load(run).predict(str(tmp_path / "one.npy"))[0]
     assert not [e for e in answer.evidence if e.kind == "frame"]
     assert any("none to leave out" in note for note in answer.notes)
+
+
+def test_times_of_a_feature_file_are_seconds_where_anybody_says_how_far_apart_its_rows_are(
+    run: Path, tmp_path: Path
+) -> None:
+    """Its own features.json says it, else the run, trained on features as far apart; else a note says so."""
+    loaded = whyact.load(run)
+    clip = load_zero_shot("synthetic", None, 1, ZeroShotOptions())[0].videos[0]
+    folder = tmp_path / "mine" / "features"
+    folder.mkdir(parents=True)
+    np.save(folder / "clip.npy", clip.features)
+    name, note = str(folder / "clip.npy"), "Times are row numbers"
+
+    def answered(model: whyact.Model) -> tuple[list[float], float, bool]:
+        (answer,) = model.predict(name)
+        times = sorted({e.start for e in answer.evidence if e.kind == "frame"} | set(answer.curves[0].times))
+        return times, answer.video.duration, any(note in line for line in answer.notes)
+
+    own = sorted(loaded.predict(clip.id, data="synthetic")[0].curves[0].times)
+    length = len(clip.features)
+    assert answered(loaded) == (pytest.approx(own), pytest.approx(length / clip.rate), False)
+    old = shutil.copytree(run, tmp_path / "old")
+    card = json.loads((old / "card.json").read_text())
+    assert card["extra"].pop("frame_seconds") == pytest.approx(1 / clip.rate)
+    save_checkpoint(old, load_checkpoint(run).tensors, load_checkpoint(run).config, card)
+    rows = [round(time * clip.rate) for time in own]
+    assert answered(whyact.load(old)) == (rows, 0.0, True)
+    (tmp_path / "mine" / "features.json").write_text('{"snippet_seconds": 2.5}')
+    for model in (loaded, whyact.load(old)):
+        assert answered(model) == (pytest.approx([2.5 * row for row in rows]), 2.5 * length, False)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_videos_that_came_or_went_since_the_training_move_none_that_it_saw_to_the_test(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is held out was drawn among the videos of that day; the run remembers it."""
+    whole, split = load_zero_shot("synthetic", None, 1, ZeroShotOptions())
+    seen = [i for i, v in enumerate(whole.videos) if whole.classes[v.target[0]] in split.seen]
+    rest = [v for i, v in enumerate(whole.videos) if i not in seen]
+    few = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3] + rest))
+    gone = replace(whole, videos=tuple([whole.videos[i] for i in seen if i % 3 != 1] + rest))
+    trained: list[str] = []
+    fit = task.fit_split
+
+    def spied(data: ZeroShotData, *args: object, **options: object) -> object:
+        fitted = fit(data, *args, **options)  # type: ignore[arg-type]
+        trained.extend(data.videos[int(i)].id for i in fitted[0].part.train)
+        held.extend(data.videos[int(i)].id for i in fitted[0].part.seen_test)
+        return fitted
+
+    held: list[str] = []
+    monkeypatch.setattr(task, "fit_split", spied)
+    monkeypatch.setattr(task, "load_zero_shot", lambda *args: (few, split))
+    task.train("synthetic", None, tmp_path / "run", config=TINY, seed=seed, progress=False)
+    for data in (few, whole, gone):
+        monkeypatch.setattr(task, "load_zero_shot", lambda *args, data=data: (data, split))
+        evaluation = task.open_evaluation((tmp_path / "run", "synthetic", None, None))
+        assert not set(evaluation.names) & set(trained)
+        here = {video.id for video in data.videos} & set(held)
+        assert set(evaluation.names) & set(held) == here
+        assert len(evaluation.names) == len(here) + sum(whole.classes[v.target[0]] in split.unseen for v in rest)
+        assert evaluation.facts.get("held_out_missing", 0) == len(held) - len(here)
 
 
 @pytest.fixture(scope="module")

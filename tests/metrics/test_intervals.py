@@ -146,3 +146,30 @@ def test_draws_of_a_mean_are_those_of_its_bootstrap_and_pair_up() -> None:
     other = intervals.bootstrap_draws(lambda i: float(values[i].mean()) + 1, 50, seed=3, resamples=2000)
     np.testing.assert_allclose(other - draws, 1.0)
     assert intervals.bootstrap_draws(lambda i: 0.0, 0).shape == (0,)
+
+
+def test_draws_by_group_are_draws_of_whole_groups() -> None:
+    """Every draw takes as many groups as there are, each with all of its items: no draw tells items of one apart."""
+    groups = ["b", "a", "b", "c", "a", "b"]
+    whole = {"a": (1, 4), "b": (0, 2, 5), "c": (3,)}
+    drawn: list[np.ndarray] = []
+    intervals.bootstrap_draws(lambda i: drawn.append(i) or 0.0, 6, resamples=300, groups=groups)
+    taken = set()
+    for items in drawn:
+        count = np.bincount(items, minlength=6)
+        assert all(len({int(count[i]) for i in members}) == 1 for members in whole.values())
+        times = {name: int(count[members[0]]) for name, members in whole.items()}
+        assert sum(times.values()) == 3
+        taken.add(tuple(times.values()))
+    assert len(taken) == 10, "all ways to draw three of three"
+
+
+def test_alike_clips_of_a_film_count_once_in_an_interval() -> None:
+    """20 copies of each film bound a mean as the films themselves do."""
+    films = np.random.default_rng(0).normal(size=12)
+    clips, film = np.repeat(films, 20), np.repeat(np.arange(12), 20)
+    draws = intervals.bootstrap_draws(lambda i: float(clips[i].mean()), 240, resamples=4000, groups=film)
+    by_film = intervals.bootstrap_draws(lambda i: float(films[i].mean()), 12, seed=1, resamples=4000)
+    by_clip = intervals.bootstrap_draws(lambda i: float(clips[i].mean()), 240, resamples=4000)
+    assert np.std(draws) == pytest.approx(np.std(by_film), rel=0.1)
+    assert np.std(draws) > 3 * np.std(by_clip)

@@ -102,3 +102,15 @@ def test_temporal_map_names_the_row_at_fault() -> None:
     with pytest.raises(ValueError, match=r"predictions\[1\]: found 3.0 to 2.0"):
         temporal_map([("a", "pick", 1.0, 2.0, 0.5), ("a", "pick", 3.0, 2.0, 0.5)], [("a", "pick", 1.0, 2.0)])
     assert temporal_map([], []) == 0.0
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("column", [2, 3, 4])
+def test_temporal_map_refuses_what_cannot_be_ranked_or_overlapped(wrong: float, column: int) -> None:
+    row: list[float | str] = ["a", "pick", 1.0, 2.0, 0.5]
+    row[column] = wrong
+    with pytest.raises(ValueError, match=r"predictions\[1\]: .*finite numbers for start, end and score"):
+        temporal_map([("a", "pick", 1.0, 2.0, 0.5), row], [("a", "pick", 1.0, 2.0)])
+    if column < 4:
+        with pytest.raises(ValueError, match=r"truth\[0\]: .*finite numbers for start and end"):
+            temporal_map([], [row[:4]])

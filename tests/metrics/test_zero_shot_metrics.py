@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from whyact.errors import UserError
 from whyact.metrics.zero_shot import (
     generalised,
     harmonic_mean,
@@ -38,6 +39,30 @@ def test_harmonic_mean_at_its_corners() -> None:
     assert harmonic_mean(0, 0) == 0
     assert harmonic_mean(50, 50) == 50
     assert harmonic_mean(100, 0) == 0
+
+
+def test_a_mean_of_what_was_not_measured_is_not_measured() -> None:
+    """Without a video of a seen class there is no accuracy of seen classes, and no harmonic mean with it."""
+    for pair in ((np.nan, 100.0), (0.0, np.nan), (np.nan, np.nan)):
+        assert np.isnan(harmonic_mean(*pair))
+    scores, unseen_alone = np.eye(4)[[2, 3, 2]], np.array([2, 3, 2])
+    both = generalised(scores, unseen_alone, np.array([True, True, False, False]))
+    assert (both.unseen, np.isnan(both.seen), np.isnan(both.harmonic)) == (100.0, True, True)
+
+
+@pytest.mark.parametrize("nans", [[(1, 0)], [(1, 2)], [(i, c) for i in range(3) for c in range(4)]], ids=len)
+def test_scores_that_are_no_numbers_are_refused(nans: list[tuple[int, int]]) -> None:
+    scores, target, seen = np.eye(4)[[0, 2, 3]], np.array([0, 2, 3]), np.array([True, True, False, False])
+    for place in nans:
+        scores[place] = np.nan
+    for measure in (
+        lambda: top_k(scores, target),
+        lambda: generalised(scores, target, seen),
+        lambda: tune_calibration(scores, target, seen),
+        lambda: seen_unseen_curve(scores, target, seen),
+    ):
+        with pytest.raises(UserError, match=r"NaN for \d of 3 videos"):
+            measure()
 
 
 def reference_harmonic(scores: np.ndarray, target: np.ndarray, seen: np.ndarray, handicap: float) -> float:

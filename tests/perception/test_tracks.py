@@ -57,9 +57,18 @@ def test_beyond_the_list_boxes_hold_for_half_a_step() -> None:
 
 
 def test_a_long_way_between_listed_frames_is_not_bridged() -> None:
-    tracks = one_track([0.0, 100.0], [0.0, 4.0])
+    tracks = one_track([0.0, 0.0, 0.0, 100.0], [-1.0, -0.5, 0.0, 4.0])
     assert not tracks.at([2.0]).seen.any()
     assert tracks.at([2.0], longest=5.0).seen.all()
+
+
+@given(st.floats(0.02, 60), st.integers(2, 40), st.integers(1, 32))
+def test_all_through_a_film_that_lists_every_frame_there_is_a_box_however_slow_it_is(
+    rate: float, frames: int, count: int
+) -> None:
+    """An answer samples evenly spaced moments, a training frames: both see the thing that never leaves."""
+    tracks = one_track([5.0] * frames, [n / rate for n in range(frames)])
+    assert tracks.at(np.linspace(tracks.times[0], tracks.times[-1], count)).seen.all()
 
 
 def test_no_listed_frames_give_no_boxes() -> None:

@@ -143,3 +143,16 @@ def test_a_training_begun_with_other_settings_is_refused_and_a_longer_one_goes_o
         trained(iterations=2, learning_rate=0.5)
     with pytest.raises(UserError, match="fingerprint"):
         trained(iterations=2, snippets=5)
+
+
+@pytest.mark.parametrize("stream", ["features", "second"])
+def test_a_training_is_not_gone_on_with_on_other_features(tmp_path, stream):
+    def trained(found):
+        torch.manual_seed(0)
+        learn(build_model(TINY, ("a", "b")), found, 2, TINY, seed=0, device="cpu", resume_dir=tmp_path)
+
+    trained(videos())
+    trained(videos())
+    *others, last = videos()
+    with pytest.raises(UserError, match="fingerprint"):
+        trained([*others, replace(last, **{stream: getattr(last, stream) * 2})])

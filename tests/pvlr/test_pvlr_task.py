@@ -1,5 +1,6 @@
 """Train, evaluate and predict: what a user gets and what a user's mistake gets."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import whyact
 from whyact.cli import main
 from whyact.data.datasets import load_features, names_for
+from whyact.data.untrimmed import gym
 from whyact.data.untrimmed.activitynet import read_predictions
 from whyact.errors import PartialFailure, UserError
 from whyact.prediction import from_json, to_json
@@ -217,6 +219,51 @@ def test_another_class_list_is_refused(tmp_path):
     other = own_data(tmp_path / "two", labels="a,run\nb,swim\n")
     with pytest.raises(UserError, match="swim"):
         task.evaluate(tmp_path / "run", "folder", other)
+
+
+def test_a_composition_with_snippets_that_the_run_was_trained_on_is_refused(tmp_path):
+    """Every composition splits the clips anew, so another one tests on clips of this one's training part."""
+    rng = np.random.default_rng(0)
+    labels = [name for name in ("squat", "plank", *gym.BACKGROUND) for _ in range(4)]
+    rows, lengths = rng.normal(size=(6 * len(labels), 16)), [6] * len(labels)
+    names = [f"c{i}" for i in range(len(labels))]
+    np.savez(tmp_path / gym.FILE, features=rows, lengths=lengths, clip=names, label=labels)
+    config = replace(CONFIG, text="stand-in", clip="none", train=replace(CONFIG.train, iterations=1))
+    card = task.train("gym", tmp_path, tmp_path / "run", config=config, fold=1, progress=False)
+    own = task.evaluate(tmp_path / "run", "gym", tmp_path)
+    assert own["avg_mAP"] == pytest.approx(card["metrics"]["avg_mAP"])
+    with pytest.raises(UserError, match=r"gym, fold 2: found 30 of 30 test videos .* --fold 1"):
+        task.evaluate(tmp_path / "run", "gym", tmp_path, fold=2)
+
+
+def test_another_world_has_nothing_that_the_run_was_trained_on(run):
+    folder, _ = run
+    assert task.evaluate(folder, "synthetic", None, fold=8)["videos"] == 30
+
+
+def test_a_video_that_was_moved_to_the_test_part_after_the_training_is_refused(tmp_path):
+    """By its features, whatever it is called now; more test videos, which the run never saw, are welcome."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "features").mkdir()
+    database = {}
+
+    def write(name, subset, features):
+        np.save(tmp_path / "features" / f"{name}.npy", features)
+        spans = [{"segment": [0.5, 3.0], "label": ("run", "jump")[len(database) % 2]}]
+        database[name] = {"subset": subset, "duration": 7.0, "annotations": spans}
+        (tmp_path / "annotations.json").write_text(json.dumps({"database": database}))
+
+    trained = [rng.normal(size=(11, 8)).astype(np.float32) for _ in range(4)]
+    for i, features in enumerate(trained):
+        write(f"v{i}", "training", features)
+    write("t0", "validation", rng.normal(size=(11, 8)).astype(np.float32))
+    config = replace(CONFIG, text="stand-in", clip="none", train=replace(CONFIG.train, iterations=1))
+    task.train("folder", tmp_path, tmp_path / "run", config=config, progress=False)
+    write("t1", "validation", rng.normal(size=(11, 8)).astype(np.float32))
+    assert task.evaluate(tmp_path / "run", "folder", tmp_path)["videos"] == 2
+    write("renamed", "validation", trained[2])
+    with pytest.raises(UserError, match=r"1 of 3 test videos that the run was trained on.*renamed"):
+        task.evaluate(tmp_path / "run", "folder", tmp_path)
 
 
 def test_every_data_name_has_a_reader():

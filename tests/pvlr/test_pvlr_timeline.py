@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 import whyact
 from whyact.cli import main
+from whyact.data.types import FeatureSequence
 from whyact.errors import UserError
 from whyact.pvlr import task
 from whyact.pvlr.config import InferenceConfig
 from whyact.pvlr.inference import Curves, Detections, localise
-from whyact.pvlr.timeline import SHARE, choose_level, scaled_scores, segments_of, timeline
+from whyact.pvlr.timeline import SHARE, SHOWN, choose_level, scaled_scores, segments_of, timeline
 
 CFG = InferenceConfig()
 
@@ -86,6 +87,24 @@ def test_the_level_is_the_one_with_the_best_f1_on_labels():
 
 def test_a_level_without_any_right_segment_is_none():
     assert choose_level([detections([(0, 0, 5, 0.5)])], np.array([[0, 1, 0]], np.float32), CFG) == 0.0
+
+
+@pytest.mark.parametrize("count", [SHOWN, SHOWN + 1, 120])
+def test_segments_that_an_answer_does_not_list_are_counted(run, count, monkeypatch):
+    """A video of many equal repetitions: the timeline has them all, and the answer says how many it leaves out."""
+    start = np.arange(count) * 4.0
+    loaded = task.load(run)
+    probability = np.full(len(loaded.classes), 0.1)
+    many = Detections(np.zeros(count, np.intp), start, start + 2, np.full(count, 0.9), probability)
+    assert timeline(many, CFG) == list(range(count))
+    monkeypatch.setattr(task, "localise", lambda found, cfg: many)
+    video = FeatureSequence("v", np.ones((4 * count, 128), np.float32), np.arange(4.0 * count), 1.0)
+    answer = task.predict_sequence(loaded, video)
+    assert len(answer.segments) == SHOWN
+    notes = [note for note in answer.notes if "with the highest scores are listed" in note]
+    assert notes == (
+        [f"Of {count} such segments the {SHOWN} with the highest scores are listed."] if count > SHOWN else []
+    )
 
 
 CONFIG = replace(task.PRESETS["default"], train=replace(task.PRESETS["default"].train, iterations=25))

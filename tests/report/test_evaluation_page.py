@@ -72,6 +72,42 @@ def test_two_runs_stand_side_by_side_with_paired_differences() -> None:
     assert "recall, B − A" in text
 
 
+def test_figures_that_measure_different_things_are_not_subtracted() -> None:
+    """Each text stands beside its own run's letter; what a share is taken of is no part of what it measures."""
+    draws = np.random.default_rng(0).normal(20, 1, 200)
+    ranges, of = ("mean over 7 tIoU from 0.1 to 0.7", "mean over 10 tIoU from 0.5 to 0.95"), ("120 stated", "3 stated")
+    runs = []
+    for i, (span, count) in enumerate(zip(ranges, of, strict=True)):
+        figures = [
+            Figure("average mAP", 40.0 - 15 * i, draws + 20 - 15 * i, "percent", span),
+            Figure("precision of reasons", 0.9 + 0.1 * i, text="share of the stated reasons", of=count),
+        ]
+        table = Table("Actions", ["action", "segments", "average AP"], [["drink", 3, 40.0 - 15 * i]], text=span)
+        runs.append(EvaluatedRun(f"r{i}", [], {}, Diagnostics(figures, table), {}))
+    text = render_evaluation(runs)
+    assert f"A: {ranges[0]}; B: {ranges[1]}" in text
+    assert "−15.0" not in text
+    assert "average AP, B − A" not in text
+    assert "+0.10" in text, "shares of the same kind are compared"
+    assert all(f"of {count}" in text for count in of)
+    same = render_evaluation([runs[0], runs[0]])
+    assert ranges[0] in same
+    assert "A: mean" not in same
+    assert "average AP, B − A" in same
+
+
+def test_a_figure_that_no_resampling_changes_has_no_interval() -> None:
+    right = Figure("accuracy", 1.0, np.full(200, 1.0))
+    rounded = Figure("mAP", 41.0, 41.0 + 1e-14 * np.arange(200), "percent")
+    assert right.interval is None
+    assert rounded.interval is None
+    assert right.difference(Figure("accuracy", 1.0, np.full(200, 1.0))) is None
+    other = Figure("accuracy", 0.5, np.linspace(0.25, 0.75, 200))
+    assert other.interval is not None
+    assert right.difference(other) is not None, "one of both varies, and so does the difference"
+    assert Figure("accuracy", 1.0, np.array([1.0, np.nan])).interval is None
+
+
 def test_a_class_that_only_one_run_has_is_shown_without_the_other() -> None:
     one, other = evaluated(), evaluated("other")
     other.diagnostics.classes.rows.pop()

@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whyact.training.diagnostics import calibration_plots, confident_mistakes, confusion, figure, learning_curves
+from whyact.training.diagnostics import (
+    calibration_plots,
+    confident_mistakes,
+    confusion,
+    figure,
+    learning_curves,
+    resampled_groups,
+)
 
 
 def test_a_figure_has_its_value_and_draws_that_pair_up() -> None:
@@ -63,3 +70,41 @@ def test_learning_curves_are_the_columns_of_the_history_by_stage(tmp_path: Path,
     }
     assert [line.points for line in found["a"]] == [[(2, 0.4)], [(1, 3.5), (2, 2.5)], [(1, 0.1), (2, 0.1)]]
     assert learning_curves(tmp_path / "elsewhere") == {}
+
+
+def test_groups_are_resampled_as_wholes_where_there_are_several() -> None:
+    alike = np.repeat([0.0, 1.0, 1.0, 0.0], 25)
+    films, told = resampled_groups([f"film {i // 25}" for i in range(100)], "clips")
+    by_film = figure("a", lambda i: float(alike[i].mean()), 100, "", groups=films).interval
+    by_clip = figure("a", lambda i: float(alike[i].mean()), 100, "").interval
+    assert by_film is not None
+    assert by_clip is not None
+    assert by_film[1] - by_film[0] > 2 * (by_clip[1] - by_clip[0])
+    assert told == [
+        "Intervals resample the 4 groups of test clips (of one person, place or film) as wholes, "
+        "for clips of one group are alike."
+    ]
+    assert resampled_groups([f"clip {i}" for i in range(100)], "clips") == (None, [])
+    single, told = resampled_groups(["Subject1"] * 100, "clips")
+    assert single is None
+    assert told == ["All 100 test clips are of one group, Subject1: no interval speaks for others."]
+
+
+def test_every_method_that_knows_groups_resamples_them() -> None:
+    """LoCATe-GAT's videos of one source: with alike scores the intervals are those of the sources."""
+    from whyact.locate_gat.diagnostics import diagnose
+    from whyact.locate_gat.scores import ScoreParts
+
+    target = np.array([2, 3] * 40)
+    right = np.repeat([True, False, True, False], 20)
+    answered = np.where(right, target, 5 - target)
+    scores = np.eye(4, dtype=np.float32)[answered]
+    parts = ScoreParts(scores, scores, target, np.array([True, True, False, False]), np.arange(4))
+    names = ["a", "b", "c", "d"]
+    grouped = diagnose(parts, 0.0, 0.0, 1.0, names, [f"g{i // 20}" for i in range(80)])
+    apart = diagnose(parts, 0.0, 0.0, 1.0, names, [f"v{i}" for i in range(80)])
+    for whole, single in zip(grouped.figures[:1], apart.figures[:1], strict=True):
+        assert whole.value == single.value == 50.0
+        assert np.std(whole.draws) > 2 * np.std(single.draws)
+    assert any("4 groups of test videos" in note for note in grouped.notes)
+    assert list(apart.notes) == []

@@ -11,7 +11,7 @@ import torch
 
 from whyact.cli import main
 from whyact.features.store import FeatureStore
-from whyact.training.checkpoint import save_checkpoint
+from whyact.training.checkpoint import BestWeights, save_checkpoint
 
 
 def flip(path: Path, byte: int) -> None:
@@ -50,6 +50,17 @@ def test_a_flipped_bit_in_a_run_names_the_file(tmp_path: Path, capsys: pytest.Ca
     code, (wrong,) = verify(run, capsys)
     assert code == 1
     assert "model.safetensors" in wrong
+
+
+def test_a_flipped_bit_in_the_best_weights_names_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = {"method": "fake", "data": "toy", "split_sha256": "", "licence": "", "seed": 0}
+    best = BestWeights({"w": torch.zeros(3)}, card)
+    run = save_checkpoint(tmp_path / "run", {"w": torch.ones(3)}, {}, card, best=best)
+    assert verify(run, capsys) == (0, [])
+    flip(run / "best" / "model.safetensors", -1)
+    code, (wrong,) = verify(run, capsys)
+    assert code == 1
+    assert str(Path("best", "model.safetensors")) in wrong
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

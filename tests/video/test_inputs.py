@@ -73,7 +73,9 @@ def test_every_verb_knows_the_same_endings(tmp_path: Path) -> None:
     touch(*paths)
     assert expand_inputs([str(tmp_path)]).files == [str(path) for path in paths]
     assert set(find_videos([tmp_path]).values()) == set(paths)
-    assert [(video.path, video.label) for video in class_folders(tmp_path)] == [(path, "pour") for path in paths]
+    assert [(video.path, video.label) for video in class_folders(tmp_path, Inputs())] == [
+        (path, "pour") for path in paths
+    ]
     assert [clip.file for clip in list_clips(tmp_path)] == paths
 
 
@@ -95,7 +97,7 @@ def test_a_pattern_of_class_folders_gives_their_videos(tmp_path: Path) -> None:
 def test_hidden_and_unknown_files_of_class_folders_are_counted(tmp_path: Path) -> None:
     touch(*(tmp_path / name for name in ("pour/1.mp4", "pour/._1.mp4", "pour/1.srt", ".store/1.mp4")))
     skipped = Inputs()
-    assert [video.path.name for video in class_folders(tmp_path, skipped=skipped)] == ["1.mp4"]
+    assert [video.path.name for video in class_folders(tmp_path, skipped)] == ["1.mp4"]
     assert {reason: len(paths) for reason, paths in skipped.skipped.items()} == {
         "hidden": 1,
         "of unknown type": 1,

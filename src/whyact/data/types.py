@@ -212,7 +212,8 @@ class FeatureSequence:
     """A video as a sequence of feature vectors (input of LoCATe-GAT and PVLR).
 
     ``features`` (T,D) float16/32; ``times`` (T,) seconds, the start of each frame or snippet; ``rate``
-    snippets a second; ``second`` (T,D2) an optional second stream; ``target`` class indices of the video.
+    snippets a second; ``second`` (T,D2) an optional second stream; ``target`` class indices of the video. Where nobody
+    says how far apart the rows are, they count as seconds and ``timed`` is false.
     """
 
     id: str
@@ -223,6 +224,7 @@ class FeatureSequence:
     target: tuple[int, ...] = ()
     segments: tuple[tuple[float, float, int], ...] = ()
     group: str = ""
+    timed: bool = True
 
     def __post_init__(self) -> None:
         if self.features.ndim != 2 or len(self.times) != len(self.features):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -36,12 +37,15 @@ class Answer:
     """What the video model says about one clip at its T sampled frames; arrays are (T,K) unless said otherwise.
 
     ``positions`` (T,) are the sampled frames within the clip; ``named`` the relation of each valid token, -1 elsewhere,
-    with its ``name_probability`` (NaN for a model that names token by token) and the ``nearest_row`` of the bank.
+    with its ``name_probability`` (NaN for a model that names token by token), the ``nearest_row`` of the bank, and how
+    well the name fits (``similarity`` and ``margin``, NaN where there is no name, or none to compare it with, or where
+    names are measured).
     ``changes`` are in the order of :func:`whyact.laiar.evidence.rank_changes`; each has its ``chance`` of being true
-    (calibrated where the run is), its ``contribution`` (what removing its pair costs the answer), the ``control`` (the
-    most that one of several random removals of as many tokens costs), whether it is ``decisive`` (its contribution is
-    above its control, large enough to be seen, and both of its things have boxes there, for measured changes without a
-    gap) and whether it is ``stated``.
+    (calibrated where the run is), the ``action`` that it is for (the likeliest, or another that the answer gives where
+    its pair decides that one alone), its ``contribution`` (what removing its pair costs this action's probability), the
+    ``control`` (the most that one of several random removals of as many tokens costs it), whether it is ``decisive``
+    (its contribution is above its control, large enough to be seen, and both of its things have boxes there, for
+    measured changes without a gap) and whether it is ``stated``.
     """
 
     clip: RelationClip
@@ -59,6 +63,7 @@ class Answer:
     margin: np.ndarray
     changes: list[Change]
     chance: np.ndarray
+    action: np.ndarray
     contribution: np.ndarray
     control: np.ndarray
     decisive: np.ndarray
@@ -80,6 +85,12 @@ def _chosen(probabilities: np.ndarray, multi_label: bool) -> list[int]:
     """Return one action, or every action with at least even odds (the likeliest where none has)."""
     yes = [int(c) for c in np.flatnonzero(probabilities >= YES)] if multi_label else []
     return yes or [int(probabilities.argmax())]
+
+
+def has_input(run: Run, answer: Answer) -> bool:
+    """Tell whether an answer depends on its video: on a token, or on whole frames where the model reads them."""
+    scene = None if run.model.scene is None else answer.clip.scene
+    return bool(answer.valid.any() or (scene is not None and np.any(scene[answer.positions])))
 
 
 def select_clip(batch: RelationBatch, i: int) -> RelationBatch:
@@ -114,25 +125,26 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
             named = np.where(valid, names.label[i, :, :k].numpy(), -1)
             # From the boxes, at answer time as in training: true of them.
             measured = measured_labels(clip.at(positions[i])) if run.vocabulary.measured else named
+            similarity, margin = names.similarity[i, :, :k].numpy(), names.margin[i, :, :k].numpy()
             if run.vocabulary.only_measured:
-                named = measured
+                named, similarity, margin = measured, np.full(valid.shape, np.nan), np.full(valid.shape, np.nan)
             changes = list_changes(named, valid)
             if run.vocabulary.measured and not run.vocabulary.only_measured:
                 changes += list_changes(measured, valid)
             probabilities = class_probabilities(logits[i], several)
             if several and not valid.any():  # nothing was seen: how often each action happens at all
                 probabilities = torch.tensor(run.prior)
-            contribution = control = np.zeros(len(changes))
+            worth = _Worth.of_none(len(changes), int(probabilities.argmax()))
             if explain and changes:
                 chosen = _chosen(probabilities.numpy(), several)
                 single = select_clip(batch, i).slots(k)
-                whole = float(probabilities[chosen].mean())
                 keeping = path.selection.keep[i, :, :k]
-                contribution, control = _worth(run, single, keeping, changes, chosen, whole)
+                worth = _worth(run, single, keeping, changes, chosen, probabilities[chosen].numpy())
+            contribution = worth.contribution
             boxed = have_boxes(changes, batch.seen[i, :, :k].numpy())
             if run.vocabulary.measured:
                 boxed &= ~_is_measured(run, changes) | _unbroken(changes, measured)
-            decisive = boxed & (contribution > control) & (contribution >= run.config.evidence.least)
+            decisive = boxed & (contribution > worth.limit) & (contribution >= run.config.evidence.least)
             chance = chances(changes, names, i, clip.times[positions[i]])
             chance = _calibrated_chances(run, changes, chance, decisive)
             likely = chance >= run.config.evidence.level
@@ -150,12 +162,13 @@ def answer_clips(run: Run, clips: Sequence[RelationClip], *, explain: bool = Tru
                 named=named,
                 name_probability=names.probability[i, :, :k].numpy(),
                 nearest_row=names.nearest_row[i, :, :k].numpy(),
-                similarity=names.similarity[i, :, :k].numpy(),
-                margin=names.margin[i, :, :k].numpy(),
+                similarity=similarity,
+                margin=margin,
                 changes=[changes[j] for j in order],
                 chance=chance[order],
+                action=worth.action[order],
                 contribution=contribution[order],
-                control=control[order],
+                control=worth.control[order],
                 decisive=decisive[order],
                 stated=stated[order],
                 multi_label=several,
@@ -202,11 +215,24 @@ def annotated_changes(run: Run, answers: Sequence[Answer]) -> list[Answer]:
     out = []
     for answer in answers:
         own = np.flatnonzero(~_is_measured(run, answer.changes))
-        parts = {
-            name: getattr(answer, name)[own] for name in ("chance", "contribution", "control", "decisive", "stated")
-        }
+        names = ("chance", "action", "contribution", "control", "decisive", "stated")
+        parts = {name: getattr(answer, name)[own] for name in names}
         out.append(replace(answer, changes=[answer.changes[i] for i in own], **parts))
     return out
+
+
+class _Worth(NamedTuple):
+    """Of each change (M,): the action that it is for, contribution, control, and what a reason's must be above."""
+
+    action: np.ndarray
+    contribution: np.ndarray
+    control: np.ndarray
+    limit: np.ndarray
+
+    @classmethod
+    def of_none(cls, changes: int, action: int) -> _Worth:
+        """Return what is worth nothing, as it is before anything is removed."""
+        return cls(np.full(changes, action), *([np.zeros(changes)] * 3))
 
 
 def _worth(
@@ -215,9 +241,12 @@ def _worth(
     keep: torch.Tensor,
     changes: Sequence[Change],
     chosen: list[int],
-    whole: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what removing each change's pair costs the answer (M,), and the most that a random removal costs (M,).
+    whole: np.ndarray,
+) -> _Worth:
+    """Return what removing each change's pair costs one of the chosen actions, whose scores are ``whole``.
+
+    That is the likeliest, or the one that loses most where the pair decides that one alone. The latter is picked of
+    several, so it must lose more than a random removal costs any of them.
 
     Random removals take as many of the clip's valid tokens; which ones depends on those tokens alone, never on what the
     clip or its file is called. Where the pair has all the tokens of a clip there is nothing else to remove, and the
@@ -232,7 +261,13 @@ def _worth(
     removed = torch.cat([removal_masks([changes[i] for i in first], valid.shape), *drawn.values()])
     several = run.vocabulary.multi_label
     scores = scores_without(run.model, single, keep, removed, run.temperature, multi_label=several)
-    drop = whole - scores[:, chosen].mean(-1).numpy()
-    most = drop[len(slots) :].reshape(len(drawn), -1).max(1)
-    control = dict(zip(drawn, most, strict=True)) | {int(valid.sum()): 0.0}
-    return drop[: len(slots)][where], np.array([control[int(n)] for n in counts])
+    drop = whole - scores[:, chosen].numpy()  # (removals, chosen)
+    own, most = drop[: len(slots)][where], drop[len(slots) :].reshape(len(drawn), -1, len(chosen)).max(1)
+    control = dict(zip(drawn, most, strict=True)) | {int(valid.sum()): np.zeros(len(chosen), most.dtype)}
+    controls, rows = np.stack([control[int(n)] for n in counts]), np.arange(len(changes))
+    likeliest, most_lost, least = int(whole.argmax()), own.argmax(1), run.config.evidence.least
+    decides = (own[:, likeliest] > controls[:, likeliest]) & (own[:, likeliest] >= least)
+    other = (own.max(1) > controls.max(1)) & (own.max(1) >= least) & ~decides
+    best = np.where(other, most_lost, likeliest)
+    limit = np.where(other, controls.max(1), controls[:, likeliest])
+    return _Worth(np.array(chosen)[best], own[rows, best], controls[rows, best], limit)

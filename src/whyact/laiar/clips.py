@@ -14,11 +14,10 @@ from whyact.data.types import MEASURED, MOTION, RelationClip, RoiFeatures, Vocab
 from whyact.errors import UserError
 from whyact.features.roi import RoiEncoder, roi_features, scene_features
 from whyact.metrics.boxes import paired_iou
-from whyact.perception.perception import LIMIT
+from whyact.perception.perception import open_video
 from whyact.perception.relations import certain_frames, measured_motion, measured_relations, true_of_boxes
 from whyact.perception.tracks import Tracks
 from whyact.video.decode import held_frames
-from whyact.video.reader import VideoReader
 
 MIN_OVERLAP = 0.3  # mean over the frames in which both a track and an annotated thing have a box
 MEASURED_AROUND = 2.0  # seconds before and after a clip that its relations are measured in too
@@ -165,15 +164,18 @@ def frames_for(path: Path | str, spans: Sequence[NDArray[np.float64]]) -> Iterat
     The video is read once. A moment without a frame gets the one before it.
 
     Raises:
-        UserError: When no frame decodes.
+        UserError: When no frame decodes, or decoding takes too long.
     """
     moments = np.unique(np.concatenate([*spans, np.zeros(0)]))
     before: Image | None = None
-    with VideoReader(path, limit=LIMIT) as reader:
+    with open_video(path, passes=2) as reader:  # more than the pass that found the boxes took
         source = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
         for span, found in zip(spans, held_frames(source, [span.tolist() for span in spans]), strict=True):
             images: list[Image] = []
             for moment in span.tolist():
+                if moment not in found and reader.is_stopped:
+                    step = "cut it into parts, or scale it down"
+                    raise UserError(path, reader.degraded, f"a video that decodes in {reader.limit:g} s", step)
                 before = found.get(moment, before)
                 if before is None:
                     raise UserError(path, reader.degraded or "no frame", "a video with at least one frame that decodes")

@@ -318,6 +318,8 @@ def _clips() -> Config:
         base,
         data=replace(
             base.data,
+            frames=16,  # what whole frames tell grows with their number: seen on other films than those of the results
+            looks=32,
             slots=12,
             boxes="detected",
             clean=True,

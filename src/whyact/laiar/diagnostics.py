@@ -17,15 +17,26 @@ from whyact.metrics.recall import class_recall, macro_recall
 from whyact.metrics.selective import aurc
 from whyact.prediction import Table
 from whyact.report.diagnostics import Confusion, Diagnostics, Figure, Line, Mistake, Plot
-from whyact.training.diagnostics import UNIT, calibration_plots, confident_mistakes, confusion, figure
+from whyact.training.diagnostics import (
+    UNIT,
+    calibration_plots,
+    confident_mistakes,
+    confusion,
+    figure,
+    resampled_groups,
+)
 
 
 def diagnose(run: Run, answers: Sequence[Answer]) -> Diagnostics:
     """Return what the page shows of a run's answers about annotated clips."""
     several = run.vocabulary.multi_label
-    figures, classes, plots, matrix, mistakes = (_labels if several else _one_label)(run, answers)
-    reasons, curve = _reasons(run, answers)
-    notes = ["A clip shows any number of actions, so there is no confusion matrix."] if several else []
+    groups, notes = resampled_groups([a.clip.group or a.clip.id for a in answers], "clips")
+    figures, classes, plots, matrix, mistakes = (_labels if several else _one_label)(run, answers, groups)
+    reasons, curve = _reasons(run, answers, groups)
+    if several:
+        notes.append("A clip shows any number of actions, so there is no confusion matrix.")
+    if run.vocabulary.has_no_relations:
+        notes.append("No relation is annotated in these data, so nothing says how often reasons are true.")
     if not run.knows_chances:
         notes.append("How often this model names a relation correctly was not measured when it was trained.")
     return Diagnostics(
@@ -36,7 +47,7 @@ def diagnose(run: Run, answers: Sequence[Answer]) -> Diagnostics:
 Shown = tuple[list[Figure], Table, list[Plot], Confusion | None, list[Mistake]]
 
 
-def _one_label(run: Run, answers: Sequence[Answer]) -> Shown:
+def _one_label(run: Run, answers: Sequence[Answer], groups: Index | None) -> Shown:
     actions, n = run.vocabulary.actions, len(answers)
     target = np.array([a.clip.target for a in answers])
     predicted = np.array([a.predicted for a in answers])
@@ -48,14 +59,16 @@ def _one_label(run: Run, answers: Sequence[Answer]) -> Shown:
             lambda i: macro_recall(target[i], predicted[i], len(actions)),
             n,
             "recall of each action, averaged over actions",
+            groups=groups,
         ),
-        figure("accuracy", lambda i: float(correct[i].mean()), n, "share of clips answered right"),
+        figure("accuracy", lambda i: float(correct[i].mean()), n, "share of clips answered right", groups=groups),
         figure(
             "AURC",
             lambda i: aurc(confidence[i], correct[i]),
             n,
             "area under risk against coverage: 0 is best, the error rate is what a constant confidence gives",
             lower_is_better=True,
+            groups=groups,
         ),
         Figure(
             "ECE",
@@ -82,7 +95,7 @@ def _one_label(run: Run, answers: Sequence[Answer]) -> Shown:
     )
 
 
-def _labels(run: Run, answers: Sequence[Answer]) -> Shown:
+def _labels(run: Run, answers: Sequence[Answer], groups: Index | None) -> Shown:
     actions, n = run.vocabulary.actions, len(answers)
     truth = multi_hot([a.clip.targets or () for a in answers], len(actions))
     scores = np.stack([a.probabilities for a in answers]).astype(np.float64)
@@ -97,10 +110,30 @@ def _labels(run: Run, answers: Sequence[Answer]) -> Shown:
         return 100 * charades_map(scores[i], truth[i]).weighted
 
     figures = [
-        figure("mAP", mean, n, "by the official Charades rules, mean over actions", scale="percent", resamples=200),
-        figure("wAP", weighted, n, "the same, weighted by how frequent an action is", scale="percent", resamples=200),
         figure(
-            "top answer right", lambda i: float(correct[i].mean()), n, "share of clips that show the likeliest action"
+            "mAP",
+            mean,
+            n,
+            "by the official Charades rules, mean over actions",
+            scale="percent",
+            resamples=200,
+            groups=groups,
+        ),
+        figure(
+            "wAP",
+            weighted,
+            n,
+            "the same, weighted by how frequent an action is",
+            scale="percent",
+            resamples=200,
+            groups=groups,
+        ),
+        figure(
+            "top answer right",
+            lambda i: float(correct[i].mean()),
+            n,
+            "share of clips that show the likeliest action",
+            groups=groups,
         ),
     ]
     clips = truth.sum(0)
@@ -117,24 +150,25 @@ def _labels(run: Run, answers: Sequence[Answer]) -> Shown:
     )
 
 
-def _reasons(run: Run, answers: Sequence[Answer]) -> tuple[list[Figure], list[Plot]]:
+def _reasons(run: Run, answers: Sequence[Answer], groups: Index | None) -> tuple[list[Figure], list[Plot]]:
     """Return how often stated reasons are true, and precision against coverage at other levels."""
     claims, level = claims_of(run, answers), run.config.evidence.level if run.knows_chances else 0.0
     found = reason_scores(claims, level)
-    figures = [
-        Figure(
-            "precision of reasons",
-            found["reason_precision"],
-            _draws(claims, level, "reason_precision"),
-            text=f"share of the {found['reasons']} stated reasons that the annotation confirms, where it says anything",
-        ),
-        Figure(
-            "coverage of reasons",
-            found["reason_coverage"],
-            _draws(claims, level, "reason_coverage"),
-            text="share of right answers with a stated reason",
-        ),
-    ]
+    by = "the boxes confirm" if run.vocabulary.only_measured else "the annotation confirms, where it says anything"
+    precision = Figure(
+        "precision of reasons",
+        found["reason_precision"],
+        _draws(claims, level, "reason_precision", groups),
+        text=f"share of the stated reasons that {by}",
+        of=f"{found['reasons']} stated",
+    )
+    coverage = Figure(
+        "coverage of reasons",
+        found["reason_coverage"],
+        _draws(claims, level, "reason_coverage", groups),
+        text="share of right answers with a stated reason",
+    )
+    figures = [coverage] if run.vocabulary.has_no_relations else [precision, coverage]
     points = [(c, p) for _, p, c in found["reason_curve"] if np.isfinite(p) and np.isfinite(c)]
     if not run.knows_chances or not points:
         return figures, []
@@ -152,7 +186,7 @@ def _reasons(run: Run, answers: Sequence[Answer]) -> tuple[list[Figure], list[Pl
     return figures, [curve]
 
 
-def _draws(claims: Claims, level: float, name: str, resamples: int = 1000) -> np.ndarray:
+def _draws(claims: Claims, level: float, name: str, groups: Index | None) -> np.ndarray:
     """Resample clips: a clip is drawn with all of its reasons."""
     clips, stated = len(claims.right), claims.stated(level)
     judged = stated & claims.known
@@ -166,4 +200,4 @@ def _draws(claims: Claims, level: float, name: str, resamples: int = 1000) -> np
     def share(i: Index) -> float:
         return float(part[i].sum() / whole[i].sum()) if whole[i].sum() else float("nan")
 
-    return figure(name, share, clips, "", resamples=resamples).draws
+    return figure(name, share, clips, "", groups=groups).draws

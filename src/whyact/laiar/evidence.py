@@ -120,6 +120,8 @@ def class_probabilities(logits: Tensor, multi_label: bool) -> Tensor:
 class Names:
     """For each token (B,T,K): relation ``label`` (index, -1 where no name fits), ``similarity``, ``margin``.
 
+    ``similarity`` is NaN without a name, and ``margin`` without a second one that the pair could carry.
+
     ``nearest_row`` (B,T,K) is the bank row that is nearest of all; ``likely`` (B,T,K,R) are the similarities of the
     relations that the pair can carry, -inf elsewhere. Read as chains, names have a ``probability`` (B,T,K), and slots
     the posteriors ``change`` (B,K,T-1,R,R) and ``held`` (B,K,R); NaN and ``None`` where they are not.
@@ -150,18 +152,25 @@ def name_tokens(bank: LabelBank, tokens: Tensor, classes: Tensor, relations: int
     likely = torch.full((*tokens.shape[:3], relations), -torch.inf)
     index = bank.triples[:, 1].expand_as(own)
     likely = likely.scatter_reduce(-1, index, own, "amax")
-    best = likely.topk(min(2, relations), dim=-1).values
-    known = best[..., 0] > -torch.inf
-    label = torch.where(known, likely.argmax(-1), -1)
-    runner_up = torch.where(best[..., -1] > -torch.inf, best[..., -1], -1.0)
+    best = likely.amax(-1)
+    label = torch.where(best > -torch.inf, likely.argmax(-1), -1)
     return Names(
         label=label,
-        similarity=torch.where(known, best[..., 0], 0.0),
-        margin=torch.where(known, best[..., 0] - runner_up, 0.0),
+        similarity=_finite(best),
+        margin=_finite(best - _others(likely, label.clamp_min(0))),
         nearest_row=similarity.argmax(-1),
         likely=likely,
         probability=torch.full(label.shape, torch.nan),
     )
+
+
+def _others(likely: Tensor, label: Tensor) -> Tensor:
+    """Return the highest similarity (B,T,K) of all relations but one (B,T,K), -inf where there is no other."""
+    return likely.scatter(-1, label[..., None], -torch.inf).amax(-1)
+
+
+def _finite(values: Tensor) -> Tensor:
+    return values.where(values.isfinite(), torch.nan)
 
 
 @torch.no_grad()
@@ -187,13 +196,11 @@ def name_slots(model: LaIAR, bank: LabelBank, path: BranchOutput, batch: Relatio
     token = found.token.gather(-1, label[..., None])[..., 0].unflatten(0, (b, k)).transpose(1, 2)
     label = label.unflatten(0, (b, k)).transpose(1, 2)
     own = names.likely.gather(-1, label[..., None])[..., 0]
-    others = names.likely.scatter(-1, label[..., None], -torch.inf).amax(-1).clamp_min(-1.0)
-    known = own > -torch.inf
     return replace(
         names,
-        label=torch.where(known, label, -1),
-        similarity=torch.where(known, own, 0.0),
-        margin=torch.where(known, own - others, 0.0),
+        label=torch.where(own > -torch.inf, label, -1),
+        similarity=_finite(own),
+        margin=_finite(own - _others(names.likely, label)),
         probability=token,
         change=found.change.unflatten(0, (b, k)),
         held=found.held.unflatten(0, (b, k)),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whyact.laiar.answers import Answer
+from whyact.laiar.answers import Answer, has_input
 from whyact.laiar.runs import Run
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
 from whyact.training.checkpoint import trained_on
@@ -32,9 +32,10 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
     order = np.argsort(-answer.probabilities, kind="stable")
     card = run.card or {}
     confidence = float(answer.probabilities.max())
-    notes = []
+    notes, from_video = [], has_input(run, answer)
     if not answer.valid.any():
-        notes.append("No pair of tracked objects was found, so this answer does not depend on the video.")
+        rest = "is that of whole frames alone" if from_video else "does not depend on the video"
+        notes.append(f"No pair of tracked objects was found, so this answer {rest}.")
     if clip.dropped_pairs:
         notes.append(f"{clip.dropped_pairs} pairs of objects beyond the model's {run.config.data.slots} were dropped.")
     if not run.knows_chances:
@@ -61,7 +62,7 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
             frames_declared=len(clip.times),
         ),
         labels=[LabelScore(label=words.actions[c], score=float(answer.probabilities[c])) for c in order],
-        unsure=confidence < run.threshold,
+        unsure=confidence < run.threshold or not from_video,
         threshold=run.threshold or None,
         tokens_valid=int(answer.valid.sum()),
         tokens_kept=int(answer.keep.sum()),
@@ -109,7 +110,8 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
     subject, obj = clip.slots[change.slot]
     state = change.before == change.after
     said = f"{before} {obj}" if state else f"{before} {obj} → {after} {obj}"
-    ends = [(change.t_before, change.slot), (change.t_after, change.slot)]
+    ends = ([change.t_before, change.t_after], [change.slot, change.slot])
+    measured = change.after >= words.annotated  # and not named: what the tokens were named is beside it
     return Evidence(
         kind="state" if state else "transition",
         text=said,
@@ -120,16 +122,22 @@ def _evidence(run: Run, answer: Answer, times: np.ndarray, i: int) -> Evidence:
         subject=subject,
         object=obj,
         track=change.slot,
+        action="" if answer.action[i] == answer.predicted else words.actions[answer.action[i]],
         from_state=words.relations[change.before],
         to_state=words.relations[change.after],
-        similarity=float(min(answer.similarity[e] for e in ends)),
-        margin=float(min(answer.margin[e] for e in ends)),
+        similarity=None if measured else _number(answer.similarity[ends].min()),
+        margin=None if measured else _number(answer.margin[ends].min()),
         rank=i + 1,
         probability=float(answer.chance[i]) if run.knows_chances else None,
         control=float(answer.control[i]),
         stated=bool(answer.stated[i]),
         removed=subject if subject == obj else f"the pair {subject} – {obj}",
     )
+
+
+def _number(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN."""
+    return float(value) if np.isfinite(value) else None
 
 
 def _track(run: Run, answer: Answer, times: np.ndarray, k: int) -> Track:
@@ -143,8 +151,8 @@ def _track(run: Run, answer: Answer, times: np.ndarray, k: int) -> Track:
                 time=float(times[t]),
                 frame=int(clip.frames[p]),
                 label=words.relations[label] if label >= 0 else "",
-                similarity=float(answer.similarity[t, k]),
-                margin=float(answer.margin[t, k]),
+                similarity=_number(answer.similarity[t, k]),
+                margin=_number(answer.margin[t, k]),
                 keep_probability=float(answer.keep_probability[t, k]),
                 kept=bool(answer.keep[t, k]),
                 subject_box=tuple(float(x) for x in clip.subject_boxes[p, k]),  # type: ignore[arg-type]

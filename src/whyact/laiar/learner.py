@@ -13,7 +13,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.files import sha256
 from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches, evaluation_batches
 from whyact.laiar.chain import NEVER
@@ -21,6 +20,7 @@ from whyact.laiar.config import Config
 from whyact.laiar.model import BranchOutput, LaIAR
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.recall import macro_recall
+from whyact.training.evaluation import inputs_sum
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.numerics import seed_everything
 from whyact.training.trainable import Optimization, StepOutput, Trainable
@@ -236,7 +236,7 @@ def learn(
         clip=config.optim.clip,
         validation=validation,
         **options,
-        fingerprint=f"{sorted(asdict(config).items())!r}, clips {_checksum(clips, vocabulary)}",
+        fingerprint=f"{sorted(asdict(config).items())!r}, clips {inputs_sum([vocabulary, *clips])}",
     )
     learner.update_average()
     model.load_state_dict(learner.kept.state_dict())
@@ -266,10 +266,3 @@ def measure(model: LaIAR, clips: Sequence[RelationClip], vocabulary: Vocabulary,
     if vocabulary.multi_label:
         return {**loss, "mAP": mean_average_precision(logits.numpy(), target.numpy() > 0).mean}
     return {**loss, "mAR": macro_recall(target.numpy(), logits.argmax(-1).numpy(), classes)}
-
-
-def _checksum(clips: Sequence[RelationClip], vocabulary: Vocabulary) -> str:
-    """Return what tells these training clips from any others: a state of another fold must not be gone on with."""
-    told = repr((vocabulary, [(c.id, c.target, c.targets, c.slots) for c in clips]))
-    arrays = (a for c in clips for a in (c.subject_boxes, c.object_boxes, c.valid, c.relations) if a is not None)
-    return sha256(told + "".join(sha256(a.tobytes()) for a in arrays))

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from whyact.data.relations.relation_data import RelationData
 from whyact.data.types import RelationClip
+from whyact.errors import UserError
 from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.diagnostics import diagnose
@@ -20,9 +22,10 @@ from whyact.laiar.scoring import faithfulness_curves, faithfulness_of, language_
 from whyact.laiar.two_stage import relation_prior
 from whyact.prediction import Prediction
 from whyact.report.diagnostics import Diagnostics
-from whyact.training.evaluation import Record
+from whyact.training.evaluation import Record, inputs_sum
 from whyact.training.numerics import numerics
 
+SUM_LENGTH = 12  # hexadecimal digits that tell clips apart
 APART = {"clip", "changes", "multi_label"}  # fields of an answer that are no arrays
 ARRAYS = tuple(item.name for item in fields(Answer) if item.name not in APART)
 
@@ -88,6 +91,41 @@ class Parts:
         return [answer_of(self.run, clip, record) for clip, record in zip(self.test, records, strict=True)]
 
 
+def clip_sum(clip: RelationClip) -> str:
+    """Return a short checksum of a clip as it is annotated; a run's card lists those that it was trained on.
+
+    A clip without a pair has nothing but its name to be told by.
+    """
+    name = "" if clip.valid.any() else clip.id
+    return inputs_sum([clip.subject_boxes, clip.object_boxes, clip.valid, clip.times, name])[:SUM_LENGTH]
+
+
+def refuse_trained_clips(run: Run, data: str, found: RelationData, fold: int) -> None:
+    """Refuse a test side with clips that a run was trained on, whatever they are called: their boxes tell.
+
+    The run's own split needs no check. A run of an earlier version lists no checksums: its training clips are told by
+    their names where its own fold is still the one that it was trained on.
+
+    Raises:
+        UserError: When there are such clips.
+    """
+    card = run.card or {}
+    about, split = card.get("extra", {}), card.get("split_sha256")
+    own = about.get("fold", fold)
+    if not split or found.split_sha256(fold) == split:
+        return
+    test, sums = found.fold(fold)[1], set(about.get("train_clips_sums", ()))
+    seen = [clip.id for clip in test if clip_sum(clip) in sums] if sums else []
+    same = card.get("data") == data and all(found.folds.get(own, ((), ())))
+    if same and not sums and found.split_sha256(own) == split:
+        trained = {clip.id for clip in found.fold(own)[0]}
+        seen = [clip.id for clip in test if clip.id in trained]
+    if seen:
+        value = f"{len(seen)} of {len(test)} test clips that the run was trained on: {seen[0]}"
+        step = f"whyact eval {run.path} --fold {own}" if same and own != fold else ""
+        raise UserError(f"{data}, fold {fold}", value, "clips that it has never seen", step)
+
+
 def record_of(answer: Answer) -> Record:
     """Return an answer as arrays; the clip is not in it."""
     record = {name: np.asarray(getattr(answer, name)) for name in ARRAYS}
@@ -105,7 +143,8 @@ def answer_of(run: Run, clip: RelationClip, record: Record) -> Answer:
     for i, row in enumerate(record["changes"]):
         slot, before, after, t_before, t_after = (int(x) for x in row)
         changes.append(Change(slot, before, after, t_before, t_after, tuple(tokens[ends[i] : ends[i + 1]])))
-    arrays = {name: record[name] for name in ARRAYS}
+    arrays = {name: record[name] for name in ARRAYS if name in record}
+    arrays.setdefault("action", np.full(len(changes), record["probabilities"].argmax()))  # kept before there was one
     return Answer(
         clip=clip,
         changes=changes,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from whyact.perception.classes import COCO_TO_HOMEWORLD, PERSON_NOTE, default_ma
 from whyact.perception.open import OWN, SHIPPED_NAME, copy_detector, open_detector, open_encoder, own_detector
 from whyact.perception.perception import Perception
 from whyact.perception.types import Detector
+
+PUT_BACK = "put back what it was trained with"
 
 
 def check_data_config(config: DataConfig) -> DataConfig:
@@ -64,11 +67,14 @@ def run_perception(run: Run, vocabulary: Vocabulary) -> Perception | None:
     config, path = run.config.data, Path(run.path)
     if not needs_pixels(config):
         return None
-    perception = _perception(config, vocabulary, _own_or_named(config, path), stored=_stored(run))
-    trained = _stored(run)
-    for what, now in describe_perception(perception, config).items():
-        if what in ("encoder", "detector") and trained.get(what, now) != now:
-            raise UserError(f"{run.path}: {what}", now, str(trained[what]), "put back what it was trained with")
+    detector, trained = _own_or_named(config, path), _stored(run)
+    if detector is not None and config.boxes == "detected":
+        _check_detector(run, detector)
+        _check_classes(run, detector)
+    perception = _perception(config, vocabulary, detector, stored=trained)
+    encoder = "" if perception.encoder is None else identity(perception.encoder)
+    if encoder and trained.get("encoder", encoder) != encoder:
+        raise UserError(f"{run.path}: encoder", encoder, str(trained["encoder"]), PUT_BACK)
     return perception.to(device_of(run.model))
 
 
@@ -114,10 +120,10 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         detector = open_detector(name, names=None if options.names is None else str(options.names))
     elif own is None and stored.get("detector"):
         detector = _own_or_named(config, path)
-        if detector is not None and detector.name != stored["detector"]:
-            raise UserError(
-                f"{run.path}: detector", detector.name, str(stored["detector"]), "put back what it was trained with"
-            )
+        if detector is not None:
+            _check_detector(run, detector)
+    if detector is not None and not name:
+        _check_classes(run, detector)
     if detector is None:
         raise UserError(
             "--detector",
@@ -133,7 +139,7 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
     elif not name:
         names = _class_map(config, detector, target, stored)
     else:
-        names = default_map(detector.classes, target)
+        names = class_map_of(run, detector.classes, detector.name)
     if names.get("person") == COCO_TO_HOMEWORLD["person"] and not class_map:
         notes = (f"Boxes by {detector.name}: {PERSON_NOTE}.",)
     if not names:
@@ -145,6 +151,27 @@ def answer_perception(run: Run, options: PredictOptions) -> Perception:
         )
     perception = Perception(detector, names, run.vocabulary.at_most, encoder, bool(config.clean), notes)
     return perception.to(device_of(run.model))
+
+
+def _check_detector(run: Run, detector: Detector) -> None:
+    """Refuse another detector than the one that a run was trained with."""
+    trained = _stored(run).get("detector", detector.name)
+    if trained != detector.name:
+        raise UserError(f"{run.path}: detector", detector.name, str(trained), PUT_BACK)
+
+
+def _check_classes(run: Run, detector: Detector) -> None:
+    """Refuse other names of a detector's classes than a run was trained with.
+
+    Cards of earlier versions list none; those that the run's class map mentions must be there.
+    """
+    trained, names = _stored(run), list(detector.classes)
+    where, expected = f"{run.path}: classes of {detector.name}", trained.get("classes", names)
+    for number, (now, then) in enumerate(zip_longest(names, expected), 1):
+        if now != then:
+            raise UserError(where, f"{now or 'none'} as number {number}", str(then or "none"), PUT_BACK)
+    if gone := [name for name in trained.get("class_map", {}) if name not in names]:
+        raise UserError(where, f"no {gone[0]}", "the names that its class map has", PUT_BACK)
 
 
 def _own_or_named(config: DataConfig, run: Path) -> Detector | None:
@@ -174,11 +201,29 @@ def _class_map(
     config: DataConfig, detector: Detector, target: tuple[str, ...], stored: Mapping[str, Any]
 ) -> Mapping[str, str]:
     """Return detector class -> class of the vocabulary: as stored with the run, as its settings say, or by name."""
-    if isinstance(kept := stored.get("class_map"), dict) and set(kept) <= set(detector.classes):
+    if isinstance(kept := stored.get("class_map"), dict):
         return {str(name): str(word) for name, word in kept.items()}
     if config.class_map:
         return read_class_map(config.class_map, detector.classes, target)
     return default_map(detector.classes, target)
+
+
+def class_map_of(run: Run, classes: Sequence[str], source: str) -> Mapping[str, str]:
+    """Return class of boxes -> class of the vocabulary, as a run was trained.
+
+    Boxes by another source than the run's detector may also bear names of the vocabulary. A run that stores no map has
+    the built-in one.
+
+    Args:
+        run: The run.
+        classes: Of the boxes.
+        source: Who found them: the name of a detector, or what a tracks file says.
+    """
+    target, stored = run.vocabulary.objects, _stored(run)
+    if not isinstance(kept := stored.get("class_map"), dict):
+        return default_map(classes, target)
+    trained = {str(name): str(word) for name, word in kept.items() if name in classes}
+    return trained if source == stored.get("detector") else trained | {name: name for name in classes if name in target}
 
 
 def describe_perception(perception: Perception, config: DataConfig) -> dict[str, Any]:
@@ -188,6 +233,7 @@ def describe_perception(perception: Perception, config: DataConfig) -> dict[str,
         out["encoder"] = identity(perception.encoder)
     if config.boxes == "detected" and perception.detector is not None:
         out["detector"] = perception.detector.name
+        out["classes"] = list(perception.detector.classes)
         out["class_map"] = dict(perception.class_map)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +14,16 @@ from whyact.ablation.protocol import OnProgress as OnStage
 from whyact.errors import UserError, for_each
 from whyact.laiar.answers import Answer
 from whyact.laiar.config import PredictOptions
-from whyact.laiar.perceive import answer_perception
+from whyact.laiar.perceive import answer_perception, class_map_of
 from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run, load_run
 from whyact.laiar.windows import Windows, answer_video, bare_tracks, null_action
-from whyact.perception.classes import default_map, read_class_map
-from whyact.perception.perception import LIMIT, RATE, OnProgress, Perception
+from whyact.perception.classes import read_class_map
+from whyact.perception.perception import RATE, OnProgress, Perception, open_video
 from whyact.perception.tracks import Tracks
 from whyact.perception.tracks_file import check_against_video, read_tracks, write_tracks
 from whyact.prediction import Prediction, VideoFacts
+from whyact.progress import print_note
 from whyact.progress import progress as show
 from whyact.video.reader import VideoReader
 
@@ -59,7 +60,7 @@ def predict_video(
         assert options.tracks is not None  # or there would be a detector
         tracks, facts = _given_tracks(path, options.tracks, options.clip_boxes)
         classes = sorted(set(tracks.classes))
-        class_map: Mapping[str, str] = default_map(classes, run.vocabulary.objects)
+        class_map = class_map_of(run, classes, tracks.source)
         if options.class_map is not None:
             class_map = read_class_map(options.class_map, classes, run.vocabulary.objects)
         perception = replace(perception, class_map=class_map)
@@ -104,11 +105,13 @@ def draw(path: str, prediction: Prediction, tracks: Tracks, out: Path) -> None:
     from whyact.video.draw import write_overlay
 
     prediction = msgspec.structs.replace(prediction, tracks=[*prediction.tracks, *bare_tracks(tracks)])
-    with VideoReader(path, limit=LIMIT) as reader:
+    with open_video(path, passes=2) as reader:
         rate = min(reader.fps or RATE, FASTEST)
         moments = np.arange(int(max(reader.length, 1 / rate) * rate + 1e-6)) / rate
         frames = ((shown.moment, shown.image) for shown in reader.frames_at(moments.tolist()))
         write_overlay(out, frames, prediction, rate)
+        if reader.is_stopped:
+            print_note(f"{out}: {reader.degraded}")
 
 
 def predict_videos(

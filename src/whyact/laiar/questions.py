@@ -21,7 +21,7 @@ from whyact.ablation.protocol import TIME_TOLERANCE, Removal, RemovalCount
 from whyact.data.relations.packed import PackedClips, RelationBatch, RoiBatch
 from whyact.errors import UserError
 from whyact.files import write_atomic
-from whyact.laiar.answers import Answer, select_clip
+from whyact.laiar.answers import Answer, has_input, select_clip
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.evidence import Change, scores_without
 from whyact.laiar.runs import Run
@@ -81,8 +81,13 @@ class Ablation:
 
     @classmethod
     def of(cls, run: Run, answers: Iterable[Answer], null: str = "") -> Ablation:
-        """Keep what the windows of a video need to be asked again; pixels stay as features in their boxes only."""
-        return cls(run, [_window(run, answer) for answer in answers], null)
+        """Keep what the windows of a video need to be asked again; pixels stay as features in their boxes only.
+
+        Windows in which the model saw nothing count only where all are such, as in the answer.
+        """
+        every = list(answers)
+        seen = [answer for answer in every if has_input(run, answer)]
+        return cls(run, [_window(run, answer) for answer in seen or every], null)
 
     def scores(self, removals: Sequence[Sequence[Removal]]) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Answer once for each set of removals.

@@ -159,10 +159,13 @@ def confirmed(run: Run, answer: Answer) -> np.ndarray:
 
 
 def whole_labels(run: Run, answer: Answer) -> np.ndarray:
-    """Return the annotated naming label of every frame and pair of an answer's clip (T,K), -1 where not exactly one."""
+    """Return the annotated naming label of every frame and pair of an answer's clip (T,K), -1 where not exactly one.
+
+    Where no relation is annotated, that a pair is in view is true by construction and no annotation.
+    """
     clip, naming, k = answer.clip, list(run.vocabulary.naming), answer.valid.shape[1]
     if clip.relations is None:
         raise ValueError(f"clip {clip.id} has no relations to be scored against")
     named = clip.relations[:, :k][..., naming]
-    single = clip.valid[:, :k] & (named.sum(-1) == 1)
+    single = clip.valid[:, :k] & (named.sum(-1) == 1) & (not run.vocabulary.has_no_relations)
     return np.where(single, np.array(naming)[named.argmax(-1)], -1)

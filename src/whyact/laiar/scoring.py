@@ -70,6 +70,8 @@ def score_evidence(run: Run, answers: Sequence[Answer]) -> dict[str, Any]:
     valid, keep = [a.valid for a in answers], [a.keep for a in answers]
     kept = kept_tokens(keep, valid)
     true = [_true_labels(a, run.vocabulary.naming) for a in answers]
+    if run.vocabulary.has_no_relations:  # that a pair is in view is no name that could be wrong
+        true = [np.full_like(t, -1) for t in true]
     if run.vocabulary.only_measured:  # where the boxes of the moment say something else, nothing is named
         true = [np.where(a.named >= 0, t, -1) for a, t in zip(answers, true, strict=True)]
     naming = _naming(answers, true, keep=False)

@@ -32,7 +32,7 @@ from whyact.laiar.label_scores import class_prior, score_labels
 from whyact.laiar.learner import learn, nameable_relations, sized_for
 from whyact.laiar.model import LaIAR
 from whyact.laiar.own_clips import FILE
-from whyact.laiar.parts import Parts
+from whyact.laiar.parts import Parts, clip_sum, refuse_trained_clips
 from whyact.laiar.perceive import (
     check_data_config,
     clip_settings,
@@ -172,6 +172,7 @@ def train(
     config = replace(config, data=check_data_config(config.data))
     found = read_relations(data, root, config.data)
     train_clips, test_clips = found.fold(fold)
+    sums = sorted(map(clip_sum, train_clips))
     perception = open_perception(config.data, found.vocabulary)
     domain, box_domain = None, None
     if perception is not None:
@@ -210,13 +211,14 @@ def train(
         if calibration is not None:
             calibration.give_to(run)
     scores = _scores(run, list(answer_clips(run, test_clips)))
+    trained_on = f"{len(train_clips)} clips of {_people(train_clips)}"
     card: dict[str, Any] = {
         "data": data,
         "split_sha256": found.split_sha256(fold),
         "licence": "Apache-2.0",
         "seed": seed,
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
-        "extra": {"fold": fold, "trained_on": f"{len(train_clips)} clips of {_people(train_clips)}", **options.about},
+        "extra": {"fold": fold, "trained_on": trained_on, "train_clips_sums": sums, **options.about},
     }
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)
@@ -243,7 +245,8 @@ def evaluate(
     """Measure a run on the test side of a fold (its own by default): accuracy, explanation, calibration.
 
     Raises:
-        UserError: For a damaged run, bad data or another vocabulary than the run's.
+        UserError: For a damaged run, bad data or another vocabulary than the run's, or where the run was trained on
+            some of the test clips.
     """
     return score_all(open_evaluation((run, data, root, fold), progress=progress))
 
@@ -262,6 +265,7 @@ def open_evaluation(
     fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
     found = _read(loaded, data, root)
     train_clips, test_clips = found.fold(fold)
+    refuse_trained_clips(loaded, data, found, fold)
     split = found.split_sha256(fold)
     perception = run_perception(loaded, found.vocabulary)
     if perception is not None:

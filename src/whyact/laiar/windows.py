@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from whyact.data.types import RelationClip, Vocabulary
-from whyact.laiar.answers import Answer, answer_clips
+from whyact.laiar.answers import Answer, answer_clips, has_input
 from whyact.laiar.clips import clip_from_tracks, even_times, frames_for, with_roi_features
 from whyact.laiar.domain import PARTS, frame_stats, plain_maps
 from whyact.laiar.explain import explain
@@ -54,18 +54,25 @@ class _Stretch:
 
 @dataclass
 class WindowMerger:
-    """Puts the answers of windows together as they come; only one answer a segment is kept."""
+    """Puts the answers of windows together as they come; only one answer a segment is kept.
+
+    A window in which the model saw nothing has the same scores in every video: it counts only where all are such.
+    """
 
     null: str
     found: list[_Stretch] = field(default_factory=list)
     names: tuple[str, ...] = ()
     scores: list[list[float]] = field(default_factory=list)
     nothing: Prediction | None = None
+    unseen: Prediction | None = None
     valid: int = 0
     kept: int = 0
     open: bool = False
 
-    def add(self, span: tuple[float, float], answer: Prediction) -> None:
+    def add(self, span: tuple[float, float], answer: Prediction, *, has_input: bool = True) -> None:
+        if not has_input:
+            self.unseen, self.open = self.unseen or answer, False
+            return
         by_name = {label.label: label.score for label in answer.labels}
         self.names = self.names or tuple(by_name)
         self.scores.append([by_name[name] for name in self.names])
@@ -87,6 +94,8 @@ class WindowMerger:
         self.open = True
 
     def result(self) -> Prediction:
+        if self.unseen is not None and not self.scores:
+            return self.unseen
         chosen = max(self.found, key=lambda f: f.segment.score).best if self.found else self.nothing
         assert chosen is not None
         null = self.names.index(self.null) if self.null in self.names else -1
@@ -186,7 +195,8 @@ def answer_video(
         (answer,) = answer_clips(run, [clip])
         if on_window is not None:
             on_window(answer)
-        merger.add(spans[i], explain(run, answer, source=str(path), data="video"))
+        prediction = explain(run, answer, source=str(path), data="video")
+        merger.add(spans[i], prediction, has_input=has_input(run, answer))
         unfamiliar, encoded = unfamiliar + odd, encoded + len(moments[i])
         if run.box_domain is not None:
             odd_parts.append(run.box_domain.unfamiliar_parts(clip))
@@ -298,8 +308,8 @@ def bare_tracks(tracks: Tracks, *, without: Container[str] = (), slot: int = 0) 
                 time=float(tracks.times[t]),
                 frame=int(tracks.frames[t]),
                 label="",
-                similarity=0.0,
-                margin=0.0,
+                similarity=None,
+                margin=None,
                 keep_probability=0.0,
                 kept=False,
                 subject_box=tuple(float(x) for x in tracks.boxes[t, k]),  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ from torch import Tensor
 from whyact.data.datasets import load_zero_shot
 from whyact.data.io.tables import label_names
 from whyact.data.types import FeatureSequence
+from whyact.data.untrimmed.feature_files import snippet_seconds_of
 from whyact.data.zero_shot.sets import encode_names, encode_video
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.errors import UserError
@@ -85,7 +86,7 @@ def answer(
         tables=_tables(model, found, order[:top]),
         id=video.id,
         target=target,
-        notes=_notes(known, model, found, bool(shown)),
+        notes=_notes(known, model, found, bool(shown), video.timed),
     )
 
 
@@ -108,7 +109,7 @@ def provenance_of(
     )
 
 
-def _notes(known: Run, model: LoCATeGAT, found: why.Answer, several: bool) -> list[str]:
+def _notes(known: Run, model: LoCATeGAT, found: why.Answer, several: bool, timed: bool) -> list[str]:
     """Say what encoded names and frames, how text and graph shared the lead, and what could not be done."""
     if known.pixels == known.semantics:
         notes = [f"Frames and class names read by {known.semantics}."]
@@ -118,6 +119,11 @@ def _notes(known: Run, model: LoCATeGAT, found: why.Answer, several: bool) -> li
     if "random weights" in known.semantics + known.pixels:
         warning = "CLIP had random weights: this shows that the parts work together, the answer means nothing."
         notes.insert(0, warning)
+    if not timed:
+        notes.append(
+            "Times are row numbers of the feature file, not seconds: neither a features.json beside it nor the run "
+            "says how far apart its rows are."
+        )
     lead = why.shares(model, found)
     if lead is not None:
         behind = f"{_signed(lead.graph)} from the graph of related actions, whose share is {model.mix:.1f}."
@@ -216,10 +222,13 @@ def reader(
     progress: bool,
     device: torch.device = CPU,
     weights: WeightFile = NOWHERE,
+    frame_seconds: float | None = None,
 ) -> Callable[[str], tuple[FeatureSequence, VideoFacts, str]]:
     """Return what gives an input's features, facts and known class: a clip of a data set, a feature file or a video.
 
-    It raises ``UserError`` for an input that is not there or cannot be read.
+    ``frame_seconds`` are between the rows of the features that the run was trained on, where they all are as far apart:
+    those of a feature file without a ``features.json`` are taken to be too. It raises ``UserError`` for an input that
+    is not there or cannot be read.
 
     Raises:
         UserError: When the data set itself cannot be read.
@@ -240,10 +249,18 @@ def reader(
             return video, VideoFacts(path=name, frames_decoded=len(video.times)), _target(found, video)
 
         return clip
-    return lambda name: (*_file(Path(name), known, device, weights), "")
+    return lambda name: (*_file(Path(name), known, device, weights, frame_seconds), "")
 
 
-def _file(path: Path, known: Run, device: torch.device, weights: WeightFile) -> tuple[FeatureSequence, VideoFacts]:
+def frame_seconds_of(data: ZeroShotData) -> float | None:
+    """Return the seconds between the rows of given features, ``None`` where they differ or frames were sampled."""
+    rates = {video.rate for video in data.videos if video.timed}
+    return 1 / rates.pop() if len(rates) == 1 and not data.pixels else None
+
+
+def _file(
+    path: Path, known: Run, device: torch.device, weights: WeightFile, frame_seconds: float | None = None
+) -> tuple[FeatureSequence, VideoFacts]:
     if path.suffix == ".npy":
         try:
             features = np.load(path, allow_pickle=False)
@@ -253,10 +270,18 @@ def _file(path: Path, known: Run, device: torch.device, weights: WeightFile) -> 
         if features.ndim != 2 or len(features) == 0 or not np.isfinite(features).all():
             raise UserError(path, f"an array of shape {features.shape}", "finite features (T,D)")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        known_seconds = snippet_seconds_of(path) or frame_seconds
+        seconds = known_seconds or 1.0
         sequence = FeatureSequence(
-            id=str(path), features=features.astype(np.float32), times=np.arange(len(features), dtype=float), rate=1.0
+            id=str(path),
+            features=features.astype(np.float32),
+            times=np.arange(len(features), dtype=np.float64) * seconds,
+            rate=1 / seconds,
+            timed=known_seconds is not None,
         )
-        return sequence, VideoFacts(path=str(path), sha256=digest, frames_decoded=len(features))
+        duration = len(features) * known_seconds if known_seconds else 0.0
+        facts = VideoFacts(path=str(path), sha256=digest, duration=duration, frames_decoded=len(features))
+        return sequence, facts
     return encode_video(path, known.pixels, known.settings.patch_side, device, weights.places, weights.given)
 
 

@@ -11,14 +11,21 @@ from whyact.locate_gat.scores import ScoreParts
 from whyact.metrics.zero_shot import generalised, mean_per_class, per_class, seen_unseen_curve, top_k
 from whyact.prediction import Table
 from whyact.report.diagnostics import Diagnostics, Figure, Line, Plot
-from whyact.training.diagnostics import calibration_plots, confident_mistakes, confusion, figure
+from whyact.training.diagnostics import calibration_plots, confident_mistakes, confusion, figure, resampled_groups
 
 POINTS = 200  # of the curve of seen against unseen classes
 PERCENT = (0.0, 100.0)
 FEWER = 500  # resamples
 
 
-def diagnose(parts: ScoreParts, mix: float, calibration: float, sharpness: float, names: Sequence[str]) -> Diagnostics:
+def diagnose(
+    parts: ScoreParts,
+    mix: float,
+    calibration: float,
+    sharpness: float,
+    names: Sequence[str],
+    groups: Sequence[str],
+) -> Diagnostics:
     """Return what the page shows of scores.
 
     Args:
@@ -27,6 +34,7 @@ def diagnose(parts: ScoreParts, mix: float, calibration: float, sharpness: float
         calibration: The handicap of seen classes.
         sharpness: What a score is multiplied by before the softmax that makes probabilities.
         names: Of the classes (C,), as ``parts.classes`` has them.
+        groups: Of the videos (N,): what each was cut from.
     """
     scores, unseen = parts.at(mix).astype(np.float64), parts.unseen_videos()
     first = int(parts.seen.sum())
@@ -44,8 +52,9 @@ def diagnose(parts: ScoreParts, mix: float, calibration: float, sharpness: float
         type(m)(int(items[m.item]), m.answered, m.annotated, m.confidence)
         for m in confident_mistakes(confidence, correct, answered, annotated)
     ]
+    _, notes = resampled_groups(groups, "videos")
     return Diagnostics(
-        _figures(parts, scores, narrow, target, calibration),
+        _figures(parts, scores, narrow, target, calibration, groups),
         _classes(parts, predicted, target, chosen, names),
         [
             *_balance(scores, parts.target, parts.seen, calibration),
@@ -61,11 +70,16 @@ def diagnose(parts: ScoreParts, mix: float, calibration: float, sharpness: float
         if len(target)
         else None,
         mistakes=mistakes,
+        notes=notes,
     )
 
 
-def _figures(parts: ScoreParts, scores: Float64, narrow: Float64, target: Index, calibration: float) -> list[Figure]:
+def _figures(
+    parts: ScoreParts, scores: Float64, narrow: Float64, target: Index, calibration: float, groups: Sequence[str]
+) -> list[Figure]:
     n, classes = len(parts.target), narrow.shape[1]
+    of_all, _ = resampled_groups(groups, "videos")
+    of_unseen, _ = resampled_groups([groups[i] for i in np.flatnonzero(parts.unseen_videos()).tolist()], "videos")
 
     def balanced(field: str) -> Callable[[Index], float]:
         return lambda i: float(getattr(generalised(scores[i], parts.target[i], parts.seen, calibration), field))
@@ -79,6 +93,7 @@ def _figures(parts: ScoreParts, scores: Float64, narrow: Float64, target: Index,
                 len(target),
                 "unseen videos, among unseen classes",
                 scale="percent",
+                groups=of_unseen,
             ),
             figure(
                 "top-5",
@@ -86,6 +101,7 @@ def _figures(parts: ScoreParts, scores: Float64, narrow: Float64, target: Index,
                 len(target),
                 "the class is among the best five",
                 scale="percent",
+                groups=of_unseen,
             ),
             figure(
                 "mean per class",
@@ -93,6 +109,7 @@ def _figures(parts: ScoreParts, scores: Float64, narrow: Float64, target: Index,
                 len(target),
                 "top-1, averaged over unseen classes",
                 scale="percent",
+                groups=of_unseen,
             ),
         ]
     about = {
@@ -102,7 +119,7 @@ def _figures(parts: ScoreParts, scores: Float64, narrow: Float64, target: Index,
     }
     for field, (name, text) in about.items():
         if 0 < len(target) < n:
-            figures.append(figure(name, balanced(field), n, text, scale="percent", resamples=FEWER))
+            figures.append(figure(name, balanced(field), n, text, scale="percent", resamples=FEWER, groups=of_all))
     return figures
 
 

@@ -27,7 +27,7 @@ def prepare_clips(
     """Check that a folder of clips can be learned from; CLIP reads its frames during the training.
 
     Args:
-        videos: ``clips/CLASS/*.mp4``, four classes or more: half of them stay unseen.
+        videos: ``clips/CLASS/*.mp4`` or ``clips/CLASS/GROUP/*.mp4``, four classes or more: half of them stay unseen.
         out: Not used: features are kept below ``videos``, so that another run need not encode them again.
         config: The settings.
         things: Must be ``None``: things are what LaIAR looks for.
@@ -51,7 +51,8 @@ def prepare_clips(
         refuse_unreachable(config.backbone, config.backbone_weights)
     seen, unseen = (_list(names) for names in (split.seen, split.unseen))
     note = f"fold {fold} learns from {len(split.seen)} classes ({seen}); never trained on: {unseen}"
-    return PreparedData("videos", videos, config, [note])
+    skipped = layout.skipped.note
+    return PreparedData("videos", videos, config, [note, *([skipped] if skipped else [])])
 
 
 def _list(names: tuple[str, ...]) -> str:

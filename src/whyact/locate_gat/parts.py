@@ -68,7 +68,9 @@ class Parts:
         model, parts = self.model, self._all_parts(records)
         sharpness = float(model.standard[0, 1]) / model.config.temperature
         names = [self.data.classes[c] for c in parts.classes]
-        return diagnose(parts, model.mix, model.calibration, sharpness, names)
+        videos = [self.data.videos[int(i)] for i in self.videos]
+        groups = [video.group or video.id for video in videos]
+        return diagnose(parts, model.mix, model.calibration, sharpness, names, groups)
 
     def explain(self, item: int, record: Record) -> Prediction:
         """Return the answer about one test video among unseen classes, with its evidence."""

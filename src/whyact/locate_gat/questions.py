@@ -154,7 +154,8 @@ class Session:
         weights = answers.WeightFile(self.known.weight_places(folder))
         self.candidates = answers.candidates_of(self.known, self.model, run.others, None, weights)
         self.provenance = answers.provenance_of(self.known, folder, run.card, run.sha256, self.candidates)
-        self._read = answers.reader(self.known, None, None, False, weights=weights)
+        seconds = run.card["extra"].get("frame_seconds")
+        self._read = answers.reader(self.known, None, None, False, weights=weights, frame_seconds=seconds)
 
     def answer(self, video: Path, kept: Path, on_progress: OnProgress) -> Prediction:
         """Answer a video file, and keep the vectors of its frames."""

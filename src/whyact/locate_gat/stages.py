@@ -26,6 +26,7 @@ from whyact.locate_gat.losses import prototypes
 from whyact.locate_gat.model import LoCATeGAT
 from whyact.locate_gat.scores import ScoreParts, Tensors, embed, score_parts
 from whyact.metrics.zero_shot import mean_per_class, tune_calibration
+from whyact.training.evaluation import inputs_sum
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.log import Row
 from whyact.training.numerics import seed_everything
@@ -71,7 +72,9 @@ def train_stages(
     options.setdefault("progress", False)
     model.to(resolve_device(options["device"]))
     batches = Batches(frames, target, config.batch)
-    identity = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist()}
+    # What is learned from is part of it: the state of the same positions in other data must not be gone on with.
+    inputs = inputs_sum(part.numpy() for part in (*frames, target, model.seen, model.auxiliary))
+    identity = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist(), "inputs": inputs}
     fingerprint, folder = sha256(canonical_json(identity)), options.get("resume_dir")
 
     def fit_stage(learner: Trainable, batches: Any, epochs: int, stage: str, check: Validation | None) -> FitResult:

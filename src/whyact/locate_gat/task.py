@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from whyact.data.datasets import load_zero_shot
-from whyact.data.types import FeatureSequence
+from whyact.data.types import FeatureSequence, Int
 from whyact.data.zero_shot.sets import backbone_parameters
 from whyact.data.zero_shot.types import ClassSplit, ZeroShotData, partition
 from whyact.devices import device_of, resolve_device
 from whyact.errors import UserError, for_each
+from whyact.files import sha256
 from whyact.locate_gat import answers
 from whyact.locate_gat.config import PRESETS, Config, PredictOptions
 from whyact.locate_gat.parts import Parts
@@ -89,6 +90,8 @@ def train(
             "rehearsed_accuracy_by_mix": {str(mix): value for mix, value in fitted.choice.rehearsed.items()},
             **({"rehearsed_accuracy_by_start": fitted.choice.starts} if fitted.choice.starts else {}),
             "parameters": parameters(fitted.model) | _backbone(found.pixels, run.weight_places(out)),
+            "frame_seconds": answers.frame_seconds_of(found),
+            "held_out_sums": " ".join(sorted(_id_sum(found, i) for i in fitted.part.seen_test)),
             "missing_videos": len(found.missing),
             "first_missing": list(found.missing[:20]),
             **options.about,
@@ -164,9 +167,9 @@ def open_evaluation(
         value = f"{split.name} with SHA-256 {split.sha256[:12]}"
         expected = f"the split it was trained on, {card['split_sha256'][:12]}: others may hold classes it has seen"
         raise UserError(run, value, expected, f"whyact eval {run} --fold {known.fold}")
-    part = partition(found, split, config.holdout, card["seed"])
     facts = {"parameters": parameters(model) | _backbone(found.pixels, places), "missing_videos": len(found.missing)}
-    videos = np.concatenate([part.seen_test, part.unseen_test])
+    videos, changes = _test_videos(found, split, config, card, data)
+    facts |= changes
     tensors = Tensors.of(found, config.frames)
     identity = {
         "run": loaded.sha256,
@@ -185,6 +188,34 @@ def open_evaluation(
         return answers.answer(video, facts, target, known, model, candidates, provenance, answers.SHOWN)
 
     return Parts(model, found, split, tensors, videos, measures, facts, identity, answer)
+
+
+def _test_videos(
+    found: ZeroShotData, split: ClassSplit, config: Config, card: dict[str, Any], data: str
+) -> tuple[Int, dict[str, Any]]:
+    """Return the videos of seen classes that the run held out, then those of unseen classes, and what changed since.
+
+    Which ones are held out depends on all videos of a class. So the card of a run lists its own: drawn again from a
+    folder with more or fewer videos, some that it was trained on would be among them.
+    """
+    part = partition(found, split, config.holdout, card["seed"])
+    listed = card["extra"].get("held_out_sums") if data == card["data"] else None
+    changes: dict[str, Any] = {}
+    if listed is None:
+        drawn = card["metrics"].get("seen_videos")
+        if data == card["data"] and drawn not in (None, len(part.seen_test)):
+            changes["warning"] = "the videos changed since the training: some of seen classes may have been trained on"
+        return np.concatenate([part.seen_test, part.unseen_test]), changes
+    sums = set(listed.split())
+    seen = np.sort(np.concatenate([part.train, part.seen_test]))
+    own = seen[[_id_sum(found, i) in sums for i in seen]]
+    if len(own) < len(sums):
+        changes["held_out_missing"] = len(sums) - len(own)
+    return np.concatenate([own, part.unseen_test]), changes
+
+
+def _id_sum(found: ZeroShotData, video: int) -> str:
+    return sha256(found.videos[video].id)[:12]
 
 
 def predict(
@@ -209,7 +240,8 @@ def predict(
     weights = answers.WeightFile(known.weight_places(Path(run.folder)), options.clip_weights)
     candidates = answers.candidates_of(known, model, run.others, options.labels, weights)
     provenance = answers.provenance_of(known, Path(run.folder), run.card, run.sha256, candidates, data or "")
-    read = answers.reader(known, data, root, progress, device_of(model), weights)
+    seconds = run.card["extra"].get("frame_seconds")
+    read = answers.reader(known, data, root, progress, device_of(model), weights, seconds)
     top = options.evidence
     return for_each(inputs, lambda name: [answers.answer(*read(name), known, model, candidates, provenance, top)], only)
 

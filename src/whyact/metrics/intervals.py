@@ -73,20 +73,38 @@ def bootstrap_mean(values: ArrayLike, rng: np.random.Generator, level: float = 0
 
 
 def bootstrap_draws(
-    measure: Callable[[NDArray[np.intp]], float], n: int, seed: int = 0, resamples: int = 1000
+    measure: Callable[[NDArray[np.intp]], float],
+    n: int,
+    seed: int = 0,
+    resamples: int = 1000,
+    groups: ArrayLike | None = None,
 ) -> NDArray[np.float64]:
     """Return a measure of resampled items, for measures that are no means: macro recall, mAP (Efron 1979).
 
-    Draw i of the same seed and ``n`` takes the same items, so two models' draws on the same items differ pair by pair.
+    Draw i of the same seed, ``n`` and ``groups`` takes the same items, so two models' draws on the same items differ
+    pair by pair. Items of one group are alike, so whole groups are drawn where there are any.
 
     Args:
-        measure: From positions (n,) of items, drawn with replacement, to a number; NaN where it has none.
+        measure: From positions of items, drawn with replacement, to a number; NaN where it has none.
         n: How many items there are.
         seed: Of the drawing.
         resamples: Number of draws.
+        groups: The group of each item (n,), names or numbers; by default each item is its own.
     """
     rng = np.random.default_rng(seed)
-    return np.array([measure(rng.integers(0, n, n)) for _ in range(resamples if n else 0)], dtype=np.float64)
+    if groups is None:
+        return np.array([measure(rng.integers(0, n, n)) for _ in range(resamples if n else 0)], dtype=np.float64)
+    _, of = np.unique(np.asarray(groups), return_inverse=True)
+    members, count = np.argsort(of, kind="stable"), np.bincount(of)
+    first = np.cumsum(count) - count
+
+    def draw() -> NDArray[np.intp]:
+        chosen = rng.integers(0, len(count), len(count))
+        length = count[chosen]
+        inside = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        return members[np.repeat(first[chosen], length) + inside]
+
+    return np.array([measure(draw()) for _ in range(resamples if n else 0)], dtype=np.float64)
 
 
 def bootstrap_difference(

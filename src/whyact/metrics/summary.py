@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -81,14 +82,19 @@ def temporal_map(predictions: Sequence[Row], truth: Sequence[Row], *, thresholds
         A number in 0..1: the mean over classes with a segment in ``truth``; 0 without one.
 
     Raises:
-        ValueError: For a row of another length, times that are no numbers, or a segment that ends before it starts.
+        ValueError: For a row of another length, times or scores that are no finite numbers, or a segment that ends
+            before it starts.
     """
     for name, rows, width in (("predictions", predictions, 5), ("truth", truth, 4)):
         for number, row in enumerate(rows):
             if len(row) != width:
                 columns = "video, label, start, end" + (", score" if width == 5 else "")
                 raise UserError(f"{name}[{number}]", f"{len(row)} values", f"({columns})")
-            if not float(row[2]) <= float(row[3]):
+            numbers = tuple(map(float, row[2:]))
+            if not all(map(math.isfinite, numbers)):
+                what = "start, end and score" if width == 5 else "start and end"
+                raise UserError(f"{name}[{number}]", ", ".join(f"{x:g}" for x in numbers), f"finite numbers for {what}")
+            if not numbers[0] <= numbers[1]:
                 raise UserError(f"{name}[{number}]", f"{row[2]} to {row[3]}", "a segment that ends after it starts")
     videos = {name: number for number, name in enumerate(dict.fromkeys(row[0] for row in (*truth, *predictions)))}
     labels = {name: number for number, name in enumerate(dict.fromkeys(row[1] for row in (*truth, *predictions)))}

@@ -1,6 +1,7 @@
 """Accuracies of zero-shot recognition, conventional and generalised. Pure functions; everything in 0..100.
 
-Axes: N videos, C candidate classes. Scores are higher for better.
+Axes: N videos, C candidate classes. Scores are higher for better; NaN among them ranks nothing and is refused with a
+``UserError``. An accuracy without a video to measure it on is NaN, and so is what is made of it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from whyact.errors import UserError
 
 Scores = NDArray[np.floating]
 Index = NDArray[np.integer]
@@ -23,6 +26,7 @@ def top_k(scores: Scores, target: Index, k: int = 1) -> float:
     """
     if len(target) == 0:
         return float("nan")
+    _refuse_nan(scores)
     own = scores[np.arange(len(target)), target]
     better = (scores >= own[:, None]).sum(1) - 1
     return float(100 * (better < k).mean())
@@ -42,8 +46,8 @@ def mean_per_class(predicted: Index, target: Index, classes: int) -> float:
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:
-    """Return 2su/(s+u), and 0 where both are 0."""
-    return 2 * seen * unseen / (seen + unseen) if seen + unseen > 0 else 0.0
+    """Return 2su/(s+u), 0 where both are 0, and NaN where one of them is."""
+    return 0.0 if seen + unseen == 0 else 2 * seen * unseen / (seen + unseen)
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def generalised(scores: Scores, target: Index, seen: Mask, calibration: float = 
 
     Calibrated stacking takes ``calibration`` off the score of every seen class (C,) before the best is taken.
     """
+    _refuse_nan(scores)
     predicted = (scores - calibration * seen).argmax(1)
     accuracy = per_class(predicted, target, scores.shape[1])
     s, u = _mean(accuracy[seen]), _mean(accuracy[~seen])
@@ -93,6 +98,7 @@ def seen_unseen_curve(scores: Scores, target: Index, seen: Mask) -> tuple[NDArra
 
 def _steps(scores: Scores, target: Index, seen: Mask) -> tuple[NDArray[np.floating], Any, Any]:
     """Return rising margins (N,) and accuracies of seen and unseen classes (N+1,): place i has passed i margins."""
+    _refuse_nan(scores)
     best_seen, best_unseen = _best(scores, seen), _best(scores, ~seen)
     rows = np.arange(len(target))
     margin = scores[rows, best_seen] - scores[rows, best_unseen]  # predicted seen while handicap < margin
@@ -111,6 +117,11 @@ def _steps(scores: Scores, target: Index, seen: Mask) -> tuple[NDArray[np.floati
 def _possible(margin: NDArray[np.floating]) -> Mask:
     """Return which places (N+1,) between rising margins a handicap can be at: not between equal ones."""
     return np.concatenate([[True], margin[1:] > margin[:-1], [True]])
+
+
+def _refuse_nan(scores: Scores) -> None:
+    if wrong := int(np.isnan(scores).any(axis=1).sum()):
+        raise UserError("scores", f"NaN for {wrong} of {len(scores)} videos", "a number for every class")
 
 
 def _best(scores: Scores, allowed: Mask) -> Index:

@@ -77,6 +77,7 @@ class Perception:
         """Return everything that decides which tracks a video has, as plain values: kept tracks are found by it."""
         assert self.detector is not None
         made_by: dict[str, object] = {"detector": self.detector.name, "rate": RATE, "bridge": BRIDGE}
+        made_by["classes"] = list(self.detector.classes)  # their names may come from a file beside the weights
         made_by |= {"ends": 1, "most": dict(self.link_settings.most)}  # both ends of a film have boxes
         return {**made_by, "clean": 1} if self.clean else made_by
 
@@ -132,7 +133,7 @@ def find_tracks(
         UserError: When the video cannot be read or not one frame decodes.
     """
     # Numbered, so that the tracks say which frames they were found in: boxes may be looked up or corrected by number.
-    with VideoReader(path, limit=LIMIT, numbered=True) as reader:
+    with open_video(path, numbered=True) as reader:
         first, last = span or (reader.start, max(reader.length - reader.step / 2, reader.start))
         step = max(1 / rate, reader.step)
         moments = first + step * np.arange(int((last - first) / step + 1e-6) + 1)
@@ -149,6 +150,17 @@ def find_tracks(
             raise UserError(path, reason, "a video with at least one frame that decodes") from error
         facts = reader.facts()
     return tracks, facts
+
+
+def open_video(path: Path | str, *, passes: float = 1.0, numbered: bool = False) -> VideoReader:
+    """Open a video, decoding of which may take :data:`LIMIT` seconds for each of its hours, or ``passes`` times that.
+
+    Raises:
+        UserError: As :class:`VideoReader`.
+    """
+    reader = VideoReader(path, limit=LIMIT * passes, numbered=numbered)
+    reader.limit *= max(1.0, reader.length / 3600)
+    return reader
 
 
 class NoFrameError(UserError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -74,11 +73,12 @@ class Tracks:
 
     def filled(self, longest: float = 1.0) -> Tracks:
         """Return the tracks with gaps of at most ``longest`` seconds filled in a straight line, not marked as seen."""
-        boxes = self.boxes.copy()
+        boxes, known = self.boxes.copy(), self.known
         for k in range(len(self.names)):
-            known = np.flatnonzero(self.known[:, k])
-            for a, b in pairwise(known):
-                if b - a > 1 and self.times[b] - self.times[a] <= longest:
+            rows = np.flatnonzero(known[:, k])
+            gaps = np.flatnonzero(np.diff(rows) > 1)
+            for a, b in zip(rows[gaps], rows[gaps + 1], strict=True):
+                if self.times[b] - self.times[a] <= longest:
                     share = (self.times[a + 1 : b] - self.times[a]) / (self.times[b] - self.times[a])
                     boxes[a + 1 : b, k] = _between(self.boxes[a, k], self.boxes[b, k], share[:, None])
         return replace(self, boxes=boxes)
@@ -86,26 +86,27 @@ class Tracks:
     def at(self, times: ArrayLike, longest: float = 1.0) -> Tracks:
         """Return the tracks at other moments, such as those of the frames that a model samples.
 
-        Between two listed frames at most ``longest`` seconds apart a box moves in a straight line; with a box
-        on one side only, it stays while that side is the nearer one. Before the first and after the last listed
-        frame, boxes hold for half of the usual distance of frames. Frame numbers move along, rounded.
-        A box counts as seen when every box that it was made of was.
+        Between two listed frames at most ``longest`` seconds apart, or one and a half times the usual distance of
+        frames, a box moves in a straight line; with a box on one side only, it stays while that side is the nearer one.
+        Before the first and after the last listed frame, boxes hold for half of the usual distance. Frame numbers move
+        along, rounded. A box counts as seen when every box that it was made of was.
 
         Args:
             times: Wanted moments (T2,), seconds.
-            longest: Seconds between listed frames that may be bridged.
+            longest: Seconds between listed frames that may be bridged in any case.
         """
         wanted = np.asarray(times, dtype=np.float64).reshape(-1)
         n = len(self.times)
         if n == 0 or len(wanted) == 0:
             return self._blank(wanted)
         step = float(np.median(np.diff(self.times))) if n > 1 else longest
+        longest = max(longest, 1.5 * step)  # a slow film is seen in every frame that it has
         after = np.clip(np.searchsorted(self.times, wanted, side="left"), 0, n - 1)
         before = np.clip(np.where(self.times[after] > wanted, after - 1, after), 0, n - 1)
         gap = self.times[after] - self.times[before]
         share = np.clip(np.divide(wanted - self.times[before], gap, out=np.zeros_like(wanted), where=gap > 0), 0, 1)
         near = np.where(share < 0.5, before, after)
-        reach = np.where(gap > 0, gap <= longest, np.abs(wanted - self.times[near]) <= min(step, longest) / 2)
+        reach = np.where(gap > 0, gap <= longest, np.abs(wanted - self.times[near]) <= step / 2)
         both = self.known[before] & self.known[after]
         boxes = np.where(both[..., None], _between(self.boxes[before], self.boxes[after], share[:, None, None]), 0)
         boxes = np.where(both[..., None], boxes, self.boxes[near]) * reach[:, None, None]

@@ -45,11 +45,8 @@ def diagnose(
         return float(mean_ap(matches.average_precision(weight)[in_mean]).mean())
 
     n = len(videos)
-    low, high = cfg.detection[0], cfg.detection[-1]
     figures = [
-        figure(
-            "average mAP", detection, n, f"mean over tIoU {low:g} to {high:g}", scale="percent", resamples=RESAMPLES
-        ),
+        figure("average mAP", detection, n, f"mean over {_range(cfg.detection)}", scale="percent", resamples=RESAMPLES),
         figure(
             "classification mAP",
             lambda i: 100 * mean_average_precision(classes[i], labels[i]).mean,
@@ -75,6 +72,10 @@ def diagnose(
     )
 
 
+def _range(thresholds: Sequence[float]) -> str:
+    return f"{len(thresholds)} tIoU from {thresholds[0]:g} to {thresholds[-1]:g}"
+
+
 def _classes(matches: Matches, thresholds: list[float], in_mean: list[int], names: Sequence[str]) -> Table:
     ap = 100 * matches.average_precision()
     segments = matches.positives.sum(0)
@@ -83,7 +84,8 @@ def _classes(matches: Matches, thresholds: list[float], in_mean: list[int], name
         for c, name in enumerate(names)
         if segments[c]
     ]
-    return Table("Actions", ["action", "segments", "average AP", f"AP at tIoU {AT:g}"], rows)
+    text = f"Average AP is the mean over {_range([thresholds[t] for t in in_mean])}."
+    return Table("Actions", ["action", "segments", "average AP", f"AP at tIoU {AT:g}"], rows, text=text)
 
 
 def _precision_recall(matches: Matches, thresholds: list[float], in_mean: list[int]) -> Plot:
@@ -129,11 +131,14 @@ def _gains(
 
 
 def _lengths(matches: Matches, truth: Spans, rates: Sequence[float], at: int) -> Table:
-    """Return how many annotated segments of each length are found, and what is predicted in that length."""
+    """Return how many annotated segments of each length are found, and what is predicted in that length.
+
+    Predictions that do not count either way, for the annotation is ambiguous there, are not among the predicted.
+    """
     group, seconds = length_groups(truth), (truth.end - truth.start) / np.asarray(rates)[truth.video]
     found = matches.predictions
     length = (found.end - found.start) / np.asarray(rates)[found.video]
-    best, top = matches.top(1), matches.top(DEEPEST)
+    best, top = matches.top(1), matches.top(DEEPEST) & (~matches.ignored | matches.hits[at])
     tests = [
         best_overlap(truth, found.at(best), same=True) >= AT,
         best_overlap(truth, found, same=True) >= AT,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, Recipe, read_features, read_recipe, sequence
+from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS, Recipe, read_features, sequence, snippet_seconds_of
 from whyact.data.untrimmed.sets import Annotation
 from whyact.data.untrimmed.snippet_files import Streams, extract_features, streams_of
 from whyact.errors import UserError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import torch
 
 BLOCK = 4096  # rows hashed at once
-_DEEPEST = 8  # folders above a feature file in which the recipe of its folder may lie
 
 
 class Inputs:
@@ -59,9 +58,7 @@ class Inputs:
             video = self.known[name]
             return video, _facts(name, video, _digest(video.features))
         if path.suffix == ".npy":
-            above = (folder / "features.json" for folder in list(path.absolute().parents)[1:_DEEPEST])
-            recipe = next((file for file in above if file.is_file()), None)
-            seconds = read_recipe(recipe).snippet_seconds if recipe is not None else self._seconds
+            seconds = snippet_seconds_of(path) or self._seconds
             video = _unlabelled(path.stem, read_features(path), seconds)
             with open(path, "rb") as file:
                 return video, _facts(name, video, hashlib.file_digest(file, "sha256").hexdigest())

@@ -16,7 +16,9 @@ from whyact.errors import UserError
 from whyact.files import sha256
 from whyact.pvlr import losses
 from whyact.pvlr.config import Config, TrainConfig
+from whyact.pvlr.inputs import blocks
 from whyact.pvlr.model import PVLR
+from whyact.training.evaluation import inputs_sum
 from whyact.training.fit import FitOptions, FitResult, Validation, fit
 from whyact.training.processes import this_process
 from whyact.training.trainable import Optimization, StepOutput, Trainable
@@ -160,7 +162,7 @@ def learn(
         clip=0.0,
         validation=validation,
         **options,
-        fingerprint=_fingerprint(config, videos, batches.labels),
+        fingerprint=_fingerprint(config, videos, batches.labels) if options.get("resume_dir") else "",
     )
     model.eval()
     if result.best is not None:
@@ -170,6 +172,8 @@ def learn(
 
 
 def _fingerprint(config: Config, videos: Sequence[FeatureSequence], labels: NDArray[np.float32]) -> str:
-    """Return what a training in progress must have been begun with; it may be prolonged."""
+    """Return what a training in progress must have been begun with, features included; it may be prolonged."""
     settings = replace(config, train=replace(config.train, iterations=0))
-    return sha256(repr((settings, [video.id for video in videos])) + sha256(labels.tobytes()))
+    arrays = (array for video in videos for array in (video.features, video.second) if array is not None)
+    features = inputs_sum(rows for array in arrays for rows in blocks(array))
+    return sha256(repr((settings, [video.id for video in videos])) + sha256(labels.tobytes()) + features)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,17 @@ from torch import Tensor
 
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_split import FeatureSplit
+from whyact.errors import UserError
 from whyact.prediction import Prediction
 from whyact.pvlr.config import Config
 from whyact.pvlr.diagnostics import diagnose
 from whyact.pvlr.inference import Detections, class_scores, curves, detection_map, localise, scores_map
+from whyact.pvlr.inputs import blocks
 from whyact.pvlr.model import PVLR
 from whyact.report.diagnostics import Diagnostics
-from whyact.training.evaluation import Record
+from whyact.training.evaluation import Record, inputs_sum
+
+SUM_LENGTH = 12  # hexadecimal digits: of ten thousand videos no two are likely to share them
 
 
 @dataclass(frozen=True)
@@ -84,3 +89,46 @@ class Parts:
 def _detections(records: Sequence[Record]) -> list[Detections]:
     names = [item.name for item in fields(Detections)]
     return [Detections(**{name: record[name] for name in names}) for record in records]
+
+
+def video_sum(video: FeatureSequence) -> str:
+    """Return a short checksum of a video's features; a run's card lists those that it was trained on."""
+    return inputs_sum(blocks(video.features))[:SUM_LENGTH]
+
+
+def refuse_trained_videos(
+    run: Path, card: dict[str, Any], split: FeatureSplit, fold: int, own: Callable[[int], FeatureSplit] | None
+) -> None:
+    """Refuse a test part with videos that a run was trained on, whatever they are called: their features tell.
+
+    Compositions share snippets, not videos: of another composition than the run's own no test snippet may be one of the
+    run's training part.
+
+    Args:
+        run: Its folder.
+        card: Its card.
+        split: What is to be measured on; the run's own split needs no check.
+        fold: Its number.
+        own: Reads another fold of the data that the run was trained on; ``None`` where this is other data.
+
+    Raises:
+        UserError: When there are such videos.
+    """
+    if split.sha256 == card["split_sha256"]:
+        return
+    about, step = card["extra"], ""
+    sums = set(about.get("train_videos_sums", "").split())
+    seen = [video.id for video in split.test if video_sum(video) in sums] if sums else []
+    if own is not None and about.get("fold", fold) != fold:
+        step = f"whyact eval {run} --fold {about['fold']}"
+        trained = own(about["fold"])
+        if not seen and trained.sha256 == card["split_sha256"]:
+            snippets = {row for video in trained.train for row in _rows(video)}
+            seen = [video.id for video in split.test if not snippets.isdisjoint(_rows(video))]
+    if seen:
+        value = f"{len(seen)} of {len(split.test)} test videos that the run was trained on, in whole or in part"
+        raise UserError(f"{split.name}, fold {fold}", f"{value}: {seen[0]}", "videos that it has never seen", step)
+
+
+def _rows(video: FeatureSequence) -> Iterator[bytes]:
+    return (row.tobytes() for rows in blocks(video.features) for row in rows)

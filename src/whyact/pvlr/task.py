@@ -29,9 +29,9 @@ from whyact.pvlr.inference import class_scores, curves, localise, scores_map
 from whyact.pvlr.inputs import Inputs, blocks
 from whyact.pvlr.learner import label_matrix, learn
 from whyact.pvlr.model import PVLR, FixedText
-from whyact.pvlr.parts import Parts
+from whyact.pvlr.parts import Parts, refuse_trained_videos, video_sum
 from whyact.pvlr.sets import build_model, resolve
-from whyact.pvlr.timeline import choose_level, draw_curves, segments_of, timeline
+from whyact.pvlr.timeline import SHOWN, choose_level, draw_curves, segments_of, timeline
 from whyact.report.exports import unique_names
 from whyact.report.webvtt import write_webvtt
 from whyact.training.checkpoint import (
@@ -132,6 +132,7 @@ def train(
             "fold": fold,
             "note": split.note,
             "train_videos": len(videos),
+            "train_videos_sums": " ".join(sorted(map(video_sum, videos))),
             "segment_level": _level(model, text, videos, len(split.classes), config),
             "seconds": round(result.seconds, 1),
             "snippet_seconds": 1.0 / split.train[0].rate,
@@ -214,7 +215,8 @@ def evaluate(
     """Measure a run on the test part of a data set: detection mAP in both protocols, classification mAP.
 
     Raises:
-        UserError: When the data's classes are not the run's, or the test part has no segments.
+        UserError: When the data's classes are not the run's, the test part has no segments, or the run was trained on
+            some of it.
     """
     return score_all(open_evaluation((run, data, root, fold)))
 
@@ -240,6 +242,8 @@ def open_evaluation(
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")
     if not any(video.segments for video in split.test):
         raise UserError(data, "no segments in the test part", "test videos with annotated segments")
+    own = partial(load_features, data, root) if data == loaded.card["data"] else None
+    refuse_trained_videos(run, loaded.card, split, fold, own)
     identity = {
         "run": loaded.sha256,
         "data": data,
@@ -335,7 +339,7 @@ def _predict(
     extra = run.card["extra"]
     level = float(extra.get("segment_level", 0.0))
     clean = timeline(detections, cfg.inference, level)
-    rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean
+    rows_shown = np.argsort(-detections.score, kind="stable").tolist() if ranked else clean[:SHOWN]
     segments = segments_of(found, detections, rows_shown, run.classes, video.rate, cfg.inference)
     explained = max(1, min(EXPLAINED[0], EXPLAINED[1] // len(video.features)))
     evidence = segment_evidence(
@@ -355,6 +359,8 @@ def _predict(
             "No two segments of one action overlap, and each scores at least half of the best of that action"
             f"{floor}. All {len(detections)} proposals: --all."
         )
+        if len(clean) > len(segments):
+            notes.append(f"Of {len(clean)} such segments the {len(segments)} with the highest scores are listed.")
     shown = {run.classes.index(segment.label) for segment in segments}
     prediction = Prediction(
         id=video.id,
@@ -367,9 +373,7 @@ def _predict(
             if c < len(run.classes)
         ],
         evidence=evidence,
-        curves=draw_curves(
-            found, video, run.classes, {run.classes.index(s.label) for s in segments} or {int(order[0])}
-        ),
+        curves=draw_curves(found, video, run.classes, shown or {int(order[0])}),
         target="; ".join(run.classes[c] for c in video.target if c < len(run.classes)),
         unsure=bool(detections.probability.max() < cfg.inference.class_threshold),
         threshold=cfg.inference.class_threshold,

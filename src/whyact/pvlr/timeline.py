@@ -5,6 +5,7 @@ The benchmarks want every proposal in rank order; a reader wants to know when. B
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ from whyact.pvlr.evidence import boundary_deviation
 from whyact.pvlr.inference import Curves, Detections, softmax
 
 SHARE = 0.5  # of the best segment of its class in the video: what scores less is not on the timeline
-SHOWN = 50  # segments of a timeline at most
+SHOWN = 50  # segments of a timeline that an answer lists at most
 ROOM = 1e-6  # of the scale 0..1, for the order of proposals that score below nothing
 
 
@@ -55,7 +56,7 @@ def choose_level(found: Sequence[Detections], labels: NDArray[np.float32], cfg: 
 
 
 def timeline(detections: Detections, cfg: InferenceConfig, level: float = 0.0) -> list[int]:
-    """Return the detections of a clean timeline, best first: at most :data:`SHOWN`.
+    """Return the detections of a clean timeline, best first, all of them: a page shows :data:`SHOWN`.
 
     Args:
         detections: Of one video.
@@ -63,13 +64,21 @@ def timeline(detections: Detections, cfg: InferenceConfig, level: float = 0.0) -
         level: The score from which a segment counts; besides, it must reach :data:`SHARE` of the best of its class.
     """
     scores, kept = scaled_scores(detections, cfg), list[int]()
+    floors: dict[int, float] = {}
+    spans: dict[int, list[tuple[float, float]]] = {}  # of each class those kept: apart, so in the order of both ends
+    columns = (detections.label.tolist(), detections.start.tolist(), detections.end.tolist(), scores.tolist())
+    rows = list(zip(*columns, strict=True))
     for i in np.argsort(-scores, kind="stable").tolist():
-        same = [j for j in kept if detections.label[j] == detections.label[i]]
-        floor = max(level, SHARE * scores[same[0]] if same else 0.0)
-        if scores[i] <= 0 or len(kept) == SHOWN:
+        c, start, end, score = rows[i]
+        if score <= 0:
             break
-        apart = all(detections.end[i] <= detections.start[j] or detections.start[i] >= detections.end[j] for j in same)
-        if scores[i] >= floor and apart:
+        own = spans.setdefault(c, [])
+        if score < floors.get(c, level):
+            continue
+        at = bisect_left(own, (start, end))
+        if (at == 0 or own[at - 1][1] <= start) and (at == len(own) or own[at][0] >= end):
+            own.insert(at, (start, end))
+            floors.setdefault(c, max(level, SHARE * score))
             kept.append(i)
     return kept
 

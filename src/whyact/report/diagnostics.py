@@ -19,7 +19,8 @@ Scale = Literal["share", "percent"]
 class Figure:
     """A main figure in 0..1 (``share``) or 0..100 (``percent``), with its values on resampled test items.
 
-    ``draws`` is empty where no interval can be given. ``lower_is_better`` tells which way a difference is good.
+    ``draws`` is empty where no interval can be given. ``text`` says what it measures, alike for all runs that measure
+    the same; ``of`` counts what this run's is a share of. ``lower_is_better`` tells which way a difference is good.
     """
 
     name: str
@@ -28,17 +29,26 @@ class Figure:
     scale: Scale = "share"
     text: str = ""
     lower_is_better: bool = False
+    of: str = ""
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the bootstrap interval at :data:`LEVEL`."""
-        return _interval(self.draws)
+        """Return the bootstrap interval at :data:`LEVEL`; none where all draws are alike, which bound nothing."""
+        return _interval(self.draws) if _varies(self.draws) else None
 
     def difference(self, other: Figure) -> tuple[float, float] | None:
         """Return the interval of ``other`` minus this, where both were drawn on the same resampled items."""
         if not len(self.draws) or self.draws.shape != other.draws.shape:
             return None
+        if not (_varies(self.draws) or _varies(other.draws)):
+            return None
         return _interval(other.draws - self.draws)
+
+
+def _varies(draws: NDArray[np.float64]) -> bool:
+    """Return whether draws differ by more than rounding: 4 of 4 right stay so in every resampling."""
+    known = draws[np.isfinite(draws)]
+    return bool(len(known)) and float(np.ptp(known)) > 1e-9 * float(np.abs(known).max())
 
 
 def _interval(draws: NDArray[np.float64]) -> tuple[float, float] | None:

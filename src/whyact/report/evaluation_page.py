@@ -175,13 +175,28 @@ def _figures(runs: Sequence[EvaluatedRun]) -> list[FigureRow]:
     for name in dict.fromkeys(name for one in named for name in one):
         own = [one.get(name) for one in named]
         first = next(figure for figure in own if figure is not None)
-        cells = [("", "") if f is None else (_number(f.value, f), _interval(f, f.interval)) for f in own]
+        text = first.text
+        cells = [("", "") if f is None else (_number(f.value, f), _below(f)) for f in own]
         difference = ("", "")
         if len(own) == 2 and own[0] is not None and own[1] is not None:
+            if own[0].text != own[1].text:  # two measures of one name: neither is the other's yardstick
+                text = _both(own[0].text, own[1].text)
+                rows.append(FigureRow(name, text, cells, difference))
+                continue
             gap = own[1].value - own[0].value
             difference = (_number(gap, first, signed=True), _interval(first, own[0].difference(own[1]), signed=True))
-        rows.append(FigureRow(name, first.text, cells, difference))
+        rows.append(FigureRow(name, text, cells, difference))
     return rows
+
+
+def _both(first: str, second: str) -> str:
+    return "; ".join(f"{letter}: {text}" for letter, text in zip(_LETTERS, (first, second), strict=True))
+
+
+def _below(figure: Figure) -> str:
+    """Return what stands below a figure: its interval, and what it is a share of."""
+    parts = [_interval(figure, figure.interval), figure.of and f"of {figure.of}"]
+    return ", ".join(filter(None, parts))
 
 
 def _number(value: float, figure: Figure, *, signed: bool = False) -> str:
@@ -197,22 +212,27 @@ def _interval(figure: Figure, interval: tuple[float, float] | None, *, signed: b
 
 
 def _classes(tables: Sequence[Table]) -> Table:
-    """Return the table by class, of two runs each measure side by side and the difference of the first."""
+    """Return the table by class, of two runs each measure side by side.
+
+    The difference of the main one is beside them, if the texts of both tables say the same of what was measured.
+    """
     first = tables[0]
     if len(tables) == 1:
         return first
+    alike = first.text == tables[1].text
     other = {str(row[0]): row for row in tables[1].rows}
     measures = [i for i in range(2, len(first.columns)) if all(not isinstance(row[i], str) for row in first.rows)]
     words = [i for i in range(2, len(first.columns)) if i not in measures]
     columns = [*first.columns[:2], *(f"{first.columns[i]}, {letter}" for i in measures for letter in _LETTERS)]
-    columns += [f"{first.columns[measures[-1 if words else 0]]}, B − A", *(first.columns[i] for i in words)]
+    main = measures[-1 if words else 0]
+    columns += [*([f"{first.columns[main]}, B − A"] if alike else []), *(first.columns[i] for i in words)]
     rows: list[list[Any]] = []
     for row in first.rows:
         pair = other.get(str(row[0]), [math.nan] * len(row))
         both = [one[i] for i in measures for one in (row, pair)]
-        main = measures[-1 if words else 0]
-        rows.append([*row[:2], *both, float(pair[main]) - float(row[main]), *(row[i] for i in words)])
-    return Table(first.title, columns, rows, text=first.text)
+        gap = [float(pair[main]) - float(row[main])] if alike else []
+        rows.append([*row[:2], *both, *gap, *(row[i] for i in words)])
+    return Table(first.title, columns, rows, text=first.text if alike else _both(first.text, tables[1].text))
 
 
 def _flatten(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:

@@ -255,11 +255,10 @@ def _preview(path: Path, out: Path, on_progress: Callable[[float], None]) -> Non
     import numpy as np
     from PIL import Image
 
-    from whyact.perception.perception import LIMIT
-    from whyact.video.reader import VideoReader
+    from whyact.perception.perception import open_video
     from whyact.video.write import write_video
 
-    with VideoReader(path, limit=LIMIT) as reader:
+    with open_video(path) as reader:
         length = max(reader.length, reader.step)
         rate = preview_rate(length, reader.fps)
         moments = np.arange(max(1, int(length * rate + 1e-6))) / rate

@@ -29,8 +29,9 @@ def figure(
     scale: Scale = "share",
     resamples: int = 1000,
     lower_is_better: bool = False,
+    groups: Index | None = None,
 ) -> Figure:
-    """Return a figure with its bootstrap over test items.
+    """Return a figure with its bootstrap over test items, or over whole groups of them.
 
     Args:
         name: What it is called.
@@ -40,9 +41,28 @@ def figure(
         scale: Whether it is in 0..1 or in 0..100.
         resamples: How often to resample.
         lower_is_better: For errors.
+        groups: The group of each item (N,), see :func:`resampled_groups`.
     """
-    draws = bootstrap_draws(measure, items, resamples=resamples)
+    draws = bootstrap_draws(measure, items, resamples=resamples, groups=groups)
     return Figure(name, measure(np.arange(items)), draws, scale, text, lower_is_better)
+
+
+def resampled_groups(names: Sequence[str], items: str) -> tuple[Index | None, list[str]]:
+    """Return the group (N,) of each test item to resample by, and what a page says about that.
+
+    There is none to resample by where every item is a group of its own, or all are of one.
+
+    Args:
+        names: The group of each item, such as the film that it was cut from.
+        items: What an item is: "clips", "videos".
+    """
+    known, of = np.unique(np.asarray(names, dtype=str), return_inverse=True)
+    if len(known) == len(names):
+        return None, []
+    if len(known) == 1:
+        return None, [f"All {len(names)} test {items} are of one group, {known[0]}: no interval speaks for others."]
+    what = f"{len(known)} groups of test {items} (of one person, place or film)"
+    return of, [f"Intervals resample the {what} as wholes, for {items} of one group are alike."]
 
 
 def calibration_plots(confidence: Float64, correct: Bool, of_what: str, threshold: float | None = None) -> list[Plot]:

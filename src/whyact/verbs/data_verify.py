@@ -34,15 +34,18 @@ def run(argv: list[str]) -> int:
 
 def _verify(folder: Path) -> tuple[str, list[str]]:
     if (folder / "card.json").is_file():
-        from whyact.training.checkpoint import load_checkpoint
+        from whyact.training.checkpoint import BEST, load_checkpoint
 
-        try:
-            load_checkpoint(folder)
-        except UserError as error:
-            return "run", [str(error)]
-        return "run", []
+        wrong = []
+        for run in (folder, folder / BEST):
+            try:
+                if run == folder or run.exists():
+                    load_checkpoint(run)
+            except UserError as error:
+                wrong.append(str(error))
+        return "run", wrong
     if (folder / "videos").is_dir():
-        from whyact.data.untrimmed.snippet_files import verify_features
+        from whyact.data.untrimmed.records import verify_features
 
         return "extracted features", verify_features(folder)
     from whyact.features.store import verify_store

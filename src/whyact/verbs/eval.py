@@ -26,7 +26,7 @@ from whyact.verbs.parser import (
 
 _EXAMPLES = (
     "whyact eval runs/kitchen --root data/cad120",
-    "whyact eval runs/kitchen --data cad120 --root data/cad120 --fold 2 --json --out results.json",
+    "whyact eval runs/kitchen --data cad120 --root data/cad120 --json --out results.json",
     "whyact eval runs/kitchen --parts answers --shard 1/3      (on each of three machines, then without --shard)",
     "whyact eval runs/kitchen --report eval.html --against runs/before",
     "whyact eval segments.json --data thumos14 --root data/thumos14",
@@ -44,7 +44,12 @@ def run(argv: list[str]) -> int:
     )
     parser.add_argument("--data", metavar="NAME", help="the data set's name (default: what the run was trained on)")
     parser.add_argument("--root", metavar="DIR", type=Path, help="the folder that holds it; generated data needs none")
-    parser.add_argument("--fold", metavar="N", type=whole_number, help="which split (default: the run's own)")
+    parser.add_argument(
+        "--fold",
+        metavar="N",
+        type=whole_number,
+        help="which split (default: the run's own, whose test part is new to it)",
+    )
     parser.add_argument("--out", metavar="FILE", type=Path, help="also write the JSON to this file")
     parser.add_argument(
         "--parts",

@@ -325,6 +325,18 @@ BROKEN: dict[str, tuple[Callable[[Files], object], tuple[str, ...]]] = {
         spoil(lambda v: v["relations"][1]["rel_list"].append("near")),
         ("0001.json", "head_1-cup_1", "7 labels", "6, one a frame"),
     ),
+    "object listed twice": (
+        spoil(lambda v: v["locations"].append(v["locations"][2])),
+        ("0001.json: locations", "cup_1", "once"),
+    ),
+    "pair listed twice": (
+        spoil(lambda v: v["relations"].append({"obj_ids": ["hand_1", "cup_1"], "rel_list": ["held"] * 6})),
+        ("0001.json: relations", "hand_1-cup_1", "once"),
+    ),
+    "word listed twice": (
+        text("knowledge/action_list.txt", "null\npick\npick\nplace\nopen\nclose\ndrink"),
+        ("knowledge/action_list.txt", "pick", "once"),
+    ),
     "malformed JSON": (text(FIRST, json.dumps(first_video())[:-7]), ("0001.json", "JSON")),
     "JSON of another layout": (text(FIRST, '{"boxes": []}'), ("0001.json", "locations")),
     "JSON that is no UTF-8": (

@@ -9,6 +9,7 @@ import pytest
 
 from hand_clips import clip
 from whyact.data.relations.context import with_context
+from whyact.data.types import RelationClip
 from whyact.errors import UserError
 
 
@@ -27,12 +28,23 @@ def test_a_videos_snippets_are_averaged_over_the_clip(tmp_path: Path) -> None:
     rows = np.arange(10, dtype=np.float32)[:, None] * np.ones(2, np.float32)
     np.save(tmp_path / "v.npy", rows)
     (tmp_path / "features.json").write_text('{"snippet_seconds": 0.5}')
-    asked = [
-        clip("fff", id="v/30-60", times=np.array([1.0, 1.6, 2.1])),  # snippets 2, 3 and 4
-        clip("ff", id="v/300-310", times=np.array([50.0, 51.0])),  # behind the end: the last one
-    ]
+    asked = [cut("v", 31, 64), cut("v", 1501, 1531), cut("v", 1, 16), cut("v", 121, 121)]  # at 30 frames a second
     found = [c.context.tolist() for c in with_context(asked, tmp_path) if c.context is not None]
-    assert found == [[3, 3], [9, 9]]
+    assert found == [[3, 3], [9, 9], [0.5, 0.5], [8, 8]]  # snippets 2 to 4; behind the end; 0 and 1; 8 alone
+
+
+def cut(video: str, first: int, last: int) -> RelationClip:
+    """Return a clip as the readers cut it: its times count from its own first frame."""
+    frames = np.unique([first, last])
+    return clip("f" * len(frames), id=f"{video}/{first}-{last}", frames=frames, times=(frames - first) / 30)
+
+
+def test_a_single_frame_of_unknown_rate_and_a_file_of_the_folder_are_no_guess(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", np.ones((4, 2), np.float32))
+    with pytest.raises(UserError, match=r"clip v/9-9.*rate"):
+        with_context([cut("v", 9, 9)], tmp_path)
+    with pytest.raises(UserError, match="1 clips without a file"):
+        with_context([clip("ff", id="v/pour")], tmp_path)  # a film in the folder v, not a part of a video v
 
 
 def test_files_that_are_missing_or_differ_are_named(tmp_path: Path) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cad120_layout import annotation_files, first_video, write_folder
 from PIL import Image
 
 from hand_clips import clip
+from whyact.data.relations import cad120
 from whyact.data.relations.frames import FramesFolder
 from whyact.errors import UserError
 
@@ -41,3 +44,21 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
         FramesFolder(tmp_path / "absent")
     with pytest.raises(UserError, match=r"clip Subject1/drinking/0126/5-9.*RGB_<n>"):
         FramesFolder(tmp_path).footage(clip("fffff", id=ID))
+
+
+def test_a_name_of_two_videos_is_found_by_its_whole_path_alone(tmp_path: Path) -> None:
+    """Else the second person's clips would be looked at in the first one's frames."""
+    lines = "Ada, tidy, 0001, 1, 4, pick", "Ben, cook, 0001, 2, 5, open", "Ben, cook, 0002, 2, 5, open"
+    files = annotation_files() | {
+        "video_clips.txt": "\n".join(lines),
+        "all/Ben/cook/0001.json": json.dumps(first_video()),
+    }
+    root = write_folder(tmp_path / "data", files)
+    for name in ("0001", "0002"):
+        (tmp_path / "rgb" / name).mkdir(parents=True)
+    data = cad120.read(root, frames_dir=tmp_path / "rgb")
+    assert data.footage is not None
+    for clip_ in data.clips[:2]:
+        with pytest.raises(UserError, match="several videos are named 0001"):
+            data.footage(clip_)
+    assert data.footage(data.clips[2]).path == tmp_path / "rgb" / "0002"

@@ -17,6 +17,7 @@ from cad120_layout import annotation_files, write_folder
 from whyact.data.relations import cad120, own
 from whyact.data.relations.own_file import FILE
 from whyact.data.relations.own_write import from_cad120, write_own
+from whyact.data.relations.relation_data import summary
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.laiar.clips import clip_from_tracks
@@ -296,6 +297,44 @@ def test_a_conversion_leaves_out_folds_without_a_clip_on_one_side(tmp_path: Path
     theirs, ours = cad120.read(root).folds, own.read(tmp_path / "own", slots=8).folds
     assert ours == {1: theirs[2], 2: theirs[4]}
     assert all(train and test for train, test in ours.values())
+
+
+def test_a_film_of_two_videos_names_and_another_film_there_already_are_refused(tmp_path: Path) -> None:
+    lines = "Ada, tidy, 0001, 1, 4, pick", "Ben, cook, 0002, 2, 5, open"
+    files = annotation_files() | {"video_clips.txt": "\n".join(lines)}
+    root = write_folder(tmp_path / "data", files)
+    write_film(root / "videos" / "0001.mp4", 6)
+    write_film(tmp_path / "own" / "videos" / "0001.mp4", 5)  # of an earlier set
+    with pytest.raises(UserError, match=r"0001\.mp4.*another film"):
+        write_own(tmp_path / "own", from_cad120(root), root)
+    assert not (tmp_path / "own" / FILE).exists()
+    (tmp_path / "own" / "videos" / "0001.mp4").write_bytes((root / "videos" / "0001.mp4").read_bytes())
+    write_own(tmp_path / "own", from_cad120(root), root)
+    two = files | {"video_clips.txt": "\n".join([*lines, "Ben, cook, 0001, 2, 5, open"])}
+    two["all/Ben/cook/0001.json"] = two["all/Ada/tidy/0001.json"]
+    root = write_folder(tmp_path / "two", two)
+    write_film(root / "videos" / "0001.mp4", 6)
+    with pytest.raises(UserError, match=r"0001\.mp4.*a film of one video"):
+        from_cad120(root)
+
+
+def write_film(path: Path, frames: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_video(path, [np.zeros((48, 64, 3), np.uint8)] * frames, 30)
+
+
+def test_a_group_that_no_video_has_and_clips_of_no_fold_are_said(tmp_path: Path) -> None:
+    """Else a misspelt name would train on less than the file says."""
+    misspelt = sample() | {"folds": [{"train": ["Ben", "ada"], "test": ["Ada"]}]}
+    with pytest.raises(UserError, match=r"fold 1: found 'ada'.*Ada, Ben"):
+        own.read(write(tmp_path / "a", misspelt), slots=8)
+    third = {**sample()["videos"][0], "id": "three", "group": "Cleo"}
+    listed = sample() | {"folds": [{"train": ["Ben"], "test": ["Ada"]}]}
+    counts = summary(own.read(write(tmp_path / "b", listed), slots=8))
+    assert "in_neither_part" not in counts["folds"]["1"]
+    counts = summary(own.read(write(tmp_path / "c", listed | {"videos": [*listed["videos"], third]}), slots=8))
+    assert counts["folds"]["1"]["in_neither_part"] == 2
+    assert "2 clips are in no fold, those of Cleo" in counts["warnings"]
 
 
 def test_training_on_converted_data_gives_the_same_model(tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ def test_ground_truth_is_read_as_written(tmp_path: Path) -> None:
     assert [video.id for video in test.test] == ["v2"]
 
 
+def test_testing_videos_with_annotations_are_tested_on(tmp_path: Path) -> None:
+    test = activitynet.read_json(write(tmp_path / "a.json", subset="testing"))
+    assert [video.id for video in test.test] == ["v2"]  # v3, without any, stays out as the benchmark has it
+    assert [video.id for video in test.videos] == ["v1", "v2"]
+
+
 def test_the_benchmarks_file_stands_in_for_the_arrays(tmp_path: Path) -> None:
     write(tmp_path / "activity_net.v1-3.min.json")
     found = activitynet.load(tmp_path)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from whyact.data.untrimmed.feature_files import open_folder, read_labels
-from whyact.data.untrimmed.sets import Annotation
+from whyact.data.untrimmed.sets import Annotation, summary
 from whyact.errors import UserError
 
 
@@ -114,6 +114,16 @@ def test_labels_are_read(tmp_path):
     found = read_labels(table(tmp_path, "name,labels,subset\na,run; jump,train\nb,run,val\n"))
     assert found.classes == ("jump", "run")
     assert [(v.id, v.labels, v.subset) for v in found.videos] == [("a", (0, 1), "train"), ("b", (1,), "validation")]
+
+
+def test_validation_videos_are_tested_on_or_counted(tmp_path):
+    found = read_labels(table(tmp_path, "name,labels,subset\na,run,train\nb,run,val\n"))
+    assert [v.id for v in found.test] == ["b"]
+    assert summary(found)["in_neither_part"] == 0
+    found = read_labels(table(tmp_path, "name,labels,subset\na,run,train\nb,run,val\nc,run,test\n"))
+    assert [v.id for v in found.test] == ["c"]
+    assert summary(found)["in_neither_part"] == 1
+    assert any("1 videos of the subset validation are not used" in line for line in summary(found)["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from ruler_films import Film, write
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed import snippet_files
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, open_folder, read_features, read_labels
+from whyact.data.untrimmed.records import verify_features
 from whyact.data.untrimmed.sets import Annotation
 from whyact.data.untrimmed.snippet_files import (
     Streams,
@@ -23,7 +24,6 @@ from whyact.data.untrimmed.snippet_files import (
     find_videos,
     load_streams,
     streams_of,
-    verify_features,
 )
 from whyact.errors import UserError
 from whyact.prediction import VideoFacts
@@ -87,6 +87,34 @@ def test_features_of_another_recipe_are_not_mixed(films: Path, tmp_path: Path) -
     extract(find_videos([films]), tmp_path / "out", streams())
     with pytest.raises(UserError, match="another out"):
         extract(find_videos([films]), tmp_path / "out", streams(seconds=0.5))
+
+
+def test_features_are_kept_under_the_recipe_that_made_them(films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract(find_videos([films]), out, streams())
+    recipe = (out / "features.json").read_bytes()
+    (out / "features.json").unlink()  # as `data verify` advises where it was changed
+    assert extract(find_videos([films]), out, streams()).kept == ["a", "b"]
+    assert (out / "features.json").read_bytes() == recipe  # else snippets would count as 0.64 s, whatever they are
+    (out / "features.json").unlink()
+    assert extract(find_videos([films]), out, streams(0.32)).new == ["a", "b"]
+    assert len(np.load(out / "features" / "a.npy")) == 6
+    assert verify_features(out) == []
+
+
+def test_features_that_no_record_knows_are_named(films: Path, tmp_path: Path) -> None:
+    extract(find_videos([films]), tmp_path, streams())
+    np.save(tmp_path / "features" / "c.npy", np.ones((3, 4), np.float16))
+    (found,) = verify_features(tmp_path)
+    assert str(tmp_path / "features" / "c.npy") in found
+
+
+def test_a_file_that_was_removed_is_made_again(films: Path, tmp_path: Path) -> None:
+    extract(find_videos([films]), tmp_path, streams())
+    (tmp_path / "features" / "a.npy").unlink()
+    again = extract(find_videos([films]), tmp_path, streams())
+    assert (again.new, again.kept) == (["a"], ["b"])
+    assert (tmp_path / "features" / "a.npy").is_file()
 
 
 def test_broken_videos_are_listed_and_cut_ones_said(films: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import made_encoders
 from made_videos import write_clip
 from whyact.data.untrimmed.feature_files import Encoder, Recipe
-from whyact.data.untrimmed.snippet_files import Streams, extract, find_videos, verify_features
+from whyact.data.untrimmed.records import verify_features
+from whyact.data.untrimmed.snippet_files import Streams, extract, find_videos
 from whyact.data.untrimmed.snippet_jobs import Sources, extract_on
 from whyact.engines.work import Engine
 from whyact.errors import UserError

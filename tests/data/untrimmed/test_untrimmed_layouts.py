@@ -31,6 +31,36 @@ def test_a_missing_ambiguous_list_is_an_error_and_not_another_protocol(tmp_path)
         thumos14.load(tmp_path)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_first_ambiguous_span_counts_behind_a_byte_order_mark(tmp_path, encoding):
+    path = write(tmp_path) / "Ambiguous_test.txt"
+    before = thumos14.load(tmp_path).ambiguous
+    path.write_text(path.read_text(), encoding=encoding)
+    assert thumos14.load(tmp_path).ambiguous == before
+
+
+def test_ambiguous_spans_of_no_video_are_said(tmp_path):
+    path = write(tmp_path) / "Ambiguous_test.txt"
+    assert "ambiguous" not in str(summary(thumos14.load(tmp_path)).get("warnings"))
+    path.write_text("v2.mp4 1 2\n")
+    assert "v2.mp4" in str(summary(thumos14.load(tmp_path))["warnings"])
+
+
+@pytest.mark.parametrize("spans", [([[0, 1]], [[1, np.nan]]), ([[0, 1]], [[1]]), ([[0, 1]], [[1, "end"]])])
+def test_a_segment_that_is_no_span_of_seconds_is_named(tmp_path, spans):
+    write(tmp_path, labels=(["A"], ["A"]))
+    np.save(tmp_path / "segments.npy", objects(spans), allow_pickle=True)
+    with pytest.raises(UserError, match=r"video v2.*start, end"):
+        thumos14.load(tmp_path)
+
+
+def test_a_class_that_is_listed_twice_is_refused(tmp_path):
+    write(tmp_path)
+    np.save(tmp_path / "classlist.npy", np.array(["A", "B", "A"]))
+    with pytest.raises(UserError, match=r"classes: found 'A'.*every class named once"):
+        thumos14.load(tmp_path)
+
+
 @pytest.mark.parametrize("subsets", [("training", "validation"), ("train", "val")])
 @pytest.mark.parametrize("text", [np.bytes_, np.str_])
 def test_activitynet_accepts_both_spellings(tmp_path, subsets, text):

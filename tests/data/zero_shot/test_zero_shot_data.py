@@ -86,6 +86,10 @@ def test_broken_data_is_named() -> None:
     good = make([(0, "")])
     with pytest.raises(UserError, match="finite"):
         replace(good, text=np.full((3, 4), np.nan, np.float32))
+    for wrong in (np.nan, np.inf):
+        broken = replace(good.videos[0], id="broken", features=np.array([[1, 2, 3], [4, wrong, 6]], np.float32))
+        with pytest.raises(UserError, match=r"video broken: .*finite features"):
+            replace(good, videos=(good.videos[0], broken))
     wide = replace(good.videos[0], id="wide", features=np.ones((2, 9), np.float32))
     with pytest.raises(UserError, match="width 9"):
         replace(good, videos=(good.videos[0], wide))

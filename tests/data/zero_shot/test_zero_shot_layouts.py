@@ -211,6 +211,57 @@ def test_data_check_counts_and_tries_every_video(
     assert found["splits"]["changed_by_ascii_order"] == 3
 
 
+def test_own_clips_in_folders_below_their_class_stay_together(tmp_path: Path) -> None:
+    for label in "abcd":
+        trees.write_video(tmp_path / label / "1.mp4")
+        trees.write_video(tmp_path / label / "kitchen" / "1.mp4")
+    videos = zero_shot_layouts.read("videos", tmp_path).videos
+    assert [(v.path.relative_to(tmp_path).as_posix(), v.label, v.group) for v in videos[:2]] == [
+        ("a/1.mp4", "a", ""),
+        ("a/kitchen/1.mp4", "a", "a/kitchen"),
+    ]
+    assert len(videos) == 8
+
+
+def test_class_folders_without_a_video_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for label in "abcd":
+        trees.write_video(tmp_path / label / "1.mp4")
+    (tmp_path / "wave").mkdir()
+    (tmp_path / "jump").mkdir()
+    (tmp_path / "jump" / "1.xyz").write_bytes(b"a format that nobody reads")
+    assert main(["data", "check", "videos", "--root", str(tmp_path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["classes"] == 4
+    assert sorted(found["first_skipped"]) == [
+        "jump/1.xyz: of unknown type",
+        "jump: a class folder without a video",
+        "wave: a class folder without a video",
+    ]
+
+
+def test_folders_of_no_class_and_videos_of_no_list_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trees.trust(monkeypatch, "ucf101")
+    trees.trust(monkeypatch, "activitynet")
+    trees.write_video(trees.write_ucf(tmp_path / "ucf") / "ucf" / "UCF-101" / "Yoyo" / "v_Yoyo_g01_c01.avi")
+    folder = next(trees.write_activitynet(tmp_path / "net").rglob("*.mp4")).parent
+    trees.write_video(folder / "v_other.mp4")
+    trees.write_video(folder / "v_OTHER.MP4")
+
+    def skipped(name: str, root: Path) -> list[str]:
+        assert main(["data", "check", name, "--root", str(root), "--json"]) == 0
+        return sorted(json.loads(capsys.readouterr().out)["first_skipped"])
+
+    assert skipped("ucf101", tmp_path / "ucf") == ["ucf/UCF-101/Yoyo: a folder of no class in Label.mat"]
+    below = folder.relative_to(tmp_path / "net").as_posix()
+    reason = "a video that no list names"
+    assert skipped("activitynet", tmp_path / "net") == [
+        f"{below}/v_OTHER.MP4: {reason}",
+        f"{below}/v_other.mp4: {reason}",
+    ]
+
+
 @real
 @pytest.mark.parametrize("name", sorted(zero_shot_layouts.SPLITS_SHA256))
 def test_the_real_split_files_have_the_checksums_of_the_product(name: str) -> None:

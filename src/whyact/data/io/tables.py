@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -86,6 +87,13 @@ def refuse_repeats(path: Path, rows: Iterable[Row], column: str, what: str) -> N
             found = f"{row[column]} (also in line {first[row[column]]})"
             raise UserError(where, found, f"every {what} named once", "remove the repeated rows")
         first[row[column]] = row.line
+
+
+def refuse_duplicates(where: object, names: Iterable[str], what: str = "video") -> None:
+    """Raise a UserError that names what is repeated."""
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise UserError(where, ", ".join(repeated[:5]), f"every {what} named once", "remove the repeated rows")
 
 
 def spelling(name: str) -> str:

@@ -21,7 +21,7 @@ import numpy as np
 
 from whyact.data.definition import Dataset
 from whyact.data.io.archive import Archive
-from whyact.data.io.tables import refuse_alike
+from whyact.data.io.tables import refuse_alike, refuse_duplicates
 from whyact.data.relations.frames import FramesFolder
 from whyact.data.relations.pair_clips import AnnotatedVideo
 from whyact.data.relations.relation_data import RelationData, summary
@@ -92,7 +92,12 @@ class ClipEntry:
     @property
     def id(self) -> str:
         """Return ``SUBJECT/ACTIVITY/VIDEO/START-END``, the name a user types."""
-        return f"{self.subject}/{self.activity}/{self.video}/{self.start}-{self.end}"
+        return f"{self.video_id}/{self.start}-{self.end}"
+
+    @property
+    def video_id(self) -> str:
+        """Return ``SUBJECT/ACTIVITY/VIDEO``: two people may have videos of one name."""
+        return f"{self.subject}/{self.activity}/{self.video}"
 
 
 def read(
@@ -116,11 +121,11 @@ def read(
     Raises:
         UserError: For anything missing, damaged or inconsistent, naming file and item.
     """
-    footage = FramesFolder(frames_dir).footage if frames_dir is not None else None
     archive, prefix = _open(root, ANNOTATIONS)
     scores, score_prefix = _open(root, SCORES) if rgb_relations else (None, "")
     vocabulary = _vocabulary(archive, prefix)
     entries = _entries(archive, prefix, vocabulary)
+    footage = FramesFolder(frames_dir, (e.video_id for e in entries)).footage if frames_dir is not None else None
     if only is not None:
         entries = [e for e in entries if e.id == only] or _no_clip(only, entries)
     splits = _splits(archive, prefix)
@@ -167,12 +172,11 @@ def annotated_videos(
 
 
 def _no_clip(only: str, entries: Sequence[ClipEntry]) -> list[ClipEntry]:
-    example = entries[0].id if entries else "SUBJECT/ACTIVITY/VIDEO/START-END"
-    raise UserError("clip", only, f"a clip of video_clips.txt such as {example}")
+    raise UserError("clip", only, f"a clip of video_clips.txt such as {entries[0].id}")  # there is one at least
 
 
 def _member(entry: ClipEntry) -> str:
-    return f"all/{entry.subject}/{entry.activity}/{entry.video}.json"
+    return f"all/{entry.video_id}.json"
 
 
 def _open(root: Path, name: str) -> tuple[Archive, str]:
@@ -214,8 +218,12 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         for action, before, after, objects in fields("act_attr_list.txt", 4)
     ]
     for kind in ("object", "relation", "attribute", "action"):
-        where = f"{archive.path}: knowledge/{kind}_list.txt"
-        refuse_alike(((where, word) for word in archive.lines(f"{prefix}knowledge/{kind}_list.txt")), "word")
+        where, listed = (
+            f"{archive.path}: knowledge/{kind}_list.txt",
+            archive.lines(f"{prefix}knowledge/{kind}_list.txt"),
+        )
+        refuse_duplicates(where, listed, "word")
+        refuse_alike(((where, word) for word in listed), "word")
     names = tuple(archive.lines(f"{prefix}knowledge/object_list.txt"))
     return Vocabulary(
         objects=names,
@@ -275,6 +283,9 @@ class _VideoArrays:
     def __init__(self, where: str, video: _Video, vocabulary: Vocabulary) -> None:
         self.where, self.vocabulary, self.rate = where, vocabulary, video.fps
         self.length = len(video.locations[0].loc_list) if video.locations else 0
+        refuse_duplicates(f"{where}: locations", (x.obj_id for x in video.locations), "object")
+        refuse_duplicates(f"{where}: relations", ("-".join(x.obj_ids) for x in video.relations), "pair")
+        refuse_duplicates(f"{where}: attributes", (x.obj_id for x in video.attributes), "object")
         self.boxes = {x.obj_id: self._boxes(x) for x in video.locations}
         relation = {name: i for i, name in enumerate(vocabulary.relations)}
         self.labels: dict[tuple[str, str], np.ndarray] = {}
@@ -347,7 +358,7 @@ class _Scores:
     """The RGB relation and attribute probabilities of one clip, by pair."""
 
     def __init__(self, archive: Archive, folder: str, entry: ClipEntry, vocabulary: Vocabulary) -> None:
-        stem = f"{folder}/{entry.subject}/{entry.activity}/{entry.video}/{entry.start}_{entry.end}"
+        stem = f"{folder}/{entry.video_id}/{entry.start}_{entry.end}"
         self.where = f"{archive.path}: {stem}"
         attributes = len({word for pair, words in vocabulary.allowed.items() if pair[0] == pair[1] for word in words})
         self.relations, self.width = len(vocabulary.relations) - attributes, len(vocabulary.relations)
@@ -361,17 +372,16 @@ class _Scores:
         out = np.zeros((frames, len(pairs), self.width), dtype=np.float32)
         for slot, pair in enumerate(pairs):
             columns = slice(self.relations, None) if pair[0] == pair[1] else slice(0, self.relations)
+            shape = out[:, slot, columns].shape
             try:
                 values = np.asarray(self.by_pair[pair], dtype=np.float32)
-                if values.shape != out[:, slot, columns].shape:  # one row would silently stand for every frame
+                if values.shape != shape:  # one row would silently stand for every frame
                     raise ValueError(f"shape {values.shape}")
                 out[:, slot, columns] = np.where(values < 0, np.nan, values)
             except KeyError as error:
                 raise UserError(self.where, None, f"scores for the pair {'-'.join(pair)}") from error
             except ValueError as error:
-                raise UserError(
-                    f"{self.where}: {'-'.join(pair)}", str(error), f"{out[:, slot, columns].shape} numbers"
-                ) from error
+                raise UserError(f"{self.where}: {'-'.join(pair)}", str(error), f"{shape} numbers") from error
         return out
 
 

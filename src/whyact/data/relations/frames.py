@@ -9,7 +9,9 @@ front, images are PNG or JPEG::
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 from whyact.data.relations.footage import FolderFootage
 from whyact.data.types import RelationClip
@@ -18,15 +20,25 @@ from whyact.errors import UserError
 OPTION = "--data.frames_dir"
 
 
+def shared_names(videos: Iterable[str]) -> set[str]:
+    """Return the last parts that several ids ``.../VIDEO`` have in common: such a name alone tells no video."""
+    counts = Counter(PurePosixPath(video).name for video in set(videos))
+    return {name for name, count in counts.items() if count > 1}
+
+
 class FramesFolder:
     """The images under ``root``, found by a clip's id (``.../VIDEO/START-END``); its times say their rate.
+
+    Args:
+        root: The folder.
+        videos: The ids of all videos, ``.../VIDEO``: where several have a name, no folder ``VIDEO`` is taken for it.
 
     Raises:
         UserError: When ``root`` is no folder.
     """
 
-    def __init__(self, root: Path | str) -> None:
-        self.root = Path(root)
+    def __init__(self, root: Path | str, videos: Iterable[str] = ()) -> None:
+        self.root, self.shared = Path(root), shared_names(videos)
         if not self.root.is_dir():
             raise UserError(OPTION, str(root), "a folder with an image for each frame")
 
@@ -38,9 +50,12 @@ class FramesFolder:
         """
         *video, _ = clip.id.split("/")
         full, short = self.root.joinpath(*video), self.root / (video[-1] if video else "")
-        folder = short if short.is_dir() and not full.is_dir() else full
+        several = bool(video) and video[-1] in self.shared
+        folder = short if short.is_dir() and not full.is_dir() and not several else full
         if not folder.is_dir():
             expected = "SUBJECT/ACTIVITY/VIDEO/RGB_<n>.png or VIDEO/<n>.png in it"
+            if several:
+                expected = f"SUBJECT/ACTIVITY/VIDEO/RGB_<n>.png in it: several videos are named {video[-1]}"
             raise UserError(f"{OPTION}, clip {clip.id}", str(folder), expected, "put the frames there")
         frames, length = int(clip.frames[-1] - clip.frames[0]), float(clip.times[-1] - clip.times[0])
         return FolderFootage(folder, frames / length if length > 0 else 1.0)

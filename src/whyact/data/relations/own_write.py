@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.relations import cad120
+from whyact.data.relations.frames import shared_names
 from whyact.data.relations.own_file import (
     FILE,
     Allowed,
@@ -24,7 +25,7 @@ from whyact.data.relations.own_file import (
 )
 from whyact.data.types import Vocabulary
 from whyact.errors import UserError
-from whyact.files import temporary_sibling, write_atomic
+from whyact.files import file_sha256, temporary_sibling, write_atomic
 from whyact.video.reader import VideoReader
 
 
@@ -37,7 +38,7 @@ def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace:
         videos: The folder in which the videos lie that the file names; they are copied first.
 
     Raises:
-        UserError: Where there is one already that is not to be replaced.
+        UserError: Where there is one already that is not to be replaced, or another film of a video's name.
     """
     path = root / FILE
     if path.exists() and not replace:
@@ -52,6 +53,8 @@ def write_own(root: Path, file: OwnFile, videos: Path | None = None, *, replace:
                 draft.replace(to)
             finally:
                 draft.unlink(missing_ok=True)
+        elif to.stat().st_size != source.stat().st_size or file_sha256(to) != file_sha256(source):
+            raise UserError(to, "another film", f"{source}, or no file", "choose another folder")
     return write_atomic(path, msgspec.json.format(msgspec.json.encode(file), indent=1) + b"\n")
 
 
@@ -65,13 +68,18 @@ def from_cad120(root: Path) -> OwnFile:
     rate is its own.
 
     Raises:
-        UserError: For damaged data, or a video whose clips are not listed one after the other.
+        UserError: For damaged data, a video whose clips are not listed one after the other, or a ``VIDEO.mp4`` of which
+            several videos have the name.
     """
     videos, words, folds = cad120.annotated_videos(root)
+    shared = shared_names(entry.video_id for entry, _, _ in videos)
     out = []
     for entry, annotated, clips in videos:
         file, rate, size = f"videos/{entry.video}.mp4", annotated.rate, annotated.image_size
         if there := (root / file).is_file():
+            if entry.video in shared:
+                expected = f"a film of one video; {entry.video_id} is not the only one of this name"
+                raise UserError(root / file, entry.video, expected, "give the videos names of their own")
             with VideoReader(root / file) as reader:
                 facts = reader.facts()
             rate, size = facts.fps or rate, (facts.width, facts.height)
@@ -88,7 +96,7 @@ def from_cad120(root: Path) -> OwnFile:
         ]
         out.append(
             OwnVideo(
-                id=f"{entry.subject}/{entry.activity}/{entry.video}",
+                id=entry.video_id,
                 file=file if there else "",
                 fps=rate,
                 image_size=size,
@@ -100,7 +108,8 @@ def from_cad120(root: Path) -> OwnFile:
             )
         )
     people = {entry.subject for entry, _, _ in videos}  # whoever has a clip
-    whole = [Fold(sorted(train), sorted(test)) for train, test in folds.values() if train & people and test & people]
+    sides = ((sorted(train & people), sorted(test & people)) for train, test in folds.values())
+    whole = [Fold(train, test) for train, test in sides if train and test]
     return described(words, out, whole)
 
 

@@ -66,6 +66,8 @@ def summary(found: RelationData) -> dict[str, Any]:
         if shared:
             raise UserError(f"fold {number}", ", ".join(sorted(shared)), "no group on both sides", "correct the split")
         folds[str(number)] = {"train": len(train), "test": len(test)}
+        if neither := len(found.clips) - len({*sides[0], *sides[1]}):
+            folds[str(number)]["in_neither_part"] = neither
         if train and test:
             folds[str(number)]["split_sha256"] = found.split_sha256(number)
     return {
@@ -84,13 +86,17 @@ def summary(found: RelationData) -> dict[str, Any]:
 
 
 def _warnings(found: RelationData) -> dict[str, Any]:
-    """Name the folds that training refuses, and the actions that a fold tests on and never trains on or vice versa."""
+    """Name folds that training refuses, clips of no fold, and actions tested and never trained or vice versa."""
     lines = []
     empty = [n for n, sides in sorted(found.folds.items()) if not all(sides)]
     whole = sorted(found.folds.keys() - set(empty))
     if empty:
         line = f"fold {', '.join(map(str, empty))}: no clip to train or to test on"
         lines.append(f"{line}; take --fold {whole[0]}" if whole else line)
+    used = {i for sides in found.folds.values() for side in sides for i in side}
+    if unused := [clip for i, clip in enumerate(found.clips) if i not in used]:
+        groups = ", ".join(sorted({clip.group for clip in unused})[:10])
+        lines.append(f"{len(unused)} clips are in no fold, those of {groups or unused[0].id}")
     for number in whole:
         train, test = ({a for i in side for a in _targets(found.clips[i])} for side in found.folds[number])
         for what, actions in (("tested but never trained", test - train), ("trained but never tested", train - test)):

@@ -17,6 +17,7 @@ from whyact.data.untrimmed.sets import (
     Annotation,
     UntrimmedSet,
     annotations_from_arrays,
+    evaluated_subset,
     read_arrays,
 )
 from whyact.errors import UserError, malformed
@@ -112,8 +113,8 @@ def prompt_name(name: str) -> str:
 def read_json(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read ActivityNet's ground-truth JSON: ``{"database": {NAME: {"subset", "duration", "annotations"}}}``.
 
-    Videos of the subset ``testing`` carry no annotations and are skipped. What is tested on are the videos of
-    ``test`` if there are any, else those of ``validation``.
+    Videos of the subset ``testing`` without annotations, as the benchmark publishes them, are skipped. What is tested
+    on are the videos of ``test`` if there are any, else those of ``validation``.
 
     Args:
         path: The file.
@@ -124,7 +125,7 @@ def read_json(path: Path | str, classes: Sequence[str] | None = None) -> Untrimm
     """
     path = Path(path)
     database = _decode(path, _Truth, "ActivityNet's ground truth").database
-    kept = {name: video for name, video in database.items() if video.subset != "testing"}
+    kept = {name: video for name, video in database.items() if video.subset != "testing" or video.annotations}
     named = [(f"{path}, {name}", one.label) for name, video in kept.items() for one in video.annotations]
     refuse_alike(named)
     found = {label for _, label in named}
@@ -134,7 +135,7 @@ def read_json(path: Path | str, classes: Sequence[str] | None = None) -> Untrimm
     for name, video in kept.items():
         where = f"{path}, {name}"
         if video.subset not in SUBSETS:
-            raise UserError(where, video.subset, f"a subset out of {', '.join(SUBSETS)}, testing")
+            raise UserError(where, video.subset, f"a subset out of {', '.join(SUBSETS)}")
         rows = []
         for one in video.annotations:
             start, end = one.segment
@@ -145,8 +146,7 @@ def read_json(path: Path | str, classes: Sequence[str] | None = None) -> Untrimm
             rows.append((start, end, index[one.label]))
         labels = tuple(sorted({c for _, _, c in rows}))
         videos.append(Annotation(name, SUBSETS[video.subset], video.duration, labels, tuple(rows)))
-    test = "test" if any(video.subset == "test" for video in videos) else "validation"
-    return UntrimmedSet(path.stem, known, tuple(videos), "train", test)
+    return UntrimmedSet(path.stem, known, tuple(videos), "train", evaluated_subset(videos))
 
 
 def write_predictions(path: Path, found: Mapping[str, Sequence[Scored]]) -> None:

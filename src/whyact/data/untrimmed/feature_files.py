@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from whyact.data.io.pickles import load_array
 from whyact.data.io.tables import read_table, refuse_alike, refuse_repeats
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet
+from whyact.data.untrimmed.sets import SUBSETS, Annotation, UntrimmedSet, evaluated_subset
 from whyact.errors import Mistakes, UserError, malformed
 from whyact.files import without_mark
 
 SNIPPET_SECONDS = 0.64  # 16 frames at 25 a second: what I3D features of both benchmarks use
+_DEEPEST = 8  # folders above a feature file in which the recipe of its folder may lie
 LAYOUTS = (("features",), ("rgb", "flow"))
 
 
@@ -194,6 +195,8 @@ def open_folder(root: Path | str) -> FeatureFolder:
 def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> UntrimmedSet:
     """Read video-level labels: a CSV with the columns name, labels and (optional) subset.
 
+    What is tested on are the videos of ``test`` if there are any, else those of ``validation``.
+
     Args:
         path: The CSV; several labels of a video are separated by ``;``.
         classes: The classes of a trained model; by default the sorted labels found.
@@ -227,7 +230,7 @@ def read_labels(path: Path | str, classes: Sequence[str] | None = None) -> Untri
     for row, found in zip(rows, labels, strict=True):
         subset = row["subset"].casefold() or "train"
         videos.append(Annotation(row["name"], SUBSETS[subset], 0.0, tuple(sorted({index[label] for label in found}))))
-    return UntrimmedSet(path.stem, known, tuple(videos), "train", "test")
+    return UntrimmedSet(path.stem, known, tuple(videos), "train", evaluated_subset(videos))
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -245,6 +248,17 @@ def read_recipe(path: Path) -> Recipe:
     if not recipe.snippet_seconds > 0:
         raise UserError(path, recipe.snippet_seconds, "a positive snippet_seconds")
     return recipe
+
+
+def snippet_seconds_of(path: Path) -> float | None:
+    """Return the seconds from row to row of a feature file, as the ``features.json`` beside or above it says.
+
+    Raises:
+        UserError: As :func:`read_recipe`.
+    """
+    above = (folder / "features.json" for folder in list(path.absolute().parents)[:_DEEPEST])
+    recipe = next((file for file in above if file.is_file()), None)
+    return None if recipe is None else read_recipe(recipe).snippet_seconds
 
 
 def read_broken(path: Path) -> dict[str, str]:

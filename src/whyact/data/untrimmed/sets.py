@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_array
-from whyact.data.io.tables import refuse_alike
+from whyact.data.io.tables import refuse_alike, refuse_duplicates
 from whyact.errors import UserError
 
 #: Both spellings found in published packages, mapped onto ours.
-SUBSETS = {"training": "train", "train": "train", "validation": "validation", "val": "validation", "test": "test"}
+SUBSETS = {
+    **{"training": "train", "train": "train", "validation": "validation", "val": "validation"},
+    **{"testing": "test", "test": "test"},
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class UntrimmedSet:
         if not self.videos:
             raise UserError(self.name, "0 videos", "at least one video", "check the annotation files")
         refuse_duplicates(self.name, (video.id for video in self.videos))
+        refuse_duplicates(f"{self.name}, classes", self.classes, "class")
         refuse_alike(((self.name, name) for name in self.classes), "class")
 
     @property
@@ -62,17 +66,20 @@ class UntrimmedSet:
         """Return the videos to evaluate on."""
         return tuple(video for video in self.videos if video.subset == self.test_subset)
 
+    @property
+    def unused(self) -> tuple[Annotation, ...]:
+        """Return the videos that are neither learned from nor evaluated on, for their subset."""
+        return tuple(video for video in self.videos if video.subset not in (self.train_subset, self.test_subset))
+
     def sha256(self) -> str:
         """Return a checksum of who is in which subset with which labels and segments."""
         content = [[v.id, v.subset, sorted(v.labels), sorted(v.segments)] for v in self.videos]
         return hashlib.sha256(json.dumps([self.classes, sorted(content)]).encode()).hexdigest()
 
 
-def refuse_duplicates(where: object, names: Iterable[str]) -> None:
-    """Raise a UserError that names every repeated video."""
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise UserError(where, ", ".join(repeated[:5]), "every video named once", "remove the repeated rows")
+def evaluated_subset(videos: Iterable[Annotation]) -> str:
+    """Return what one's own videos are tested on: those of ``test`` if there are any, else those of ``validation``."""
+    return "test" if any(video.subset == "test" for video in videos) else "validation"
 
 
 def read_arrays(root: Path) -> dict[str, NDArray[Any]]:
@@ -100,7 +107,7 @@ def annotations_from_arrays(
     A repeated video-level name counts once; an empty list stays empty.
 
     Raises:
-        UserError: On a class or subset never declared, or segments without a label each.
+        UserError: On a class or subset never declared, segments without a label each, or one that is no two numbers.
     """
     classes = tuple(_text(name) for name in arrays["classlist"])
     index = {name: i for i, name in enumerate(classes)}
@@ -133,11 +140,22 @@ def annotations_from_arrays(
                 duration=float(durations[i]),
                 labels=tuple(sorted({index[label] for label in video_names})),
                 segments=tuple(
-                    (float(span[0]), float(span[1]), index[label]) for span, label in zip(spans, names, strict=True)
+                    (*_seconds(root / "segments.npy", name, span), index[label])
+                    for span, label in zip(spans, names, strict=True)
                 ),
             )
         )
     return classes, tuple(videos)
+
+
+def _seconds(path: Path, video: str, span: Any) -> tuple[float, float]:
+    try:
+        start, end = (float(second) for second in span)
+    except (TypeError, ValueError):
+        start = end = float("nan")
+    if not (math.isfinite(start) and math.isfinite(end)):
+        raise UserError(path, f"{span} (video {video})", "a segment [start, end] in seconds")
+    return start, end
 
 
 def _text(value: Any) -> str:
@@ -156,6 +174,7 @@ def summary(found: UntrimmedSet) -> dict[str, Any]:
             "labels_unlike_segments": sum(
                 bool(video.segments) and set(video.labels) != {c for _, _, c in video.segments} for video in videos
             ),
+            "segments_that_end_before_they_start": sum(end < start for v in videos for start, end, _ in v.segments),
             "segments_past_the_end": sum(end > v.duration > 0 for v in videos for _, end, _ in v.segments),
         }
 
@@ -164,6 +183,7 @@ def summary(found: UntrimmedSet) -> dict[str, Any]:
         "classes": len(found.classes),
         "train": side(found.train),
         "test": side(found.test),
+        "in_neither_part": len(found.unused),
         "ambiguous_spans": sum(map(len, found.ambiguous.values())),
         "ambiguous_videos": len(found.ambiguous),
         "split_sha256": found.sha256(),
@@ -173,7 +193,7 @@ def summary(found: UntrimmedSet) -> dict[str, Any]:
 
 
 def _warnings(found: UntrimmedSet) -> list[str]:
-    """Name the classes that no video trains on or, where there is a test part, tests; and an empty training part."""
+    """Name classes that no video trains on or, where there is a test part, tests, and what is not used at all."""
     lines = [] if found.train else [f"no training video: none is of the subset {found.train_subset}"]
     for what, videos in (("to train on", found.train), ("to test on", found.test)):
         shown = {c for video in videos for c in (*video.labels, *(c for _, _, c in video.segments))}
@@ -181,4 +201,10 @@ def _warnings(found: UntrimmedSet) -> list[str]:
         if videos and lacking:
             more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
             lines.append(f"classes without a video {what}: {', '.join(lacking[:10])}{more}")
+    if found.ambiguous and not found.ambiguous.keys() & {video.id for video in found.videos}:
+        lines.append(f"none of the {len(found.ambiguous)} videos with ambiguous spans, such as {min(found.ambiguous)}")
+    if found.unused:
+        subset = found.unused[0].subset
+        used = f"trained on is {found.train_subset}, tested on {found.test_subset}"
+        lines.append(f"{len(found.unused)} videos of the subset {subset} are not used: {used}")
     return lines

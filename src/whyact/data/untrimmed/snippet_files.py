@@ -15,23 +15,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.pickles import load_torch
 from whyact.data.io.row_file import RowFile
 from whyact.data.untrimmed.feature_files import Encoder, Recipe, read_recipe
+from whyact.data.untrimmed.records import Extraction, read_record, recipe_text, write_record
 from whyact.errors import DiskFullError, UserError
 from whyact.features.kinetics import CLIP, DOWNLOAD, FRAMES, SnippetEncoder, load_encoder
 from whyact.features.lite import BUNDLED, LiteSnippets, build_network, weights_file
 from whyact.features.lite import NAME as LITE
-from whyact.files import (
-    file_sha256,
-    sha256,
-    telling_of_full_disk,
-    write_atomic,
-)
+from whyact.files import file_sha256, sha256, telling_of_full_disk, write_atomic
 from whyact.prediction import VideoFacts
 from whyact.video.decode import windows
 from whyact.video.inputs import Inputs, expand_inputs
@@ -77,21 +72,6 @@ class Outcome:
 
     state: Literal["new", "kept", "broken"]
     note: str = ""
-
-
-class _Done(msgspec.Struct):
-    key: str
-    snippets: int
-    facts: VideoFacts
-    files: dict[str, str]  # path in the folder -> SHA-256
-    recipe: str  # the SHA-256 of features.json
-
-
-class _Sealed(msgspec.Struct, forbid_unknown_fields=True):
-    """A record with the SHA-256 of its own text."""
-
-    sha256: str
-    video: msgspec.Raw
 
 
 def find_videos(inputs: Sequence[Path | str], skipped: Inputs | None = None) -> dict[str, Path]:
@@ -155,7 +135,7 @@ def extract(
     for name, path in videos.items():
         tell(name, 0)
         result.take(name, extract_one(name, path, out, streams, lambda count, name=name: tell(name, count)))  # type: ignore[misc]
-    return finish(result, videos, out)
+    return finish(result, videos, out, streams.recipe)
 
 
 def check_recipe(out: Path, recipe: Recipe) -> None:
@@ -177,8 +157,8 @@ def extract_one(
     try:
         facts = path.stat()
         key = f"{facts.st_size}-{facts.st_mtime_ns}"
-        done = _read_done(record)
-        if done is not None and done.key == key:
+        done = read_record(record)
+        if done is not None and done.key == key and done.holds(out, streams.recipe):
             return Outcome("kept", done.facts.degraded)
         done = _extract_one(name, path, key, out, streams, tell)
     except DiskFullError:
@@ -187,13 +167,12 @@ def extract_one(
         return Outcome("broken", f"{error.value}: {error.expected} expected")
     except FileNotFoundError:
         return Outcome("broken", "no such file any more: a video expected")
-    write_atomic(out / "features.json", _recipe_text(streams.recipe))
-    body = msgspec.json.encode(done)
-    write_atomic(record, msgspec.json.encode(_Sealed(sha256(body), msgspec.Raw(body))))
+    write_atomic(out / "features.json", recipe_text(streams.recipe))
+    write_record(record, done)
     return Outcome("new", done.facts.degraded)
 
 
-def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracted:
+def finish(result: Extracted, videos: Mapping[str, Path], out: Path, recipe: Recipe) -> Extracted:
     """List what could not be read in ``broken.csv``, and return the result.
 
     Raises:
@@ -202,6 +181,8 @@ def finish(result: Extracted, videos: Mapping[str, Path], out: Path) -> Extracte
     if not result.new and not result.kept:
         name, reason = next(iter(result.broken.items()))
         raise UserError(videos[name], reason, "at least one video that decodes")
+    if not (out / "features.json").exists():  # removed, and every video was there already
+        write_atomic(out / "features.json", recipe_text(recipe))
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerows([("name", "reason"), *result.broken.items()])
@@ -277,46 +258,16 @@ def extract_features(path: Path, file: Path, streams: Streams) -> VideoFacts:
     return _encode(path, {file: streams.inputs}, streams.recipe.snippet_seconds, lambda count: None)[0]
 
 
-def _extract_one(name: str, path: Path, key: str, out: Path, streams: Streams, tell: Callable[[int], None]) -> _Done:
+def _extract_one(
+    name: str, path: Path, key: str, out: Path, streams: Streams, tell: Callable[[int], None]
+) -> Extraction:
     files: dict[Path, tuple[SnippetEncoder, ...]] = {out / "features" / f"{name}.npy": streams.inputs}
     if streams.target is not None:
         files[out / "clip" / f"{name}.npy"] = (streams.target,)
     facts, count = _encode(path, files, streams.recipe.snippet_seconds, tell)
     facts.path = path.name  # where it lay on this machine is nobody's business
     sums = {file.relative_to(out).as_posix(): file_sha256(file) for file in files}
-    return _Done(key, count, facts, sums, sha256(_recipe_text(streams.recipe)))
-
-
-def _recipe_text(recipe: Recipe) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(recipe), indent=2)
-
-
-def verify_features(root: Path) -> list[str]:
-    """Return what is wrong with the files of an extracted folder, a sentence each: missing, changed, not recorded.
-
-    Raises:
-        UserError: When ``root`` holds no extracted video.
-    """
-    records = sorted((root / "videos").rglob("*.json"))
-    if not records:
-        raise UserError(root, None, "a folder that `whyact extract` wrote")
-    recipe = root / "features.json"
-    made = file_sha256(recipe) if recipe.is_file() else ""
-    wrong: list[str] = []
-    for record in records:
-        done = _read_done(record)
-        if done is not None and done.recipe != made and not wrong:
-            wrong.append(f"{recipe}: missing, or other bytes than were written; remove it and extract again")
-        if done is None:
-            wrong.append(f"{record}: not the record of a video that was written; remove it and extract again")
-            continue
-        for name, digest in done.files.items():
-            file = root / name
-            if not file.is_file():
-                wrong.append(f"{file}: missing; remove {record} and extract again")
-            elif file_sha256(file) != digest:
-                wrong.append(f"{file}: other bytes than were written; remove it with {record} and extract again")
-    return wrong
+    return Extraction(key, count, facts, sums, sha256(recipe_text(streams.recipe)))
 
 
 def _encode(
@@ -387,13 +338,3 @@ def _snippets(path: Path, seconds: float) -> Iterator[tuple[NDArray[np.uint8], V
             yield np.repeat(snippet[:1], FRAMES, axis=0), window.video.facts
         yield snippet, window.video.facts
         count = place + 1
-
-
-def _read_done(path: Path) -> _Done | None:
-    try:
-        sealed = msgspec.json.decode(path.read_bytes(), type=_Sealed)
-        if sha256(bytes(sealed.video)) != sealed.sha256:
-            return None
-        return msgspec.json.decode(sealed.video, type=_Done)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):  # not there, cut short or changed: extract it again
-        return None

@@ -59,7 +59,8 @@ def extract_on(
         UserError: When the folder holds features of another recipe, not one video could be read, or the disk is full.
     """
     streams = sources.load()  # before any worker: weights are downloaded once, and mistakes show early
-    check_recipe(out, streams.recipe)
+    recipe = streams.recipe
+    check_recipe(out, recipe)
     del streams
     names, result = list(videos), Extracted()
     found = run(
@@ -75,7 +76,7 @@ def extract_on(
                 raise outcome.mistake
             outcome = Outcome("broken", outcome.message)
         result.take(name, outcome)
-    return finish(result, videos, out)
+    return finish(result, videos, out, recipe)
 
 
 def _open(settings: tuple[Sources, Path]) -> tuple[Streams, Path]:

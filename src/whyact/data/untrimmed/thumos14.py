@@ -26,6 +26,7 @@ from whyact.data.untrimmed.sets import (
     summary,
 )
 from whyact.errors import UserError
+from whyact.files import read_text
 
 SNIPPETS_PER_SECOND = 25 / 16
 JOINT_FEATURES = "Thumos14reduced-I3D-JOINTFeatures.npy"
@@ -94,10 +95,7 @@ def _read_ambiguous(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
     if not path.is_file():
         # The list changes the mAP: going on without it would be a silent change of protocol.
         raise UserError(path, None, "the list of ambiguous spans", "put Ambiguous_test.txt beside the arrays")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(path, str(error), "lines of name, start and end") from error
+    text = read_text(path, "lines of name, start and end")
     spans: dict[str, list[tuple[float, float]]] = {}
     for number, line in enumerate(text.splitlines(), 1):
         fields = line.split()
@@ -107,8 +105,8 @@ def _read_ambiguous(path: Path) -> dict[str, tuple[tuple[float, float], ...]]:
             name, start, end = fields[0], float(fields[1]), float(fields[2])
         except (IndexError, ValueError) as error:
             raise UserError(f"{path}:{number}", line, "name, start and end in seconds") from error
-        if not (math.isfinite(start) and math.isfinite(end)):
-            raise UserError(f"{path}:{number}", line, "finite seconds")
+        if not (math.isfinite(start) and math.isfinite(end) and start <= end):
+            raise UserError(f"{path}:{number}", line, "finite seconds, the start first")
         spans.setdefault(name, []).append((start, end))
     return {name: tuple(values) for name, values in spans.items()}
 

@@ -12,7 +12,6 @@ from whyact.data.zero_shot.types import duplicate_splits
 from whyact.data.zero_shot.video_folders import path_below
 from whyact.progress import progress as show
 from whyact.video.decode import can_decode
-from whyact.video.inputs import Inputs, videos_in
 
 SHOWN = 20
 FIRST = 10  # splits that published results use
@@ -58,10 +57,8 @@ def check(name: str, root: Path, progress: bool = True) -> dict[str, Any]:
 
 def _skipped(layout: Layout, root: Path) -> dict[str, Any]:
     """Count what lies beside the videos and is not read."""
-    skipped = Inputs()
-    for folder in sorted({video.path.parent for video in layout.videos}):
-        videos_in(folder, skipped, deep=False)
-    paths = [f"{path_below(root, Path(path))}: {reason}" for reason, paths in skipped.skipped.items() for path in paths]
+    skipped = layout.skipped.skipped
+    paths = [f"{path_below(root, Path(path))}: {reason}" for reason, paths in skipped.items() for path in paths]
     return {"skipped": len(paths), "first_skipped": paths[:SHOWN]}
 
 

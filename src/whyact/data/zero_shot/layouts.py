@@ -5,8 +5,8 @@ Split files are compared with checksums written here: a changed split is an erro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +18,8 @@ from whyact.data.zero_shot.types import ClassSplit, seeded_split
 from whyact.data.zero_shot.video_folders import Listed
 from whyact.errors import UserError
 from whyact.files import canonical_json, read_text, sha256
+from whyact.video import VIDEO_SUFFIXES
+from whyact.video.inputs import Inputs, videos_in
 
 Order = Literal["label", "ascii"]
 OWN_SPLITS = 10
@@ -40,7 +42,8 @@ class Layout:
 
     ``missing`` are videos that a list names and the disk lacks, ``corrupt`` those that a published list of corrupt
     videos names; neither is in ``videos``. ``words`` (C,300) are the classes' word vectors where the set has them.
-    ``auxiliary`` are the names of :data:`GRAPH_NAMES`, which densify the class graph and have no videos.
+    ``auxiliary`` are the names of :data:`GRAPH_NAMES`, which densify the class graph and have no videos. ``skipped``
+    counts what lies beside the videos and is not read, folders of no class among it.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Layout:
     corrupt: tuple[Listed, ...] = ()
     words: Float32 | None = None
     auxiliary: tuple[str, ...] = ()
+    skipped: Inputs = field(default_factory=Inputs)
 
     def of(self, videos: Iterable[Listed], split: ClassSplit) -> list[Listed]:
         """Return the videos that a split uses: of its classes, from the part of the data that fits their side."""
@@ -88,14 +92,15 @@ def read(name: str, root: Path, order: Order = "label") -> Layout:
 
 def _videos(name: str, root: Path, order: Order) -> Layout:
     """Read one's own videos, a folder per class; every split is another seeded half of the classes."""
-    videos = video_folders.class_folders(root)
+    skipped = Inputs()
+    videos = video_folders.class_folders(root, skipped, deep=True)
     classes = tuple(sorted({video.label for video in videos}))
     refuse_alike(((root / label, label) for label in classes), "class folder")
     if len(classes) < 4:
         raise UserError(root, f"{len(classes)} classes", "at least four: two to train on, two unseen")
     half = (len(classes) + 1) // 2
     splits = tuple(seeded_split(f"videos-{seed}", classes, half, seed) for seed in range(1, OWN_SPLITS + 1))
-    return Layout(name, classes, splits, tuple(videos))
+    return Layout(name, classes, splits, tuple(videos), skipped=skipped)
 
 
 def _split_mat(name: str, root: Path, order: Order) -> Layout:
@@ -111,12 +116,15 @@ def _split_mat(name: str, root: Path, order: Order) -> Layout:
         folder = _folder(root, lists, "truze_ZSL.txt")
         found = zero_shot_files.read_truze(folder, "UCF101" if base == "ucf101" else "HMDB51", table.classes)
         splits = _verified(name, (found,))
-    videos = video_folders.class_folders(video_folders.first_folder(root, folders))
+    skipped = Inputs()
+    videos = video_folders.class_folders(video_folders.first_folder(root, folders), skipped)
     expected = [
         Listed(Path(video), table.classes[label]) for video, label in zip(table.videos, table.labels, strict=True)
     ]
     known = [video for video in videos if video.label in table.classes]
-    return _sorted_out(name, root, table.classes, splits, known, expected, table.words)
+    for place in dict.fromkeys(video.path.parent for video in videos if video.label not in table.classes):
+        skipped.skip("a folder of no class in Label.mat", str(place))
+    return _sorted_out(name, root, table.classes, splits, known, expected, skipped, table.words)
 
 
 def _activitynet(name: str, root: Path, order: Order) -> Layout:
@@ -129,8 +137,10 @@ def _activitynet(name: str, root: Path, order: Order) -> Layout:
     )
     expected = [Listed(Path(video), label) for label, videos in listed.items() for video in videos]
     label_of = {video.path.name: video.label for video in expected}
-    videos = [Listed(path, label_of[path.name]) for path in sorted(folder.glob("*.mp4")) if path.name in label_of]
-    return _sorted_out(name, root, tuple(listed), _verified(name, splits), videos, expected)
+    skipped = Inputs()
+    there = _listed_only(videos_in(folder, skipped, deep=False), label_of, skipped)
+    videos = [Listed(path, label_of[path.name]) for path in there]
+    return _sorted_out(name, root, tuple(listed), _verified(name, splits), videos, expected, skipped)
 
 
 def _kinetics(name: str, root: Path, order: Order) -> Layout:
@@ -139,9 +149,9 @@ def _kinetics(name: str, root: Path, order: Order) -> Layout:
     published = zero_shot_files.read_kinetics(_folder(root, lists, "zsar_tst_k600_s0.csv"))
     sides = [ClassSplit(f"kinetics-{i}", s.validation_classes, s.test_classes) for i, s in enumerate(published)]
     _verified(name, sides)
-    train = video_folders.class_folders(
-        video_folders.first_folder(root, ("kinetics-400/train_256", "train_256")), part="train"
-    )
+    skipped = Inputs()
+    place = video_folders.first_folder(root, ("kinetics-400/train_256", "train_256"))
+    train = video_folders.class_folders(place, skipped, part="train")
     # folder names have underscores where class names of Kinetics-600 have spaces
     seen = tuple(sorted({video.label for video in train}))
     splits = tuple(ClassSplit(side.name, seen, side.unseen, validation=side.seen) for side in sides)
@@ -151,11 +161,23 @@ def _kinetics(name: str, root: Path, order: Order) -> Layout:
         ("test", {row for s in published for row in s.test}),
     ):
         folder = video_folders.first_folder(root, (f"kinetics-600/{part}", part))
-        on_disk = {path.name: path for path in sorted(folder.glob("*/*"))} if folder != root else {}
+        there = sorted(folder.glob("*/*")) if folder != root else []
+        on_disk = {path.name: path for path in _listed_only(there, {video for video, _ in rows}, skipped)}
         expected += [Listed(Path(video), label, part=part) for video, label in sorted(rows)]
         videos += [Listed(on_disk[video], label, part=part) for video, label in sorted(rows) if video in on_disk]
     classes = (*seen, *sorted({*splits[0].unseen, *splits[0].validation}))
-    return _sorted_out(name, root, classes, splits, videos, expected)
+    return _sorted_out(name, root, classes, splits, videos, expected, skipped)
+
+
+def _listed_only(paths: Iterable[Path], names: Container[str], skipped: Inputs) -> list[Path]:
+    """Return the files whose names a published list has; other videos are counted."""
+    found = []
+    for path in paths:
+        if path.name in names:
+            found.append(path)
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            skipped.skip("a video that no list names", str(path))
+    return found
 
 
 def _sorted_out(
@@ -165,6 +187,7 @@ def _sorted_out(
     splits: Sequence[ClassSplit],
     videos: Sequence[Listed],
     expected: Sequence[Listed],
+    skipped: Inputs,
     words: Float32 | None = None,
 ) -> Layout:
     """Take out what a published list calls corrupt, by base name, and find what is missing."""
@@ -179,6 +202,7 @@ def _sorted_out(
         tuple(video for video in expected if (video.part, video.path.stem) not in present),
         tuple(video for video in videos if video.path.name in named),
         words,
+        skipped=skipped,
     )
 
 

@@ -15,6 +15,8 @@ from whyact.data.types import FeatureSequence, Int
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256
 
+BLOCK = 4096  # rows checked at once: features may be mapped
+
 
 @dataclass(frozen=True)
 class ClassSplit:
@@ -98,6 +100,9 @@ class ZeroShotData:
                 raise UserError(f"video {video.id}", f"width {video.features.shape[1]}", f"features of width {width}")
             if len(video.features) == 0:
                 raise UserError(f"video {video.id}", "no frame", "at least one frame")
+            for start in range(0, len(video.features), BLOCK):
+                if not np.isfinite(video.features[start : start + BLOCK]).all():
+                    raise UserError(f"video {video.id}", "NaN or infinity", "finite features")
             if len(video.target) != 1 or not 0 <= video.target[0] < len(self.classes):
                 raise UserError(f"video {video.id}, target", video.target, f"one class index below {len(self.classes)}")
 

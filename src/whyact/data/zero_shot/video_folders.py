@@ -44,29 +44,38 @@ class Listed:
     part: str = ""
 
 
-def class_folders(folder: Path, part: str = "", skipped: Inputs | None = None) -> list[Listed]:
+def class_folders(folder: Path, skipped: Inputs, part: str = "", deep: bool = False) -> list[Listed]:
     """List ``folder/<class>/*`` (UCF101, HMDB51, Olympic Sports, Kinetics, and one's own videos), sorted.
 
     Args:
         folder: What holds a folder for each class.
+        skipped: Counts hidden files, links to nothing, files that are no videos, folders without any.
         part: Of a data set that keeps parts apart.
-        skipped: Counts hidden files, links to nothing, files that are no videos.
+        deep: Also list ``folder/<class>/<group>/*``, clips that belong together, as one's own videos may lie.
 
     Raises:
         UserError: When no subfolder holds a video.
     """
-    skipped = skipped if skipped is not None else Inputs()
-    places = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
-    listed = [
-        Listed(path, place.name, source(path), part)
-        for place in places
-        if not place.name.startswith(".")
-        for path in videos_in(place, skipped, deep=False)
-    ]
+    listed = []
+    for place in sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []:
+        if place.name.startswith("."):
+            continue
+        videos = videos_in(place, skipped, deep=deep)
+        for below in sorted(path for path in place.iterdir() if path.is_dir()) if not deep else ():
+            skipped.skip("a folder in a class folder", str(below))
+        if not videos:
+            skipped.skip("a class folder without a video", str(place))
+        listed += [Listed(path, place.name, _group(path, place), part) for path in videos]
     if not listed:
         expected = f"a folder per class with videos in it{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError(folder, "no video", expected, "point --root at that folder")
     return listed
+
+
+def _group(path: Path, place: Path) -> str:
+    """Return what tells the source of a video: the folder that it lies in below that of its class, else its name."""
+    inside = path.relative_to(place).parent.as_posix()
+    return source(path) if inside == "." else f"{place.name}/{inside}"
 
 
 def source(path: Path) -> str:
