@@ -28,7 +28,7 @@ def frame_times(path: Path | str, limit: float = LIMIT) -> NDArray[np.float64]:
     if not path.is_file():
         raise UserError(path, "no such file", "a video file", "check the path")
     facts = path.stat()
-    return _frame_times(str(path.absolute()), facts.st_size, facts.st_mtime_ns, limit)
+    return _frame_times(str(path.resolve()), facts.st_size, facts.st_mtime_ns, limit)  # once, whatever links name it
 
 
 @lru_cache(_FILES)
