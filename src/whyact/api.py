@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whyact.data.datasets import find_dataset, names_for
 from whyact.devices import check_device, refuse_absent_device, resolve_device
 from whyact.errors import UserError, choose
-from whyact.files import SHIPPED, folder_lock, writable_file
+from whyact.files import SHIPPED, restored_on_failure, writable_file
 from whyact.methods import (
     UNTRAINED,
     Answerer,
@@ -28,7 +27,7 @@ from whyact.methods import (
 )
 from whyact.progress import print_note
 from whyact.settings import convert, leaves, override, read_settings
-from whyact.training.checkpoint import CARD, check_run_folder, read_card, trained_on
+from whyact.training.checkpoint import CARD, read_card, run_folder_for
 from whyact.training.options import OwnVideosOptions, TrainOptions
 from whyact.video.frame_folder import prepared_inputs, refuse_unreadable
 
@@ -280,7 +279,7 @@ def train(
             ``{"optim.epochs": 2}`` or ``{"optim": {"epochs": 2}}``.
         fold: Which split to train on.
         seed: Of everything random.
-        overwrite: Replace a finished run, which stays until training completes.
+        overwrite: Replace a finished run, which stays until training completes, as do its own clips' data.
         progress: Show progress on stderr.
         device: Where to compute, as in :func:`load`.
         precision: ``fp32``, ``bf16`` or ``fp16``.
@@ -306,7 +305,8 @@ def train(
     settings = _settings(chosen, preset or default_preset(chosen, own_videos=videos is not None), config)
     if data is not None and names_for(method):  # before anything slow is imported
         find_dataset(data, method, None if root is None else Path(root))
-    with run_folder_for(folder, overwrite=overwrite):
+    replaced = _data_beside(folder) if overwrite and videos is not None and Path(videos).suffix != ".json" else None
+    with run_folder_for(folder, overwrite=overwrite), restored_on_failure(replaced, folder / CARD):
         place = None if root is None else Path(root)
         if videos is not None:
             prepared = chosen.prepare_clips(
@@ -324,36 +324,6 @@ def train(
         assert data is not None
         chosen.train(data, place, folder, config=settings, fold=fold, seed=seed, progress=progress, options=how)
     return load(folder, device=device)
-
-
-@contextmanager
-def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
-    """Keep a run folder for one training: checked before the work, closed to other trainings during it.
-
-    Raises:
-        UserError: When the folder may not be written, holds a finished run that is not to be replaced, or another
-            training is writing it.
-    """
-    check_run_folder(folder)
-    if (folder / CARD).is_file() and not overwrite:
-        card = read_card(folder)
-        finished = f"a finished run: {card['method']} on {trained_on(card)}"
-        raise UserError(f"--out {folder}", finished, "a new folder", "--overwrite to replace it")
-
-    def refuse() -> None:
-        raise UserError(
-            f"--out {folder}", "another training that writes it", "a folder of its own", "wait, or choose another --out"
-        )
-
-    if os.environ.get("RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" in os.environ:
-        yield  # under torchrun the first process holds the folder for all
-        return
-    try:
-        with folder_lock(folder, refuse):
-            yield
-    finally:
-        with suppress(OSError):
-            folder.rmdir()  # only where nothing was written into it
 
 
 def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]) -> Any:
@@ -375,6 +345,13 @@ def make_options(method: Answerer[Any, Any], name: str, given: Mapping[str, Any]
         if value is not None
     }
     return replace(default, **values)
+
+
+def _data_beside(run: Path) -> Path:
+    """Return where the data of a run's own clips are."""
+    from whyact.data.relations.clip_folder import data_folder
+
+    return data_folder(run)
 
 
 def _name_videos(videos: Path) -> str:

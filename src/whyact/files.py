@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from whyact.errors import DiskFullError, UserError
@@ -198,6 +199,42 @@ def folder_lock(folder: Path, waiting: Callable[[], object] = lambda: None) -> I
         os.close(handle)
 
 
+@contextmanager
+def restored_on_failure(folder: Path | None, made: Path) -> Iterator[None]:
+    """Put the documents and links right in a folder back as they were where the block does not come to write a file.
+
+    Args:
+        folder: Documents that were added in it go, if there was any before; nothing is done where it is not there.
+        made: What the block is for. Once it is written, the folder stays as it is, whatever fails later.
+    """
+
+    def documents() -> dict[Path, bytes | str]:
+        paths = sorted(folder.iterdir()) if folder is not None and folder.is_dir() else []
+        linked: dict[Path, bytes | str] = {path: os.readlink(path) for path in paths if path.is_symlink()}
+        files = (path for path in paths if path.suffix in (".json", ".csv") and path.is_file())
+        return {path: path.read_bytes() for path in files if path not in linked} | linked
+
+    def written() -> tuple[int, int] | None:
+        return (made.stat().st_ino, made.stat().st_mtime_ns) if made.is_file() else None
+
+    before, old = documents(), written()
+    try:
+        yield
+    except BaseException:
+        if not before or written() != old:
+            raise
+        after = documents()
+        for path in after.keys() - before.keys():
+            path.unlink()
+        for path, content in before.items():
+            if after.get(path) != content and isinstance(content, str):
+                path.unlink(missing_ok=True)
+                os.symlink(content, path, target_is_directory=True)
+            elif after.get(path) != content:
+                write_atomic(path, content)
+        raise
+
+
 def write_synced(path: Path, data: bytes) -> None:
     """Write ``data`` to a new file and wait until the disk has it."""
     with open(path, "wb") as stream:
@@ -236,6 +273,17 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read piece by piece."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stored_sha256(path: Path) -> str:
+    """Return :func:`file_sha256`; a file that has not changed since the last time is not read again."""
+    facts = path.stat()
+    return _stored_sha256(path.absolute(), facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _stored_sha256(path: Path, size: int, written: int) -> str:
+    return file_sha256(path)
 
 
 def canonical_json(value: object) -> str:

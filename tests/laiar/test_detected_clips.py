@@ -95,6 +95,16 @@ def test_perfect_boxes_return_the_annotated_clip(seed: int) -> None:
     np.testing.assert_array_equal(made.times, clip.times)
 
 
+def test_a_clip_lasts_as_long_as_its_frames_are_shown_whatever_rate_is_declared() -> None:
+    """How long a run's clips are says in which windows a film is answered; browsers declare 1000 frames a second."""
+    boxes = things(0)
+    clip = annotated(boxes)
+    declared = replace(clip, times=0.5 + np.arange(len(clip.times)) / 1000)
+    shown = 3.0 + np.cumsum(np.arange(len(clip.times)) % 3 / 20)
+    made = detected_clip(declared, replace(renamed(boxes), times=shown), WORDS, slots=9, labelled_only=True)
+    np.testing.assert_allclose(made.times, 0.5 + shown - 3.0)
+
+
 def test_a_slot_in_which_a_box_is_hidden_does_not_hide_it_in_others() -> None:
     """The mug is known in the first pair; the later pair that has no box of it says nothing."""
     boxes = things(0)

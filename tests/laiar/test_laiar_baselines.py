@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,7 +16,7 @@ from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
 from whyact.homeworld.write import write_world
 from whyact.laiar import baselines as laiar_baselines
-from whyact.laiar.baselines import BASELINES
+from whyact.laiar.baselines import BASELINES, measure_rivals
 from whyact.metrics.recall import macro_recall
 
 READS_RELATIONS = {"rules", "relation-logistic", "relation-forest"}
@@ -177,6 +178,18 @@ def test_one_training_subject_is_enough(fold: Fold) -> None:
     alone = [clip for clip in train if clip.group == train[0].group]
     answer = BASELINES["relation-logistic"].predict(alone, test, vocabulary, 0)
     assert _recall(answer, fold) > 0.6
+
+
+def test_a_subject_without_whom_one_action_is_left_chooses_no_strength(fold: Fold) -> None:
+    """Two films of a class each: scikit-learn refused to learn from either alone, with a traceback to the user."""
+    train, test, vocabulary = fold
+    first, other = next((a, b) for a in train for b in train if a.target != b.target)
+    two = [replace(first, group="one"), replace(other, group="two")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = measure_rivals(two, test, vocabulary)
+        assert len(BASELINES["object-classes"].predict([*train[:9], *two], test, vocabulary, 0)) == len(test)
+    assert set(found) == set(laiar_baselines.RIVALS)
 
 
 @pytest.mark.parametrize("name", ["majority", "object-classes", "box-forest"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -190,6 +191,76 @@ def test_the_json_can_be_edited_and_trained_again(run: Path, tmp_path: Path) -> 
     assert load_run(model.path).vocabulary.actions == ("fetch", "leave")
 
 
+def test_data_that_a_run_was_not_trained_on_are_not_measured_as_its_own(run: Path, tmp_path: Path) -> None:
+    """An --overwrite that was stopped leaves other data beside the old run: what it learned would be tested on."""
+    copy, data = tmp_path / "mine", tmp_path / "mine-data"
+    shutil.copytree(run, copy)
+    shutil.copytree(run.with_name("mine-data"), data, symlinks=True)
+    assert whyact.load(copy).evaluate()["mAR"] >= 0
+    document = json.loads((data / "whyact.json").read_text())
+    first = document["folds"][0]
+    first["train"], first["test"] = first["test"], first["train"]
+    (data / "whyact.json").write_text(json.dumps(document))
+    with pytest.raises(UserError, match=r"mine-data.*of another training.*the data that the run was trained on"):
+        whyact.load(copy).evaluate()
+    assert whyact.load(copy).evaluate(root=data)["mAR"] >= 0
+
+
+def test_a_stopped_overwrite_leaves_the_old_run_and_its_data(
+    run: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, data = tmp_path / "mine", tmp_path / "mine-data"
+    shutil.copytree(run, copy)
+    shutil.copytree(run.with_name("mine-data"), data, symlinks=True)
+    others = tmp_path / "others"
+    for i, path in enumerate(sorted(clips.rglob("*.mp4"))):
+        (others / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, others / path.parent.name / f"{i}-renamed.mp4")
+    before = {path.name: path.read_bytes() for path in data.iterdir() if path.suffix == ".json"}
+    scores = whyact.load(copy).evaluate()
+    how = {"out": copy, "overwrite": True, "config": QUICK | {"data.detector": "squares"}}
+
+    def stop(*_: object, **__: object) -> None:
+        assert (data / "whyact.json").read_bytes() != before["whyact.json"]
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("whyact.laiar.task.train_run", stop)
+        with pytest.raises(KeyboardInterrupt):
+            whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
+    assert {path.name: path.read_bytes() for path in data.iterdir() if path.suffix == ".json"} == before
+    assert (data / "videos").resolve() == clips.resolve()
+    assert whyact.load(copy).evaluate() == scores
+    with monkeypatch.context() as patch:
+        patch.setattr("whyact.laiar.task.keep_detector", lambda *_: 1 / 0)  # behind the run, which is new by then
+        with pytest.raises(ZeroDivisionError):
+            whyact.train("laiar", videos=others, **how)  # type: ignore[arg-type]
+    assert (data / "videos").resolve() == others.resolve()
+    assert whyact.load(copy).evaluate()["mAR"] >= 0
+
+
+def test_training_again_keeps_the_things_and_the_detector_of_the_first_time(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = run.with_name("mine-data") / "whyact.json"
+    preset = own_clips.PRESETS["clips"]
+    preset = replace(preset, data=replace(preset.data, pixels=False))
+    assert preset.data.detector == "auto"
+    monkeypatch.setattr(own_clips, "_is_familiar", lambda files: True)  # a new choice would be the bundled one
+    assert own_clips.prepare_clips(path, tmp_path / "out", preset, progress=False).config.data.detector == "squares"
+    named = replace(preset, data=replace(preset.data, detector="mine.onnx"))
+    assert own_clips.prepare_clips(path, tmp_path / "out", named, progress=False).config.data.detector == "mine.onnx"
+    with pytest.raises(UserError, match=r"things.*has its things already.*classes\.json"):
+        own_clips.prepare_clips(path, tmp_path / "out", preset, things=tmp_path / "none.json", progress=False)
+
+    class Other(Squares):
+        name = "squares of another day"
+
+    monkeypatch.setattr(own_clips, "open_detector", lambda name, names=None: Other())
+    with pytest.raises(UserError, match=r"detector\.json.*of another day.*expected squares"):
+        own_clips.prepare_clips(path, tmp_path / "out", preset, progress=False)
+
+
 def test_an_edited_list_of_things_renames_and_drops(clips: Path, tmp_path: Path) -> None:
     command = ["data", "things", "--videos", str(clips), "--detector", "squares", "--out", str(tmp_path / "things")]
     assert main(command) == 0
@@ -227,7 +298,7 @@ def test_boxes_mean_what_the_run_was_trained_with(run: Path) -> None:
 
 
 def test_it_stops_before_the_work_where_it_would_end_in_nothing(
-    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def prepare(videos: Path, **data: object) -> None:
         whyact.train(
@@ -247,6 +318,11 @@ def test_it_stops_before_the_work_where_it_would_end_in_nothing(
     monkeypatch.setattr(own_clips, "open_detector", lambda name, names=None: Blind())
     with pytest.raises(UserError, match=r"squares: nothing of 12 clips.*things that it is sure of"):
         prepare(clips, detector="squares")
+    assert main(["data", "things", "--videos", str(clips), "--detector", "squares", "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "--detector: found squares: nothing of 12 clips" in said
+    assert "--data." not in said
+    assert not (tmp_path / "things.json").exists()
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "run-data").exists()
     with pytest.raises(UserError, match=r"untrimmed videos.*train laiar|no encoder of frames.*whyact\[lite\]"):

@@ -42,6 +42,13 @@ def test_without_the_package_of_clip_the_way_to_it_is_named(tmp_path: Path, monk
         prepare_clips(write_clips(tmp_path / "clips", 4), tmp_path / "run", Config(), progress=False)
 
 
+def test_one_folder_under_two_names_is_not_seen_and_unseen(tmp_path: Path) -> None:
+    clips = write_clips(tmp_path / "clips", 4)
+    (clips / "alias").symlink_to(clips / "action b")
+    with pytest.raises(UserError, match="action b and alias, which are one folder"):
+        prepare_clips(clips, tmp_path / "run", Config(), progress=False)
+
+
 def test_class_folders_are_trained_on_and_new_names_answered(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

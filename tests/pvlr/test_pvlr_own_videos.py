@@ -80,16 +80,24 @@ def test_one_command_leads_to_a_run_that_says_when(
     assert min(best["end"], 11) - max(best["start"], 7) > 2, "the segment is where the colour is"
 
 
-def test_times_in_a_table_serve_the_evaluation_alone(videos: Path, tmp_path: Path) -> None:
+def test_times_in_a_table_serve_the_evaluation_alone(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     table = tmp_path / "films.csv"
     lines = [
         f"{path},{path.parent.name},{2 + int(path.stem) % 5},{6 + int(path.stem) % 5}"
         for path in sorted(videos.rglob("*.mp4"))
     ]
+    lines += [lines[0], f"{videos / 'wave' / '0.mp4'},wave,9,99", f"{videos / 'wave' / '0.mp4'},jump,50,60"]
     table.write_text("\n".join(["file,label,start,end", *lines]) + "\n")
     model = whyact.train("pvlr", videos=table, out=tmp_path / "run", config=QUICK, fold=2)
+    said = capsys.readouterr().err
+    assert "1 rows are there twice and count once: line 14" in said
+    assert "1 clips name times at which their video shows nothing; dropped: 0.mp4 50 s to 60 s" in said
+    assert "1 clips end after their video, and are cut there: 0.mp4 9 s to 99 s" in said
     written = json.loads((tmp_path / "run-data" / "annotations.json").read_text())["database"]
-    assert written["wave/0"]["annotations"] == [{"segment": [2.0, 6.0], "label": "wave"}]
+    spans = [{"segment": [2.0, 6.0], "label": "wave"}, {"segment": [9.0, 14.0], "label": "wave"}]
+    assert written["wave/0"]["annotations"] == spans
     assert {one["subset"] for one in written.values()} == {"training", "test"}
     assert model.evaluate()["classification_mAP"] >= 0  # finds the data beside the run
 

@@ -326,14 +326,16 @@ def _logistic(known: Float64, target: Answer, groups: NDArray[np.str_], seed: in
     # Classes weigh the same, for the measure is the mean recall over classes. Not standardised: every feature is a
     # share already, and a column that is rare in training would be blown up for a new subject.
     model = LogisticRegression(max_iter=2000, class_weight="balanced", random_state=seed)
-    if len(set(groups)) < 2:
+    splits = list(LeaveOneGroupOut().split(known, target, groups)) if len(set(groups)) > 1 else []
+    splits = [(left, out) for left, out in splits if len(set(target[left])) > 1]  # of one class nothing is learned
+    if not splits:
         return model.fit(known, target)
 
     def recall(fitted: ClassifierMixin, left_out: Float64, truth: Answer) -> float:
         return macro_recall(truth, fitted.predict(left_out), int(target.max()) + 1)
 
-    search = GridSearchCV(model, {"C": STRENGTHS}, scoring=recall, cv=LeaveOneGroupOut(), n_jobs=1)
-    return search.fit(known, target, groups=groups)
+    search = GridSearchCV(model, {"C": STRENGTHS}, scoring=recall, cv=splits, n_jobs=1)
+    return search.fit(known, target)
 
 
 def _forest(known: Float64, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:

@@ -202,7 +202,7 @@ def detected_clip(
 
     Args:
         clip: Annotated.
-        tracks: At the frames of the clip.
+        tracks: At the frames of the clip, and when these are shown.
         vocabulary: Which pairs can carry a relation.
         slots: Most pairs.
         class_map: Class of a track -> class of the vocabulary.
@@ -232,7 +232,7 @@ def detected_clip(
     return replace(
         made,
         relations=relations,
-        times=clip.times,
+        times=clip.times[:1] + (made.times - made.times[:1]),  # as shown: a declared rate may be wrong
         frames=clip.frames,
         target=clip.target,
         targets=clip.targets,

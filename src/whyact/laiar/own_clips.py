@@ -18,10 +18,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from whyact.data.io.archive import json_errors
 from whyact.data.relations.clip_folder import data_folder, describe_clips, list_clips, own_file
 from whyact.data.relations.footage import VideoFootage
 from whyact.data.relations.own import read as read_own
-from whyact.data.relations.own_file import FILE, OwnFile, read_file
+from whyact.data.relations.own_file import FILE, OwnFile, encode_file, read_file
 from whyact.errors import UserError
 from whyact.features.lite import NAME as LITE
 from whyact.files import SHIPPED, write_atomic
@@ -49,6 +50,7 @@ from whyact.video.reader import VideoReader
 
 AUTO = "auto"
 CLASSES = "classes.json"  # detector class -> thing, beside the JSON of the data
+DETECTOR = "detector.json"  # the detector that found them
 STEPS, EPOCHS = 300, 36  # of a training on few clips: so many epochs are made of the steps, at least so many
 MANY = 200  # clips from which tokens learn from their boxes' RoI features
 _R50 = "fasterrcnn-r50"
@@ -81,6 +83,9 @@ def prepare_clips(
         UserError: Where no training could come of them: too few clips, nothing found in them, no detector.
     """
     if videos.name == FILE and videos.is_file():
+        if things is not None:
+            expected = f"clips, or a table of them, beside it: {videos} has its things already"
+            raise UserError("--things", str(things), expected, f"edit {videos.parent / CLASSES}, or leave it out")
         return _again(videos, out, config)
     root = data_folder(out)
     if (root / FILE).exists() and not replace_data:
@@ -106,11 +111,13 @@ def prepare_clips(
         warnings += _check_things(chosen, tracked, detector)
     elif missing := sorted(set(chosen.class_map) - set(detector.classes)):
         raise UserError(f"{things}", missing[0], f"classes of {detector.name}", "whyact data things lists them")
+    document = own_file(folder, chosen.objects, chosen.subjects)
+    encoded = encode_file(document)
     root.mkdir(parents=True, exist_ok=True)
     _link(root / "videos", folder.base)
     write_atomic(root / CLASSES, msgspec.json.format(msgspec.json.encode(chosen.class_map), indent=2) + b"\n")
-    document = own_file(folder, chosen.objects, chosen.subjects)
-    write_atomic(root / FILE, msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n")
+    write_atomic(root / DETECTOR, msgspec.json.encode(_Detector.of(data, detector)) + b"\n")
+    write_atomic(root / FILE, encoded)
     data = replace(data, data=replace(data.data, class_map=str(root / CLASSES)))
     return PreparedData("own", root, _sized(data, document), warnings)
 
@@ -119,7 +126,7 @@ def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
     """Return the settings to train again on a JSON that was written here and may have been edited."""
     document, root = read_file(path), path.absolute().parent
     files = [root / video.file for video in document.videos if video.file and (root / video.file).is_file()]
-    config = choose_models(config, files)
+    config = choose_models(_with_stored_detector(config, root / DETECTOR), files)
     warnings: list[str] = []
     if config.data.pixels and config.data.encoder == AUTO:
         detector = open_detector(config.data.detector, names=config.data.names or None)
@@ -131,6 +138,38 @@ def _again(path: Path, out: Path, config: Config) -> PreparedData[Config]:
         warnings.append(f"{path} has boxes of its own: they are used, and no detector's")
     read_own(root, slots=config.data.slots)  # an error in it is raised before the work
     return PreparedData("own", root, _sized(config, document), warnings)
+
+
+class _Detector(msgspec.Struct):
+    """What found the things of own data: the settings that open it, and its own name, which tells it from others."""
+
+    detector: str
+    names: str
+    name: str
+
+    @classmethod
+    def of(cls, config: Config, detector: Detector) -> _Detector:
+        """Return that of a training; files by their whole path, for the next one may start elsewhere."""
+        data = config.data
+        opened, names = (str(Path(p).resolve()) if p and Path(p).exists() else p for p in (data.detector, data.names))
+        return cls(opened, names, detector.name)
+
+
+def _with_stored_detector(config: Config, path: Path) -> Config:
+    """Return the settings with the detector that found the things before, unless they name one themselves.
+
+    Raises:
+        UserError: When another detector is in its place.
+    """
+    if config.data.detector != AUTO or not path.is_file():
+        return config
+    with json_errors(str(path)):
+        stored = msgspec.json.decode(path.read_bytes(), type=_Detector)
+    names = config.data.names or stored.names
+    found = open_detector(stored.detector, names=names or None)
+    if found.name != stored.name:
+        raise UserError(f"{path}: detector", found.name, stored.name, "put it back, or --data.detector names another")
+    return replace(config, data=replace(config.data, detector=stored.detector, names=names))
 
 
 Pictures = dict[str, list[NDArray[np.uint8]]]  # of each thing, some images (h,w,3) uint8 RGB
@@ -159,6 +198,7 @@ def find_things(videos: Path, out: Path, config: Config, *, progress: bool) -> t
     detector = open_detector(config.data.detector, names=config.data.names or None)
     tracked = track_clips(detector, files, _features(config, out), progress=progress)
     things = count_things([tracks for _, tracks in tracked], detector.name)
+    warnings = [*clips.notes, *_check_things(things, tracked, detector, refuse=not things.things)]
     pictures: Pictures = {}
     of = {str(path): tracks for path, tracks in tracked}
     for sighting in best_sightings([(str(path), tracks) for path, tracks in tracked]):
@@ -166,7 +206,7 @@ def find_things(videos: Path, out: Path, config: Config, *, progress: bool) -> t
             shown = next(reader.frames_at([float(of[sighting.video].times[sighting.frame])]), None)
         if shown is not None:
             pictures.setdefault(sighting.kind, []).append(cut_picture(shown.image, sighting.box))
-    return things, pictures, _check_things(things, tracked, detector, refuse=False)
+    return things, pictures, warnings
 
 
 def track_clips(

@@ -47,7 +47,7 @@ from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.prediction import Prediction
-from whyact.training.checkpoint import BEST, check_run_folder, versions
+from whyact.training.checkpoint import BEST, check_run_folder, refuse_other_data, versions
 from whyact.training.evaluation import inputs_sum, score_all
 from whyact.training.experiment import experiment
 from whyact.training.fit import FitOptions
@@ -263,10 +263,13 @@ def open_evaluation(
     loaded = load_run(run)
     loaded.model.to(resolve_device(device))
     fold = (loaded.card or {}).get("extra", {}).get("fold", 1) if fold is None else fold
-    found = _read(loaded, data, root)
+    place = _place(loaded, data, root)
+    found = _read(loaded, data, place)
     train_clips, test_clips = found.fold(fold)
     refuse_trained_clips(loaded, data, found, fold)
     split = found.split_sha256(fold)
+    if place != root:
+        refuse_other_data(loaded.card or {}, fold, split, place)
     perception = run_perception(loaded, found.vocabulary)
     if perception is not None:
         how = _clip_settings(loaded)
@@ -346,11 +349,15 @@ def _people(clips: Sequence[RelationClip]) -> str:
     return ", ".join(groups) if len(groups) <= 8 else f"{len(groups)} groups"
 
 
-def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
+def _place(run: Run, data: str, root: Path | None) -> Path | None:
+    """Return the folder of the data: beside the run for own clips, which the training wrote there."""
     beside = data_folder(Path(run.path))
-    if root is None and data == (run.card or {}).get("data") and (beside / FILE).is_file():
-        root = beside  # own clips, written there by the training
-    found = read_relations(data, root, run.config.data, only=only)
+    is_own = root is None and data == (run.card or {}).get("data") and (beside / FILE).is_file()
+    return beside if is_own else root
+
+
+def _read(run: Run, data: str, root: Path | None, only: str | None = None) -> Any:
+    found = read_relations(data, _place(run, data, root), run.config.data, only=only)
     ours, theirs = run.vocabulary, found.vocabulary
     if (ours.objects, ours.relations, ours.actions) != (theirs.objects, theirs.relations, theirs.actions):
         raise UserError(

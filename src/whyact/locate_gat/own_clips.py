@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from whyact.data.relations.clip_folder import class_places
 from whyact.data.zero_shot import layouts
 from whyact.data.zero_shot.sets import pick
 from whyact.errors import UserError
@@ -45,6 +46,7 @@ def prepare_clips(
         expected = "a folder of class folders, clips/CLASS/*.mp4: locate-gat learns what names mean from whole clips"
         raise UserError(f"--videos {videos}", found, expected, "put the clips into a folder for each class")
     layout = layouts.read("videos", videos)
+    class_places(videos)  # one folder under two names would be seen and unseen
     split = pick(layout.splits, fold)
     pending = pending_download(config.backbone, config.backbone_weights)
     if pending is not None:

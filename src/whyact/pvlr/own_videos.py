@@ -17,7 +17,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from whyact.data.relations.clip_folder import ListedClip, OpenedClips, data_folder, list_clips, make_folds, open_clips
+from whyact.data.relations.clip_folder import ListedClip, OpenedClips, data_folder, list_clips, open_clips, within
+from whyact.data.relations.clip_groups import make_folds
 from whyact.data.untrimmed.feature_files import SNIPPET_SECONDS
 from whyact.data.untrimmed.snippet_files import extract, load_streams
 from whyact.devices import resolve_device
@@ -66,12 +67,13 @@ def prepare_clips(
     files = list(dict.fromkeys(clip.file for clip in listed))
     with show("reading videos", len(files), wanted=progress) as bar:
         opened = open_clips(list(dict.fromkeys(labelled)), bar.advance)
+    kept, notes = within([clip for clip in listed if clip.file in opened.files], opened.files)
+    opened = _with_labels_of(opened, kept)
     named = _names(opened)
-    warnings = [*opened.warnings, *_check_length(opened, videos)]
+    warnings = [*listed.notes, *opened.warnings, *notes, *_check_length(opened, videos)]
     subsets, notes = _subsets(opened, fold)
     warnings += notes
     names = {file: name for name, file in named.items()}
-    kept = [clip for clip in listed if clip.file in names]
     timed, notes = _spans(kept)
     warnings += notes
     content = _annotations(opened, kept, names, subsets) if timed else _labels(opened, names, subsets)
@@ -89,11 +91,19 @@ def prepare_clips(
     return PreparedData("folder", root, config, warnings)
 
 
+def _with_labels_of(opened: OpenedClips, kept: Sequence[ListedClip]) -> OpenedClips:
+    """Return the videos with the labels that rows give them whose times lie in the video."""
+    left, files = {(clip.file, clip.label) for clip in kept}, {clip.file for clip in kept}
+    names = {file: name for file, name in opened.names.items() if file in files}
+    clips = [clip for clip in opened.clips if (clip.file, clip.label) in left]
+    return replace(opened, clips=clips, names=names, files={file: opened.files[file] for file in names})
+
+
 def _names(opened: OpenedClips) -> dict[str, Path]:
     """Return name -> video, as ``whyact extract`` names them."""
     named: dict[str, Path] = {}
-    for file in opened.facts:
-        name = Path(opened.name(file)).with_suffix("").as_posix()
+    for file, path in opened.names.items():
+        name = Path(path).with_suffix("").as_posix()
         if named.setdefault(name, file) != file:
             raise UserError(str(file), f"the same name as {named[name]}", "videos with different names", "rename one")
     return named
@@ -105,7 +115,7 @@ def _check_length(opened: OpenedClips, videos: Path) -> list[str]:
     Raises:
         UserError: When most of them are too short for an action to be a part.
     """
-    seconds = float(np.median([count / rate for rate, _, count in opened.facts.values()]))
+    seconds = float(np.median([file.end for file in opened.files.values()]))
     snippets = seconds / SNIPPET_SECONDS
     found = f"videos of {seconds:.1f} s (median)"
     if snippets < LEAST:
@@ -125,7 +135,7 @@ def _subsets(opened: OpenedClips, fold: int) -> tuple[dict[Path, str], list[str]
     if not 1 <= fold <= len(folds):
         raise UserError("--fold", fold, f"1 to {len(folds)}: these videos make no more")
     tested = set(folds[fold - 1].test)
-    subsets = {file: "test" if opened.groups[file] in tested else "train" for file in opened.facts}
+    subsets = {file: "test" if opened.groups[file] in tested else "train" for file in opened.files}
     learned = {clip.label for clip in opened.clips if subsets[clip.file] == "train"}
     if missing := sorted({clip.label for clip in opened.clips} - learned):
         raise UserError("--videos", f"no video to learn {missing[0]} from", "videos of two films for each class")
@@ -157,10 +167,11 @@ def _annotations(
 ) -> str:
     database = {}
     for file, name in names.items():
-        rate, _, count = opened.facts[file]
-        spans = [{"segment": [c.start, c.end], "label": c.label} for c in clips if c.file == file]
+        end = opened.files[file].end
+        named = dict.fromkeys((c.start, min(c.end or end, end), c.label) for c in clips if c.file == file)
+        spans = [{"segment": [start, stop], "label": label} for start, stop, label in named]
         subset = {"train": "training", "test": "test"}[subsets[file]]
-        database[name] = {"subset": subset, "duration": count / rate, "annotations": spans}
+        database[name] = {"subset": subset, "duration": end, "annotations": spans}
     return msgspec.json.format(msgspec.json.encode({"database": database}), indent=1).decode()
 
 

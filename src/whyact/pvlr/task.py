@@ -38,6 +38,7 @@ from whyact.training.checkpoint import (
     BestWeights,
     check_run_folder,
     load_checkpoint,
+    refuse_other_data,
     save_checkpoint,
     trained_on,
     unreadable,
@@ -234,9 +235,10 @@ def open_evaluation(
     loaded.model.to(resolve_device(device))
     fold = fold if fold is not None else int(loaded.card["extra"]["fold"])
     beside = data_folder(run)
-    if root is None and data == loaded.card["data"] == "folder" and beside.is_dir():
-        root = beside  # own videos, encoded there by the training
-    split = load_features(data, root, fold)
+    is_own = root is None and data == loaded.card["data"] == "folder" and beside.is_dir()
+    split = load_features(data, beside if is_own else root, fold)  # own videos, encoded there by the training
+    if is_own:
+        refuse_other_data(loaded.card, fold, split.sha256, beside)
     if split.classes != loaded.classes:
         unseen = sorted(set(split.classes) - set(loaded.classes))
         raise UserError(data, ", ".join(unseen[:5]) or "other order", "the classes that the run was trained on")

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from whyact.arrays import Float32
-from whyact.data.relations.clip_folder import ListedClip, describe_clips
+from whyact.data.relations.clip_folder import ListedClip, open_clips
 from whyact.data.types import FeatureSequence
 from whyact.data.untrimmed.feature_files import open_folder, sequence
 from whyact.data.untrimmed.feature_split import FeatureSplit, generated_split
@@ -215,11 +215,11 @@ def read_films(table: str, folder: Path) -> tuple[Film, ...]:
     ]
     features = open_folder(RUNS / table)
     films = []
-    for video in describe_clips(listed).videos:
-        path = folder / Path(video.file).name
+    opened = open_clips(listed)
+    for clip in opened.clips:
+        path = clip.file
         rows = features.read(Annotation(path.stem, "train", 0.0, ())).features
-        label = video.actions[0].action
-        films.append(Film(path.stem, label, video.group, places[path], np.asarray(rows, dtype=np.float32)))
+        films.append(Film(path.stem, clip.label, opened.groups[path], places[path], np.asarray(rows, np.float32)))
     return tuple(films)
 
 

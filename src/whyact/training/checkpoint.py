@@ -11,7 +11,8 @@ import hashlib
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +24,7 @@ from whyact.errors import UserError, malformed
 from whyact.files import (
     LEFTOVER_SECONDS,
     canonical_json,
+    folder_lock,
     leftovers,
     sha256,
     sync_folder,
@@ -216,6 +218,49 @@ def unreadable(folder: Path, error: Exception) -> UserError:
         return malformed(Path(folder) / CONFIG, error, "the settings of a run of this version", step)
     found = f"no {error.args[0]!r}" if isinstance(error, KeyError) else str(error).splitlines()[-1].strip()
     return UserError(folder, found, "a run that this version can read", step)
+
+
+@contextmanager
+def run_folder_for(folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Keep a run folder for one training: checked before the work, closed to other trainings during it.
+
+    Raises:
+        UserError: When the folder may not be written, holds a finished run that is not to be replaced, or another
+            training is writing it.
+    """
+    check_run_folder(folder)
+    if (folder / CARD).is_file() and not overwrite:
+        card = read_card(folder)
+        finished = f"a finished run: {card['method']} on {trained_on(card)}"
+        raise UserError(f"--out {folder}", finished, "a new folder", "--overwrite to replace it")
+
+    def refuse() -> None:
+        raise UserError(
+            f"--out {folder}", "another training that writes it", "a folder of its own", "wait, or choose another --out"
+        )
+
+    if os.environ.get("RANK", "0") != "0" and "TORCHELASTIC_RUN_ID" in os.environ:
+        yield  # under torchrun the first process holds the folder for all
+        return
+    try:
+        with folder_lock(folder, refuse):
+            yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # only where nothing was written into it
+
+
+def refuse_other_data(card: Mapping[str, Any], fold: int, split_sha256: str, root: Path | None) -> None:
+    """Refuse data kept beside a run whose split is not that of its card: a later training may have written them.
+
+    Raises:
+        UserError: When the fold is the one that the run was trained on, and holds other clips or videos.
+    """
+    own = card.get("split_sha256", "")
+    if own and own != split_sha256 and fold == card.get("extra", {}).get("fold", 1):
+        found = f"split {split_sha256[:8]}, of another training or edited since"
+        expected = f"the data that the run was trained on, split {own[:8]}"
+        raise UserError(root, found, expected, f"--root {root} to measure on them all the same, or train again")
 
 
 def trained_on(card: Mapping[str, Any]) -> str:

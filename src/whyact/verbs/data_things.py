@@ -37,12 +37,17 @@ def run(argv: list[str]) -> int:
 
     preset = PRESETS["clips"]
     config = replace(preset, data=replace(preset.data, detector=args.detector, names=args.names))
-    things, path, sheet, warnings = list_things(args.videos, out, config, progress=not args.json)
+    try:
+        things, path, sheet, warnings = list_things(args.videos, out, config, progress=not args.json)
+    except UserError as error:  # a training's options have a longer name than those here
+        where, step = (text.replace("--data.", "--") for text in (error.where, error.next_step))
+        raise UserError(where, error.value, error.expected, step) from error
     if args.json:
         rows = [
             {"class": t.kind, "name": t.name, "keep": t.keep, "acts": t.acts, "clips": t.clips} for t in things.things
         ]
-        print_json({"list": str(path), "sheet": str(sheet), "detector": things.detector, "things": rows})
+        found = {"list": str(path), "sheet": str(sheet), "detector": things.detector, "things": rows}
+        print_json({**found, "notes": warnings})
         return 0
     for thing in things.things:
         use = "dropped" if not thing.keep else f"{thing.name}, acts" if thing.acts else thing.name

@@ -81,7 +81,7 @@ def expand_inputs(inputs: Sequence[str], *, fps: float | None = None) -> Inputs:
 def videos_in(folder: Path, result: Inputs, *, deep: bool = True) -> list[Path]:
     """Return the videos under a folder, or right in it, sorted; what is skipped is counted in ``result``."""
     videos = []
-    for path in sorted(_walk(folder) if deep else (p for p in folder.iterdir() if not p.is_dir())):
+    for path in sorted(_walk(folder, result) if deep else (p for p in folder.iterdir() if not p.is_dir())):
         if path.name.startswith("."):
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 result.skip("hidden", str(path))
@@ -165,14 +165,24 @@ def _refuse(path: Path, name: str) -> None:
         raise UserError(name, "a camera", "a video file", "record it first, then give the file")
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def is_hidden_folder(name: str) -> bool:
+    """Tell whether a folder of this name is none that a person filled with videos."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _walk(folder: Path, result: Inputs) -> Iterator[Path]:
     """Yield every path under a folder that is no folder; links to folders are followed, each folder once."""
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        result.skip("that cannot be listed", str(error.filename))
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(place)
         if real in seen:
+            result.skip("read already under another name", place)
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+        folders[:] = sorted(name for name in folders if not is_hidden_folder(name))
         yield from (Path(place) / name for name in files)

@@ -10,26 +10,27 @@ from __future__ import annotations
 import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whyact.data.io.tables import Row, read_table, refuse_alike
-from whyact.data.relations.own_file import Fold, OwnAction, OwnFile, OwnVideo
+from whyact.data.relations.clip_groups import NAMED, group_files, join_some, make_folds
+from whyact.data.relations.own_file import LONGEST, Fold, OwnAction, OwnFile, OwnVideo
 from whyact.errors import Mistakes, UserError
-from whyact.video.inputs import Inputs, videos_in
-from whyact.video.reader import VideoReader
+from whyact.video.inputs import Inputs, is_hidden_folder, videos_in
+from whyact.video.numbers import frame_times
+from whyact.video.reader import LATE, VideoReader
 
 DATA = "-data"  # at the end of a run's name: the folder beside it that its training data are written to
 COLUMNS = ("file", "label", "group", "start", "end")
 FEW = 5  # clips of a class: with fewer, a model has hardly anything to learn from
-FOLDS = 5  # at most
-_SAME = 2.0  # mean difference of gray values (0..255) under which two frames are from one film
 _GRAY = 24  # side of the images that are compared
 _TIMES = (0.02, 0.5, 0.98)  # of a clip's length: the frames that are compared
+_PAST = 0.5  # seconds that a span may end after its video and nothing is said: times in tables are rounded
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,15 @@ def data_folder(run: Path) -> Path:
     return run.absolute().with_name(f"{run.absolute().name}{DATA}")
 
 
-def list_clips(path: Path) -> list[ListedClip]:
+class ClipList(list[ListedClip]):
+    """Clips as they were listed; ``notes`` say what was skipped on the way."""
+
+    def __init__(self, clips: Iterable[ListedClip], notes: Iterable[str] = ()) -> None:
+        super().__init__(clips)
+        self.notes = [note for note in notes if note]
+
+
+def list_clips(path: Path) -> ClipList:
     """Return the clips of a folder of class folders, or of a CSV file.
 
     Raises:
@@ -73,8 +82,22 @@ def list_clips(path: Path) -> list[ListedClip]:
     raise UserError("--videos", f"{path}: {found}", "clips/CLASS/*.mp4, or a CSV with the columns file,label")
 
 
-def _list_folder(path: Path) -> list[ListedClip]:
-    out = []
+def class_places(path: Path) -> list[Path]:
+    """Return the class folders in a folder.
+
+    Raises:
+        UserError: When two class folders are one, by a link.
+    """
+    classes = [p for p in sorted(path.iterdir()) if p.is_dir() and not is_hidden_folder(p.name)]
+    linked: dict[Path, Path] = {}
+    for place in classes:
+        if (other := linked.setdefault(place.resolve(), place)) != place:
+            found = f"{other.name} and {place.name}, which are one folder"
+            raise UserError(f"--videos {path}", found, "each class folder once", "remove the link")
+    return classes
+
+
+def _list_folder(path: Path) -> ClipList:
     skipped = Inputs()
     files = videos_in(path, skipped)
     loose = [p for p in files if p.parent == path]
@@ -82,6 +105,7 @@ def _list_folder(path: Path) -> list[ListedClip]:
         raise UserError(
             "--videos", str(loose[0]), "a folder for each class: clips/CLASS/*.mp4, or a CSV that names them"
         )
+    out = []
     for file in files:
         label, *between = file.relative_to(path).parent.parts
         out.append(ListedClip(file, label, "/".join(between)))
@@ -89,26 +113,34 @@ def _list_folder(path: Path) -> list[ListedClip]:
     if not out:
         expected = f"videos in class folders, clips/CLASS/*.mp4{f'; {skipped.note}' if skipped.note else ''}"
         raise UserError("--videos", str(path), expected)
-    return out
+    empty = ", ".join(sorted({place.name for place in class_places(path)} - {clip.label for clip in out}))
+    note = f"class folders without a video, so that nothing is learned of them: {empty}" if empty else ""
+    return ClipList(out, [note, skipped.note])
 
 
-def _list_csv(path: Path) -> list[ListedClip]:
-    out, mistakes = [], Mistakes(path)
+def _list_csv(path: Path) -> ClipList:
+    out: dict[ListedClip, int] = {}
+    twice, mistakes = [], Mistakes(path)
+    files: dict[Path, Path] = {}  # one spelling of each
     for row in read_table(path, COLUMNS[:2], COLUMNS[2:]):
         file = path.parent / row["file"]
-        if not row["file"] or not file.is_file():
+        if not row["file"] or not os.path.isfile(file):  # False for too long a name, too
             mistakes.add_line(row.line, row["file"], f"a video file, from {path.parent}", column="file")
         if not row["label"]:
             mistakes.add_line(row.line, "", "the name of a class", column="label")
         start, end = (_seconds(mistakes, row, name) for name in ("start", "end"))
         if start is not None and end is not None and end <= start:
             mistakes.add_line(row.line, f"start {start:g}, end {end:g}", "an end after the start")
-        out.append((f"{path}:{row.line}", ListedClip(file, row["label"], row["group"], start, end)))
+        file = files.setdefault(place_of(file), file)
+        clip = ListedClip(file, row["label"], row["group"], start, end)
+        if out.setdefault(clip, row.line) != row.line:
+            twice.append(str(row.line))
     mistakes.refuse()
     if not out:
         raise UserError(path, "no row", "a row for each clip")
-    refuse_alike((where, clip.label) for where, clip in out)
-    return [clip for _, clip in out]
+    refuse_alike((f"{path}:{line}", clip.label) for clip, line in out.items())
+    note = f"{len(twice)} rows are there twice and count once: line {', '.join(twice[:NAMED])}" if twice else ""
+    return ClipList(out, [note + ", ..." * (len(twice) > NAMED)])
 
 
 def _seconds(mistakes: Mistakes, row: Row, column: str) -> float | None:
@@ -126,61 +158,124 @@ def _seconds(mistakes: Mistakes, row: Row, column: str) -> float | None:
 
 
 @dataclass(frozen=True)
+class ClipFile:
+    """A video that can be read: frames a second, (width, height), and from when to when it shows frames, in seconds.
+
+    ``times`` (N,) is when each frame comes on screen; empty where nobody asked.
+    """
+
+    rate: float
+    size: tuple[int, int]
+    start: float
+    end: float
+    degraded: str = ""
+    times: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def frames(self, clip: ListedClip) -> tuple[int, int]:
+        """Return the first and the last frame, from 1, that are on screen in a clip's span."""
+        first = 1 if clip.start is None else max(1, int(np.searchsorted(self.times, clip.start + LATE, "right")))
+        last = len(self.times) if clip.end is None else int(np.searchsorted(self.times, clip.end - LATE))
+        return first, max(first, last)
+
+
+@dataclass(frozen=True)
 class OpenedClips:
-    """Clips whose files can be read: where all of these lie, each one's rate, size, number of frames, and group."""
+    """Clips whose files can be read: where all of these lie, and of each file its facts, path below there and group."""
 
     base: Path
     clips: list[ListedClip]
-    facts: dict[Path, tuple[float, tuple[int, int], int]]
+    files: dict[Path, ClipFile]
+    names: dict[Path, str]
     groups: dict[Path, str]
     warnings: list[str]
 
-    def name(self, file: Path) -> str:
-        """Return a file's name: its path below the common folder."""
-        return file.absolute().relative_to(self.base).as_posix()
 
-
-def open_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None) -> OpenedClips:
+def open_clips(
+    clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None, *, timed: bool = False
+) -> OpenedClips:
     """Open every video and find out which belong to one film; what cannot be used is in the warnings.
 
     Args:
         clips: What :func:`list_clips` returns.
         on_clip: Called with the name of each video that was opened.
+        timed: Decode every video once, to know when each frame is shown.
 
     Raises:
         UserError: Where no training could come of them: fewer than two classes with two clips.
     """
     warnings: list[str] = []
-    files = list(dict.fromkeys(clip.file for clip in clips))
-    facts: dict[Path, tuple[float, tuple[int, int], int]] = {}
+    listed = list(dict.fromkeys(clip.file for clip in clips))
+    files: dict[Path, ClipFile] = {}
     prints: dict[Path, NDArray[np.float32]] = {}
     broken: list[str] = []
-    for file in files:
+    for file in listed:
         try:
-            facts[file], prints[file] = _open(file)
+            files[file], prints[file] = _open(file, timed=timed)
         except UserError as error:
             broken.append(str(error))
         if on_clip is not None:
             on_clip(file.name)
     if broken:
         shown = "; ".join(broken[:3]) + (f"; and {len(broken) - 3} more" if len(broken) > 3 else "")
-        warnings.append(f"{len(broken)} of {len(files)} videos cannot be read and are dropped: {shown}")
-    clips = [clip for clip in clips if clip.file in facts]
-    counts = Counter(clip.label for clip in clips)
+        warnings.append(f"{len(broken)} of {len(listed)} videos cannot be read and are dropped: {shown}")
+    if damaged := [f"{file.name} ({found.degraded})" for file, found in files.items() if found.degraded]:
+        warnings.append(f"{len(damaged)} of {len(listed)} videos are used as far as they go: {join_some(damaged)}")
+    clips, notes = within([clip for clip in clips if clip.file in files], files)
+    warnings += notes
+    counts = Counter(label for label, *_ in {(clip.label, clip.file, clip.start, clip.end) for clip in clips})
     if sum(count >= 2 for count in counts.values()) < 2:
-        listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items())) or "none"
-        raise UserError(
-            "--videos", f"classes with clips that can be read: {listed}", "two classes of two clips or more"
+        each = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items())) or "none"
+        expected = "; ".join(["two classes of two clips or more", *warnings])
+        raise UserError("--videos", f"classes with clips that can be read: {each}", expected)
+    if few := [f"{name} ({count})" for name, count in sorted(counts.items()) if count < FEW]:
+        warnings.append(f"classes with fewer than {FEW} clips, of which little can be learned: {', '.join(few)}")
+    base = Path(os.path.commonpath([place_of(file).parent for file in listed]))
+    kept: dict[Path, list[str]] = {}
+    for clip in clips:
+        kept.setdefault(clip.file, []).extend([clip.group] if clip.group else [])
+    names = {file: place_of(file).relative_to(base).as_posix() for file in kept}
+    groups, notes = group_files({file: list(dict.fromkeys(own)) for file, own in kept.items()}, names, prints)
+    return OpenedClips(base, clips, {file: files[file] for file in kept}, names, groups, warnings + notes)
+
+
+def within(clips: Sequence[ListedClip], files: Mapping[Path, ClipFile]) -> tuple[list[ListedClip], list[str]]:
+    """Return the clips in whose span their video shows anything, and what to say of others, and of cut spans."""
+    kept, outside, cut = [], [], []
+    for clip in clips:
+        file = files[clip.file]
+        late = clip.start is not None and clip.start + LATE >= file.end
+        early = clip.end is not None and clip.end - LATE <= file.start
+        what = f"{clip.file.name} {_span(clip)}, of {file.start:.4g} s to {file.end:.4g} s"
+        if late or early:
+            outside.append(what)
+            continue
+        kept.append(clip)
+        if clip.end is not None and clip.end > file.end + _PAST:
+            cut.append(what)
+    notes = []
+    if outside:
+        notes.append(
+            f"{len(outside)} clips name times at which their video shows nothing; dropped: {join_some(outside)}"
         )
-    if few := {name: count for name, count in sorted(counts.items()) if count < FEW}:
-        listed = ", ".join(f"{name} ({count})" for name, count in few.items())
-        warnings.append(f"classes with fewer than {FEW} clips, of which little can be learned: {listed}")
-    base = Path(os.path.commonpath([file.parent.absolute() for file in files]))
-    groups, notes = _groups(base, clips, prints)
-    return OpenedClips(base, list(clips), facts, groups, warnings + notes)
+    if cut:
+        notes.append(f"{len(cut)} clips end after their video, and are cut there: {join_some(cut)}")
+    return kept, notes
 
 
-def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] | None = None) -> ClipFolder:
+def _span(clip: ListedClip) -> str:
+    end = "the end" if clip.end is None else f"{clip.end:g} s"
+    return f"{clip.start or 0:g} s to {end}"
+
+
+def place_of(file: Path) -> Path:
+    """Return where a file lies, absolute and without ``..``; a link keeps its name."""
+    place = Path(os.path.abspath(file))
+    if ".." in file.parts and place.parent.resolve() != file.parent.resolve():  # behind a link .. is elsewhere
+        place = file.parent.resolve() / file.name
+    return place
+
+
+def describe_clips(clips: ClipList, on_clip: Callable[[str], None] | None = None) -> ClipFolder:
     """Open every video, and return clips, groups and folds; what cannot be used is in the warnings.
 
     Args:
@@ -188,19 +283,40 @@ def describe_clips(clips: Sequence[ListedClip], on_clip: Callable[[str], None] |
         on_clip: Called with the name of each video that was opened.
 
     Raises:
-        UserError: As :func:`open_clips`, and when a span has two classes.
+        UserError: As :func:`open_clips`, when a span has two classes, and for names that own data cannot have.
     """
-    found = open_clips(clips, on_clip)
-    videos = []
-    for file, facts in found.facts.items():
-        own = [clip for clip in found.clips if clip.file == file]
-        videos.append(_video(found.base, file, own, found.groups[file], *facts))
+    opened = open_clips(clips, on_clip, timed=True)
+    _check_names(opened)
+    own: dict[Path, list[ListedClip]] = {file: [] for file in opened.files}
+    for clip in opened.clips:
+        own[clip.file].append(clip)
+    videos = [_video(opened, file, own[file]) for file in own]
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for video in videos:
         labels[video.group].update(action.action for action in video.actions)
     folds, notes = make_folds(labels)
-    actions = sorted({clip.label for clip in found.clips})
-    return ClipFolder(found.base, videos, actions, folds, found.warnings + notes)
+    if repeated := len(opened.clips) - sum(len(video.actions) for video in videos):
+        notes.append(f"{repeated} rows name frames that another row of their class names; they count once")
+    actions = sorted({clip.label for clip in opened.clips})
+    return ClipFolder(opened.base, videos, actions, folds, clips.notes + opened.warnings + notes)
+
+
+def _check_names(opened: OpenedClips) -> None:
+    """Refuse names that the own data of these clips could not be read back with."""
+    for file, name in opened.names.items():
+        if len(name) > LONGEST:
+            found = f"a path of {len(name)} characters below {opened.base}"
+            raise UserError(str(file), found, f"at most {LONGEST}", "shorter names of files and folders")
+        if "\\" in name or not _is_text(name):
+            raise UserError(str(file), "a backslash or broken characters in its path", "a plain name", "rename it")
+    for clip in opened.clips:
+        if len(clip.label) > LONGEST or not _is_text(clip.label):
+            raise UserError(str(clip.file), f"the class {clip.label}", f"a name of at most {LONGEST} characters")
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name is Unicode: bytes of a file's name that are not are half characters in Python."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def own_file(folder: ClipFolder, objects: Sequence[str], subjects: Sequence[str]) -> OwnFile:
@@ -217,120 +333,49 @@ def own_file(folder: ClipFolder, objects: Sequence[str], subjects: Sequence[str]
     )
 
 
-def _open(file: Path) -> tuple[tuple[float, tuple[int, int], int], NDArray[np.float32]]:
-    """Return a video's rate, size and number of frames, and three small gray images of it."""
+def _open(file: Path, *, timed: bool) -> tuple[ClipFile, NDArray[np.float32]]:
+    """Return what is known of a video, and three small gray images of it."""
     from PIL import Image
 
     with VideoReader(file) as reader:
         moments = [share * max(reader.length - reader.step, 0.0) for share in _TIMES]
         images = [shown.image for shown in reader.frames_at(moments)]
         facts = reader.facts()
-        rate = facts.fps or (1 / reader.step)
-        count = max(1, round(reader.length * rate))
+        found = ClipFile(
+            facts.fps or 1 / reader.step, (facts.width, facts.height), reader.start, reader.length, facts.degraded
+        )
     if not images:
         raise UserError(file, facts.degraded or "no frame", "a video with at least one frame that decodes")
+    if timed:
+        found = _timed(file, found)
     gray = [np.asarray(Image.fromarray(i).convert("L").resize((_GRAY, _GRAY)), np.float32) for i in images]
-    return (rate, (facts.width, facts.height), count), np.stack(gray)
+    return found, np.stack(gray)
 
 
-def _groups(
-    base: Path, clips: Sequence[ListedClip], prints: dict[Path, NDArray[np.float32]]
-) -> tuple[dict[Path, str], list[str]]:
-    """Return the group of each file: as listed, else the file; files that share frames are one group."""
-    given = {clip.file: clip.group for clip in clips}
-    root = {file: file for file in given}
-
-    def find(file: Path) -> Path:
-        while root[file] != file:
-            file = root[file]
-        return file
-
-    first: dict[str, Path] = {}
-    for file, group in given.items():
-        if group:
-            root[find(file)] = find(first.setdefault(group, file))
-    before = dict(root)
-    alike = _alike(list(given), prints)
-    for a, b in alike:
-        root[find(a)] = find(b)
-    warnings = []
-    if len({find(file) for file in given}) < 2 and alike:
-        root = before
-        warnings.append("all clips look as if cut from one film: the test clips may be too like the training clips")
-    elif found := sum(given[a] == "" or given[a] != given[b] for a, b in alike):
-        names = ", ".join(f"{a.name} and {b.name}" for a, b in alike[:3])
-        warnings.append(
-            f"{found} pairs of clips share nearly the same frame and are kept on one side of a fold ({names}"
-            f"{', ...' if found > 3 else ''}); to decide it yourself, name the films in the column group of a CSV"
-        )
-    name = {file: file.absolute().relative_to(base).with_suffix("").as_posix() for file in given}
-    return {file: given[find(file)] or name[find(file)] for file in given}, warnings
+def _timed(file: Path, found: ClipFile) -> ClipFile:
+    """Return a file with when its frames are shown; its rate is theirs, whatever the container declares."""
+    times = frame_times(file)
+    if not len(times):
+        raise UserError(file, found.degraded or "no frame", "a video with at least one frame that decodes")
+    length = float(times[-1] - times[0])
+    rate = round((len(times) - 1) / length, 6) if length > 0 else found.rate
+    usual = float(np.median(np.diff(times))) if length > 0 else 1 / rate
+    return replace(found, rate=rate, start=float(times[0]), end=float(times[-1]) + usual, times=times)
 
 
-def _alike(files: Sequence[Path], prints: dict[Path, NDArray[np.float32]]) -> list[tuple[Path, Path]]:
-    """Return the pairs of files of which two frames are nearly the same."""
-    if len(files) < 2:
-        return []
-    rows = [(file, image.reshape(-1)) for file in files for image in prints[file] if image.std() > 4]
-    if len(rows) < 2:
-        return []
-    images = np.stack([image for _, image in rows])
-    out: dict[tuple[Path, Path], None] = {}
-    for i, (file, image) in enumerate(rows[:-1]):
-        near = np.flatnonzero(np.abs(images[i + 1 :] - image).mean(1) < _SAME) + i + 1
-        out |= {(file, rows[j][0]): None for j in near if rows[j][0] != file}
-    return list(out)
-
-
-def _video(
-    base: Path, file: Path, clips: Sequence[ListedClip], group: str, rate: float, size: tuple[int, int], count: int
-) -> OwnVideo:
-    name = file.absolute().relative_to(base).as_posix()
+def _video(opened: OpenedClips, file: Path, clips: Sequence[ListedClip]) -> OwnVideo:
+    name, found = opened.names[file], opened.files[file]
     actions: dict[tuple[int, int], OwnAction] = {}
     for clip in clips:
-        first = 1 if clip.start is None else min(count, int(clip.start * rate + 1e-6) + 1)
-        last = count if clip.end is None else min(count, max(first, math.ceil(clip.end * rate - 1e-6)))
-        if (first, last) in actions and actions[first, last].action != clip.label:
-            raise UserError(str(file), f"{actions[first, last].action} and {clip.label}", "one class for a clip")
-        actions[first, last] = OwnAction(clip.label, first, last)
+        action = OwnAction(clip.label, *found.frames(clip))
+        other = actions.setdefault((action.start, action.end), action)
+        if other.action != clip.label:
+            raise UserError(str(file), f"{other.action} and {clip.label}", "one class for a clip")
     return OwnVideo(
-        id=name, file=f"videos/{name}", fps=rate, image_size=size, actions=list(actions.values()), group=group
+        id=name,
+        file=f"videos/{name}",
+        fps=found.rate,
+        image_size=found.size,
+        actions=list(actions.values()),
+        group=opened.groups[file],
     )
-
-
-def make_folds(labels: Mapping[str, Counter[str]]) -> tuple[list[Fold], list[str]]:
-    """Return folds that hold out whole groups, each class spread over them as evenly as the groups allow.
-
-    Args:
-        labels: How many clips of each class each group has.
-
-    Returns:
-        The folds, and what a user should know of them.
-
-    Raises:
-        UserError: When there is one group alone.
-    """
-    count = min(FOLDS, len(labels))
-    if count < 2:
-        group = next(iter(labels))
-        found = f"all clips are of one group ({group})"
-        raise UserError("--videos", found, "clips of two films or groups at least: one to learn from, one to test on")
-    groups_of = Counter(label for row in labels.values() for label in row)
-    alone = sorted(label for label, n in groups_of.items() if n < 2)
-    warnings = []
-    if alone:
-        warnings.append(f"classes whose clips are all of one film or group, never tested: {', '.join(alone)}")
-    testable = [group for group, row in labels.items() if not set(row) <= set(alone)]
-    tests: list[list[str]] = [[] for _ in range(min(count, max(1, len(testable))))]
-    held = [Counter[str]() for _ in tests]
-    for group in sorted(testable, key=lambda g: (-sum(labels[g].values()), g)):
-
-        def load(k: int, row: Counter[str] = labels[group]) -> tuple[float, int, int]:
-            return sum(held[k][label] * n for label, n in row.items()), sum(held[k].values()), k
-
-        best = min(range(len(tests)), key=load)
-        tests[best].append(group)
-        held[best] += labels[group]
-    every = list(labels)
-    folds = [Fold([g for g in every if g not in test], test) for test in tests if test and len(test) < len(every)]
-    return folds, warnings

@@ -308,10 +308,10 @@ def _folds(
         return tuple(i for i, clip in enumerate(clips) if clip.group in chosen)
 
     if file.folds:
-        there = {video.group for video in file.videos}
+        known_groups = {video.group for video in file.videos}
         for number, fold in enumerate(file.folds, 1):
-            if unknown := [group for group in (*fold.train, *fold.test) if group not in there]:
-                known = ", ".join(sorted(there)[:20])
+            if unknown := [group for group in (*fold.train, *fold.test) if group not in known_groups]:
+                known = ", ".join(sorted(known_groups)[:20])
                 raise UserError(f"{path}: fold {number}", unknown[0], f"a group of the videos, such as {known}")
             if set(fold.train) & set(fold.test):
                 raise UserError(f"{path}: fold {number}", ", ".join(fold.train), "no group on both sides")

@@ -12,7 +12,8 @@ from whyact.errors import UserError
 from whyact.files import without_mark
 
 FILE = "whyact.json"
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+LONGEST = 200  # characters of a name
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
 _Frame = Annotated[int, msgspec.Meta(ge=1, le=10**8)]
 _Box = tuple[float, float, float, float]
@@ -130,6 +131,18 @@ def read_file(path: Path) -> OwnFile:
         raise UserError(path, error.strerror, "the JSON of your data", "see docs/own-data.md") from error
     with json_errors(str(path)):
         return msgspec.json.decode(without_mark(data), type=OwnFile)
+
+
+def encode_file(file: OwnFile) -> bytes:
+    """Return the JSON of own data, which :func:`read_file` reads back.
+
+    Raises:
+        UserError: For what own data cannot hold, such as too long a name.
+    """
+    data = msgspec.json.format(msgspec.json.encode(file), indent=2) + b"\n"
+    with json_errors(FILE):
+        msgspec.json.decode(data, type=OwnFile)
+    return data
 
 
 def video_path(where: str, root: Path, file: str) -> Path:
