@@ -15,6 +15,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from whyact.errors import DiskFullError, UserError
@@ -272,6 +273,17 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read piece by piece."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stored_sha256(path: Path) -> str:
+    """Return :func:`file_sha256`; a file that has not changed since the last time is not read again."""
+    facts = path.stat()
+    return _stored_sha256(path.absolute(), facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _stored_sha256(path: Path, size: int, written: int) -> str:
+    return file_sha256(path)
 
 
 def canonical_json(value: object) -> str:

@@ -22,8 +22,11 @@ from test_studio_corrections import answer
 from test_studio_teach import FOUR, begin
 
 from made_videos import numbers, write_clip
+from ruler_films import Film
+from ruler_films import write as write_ruler
 from square_films import film
 from whyact.cli import main
+from whyact.data.relations.clip_folder import describe_clips, list_clips
 from whyact.data.relations.own_file import OwnVideo, read_file
 from whyact.errors import UserError
 from whyact.files import file_sha256
@@ -33,7 +36,7 @@ from whyact.studio.films import Films
 from whyact.studio.forms import Correction, DrawnBox, DrawnThing, Marked, MarkedSegment, Marks
 from whyact.studio.limits import Limits
 from whyact.studio.marks import FilmIndex, check_marks, draw_marks, empty_tracks, name_thing
-from whyact.studio.train_tasks import FEATURES, detector_tracks_path, train_tasks
+from whyact.studio.train_tasks import FEATURES, _write_table, detector_tracks_path, train_tasks
 from whyact.video.numbers import frame_times
 
 pytest_plugins = ("studio_samples",)
@@ -412,3 +415,26 @@ def test_a_training_learns_segments_and_the_drawn_things_that_its_detector_knows
         lambda *_: None, **place, out=str(tmp_path / "models" / "two"), clips=clips, epochs=1
     )
     assert "kite" not in read_tracks(path).classes
+
+
+EVEN, UNEVEN = tuple(range(40)), (0, 1, 2, 3, *range(4, 120, 12), *range(130, 140), 300)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+@pytest.mark.parametrize("late", [0, 50])
+@pytest.mark.parametrize("stamps", [EVEN, UNEVEN], ids=["even", "uneven"])
+def test_segments_are_learned_from_the_very_frames_that_were_marked(
+    tmp_path: Path, name: str, late: int, stamps: tuple[int, ...]
+) -> None:
+    """Also where frames come unevenly, and where the first one comes after the sound."""
+    film = write_ruler(Film(name, stamps=tuple(late + stamp for stamp in stamps), sound=bool(late)), tmp_path)
+    count = len(frame_times(film))
+    spans = [(1, 1), (1, 4), (3, 5), (5, 6), (count // 2, count - 2), (count - 1, count), (count, count)]
+    segments = [{"action": f"action {i % 2}", "start": a, "end": b} for i, (a, b) in enumerate(spans)]
+    others = [{"file": name, "label": "", "group": "", "segments": segments}]
+    for number in range(2):  # a training needs another film
+        write_ruler(Film(f"{number}.mp4", stamps=tuple(range(20 + 40 * number, 30 + 40 * number))), tmp_path)
+        others.append({"file": f"{number}.mp4", "label": f"action {number}", "group": "", "segments": []})
+    found = describe_clips(list_clips(_write_table(tmp_path, others)))
+    (video,) = [video for video in found.videos if video.id == name]
+    assert [(action.start, action.end) for action in video.actions] == spans

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,12 @@ import pytest
 from PIL import Image
 
 from made_videos import numbers, write_clip
+from ruler_films import Film, write
+from ruler_films import read as ruler_of
+from whyact.files import file_sha256
 from whyact.prediction import Evidence, LabelScore, Prediction, Provenance, Track, TrackPoint, VideoFacts
-from whyact.verbs.stills import LOOP_BYTES, MOST, WIDTH, loops, stills
+from whyact.verbs.stills import LOOP_BYTES, MOST, WIDTH, loops, stills, write_illustrated
+from whyact.video.reader import VideoReader
 
 BOX = (0.0, 0.0, 1.0, 1.0)
 
@@ -76,6 +82,52 @@ def test_what_cannot_be_read_costs_its_pictures_only(video: Path, tmp_path: Path
         answer(video, [(4, 6)], name="good"),
     ]
     assert {name for name, _ in stills(answers)} == {"good"}
+
+
+def test_another_film_under_the_name_of_the_answered_one_gives_no_picture(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", 40, rate=10)
+    prediction = answer(path, [(4, 10)])
+    prediction.video.sha256, prediction.video.duration = file_sha256(path), 4.0
+    assert stills([prediction])
+    assert loops([prediction])
+    write_clip(tmp_path / "a.mp4", 41, rate=10)
+    assert not stills([prediction])
+    assert not loops([prediction])
+
+
+@pytest.mark.parametrize("late", [0, 50])
+def test_frames_that_do_not_come_evenly_each_have_their_own_picture_and_no_made_up_number(
+    tmp_path: Path, late: int
+) -> None:
+    """Four frames a 25th of a second apart, of a film whose mean rate is 4: their places by that rate are the same."""
+    stamps = tuple(late + stamp for stamp in (*range(0, 120, 12), *range(120, 126), *range(140, 260, 12)))
+    film = Film("uneven.mp4", stamps=stamps, sound=bool(late))
+    path = write(film, tmp_path)
+    (p,) = [answer(path, [])]
+    with VideoReader(path) as reader:
+        p.video = reader.facts()
+    chosen = [(number, time) for number, time in film.truth if 120 <= number - late < 124]
+    p.evidence = [
+        Evidence(kind="frame", text="", start=time, end=time + 0.04, contribution=0.1, rank=rank)
+        for rank, (_, time) in enumerate(chosen, 1)
+    ]
+    p.tracks = []
+    page = write_illustrated([p], tmp_path / "report.html").read_text()
+    pictures = [base64.b64decode(found) for found in re.findall(r"data:image/jpeg;base64,([^\"]+)", page)]
+    shown = [ruler_of(np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))) for data in pictures]
+    assert shown == [number for number, _ in chosen]
+    assert not re.search(r", frame \d", page)
+
+
+def test_two_models_on_one_film_each_show_their_own_moment(video: Path, tmp_path: Path) -> None:
+    both = [answer(video, [(4, 6)]), answer(video, [(24, 26)])]
+    for p in both:
+        p.video.duration = 4.0
+    page = write_illustrated(both, tmp_path / "report.html").read_text()
+    films = [base64.b64decode(found) for found in re.findall(r"data:image/webp;base64,([^\"]+)", page)]
+    assert films == [loops([p])["a"] for p in both]
+    assert films[0] != films[1]
+    assert [p.id for p in both] == ["a", "a"], "what was given stays as it is"
 
 
 def test_two_answers_keep_their_pictures_apart(video: Path) -> None:

@@ -93,14 +93,15 @@ class View:
 def render(
     predictions: list[Prediction],
     *,
-    stills: Mapping[tuple[str, int], bytes] | None = None,
+    stills: Mapping[tuple[str, float], bytes] | None = None,
     loops: Mapping[str, bytes] | None = None,
 ) -> str:
     """Write predictions as one HTML page that needs no other file and no network, and names files without folders.
 
     Args:
         predictions: The answers, in the order of the page; an index stands first when there are several.
-        stills: JPEG bytes by (prediction id, frame number). Frames without one are drawn as boxes on a plain canvas.
+        stills: JPEG bytes by (prediction id, frame number); of a moment without a track by
+            :func:`~whyact.report.scene.place_moment`. Frames without one are drawn as boxes on a plain canvas.
         loops: WebP bytes by prediction id: the moment that decided, playing.
 
     Raises:
@@ -165,7 +166,7 @@ def token_lines(points: Sequence[TrackPoint]) -> str:
 def write_report(
     predictions: list[Prediction],
     path: str | Path,
-    stills: Mapping[tuple[str, int], bytes] | None = None,
+    stills: Mapping[tuple[str, float], bytes] | None = None,
     loops: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write :func:`render`'s page to a file, whole or not at all, and return its path.
@@ -193,7 +194,7 @@ def write_report(
 def view(
     prediction: Prediction,
     place: int = 1,
-    stills: Mapping[tuple[str, int], bytes] | None = None,
+    stills: Mapping[tuple[str, float], bytes] | None = None,
     loop: bytes | None = None,
 ) -> View:
     """Return one prediction as a template shows it, the ``place``-th of its page."""

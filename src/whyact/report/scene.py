@@ -51,7 +51,7 @@ class Scene:
 
 
 def scenes(
-    prediction: Prediction, evidence: Evidence | None, stills: Mapping[tuple[str, int], bytes] | None
+    prediction: Prediction, evidence: Evidence | None, stills: Mapping[tuple[str, float], bytes] | None
 ) -> list[Scene]:
     """Draw what decided: the frames before and after a transition, both ends of a state, or the chosen frames.
 
@@ -91,7 +91,7 @@ def _nearest(points: list[TrackPoint], time: float, state: str) -> TrackPoint:
 
 
 def _draw(
-    prediction: Prediction, track: Track, point: TrackPoint, head: str, stills: Mapping[tuple[str, int], bytes]
+    prediction: Prediction, track: Track, point: TrackPoint, head: str, stills: Mapping[tuple[str, float], bytes]
 ) -> Scene:
     focus = [("subject", track.subject, point.subject_box), ("object", track.object, point.object_box)]
     if track.subject == track.object:
@@ -131,15 +131,24 @@ def _draw(
     )
 
 
+def place_moment(prediction: Prediction, moment: float) -> float:
+    """Return where a moment lies among the numbers of a video's frames, from 1, if they came evenly."""
+    return 1 + (moment - prediction.video.start) * prediction.video.fps
+
+
 def _plain_still(
-    prediction: Prediction, evidence: Evidence, place: int, stills: Mapping[tuple[str, int], bytes]
+    prediction: Prediction, evidence: Evidence, place: int, stills: Mapping[tuple[str, float], bytes]
 ) -> Scene | None:
-    """Find the still nearest to a frame, or to the middle of a snippet, at most half a second away."""
+    """Find the still nearest to a frame, or to the middle of a snippet, at most half a second away.
+
+    Its number is not told: where frames do not come evenly, nothing but the film knows it.
+    """
     fps, video = prediction.video.fps, prediction.video
     frames = [frame for name, frame in stills if name == prediction.id]
-    wanted = (evidence.start if evidence.kind == "frame" else (evidence.start + evidence.end) / 2) * fps
-    if not frames or fps <= 0 or not math.isfinite(wanted):
+    moment = evidence.start if evidence.kind == "frame" else (evidence.start + evidence.end) / 2
+    if not frames or fps <= 0 or not math.isfinite(moment):
         return None
+    wanted = place_moment(prediction, moment)
     frame = min(frames, key=lambda number: abs(number - wanted))
     if abs(frame - wanted) > max(1.0, fps / 2):
         return None
@@ -150,7 +159,7 @@ def _plain_still(
     return Scene(
         head=f"Rank {place}",
         when=when,
-        frame=frame,
+        frame=None,
         caption=caption,
         width=float(video.width or 4),
         height=float(video.height or 3),
@@ -161,7 +170,7 @@ def _plain_still(
     )
 
 
-def _data_uri(prediction: Prediction, frame: int, still: bytes) -> str:
+def _data_uri(prediction: Prediction, frame: float, still: bytes) -> str:
     if not still.startswith(b"\xff\xd8\xff"):
         where = f"still of prediction {prediction.id!r}, frame {frame}"
         raise UserError(where, f"{len(still)} bytes", "the bytes of a JPEG image", "encode the frame as JPEG")

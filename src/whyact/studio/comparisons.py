@@ -21,10 +21,11 @@ from typing import Literal
 from whyact.ablation.compare import compare_pair
 from whyact.data.io.tables import spelling
 from whyact.errors import UserError
+from whyact.files import stored_sha256
 from whyact.prediction import Prediction
 from whyact.studio.forms import Direction, FilmComparison
 from whyact.studio.jobs import Busy, Job, Jobs, Progress, Unknown
-from whyact.studio.models import content_of, tested_files, training_films
+from whyact.studio.models import tested_files, training_films
 from whyact.studio.trainings import Training, Trainings
 
 HISTORY = "history"  # the name of the set of films that were answered here
@@ -213,9 +214,8 @@ class Comparisons:
         for name, run in list(self.jobs.models.items()):
             for path in training_films(run) if run is not None and name not in taught else ():
                 with suppress(OSError):
-                    facts = path.stat()
-                    if facts.st_size in sizes:
-                        content = content_of(path, facts.st_size, facts.st_mtime_ns)
+                    if path.stat().st_size in sizes:
+                        content = stored_sha256(path)
                         found[content] = (*found.get(content, ()), name)
         for training in self.trainings.trainings.values():
             run = self.jobs.models.get(training.model)

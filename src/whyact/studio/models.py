@@ -12,7 +12,7 @@ import msgspec
 from whyact.data.relations.clip_folder import data_folder
 from whyact.data.relations.own_file import FILE, read_file, video_path
 from whyact.errors import UserError
-from whyact.files import SHIPPED, file_sha256
+from whyact.files import SHIPPED
 from whyact.methods import METHODS
 from whyact.studio.corrections import annotated_relations
 from whyact.studio.forms import ModelInfo, SampleInfo
@@ -147,9 +147,3 @@ def training_films(run: Path) -> list[Path]:
         return [video_path(str(root / FILE), root, file) for file in _split_files(run)[0] if file]
     except UserError:
         return []
-
-
-@lru_cache(maxsize=4096)
-def content_of(path: Path, size: int, written: int) -> str:
-    """Return the SHA-256 of a file of this size, written then: it is read once."""
-    return file_sha256(path)

@@ -25,7 +25,7 @@ from whyact.studio.limits import Limits
 from whyact.studio.marks import FilmIndex, draw_marks, name_thing
 from whyact.studio.worker_tasks import check_video, read_picture
 from whyact.studio.workers import OnProgress, Task
-from whyact.video.reader import VideoReader
+from whyact.video.numbers import frame_times
 from whyact.wording import find_deciding
 
 SAMPLE = "sample.json"  # beside the data of a training: how the model answers a clip that it did not learn from
@@ -187,10 +187,10 @@ def _write_table(folder: Path, clips: list[dict[str, Any]]) -> Path:
         if not clip.get("segments"):
             writer.writerow(clip)
             continue
-        with VideoReader(folder / clip["file"]) as reader:
-            rate = reader.facts().fps or 1 / reader.step
-        for segment in clip["segments"]:  # the seconds at which a table of this rate counts these very frames
-            span = {"start": (segment["start"] - 1) / rate, "end": segment["end"] / rate}
+        times = frame_times(folder / clip["file"]).tolist()
+        for segment in clip["segments"]:  # from when its first frame comes on screen until the one after its last does
+            ends = segment["end"] < len(times)
+            span = {"start": times[segment["start"] - 1], "end": times[segment["end"]] if ends else ""}
             writer.writerow({**clip, "label": segment["action"], **span})
     return write_atomic(folder / "clips.csv", text.getvalue())
 
@@ -214,7 +214,6 @@ def merge_drawn(
     from whyact.perception.open import open_detector
     from whyact.perception.perception import Perception
     from whyact.perception.tracks_file import read_tracks, write_tracks
-    from whyact.video.numbers import frame_times
 
     preset = PRESETS["clips"]
     chosen = replace(preset, data=replace(preset.data, detector=detector, names=names))

@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from whyact.errors import UserError
+from whyact.files import stored_sha256
 from whyact.prediction import Evidence, Prediction
 from whyact.report import write_report
+from whyact.report.scene import place_moment
 from whyact.wording import find_deciding, sort_evidence
 
 MOST = 6  # pieces of evidence of a prediction that get pictures
@@ -22,19 +27,20 @@ _FRAMES, _LONGEST, _AROUND = 24, 6.0, 0.5  # of a loop; seconds of it, and those
 _SLOW, _QUICK, _LAST = 150, 90, 900  # milliseconds that a frame of the moment, another and the last one stand
 
 
-def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
+def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, float], bytes]:
     """Return JPEG bytes by (prediction id, frame number) for the moments that the reports of these answers show.
 
-    Predictions about anything but a video file have none. A video that is missing or broken has no pictures.
+    Predictions about anything but a video file have none. A video that is missing, broken or another one by now has no
+    pictures.
     """
     from PIL import Image
 
     from whyact.video.reader import VideoReader
 
-    out: dict[tuple[str, int], bytes] = {}
+    out: dict[tuple[str, float], bytes] = {}
     for prediction in predictions:
         numbers = _moments(prediction)
-        if not numbers or not prediction.video.fps or not Path(prediction.video.path).is_file():
+        if not numbers or not prediction.video.fps or not _is_at_hand(prediction):
             continue
         try:
             with VideoReader(prediction.video.path) as reader:
@@ -50,13 +56,24 @@ def stills(predictions: Sequence[Prediction]) -> dict[tuple[str, int], bytes]:
     return out
 
 
-def _moments(prediction: Prediction) -> dict[float, int]:
+def _is_at_hand(prediction: Prediction) -> bool:
+    """Tell whether the file that an answer is about is still there: another one under its name shows other things."""
+    path = Path(prediction.video.path)
+    if not path.is_file():
+        return False
+    try:
+        return not prediction.video.sha256 or prediction.video.sha256 == stored_sha256(path)
+    except OSError:
+        return False
+
+
+def _moments(prediction: Prediction) -> dict[float, float]:
     """Return seconds -> frame number of what evidence is drawn at: ends of changes, frames, middles of snippets."""
     shown = sort_evidence(prediction)[:MOST]
     ends = {moment for e in shown for moment in (e.start, e.end)}
-    named = {e.start: round(e.start * prediction.video.fps) for e in shown if e.kind == "frame"}
-    middles = [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
-    named |= {moment: round(moment * prediction.video.fps) for moment in middles}
+    alone = [e.start for e in shown if e.kind == "frame"]
+    alone += [(e.start + e.end) / 2 for e in shown if e.kind == "snippet"]
+    named = {moment: place_moment(prediction, moment) for moment in alone}
     return named | {p.time: p.frame for track in prediction.tracks for p in track.points if p.time in ends}
 
 
@@ -73,14 +90,29 @@ def write_illustrated(
     Raises:
         UserError: When the file cannot be written.
     """
-    frames: dict[tuple[str, int], bytes] = {}
+    told_apart = _with_own_ids(predictions)
+    frames: dict[tuple[str, float], bytes] = {}
     playing: dict[str, bytes] = {}
-    for prediction, video in zip(predictions, predictions if videos is None else videos, strict=True):
+    for prediction, video in zip(told_apart, predictions if videos is None else videos, strict=True):
         for (_, number), data in stills([video]).items():
             frames[prediction.id, number] = data
         for data in loops([video]).values():
             playing[prediction.id] = data
-    return write_report(list(predictions), path, frames, playing)
+    return write_report(told_apart, path, frames, playing)
+
+
+def _with_own_ids(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return predictions of which no two have one id, by which pictures are known: what two models say of one video."""
+    ids, seen = {p.id for p in predictions}, set[str]()
+    out: list[Prediction] = []
+    for p in predictions:
+        if p.id in seen:
+            free = next(id_ for id_ in (f"{p.id} ({number})" for number in count(2)) if id_ not in ids)
+            ids.add(free)
+            p = msgspec.structs.replace(p, id=free)
+        seen.add(p.id)
+        out.append(p)
+    return out
 
 
 def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:
@@ -95,7 +127,7 @@ def loops(predictions: Sequence[Prediction]) -> dict[str, bytes]:
     for prediction in predictions:
         deciding = find_deciding(prediction)
         times = [] if deciding is None else _loop_times(prediction, deciding)
-        if deciding is None or not times or not Path(prediction.video.path).is_file():
+        if deciding is None or not times or not _is_at_hand(prediction):
             continue
         named = {name for name in (deciding.subject, deciding.object) if name}
         try:
@@ -128,8 +160,8 @@ def _loop_times(prediction: Prediction, evidence: Evidence) -> list[float]:
     end = min(evidence.end + _AROUND, length if length > 0 else math.inf)
     if evidence.kind == "snippet":
         end = min(end, start + _LONGEST)
-    count = min(_FRAMES, int((end - start) * fps) + 1) if fps > 0 else 0
-    return [start + (end - start) * i / max(count, 1) for i in range(count)] if count > 1 else []
+    frames = min(_FRAMES, int((end - start) * fps) + 1) if fps > 0 else 0
+    return [start + (end - start) * i / max(frames, 1) for i in range(frames)] if frames > 1 else []
 
 
 def _animation(frames: Sequence[Any], pauses: Sequence[int]) -> bytes | None:

@@ -15,6 +15,9 @@ const save = async () => {
     location.assign(main.dataset.back);
   }
 };
-at("mark-save").addEventListener("click", save);
-window.addEventListener("beforeunload", (event) => marks.changed() && event.preventDefault());
+at("mark-save").disabled = !marks;
+if (marks) {
+  at("mark-save").addEventListener("click", save);
+  window.addEventListener("beforeunload", (event) => marks.changed() && event.preventDefault());
+}
 main.dataset.ready = "yes";

@@ -11,7 +11,7 @@ export const corrections = (job, answer, film) => {
   let marks = null;
   let opening = null;
   const mark = async () => {
-    if (at("mark-it")?.open) marks = await (opening ??= marker(at("marker")));
+    if (opening || at("mark-it")?.open) marks = await (opening ??= marker(at("marker")));
   };
   at("mark-it")?.addEventListener("toggle", mark);
   mark();
@@ -53,8 +53,15 @@ export const corrections = (job, answer, film) => {
   at("action").addEventListener("input", () => {
     form.querySelector(`[value=${at("action").value === answer.labels[0].label ? "yes" : "no"}]`).checked = true;
   });
+  const say = (text, wrong) => {
+    at("saved").classList.toggle("wrong", wrong);
+    at("saved").textContent = text;
+  };
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    say("Saving", false);
+    await (opening && mark());
+    if (!marks && "marked" in (at("mark-it")?.dataset ?? {})) return say("Not saved: what is marked on the film could not be opened, and would be lost. Load this page again.", true);
     const relations = rows
       .filter((row) => row.choose && row.choose.value !== "?")
       .map(({ subject, object, start, end, choose }) => ({ subject, object, start, end, relation: choose.value }));
@@ -62,12 +69,10 @@ export const corrections = (job, answer, film) => {
     const things = Object.fromEntries(fields.map(({ value, dataset }) => [dataset.name, value.trim()]));
     const drawn = marks?.value() ?? {};
     const body = JSON.stringify({ action: at("action").value, things, ...drawn, relations: [...(drawn.relations ?? []), ...relations] });
-    const reply = await fetch(`/api/jobs/${job}/corrections`, { method: "POST", headers: { "content-type": "application/json" }, body });
-    const found = await reply.json();
-    at("saved").classList.toggle("wrong", !reply.ok);
-    if (reply.ok) marks?.saved();
-    at("saved").textContent = reply.ok
-      ? `Saved: ${found.videos} video${found.videos === 1 ? "" : "s"}, ${found.marked} marked relation${found.marked === 1 ? "" : "s"}. Train on it with: ${found.command}`
-      : typeof found.detail === "string" ? found.detail : "It could not be saved.";
+    const reply = await fetch(`/api/jobs/${job}/corrections`, { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => null);
+    const found = await reply?.json().catch(() => null);
+    if (!reply?.ok || !found) return say(typeof found?.detail === "string" ? found.detail : "It could not be saved.", true);
+    marks?.saved();
+    say(`Saved: ${found.videos} video${found.videos === 1 ? "" : "s"}, ${found.marked} marked relation${found.marked === 1 ? "" : "s"}. Train on it with: ${found.command}`, false);
   });
 };

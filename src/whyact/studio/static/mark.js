@@ -1,6 +1,7 @@
 // The one place to mark a film: segments on its timeline, boxes on its frames, relations over a span.
+// Null where the film could not be opened: what was marked before is not known then, and must not be replaced.
 import { formatLabel, formatSpan, formatTime } from "./format.js";
-import { history, kindOf, nameThing, nothing, withBox, withoutBox, withoutThing } from "./marks.js";
+import { history, kindOf, nameThing, withBox, withoutBox, withoutThing } from "./marks.js";
 import { picture } from "./picture.js";
 import { at } from "./shared.js";
 
@@ -15,7 +16,7 @@ export const marker = async (root) => {
   const film = await reply?.json().catch(() => null);
   if (!reply?.ok) {
     say(typeof film?.detail === "string" ? film.detail : "The film could not be opened.");
-    return { value: () => nothing, changed: () => false, saved: () => {} };
+    return null;
   }
   const { times } = film;
   const count = times.length;
@@ -24,7 +25,7 @@ export const marker = async (root) => {
   const seconds = ([a, b]) => [times[a - 1], times[b - 1]];
   let now = 1;
   let span = null; // [first frame, last frame]
-  let kept = 0; // the state that was saved last
+  let kept = film.marks; // the state that was saved last
   const state = history(film.marks, () => show());
   const marks = () => state.now();
 
@@ -266,9 +267,9 @@ export const marker = async (root) => {
   show();
   return {
     value: marks,
-    changed: () => state.depth() !== kept,
+    changed: () => marks() !== kept,
     saved: () => {
-      kept = state.depth();
+      kept = marks();
     },
   };
 };

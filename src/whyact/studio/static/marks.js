@@ -1,5 +1,4 @@
 // What is marked on a film, without the page: names, boxes between two frames, and the states before, for undo.
-export const nothing = { segments: [], drawn: [], relations: [] };
 export const kindOf = (name) => name.replace(/_\d+$/, "");
 
 // Where a drawn thing is on a frame: as drawn, or between two frames on a straight line over the time between them.

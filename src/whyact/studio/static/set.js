@@ -69,7 +69,9 @@ const render = (found) => {
 let drawn = -1;
 const watch = async () => {
   for (;;) {
-    const found = await fetch(address).then((reply) => (reply.ok ? reply.json() : null), () => null);
+    const reply = await fetch(address).catch(() => null);
+    if (reply?.status === 404) return location.reload(); // deleted, or the studio was started again: the page says so
+    const found = reply?.ok ? await reply.json() : null;
     if (!found) say("The studio does not answer; is it still running?", true);
     else {
       const over = found.state === "done" || found.state === "stopped";

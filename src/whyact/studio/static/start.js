@@ -10,8 +10,8 @@ const follow = async (id) => {
     if (!reply) {
       say("The studio does not answer; is it still running?", true);
     } else {
-      const job = await reply.json();
-      if (!reply.ok || job.state === "done" || job.state === "failed") return location.reload();
+      const job = await reply.json().catch(() => null); // another studio, or a proxy, need not answer in JSON
+      if (!reply.ok || !job || job.state === "done" || job.state === "failed") return location.reload();
       at("stage").textContent = job.state === "waiting" ? "Waiting for the videos before" : job.stage;
       at("progress").value = job.share;
       at("left").textContent = formatLeft(job.left);
@@ -62,7 +62,7 @@ for (const button of [at("stop"), at("forget-all")]) {
 if (main.dataset.waiting) follow(main.dataset.waiting);
 if (at("form")) {
   at("file").addEventListener("change", () => at("file").files[0] && send(at("file").files[0]));
-  dropArea(({ files }) => files[0] && send(files[0]));
+  dropArea(({ files }) => (files.length > 1 ? say(`One video at a time: of ${files.length} files none was sent.`, true) : files[0] && send(files[0])));
   at("form").addEventListener("submit", (event) => event.preventDefault());
   const card = () => {
     for (const one of document.querySelectorAll("[data-card]")) one.hidden = one.dataset.card !== at("model").value;

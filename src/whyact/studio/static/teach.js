@@ -239,7 +239,9 @@ const watch = async () => {
   at("work").hidden = false;
   at("hello").hidden = true;
   for (;;) {
-    const found = await api(`/${id}`).catch(() => null);
+    const reply = await fetch(`/api/trainings/${id}`).catch(() => null);
+    if (reply?.status === 404) return location.assign(`/teach/${id}`); // deleted, or the studio was started again: the page says so
+    const found = reply?.ok ? await reply.json() : null;
     if (!found) say("The studio does not answer; is it still running?", true);
     else {
       if (found.state === "done") return location.reload();
