@@ -212,6 +212,13 @@ def test_videos_that_came_or_went_since_the_training_move_none_that_it_saw_to_th
         assert set(evaluation.names) & set(held) == here
         assert len(evaluation.names) == len(here) + sum(whole.classes[v.target[0]] in split.unseen for v in rest)
         assert evaluation.facts.get("held_out_missing", 0) == len(held) - len(here)
+    saved = load_checkpoint(tmp_path / "run")
+    saved.card["extra"].pop("held_out_sums")
+    save_checkpoint(tmp_path / "old", saved.tensors, saved.config, saved.card)
+    for data, told in ((few, False), (whole, True)):
+        monkeypatch.setattr(task, "load_zero_shot", lambda *args, data=data: (data, split))
+        facts = task.open_evaluation((tmp_path / "old", "synthetic", None, None)).facts
+        assert ("may have been trained on" in facts.get("warning", "")) == told, "a run from before that list"
 
 
 @pytest.fixture(scope="module")

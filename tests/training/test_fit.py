@@ -127,6 +127,16 @@ def test_a_finished_training_is_not_run_again_and_can_be_prolonged(tmp_path: Pat
     assert same(longer, whole)
 
 
+@pytest.mark.parametrize("stopped_at", [13, 20])
+def test_a_state_beyond_the_epochs_asked_for_is_refused(tmp_path: Path, stopped_at: int) -> None:
+    """Else the weights of a longer training would pass for those of a short one."""
+    with pytest.raises(RuntimeError, match="power"):
+        fit(Tiny(stop_at=stopped_at), Shuffled(), resume_dir=tmp_path, save_seconds=0, **options(epochs=6))
+    with pytest.raises(UserError, match="remove it to train from the start"):
+        fit(Tiny(), Shuffled(), resume_dir=tmp_path, **options(epochs=2))
+    fit(Tiny(), Shuffled(), resume_dir=tmp_path, **options(epochs=4))
+
+
 def test_same_seed_same_bits_other_seed_other_bits() -> None:
     one, two, three = Tiny(), Tiny(), Tiny()
     torch.rand(3)

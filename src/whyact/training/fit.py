@@ -108,7 +108,8 @@ def fit(
         validation: What to measure on held-out data, and how often.
 
     Raises:
-        UserError: When the device is absent, there are no batches, or the state belongs to another training.
+        UserError: When the device is absent, there are no batches, or the state belongs to another training or one that
+            is longer already.
     """
     if len(batches) == 0:
         raise UserError("training data", "no batches", "at least one batch", "check the data with: whyact data check")
@@ -178,7 +179,7 @@ class _Loop:
         self.learned = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.forward = self._forward()
-        self._restore()
+        self._restore(epochs)
         position, last = self.position, len(self.batches) - 1
         before = float(position.history[-1].get("seconds", 0.0)) if position.history else 0.0
         started = shown = time.monotonic()
@@ -282,14 +283,18 @@ class _Loop:
         parts: dict[str, Any] = {"model": self.learner, "optimizer": self.optimizer, "scaler": self.scaler}
         return parts if self.schedule is None else parts | {"schedule": self.schedule}
 
-    def _restore(self) -> None:
-        """Resume from the state, if there is one."""
+    def _restore(self, epochs: int) -> None:
+        """Resume from the state, if there is one and it is not beyond the epochs asked for."""
         if self.path is not None:
             if self.process.is_rank_zero:
                 for half_written in leftovers(self.path.parent, name=self.path.name):
                     half_written.unlink(missing_ok=True)
             if self.path.exists():
                 self.position = load_state(self.path, self._parts(), self.identity)
+                if self.position.step > epochs * len(self.batches):
+                    found = f"a training in its epoch {-(-self.position.step // len(self.batches))}"
+                    step = "train as long as before, or remove it to train from the start"
+                    raise UserError(self.path, found, f"one of {epochs} epochs at most", step)
                 self.means = Means(self.position.sums)
                 self.has_state = True
         if self.process.is_rank_zero:

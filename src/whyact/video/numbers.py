@@ -35,8 +35,7 @@ def frame_times(path: Path | str, limit: float = LIMIT) -> NDArray[np.float64]:
 def _frame_times(path: str, size: int, written: int, limit: float) -> NDArray[np.float64]:
     with VideoReader(path, limit=limit, numbered=True) as reader:
         times = np.fromiter(reader.times(), np.float64)
-        if reader.is_stopped:
-            raise UserError(path, reader.degraded, f"a video that decodes in {limit:g} s")
+        _check_time(reader)
     times.flags.writeable = False
     return times
 
@@ -45,6 +44,9 @@ def frames_numbered(path: Path | str, numbers: Iterable[int], limit: float = LIM
     """Yield frames by their numbers, from 1 and rising; it ends early where the video does.
 
     The file is read once, by jumps where that is quicker; each frame that was jumped to is known by its time.
+
+    Raises:
+        UserError: As :func:`frame_times`.
     """
     times = frame_times(path, limit)
     rest = iter(numbers)
@@ -61,6 +63,12 @@ def frames_numbered(path: Path | str, numbers: Iterable[int], limit: float = LIM
             return
     with VideoReader(path, limit=limit, numbered=True) as reader:
         yield from reader.frames_numbered(_from(number, rest))
+        _check_time(reader)
+
+
+def _check_time(reader: VideoReader) -> None:
+    if reader.is_stopped:
+        raise UserError(reader.path, reader.degraded, f"a video that decodes in {reader.limit:g} s")
 
 
 def _from(first: int, rest: Iterator[int]) -> Iterator[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,16 @@ def test_the_key_is_the_content_of_a_video(tmp_path: Path) -> None:
     assert FolderFootage(tmp_path / "f", 1.0).key == before
     put(tmp_path / "f" / "2.png", 1)
     assert FolderFootage(tmp_path / "f", 1.0).key != before
+
+
+def test_frames_that_the_time_limit_leaves_out_are_no_end_of_the_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    footage, clock = VideoFootage(write_clip(tmp_path / "a.mp4", 40)), count(step=200)
+    assert footage.missing([40]) == []
+    monkeypatch.setattr("whyact.video.reader.time.monotonic", lambda: float(next(clock)))
+    with pytest.raises(UserError, match=r"a\.mp4: found stopped at the time limit.*decodes in 3600 s"):
+        list(footage.frames(range(1, 41)))
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:

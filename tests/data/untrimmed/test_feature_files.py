@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from whyact.data.datasets import load_features
 from whyact.data.untrimmed.feature_files import open_folder, read_labels
 from whyact.data.untrimmed.sets import Annotation, summary
 from whyact.errors import UserError
@@ -69,6 +70,23 @@ def test_a_target_that_is_too_short_is_refused(tmp_path):
     save(tmp_path / "clip" / "v.npy", np.zeros((4, 3)))
     with pytest.raises(UserError, match="at least 5 rows"):
         open_folder(tmp_path).read(clip())
+
+
+def test_a_target_of_another_rate_is_refused(tmp_path):
+    save(tmp_path / "features" / "v.npy", np.zeros((60, 3)))
+    save(tmp_path / "clip" / "v.npy", np.zeros((120, 3)))  # two rows a snippet: cut, they would be the first half
+    with pytest.raises(UserError, match=r"120 rows.*60, one a snippet"):
+        open_folder(tmp_path).read(clip())
+
+
+@pytest.mark.parametrize("streams", [("features",), ("rgb", "flow")])
+def test_videos_of_several_widths_are_no_training_set(tmp_path, streams):
+    for folder, (one, other) in zip(streams, ((4, 6), (6, 4)), strict=False):
+        save(tmp_path / folder / "a.npy", np.zeros((3, one), np.float32))
+        save(tmp_path / folder / "b.npy", np.zeros((3, other), np.float32))
+    table(tmp_path, "name,labels,subset\na,run,train\nb,run,test\n")
+    with pytest.raises(UserError, match=r"video b.*as a has"):
+        load_features("folder", tmp_path)
 
 
 def test_features_much_shorter_than_their_annotation_are_refused(tmp_path):

@@ -166,6 +166,17 @@ def test_videos_are_encoded_once_and_missing_ones_are_listed(
     assert len(part.validation) == 0
 
 
+def test_a_root_that_cannot_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_clip: None
+) -> None:
+    trees.trust(monkeypatch, "ucf101")
+    root = trees.write_ucf(tmp_path / "data")
+    monkeypatch.setattr("whyact.files.os.access", lambda *_: False)  # as on a read-only disk, also for root
+    monkeypatch.setattr("whyact.data.zero_shot.video_folders.decode", lambda *_: pytest.fail("decoded first"))
+    with pytest.raises(UserError, match=r"root.*a place that can be written to"):
+        load_zero_shot("ucf101", root, 1, READING)
+
+
 def test_word_vectors_stand_for_the_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_clip: None) -> None:
     trees.trust(monkeypatch, "ucf101")
     root = trees.write_ucf(tmp_path / "data")

@@ -96,11 +96,7 @@ class FeatureFolder:
         features: Any = arrays[0] if len(arrays) == 1 else SideBySide(*arrays)
         target = None
         if with_target and self.target:
-            path = _find(self.target, name)
-            target = read_features(path)
-            if len(target) < len(features):
-                raise UserError(path, len(target), f"at least {len(features)} rows, as the features have")
-            target = target[: len(features)]
+            target = read_target(_find(self.target, name), len(features))
         end = max((end for _, end, _ in annotation.segments), default=0.0)
         length = len(features) * self.recipe.snippet_seconds
         if annotation.segments and end > 2 * length + 60:
@@ -170,6 +166,20 @@ def read_features(path: Path) -> NDArray[np.floating]:
         if not finite.all():
             raise UserError(path, f"NaN or infinity in snippet {start + int(finite.argmin())}", "finite features")
     return array
+
+
+def read_target(path: Path, length: int) -> NDArray[np.floating]:
+    """Map image-language features, a row for each of ``length`` snippets; a few more at the end are cut off.
+
+    Raises:
+        UserError: When there are fewer, or so many that a row is not a snippet.
+    """
+    rows = read_features(path)
+    if len(rows) < length:
+        raise UserError(path, len(rows), f"at least {length} rows, as the features have")
+    if len(rows) > 1.5 * length + 16:  # cut to length they would be those of the video's beginning
+        raise UserError(path, f"{len(rows)} rows", f"{length}, one a snippet as the features have")
+    return rows[:length]
 
 
 def open_folder(root: Path | str) -> FeatureFolder:

@@ -68,13 +68,18 @@ def split_of(
     train, test = ([folder.read(video) for video in side] for side in (found.train, found.test))
     if not train:
         raise UserError(found.name, "no training video", f"videos of the subset {found.train_subset}")
+    widths = folder.widths(found.train[0].id)
+    for video in (*train, *test):
+        if _width(video) != _width(train[0]):
+            expected = f"{_width(train[0])}, as {train[0].id} has"
+            raise UserError(f"video {video.id}", f"width {_width(video)}", expected, "extract them alike")
     return FeatureSplit(
         name=found.name,
         classes=found.classes,
         prompts=prompts,
         train=train,
         test=test,
-        widths=folder.widths(found.train[0].id),
+        widths=widths,
         text="clip" if size == "published" or folder.target else "sentence",
         size=size,
         sha256=found.sha256(),
@@ -84,6 +89,12 @@ def split_of(
         # a folder that whyact extracted with --clip none has none on purpose
         clip=None if folder.recipe.encoders and folder.recipe.target is None else clip,
     )
+
+
+def _width(video: FeatureSequence) -> str:
+    """Return the channels of the features, and of the target where there is one."""
+    streams = getattr(video.features, "arrays", (video.features,))
+    return " + ".join(str(array.shape[1]) for array in (*streams, *(() if video.second is None else (video.second,))))
 
 
 def check_set(found: UntrimmedSet, open_features: Callable[[], FeatureFolder]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from whyact.data.definition import Dataset
 from whyact.data.io.pickles import load_array
 from whyact.data.types import FeatureSequence
-from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_features, sequence
+from whyact.data.untrimmed.feature_files import FeatureFolder, open_folder, read_target, sequence
 from whyact.data.untrimmed.feature_split import FeatureSplit, check_set, read_named, split_of
 from whyact.data.untrimmed.sets import (
     Annotation,
@@ -168,10 +168,7 @@ def _clip_rows(folders: Sequence[Path], name: str, length: int) -> NDArray[np.fl
     path = next((folder / f"{name}.npy" for folder in folders if (folder / f"{name}.npy").is_file()), None)
     if path is None:
         raise UserError(folders[0], f"no {name}.npy", "a CLIP feature file for every video")
-    rows = read_features(path)
-    if len(rows) < length:
-        raise UserError(path, len(rows), f"at least {length} rows, as the features have")
-    return rows[:length]
+    return read_target(path, length)
 
 
 def _videos(root: Path, names: Collection[str]) -> list[FeatureSequence]:

@@ -19,6 +19,7 @@ from whyact.data.types import FeatureSequence, ZeroShotOptions
 from whyact.data.zero_shot.types import ZeroShotData
 from whyact.devices import resolve_device
 from whyact.errors import UserError
+from whyact.files import writable_folder
 from whyact.progress import progress as show
 from whyact.video.decode import decode
 from whyact.video.inputs import Inputs, videos_in
@@ -126,7 +127,7 @@ def encode(
         auxiliary: Names that only densify the graph; none where ``words`` are given.
 
     Raises:
-        UserError: When not one video decodes, or two class names give the same prompt.
+        UserError: When not one video decodes, two class names give the same prompt, or the store cannot be written.
     """
     from whyact.features.clip import load_clip  # torch is slow to import, and listing videos needs none
     from whyact.features.store import FeatureStore
@@ -150,6 +151,7 @@ def encode(
             facts = video.path.stat()
             key = f"{facts.st_size}-{facts.st_mtime_ns}"
             if not store.has(identity, key):
+                writable_folder("--root", folder)  # before the work, which could not be kept
                 try:
                     clip_frames = decode(video.path, STORED_FRAMES)
                 except UserError:
