@@ -203,6 +203,11 @@ def test_data_that_a_run_was_not_trained_on_are_not_measured_as_its_own(run: Pat
     (data / "whyact.json").write_text(json.dumps(document))
     with pytest.raises(UserError, match=r"mine-data.*of another training.*the data that the run was trained on"):
         whyact.load(copy).evaluate()
+    with pytest.raises(UserError, match=r"that the run was trained on.*clips that it has never seen"):
+        whyact.load(copy).evaluate(root=data)
+    del first["test"][0]
+    first["train"], first["test"] = first["test"], first["train"]
+    (data / "whyact.json").write_text(json.dumps(document))
     assert whyact.load(copy).evaluate(root=data)["mAR"] >= 0
 
 

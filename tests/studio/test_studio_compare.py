@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -14,6 +15,7 @@ from studio_samples import LIMITS, Studio
 from whyact.ablation.compare import compare_runs, read_runs
 from whyact.errors import UserError
 from whyact.prediction import to_json
+from whyact.studio.uploads import submit
 
 pytest_plugins = ("studio_samples",)
 
@@ -126,3 +128,19 @@ def test_without_room_for_both_neither_is_taken(open_studio: Callable[..., Studi
     reply = studio.client.post("/api/jobs", params={"against": "second"}, content=stub_tasks.GOOD)
     assert reply.status_code == 503
     assert list(studio.jobs.jobs) == [first]
+
+
+def test_a_film_that_cannot_be_kept_for_the_second_model_leaves_no_job_behind(
+    two: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    job = two.jobs.open("a.mp4", "first")
+    job.upload.write_bytes(stub_tasks.GOOD)
+    monkeypatch.setattr("whyact.studio.jobs.os.link", full)
+    monkeypatch.setattr("whyact.studio.jobs.shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        submit(two.jobs, job, next(name for name in two.jobs.models if name != "first"))
+    assert two.jobs.jobs == {}
+    assert list(two.jobs.root.iterdir()) == []

@@ -14,6 +14,8 @@ import stub_tasks
 from studio_samples import LIMITS
 from test_studio_browser import WAIT, served
 
+from whyact.wording import format_span
+
 pytest_plugins = ("studio_samples",)
 pytestmark = pytest.mark.browser
 BYTES = {"content-type": "application/octet-stream"}
@@ -136,3 +138,21 @@ def test_a_correction_that_does_not_arrive_is_not_called_saved(studio: Served) -
     page.route("**/corrections", lambda route: route.fulfill(status=502, body="bad gateway"))
     page.click("text=Save the correction")
     page.locator("#saved.wrong", has_text="could not be saved").wait_for()
+
+
+def test_a_relation_to_correct_never_spans_frames_of_which_nothing_was_said(studio: Served) -> None:
+    page = studio.page
+    id_ = studio.send()
+    studio.await_answer(id_)
+    at = f"{studio.address}api/jobs/{id_}/prediction"
+    (prediction,) = page.request.get(at).json()
+    (track,) = prediction["tracks"] = prediction["tracks"][:1]
+    for place, point in enumerate(track["points"]):
+        point["label"] = "" if 3 <= place < 6 else "holding"
+    page.route(at, lambda route: route.fulfill(json=[prediction]))
+    page.goto(f"{studio.address}jobs/{id_}")
+    page.wait_for_selector("main[data-ready]")
+    page.click("text=Correct relations too")
+    spans = [text.rpartition(", ")[2] for text in page.locator("#runs button").all_inner_texts()]
+    times = [point["time"] for point in track["points"]]
+    assert spans == [format_span(times[0], times[2]), format_span(times[6], times[-1])]

@@ -76,7 +76,7 @@ class ClipEncoder:
         found: Tensor = self.preprocess(Image.fromarray(frame))
         return found
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_frames(self, frames: NDArray[np.uint8], batch: int = 32) -> Tensor:
         """Return (T,D) of frames (T,H,W,3) uint8 RGB: resize, centre crop and normalise as CLIP was trained."""
         parts = []
@@ -84,13 +84,13 @@ class ClipEncoder:
             parts.append(self.encode_prepared(torch.stack([self.prepare(f) for f in frames[first : first + batch]])))
         return torch.cat(parts).clone()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_prepared(self, images: Tensor) -> Tensor:
         """Return (N,D) of prepared frames (N,3,h,w), computed on the model's device and returned on the CPU."""
         vectors: Tensor = self.model.encode_image(images.to(device_of(self.model)))
         return vectors.float().cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_texts(self, sentences: list[str]) -> Tensor:
         """Return (N,D) of sentences.
 

@@ -12,7 +12,7 @@ from whyact.errors import UserError
 from whyact.features.clip import ClipEncoder
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def encode_with_patches(clip: ClipEncoder, frames: NDArray[np.uint8], side: int, batch: int = 16) -> Tensor:
     """Return (T,D+side*side*D) of frames (T,H,W,3): the frame's vector, then its patches, row by row.
 

@@ -266,10 +266,10 @@ def open_evaluation(
     place = _place(loaded, data, root)
     found = _read(loaded, data, place)
     train_clips, test_clips = found.fold(fold)
-    refuse_trained_clips(loaded, data, found, fold)
     split = found.split_sha256(fold)
     if place != root:
         refuse_other_data(loaded.card or {}, fold, split, place)
+    refuse_trained_clips(loaded, data, found, fold)
     perception = run_perception(loaded, found.vocabulary)
     if perception is not None:
         how = _clip_settings(loaded)

@@ -73,7 +73,7 @@ def train_stages(
     model.to(resolve_device(options["device"]))
     batches = Batches(frames, target, config.batch)
     # What is learned from is part of it: the state of the same positions in other data must not be gone on with.
-    inputs = inputs_sum(part.numpy() for part in (*frames, target, model.seen, model.auxiliary))
+    inputs = inputs_sum(part.cpu().numpy() for part in (*frames, target, model.seen, model.auxiliary))
     identity = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist(), "inputs": inputs}
     fingerprint, folder = sha256(canonical_json(identity)), options.get("resume_dir")
 

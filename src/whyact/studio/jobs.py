@@ -194,7 +194,11 @@ class Jobs:
             try:
                 os.link(job.upload, second.upload)
             except OSError:
-                shutil.copyfile(job.upload, second.upload)
+                try:
+                    shutil.copyfile(job.upload, second.upload)
+                except BaseException:
+                    self.remove(second)
+                    raise
         return second
 
     def others(self, job: Job) -> list[Job]:

@@ -56,9 +56,11 @@ def submit(jobs: Jobs, job: Job, against: str) -> None:
     if against:
         try:
             second = jobs.add_second(job, against)
-        except Busy as error:
+        except BaseException as error:  # a full disk too: what never starts must not stand in the queue
             jobs.remove(job)
-            raise _full() from error
+            if isinstance(error, Busy):
+                raise _full() from error
+            raise
     jobs.submit(job)
     if second is not None:
         jobs.submit(second)

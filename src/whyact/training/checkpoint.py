@@ -260,7 +260,7 @@ def refuse_other_data(card: Mapping[str, Any], fold: int, split_sha256: str, roo
     if own and own != split_sha256 and fold == card.get("extra", {}).get("fold", 1):
         found = f"split {split_sha256[:8]}, of another training or edited since"
         expected = f"the data that the run was trained on, split {own[:8]}"
-        raise UserError(root, found, expected, f"--root {root} to measure on them all the same, or train again")
+        raise UserError(root, found, expected, f"train again, or --root {root} to measure on them as other data")
 
 
 def trained_on(card: Mapping[str, Any]) -> str:

@@ -17,13 +17,12 @@ export const corrections = (job, answer, film) => {
   mark();
   const rows = [];
   for (const track of answer.tracks) {
-    const points = track.points.filter((p) => p.label);
-    const runs = [];
-    for (const p of points) {
+    const runs = []; // those without a name end the one before: nothing was said of them
+    for (const p of track.points) {
       if (runs.at(-1)?.label === p.label) runs.at(-1).end = p.time;
       else runs.push({ label: p.label, start: p.time, end: p.time });
     }
-    for (const run of runs) rows.push({ ...run, subject: track.subject, object: track.object });
+    for (const run of runs.filter(({ label }) => label)) rows.push({ ...run, subject: track.subject, object: track.object });
   }
   at("relations")?.addEventListener("toggle", () => at("runs").childElementCount || fill(), { once: false });
   const fill = () => {
