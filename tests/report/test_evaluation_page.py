@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import sample_prediction as sample
 
 from whyact.prediction import Table
 from whyact.report.diagnostics import Confusion, Diagnostics, EvaluatedRun, Figure, Line, Mistake, Plot, Shares
-from whyact.report.evaluation_page import render_evaluation, write_evaluation
+from whyact.report.evaluation_page import _classes, render_evaluation, write_evaluation
 from whyact.report.plots import matrix_view, plot_view, shares_view, table_view
 
 NAMES = ["<script>document.title='taken'</script>", "x" * 200, "فتح صندوق (إغلاق) 12", "drink"]
@@ -208,3 +209,14 @@ def test_a_column_sorts_by_its_numbers_from_the_keyboard(browser: Any, tmp_path:
     page.locator("th button", has_text="action").click()
     assert column(0) == ["a", "b", "c"] or column(0) == ["c", "b", "a"]
     page.close()
+
+
+def test_classes_that_only_the_second_run_has_keep_their_rows() -> None:
+    ours = Table("Actions", ["action", "clips", "recall", "mostly taken for"], [["drink", 3, 0.5, "eat"]], text="x")
+    theirs = Table("Actions", ours.columns, [["drink", 3, 0.75, "eat"], ["pour", 2, 0.25, "drink"]], text="x")
+    rows = _classes([ours, theirs]).rows
+    assert [row[0] for row in rows] == ["drink", "pour"]
+    assert rows[0][2:] == [0.5, 0.75, 0.25, "eat"]
+    assert math.isnan(rows[1][2])
+    assert rows[1][3] == 0.25
+    assert rows[1][-1] == "drink"

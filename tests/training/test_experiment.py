@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -123,6 +124,13 @@ def test_the_best_weights_are_those_after_the_best_epoch_whatever_stopped_the_tr
     assert (result.best.epoch, result.best.score) == (2, -5.0)
     assert all(torch.equal(result.best.weights[name], value) for name, value in after_two.state_dict().items())
     assert not same(module, after_two)
+
+
+def test_a_score_that_is_no_number_is_never_the_best() -> None:
+    scores = iter([math.nan, -7.0, math.nan])
+    result = fit(Tiny(), Shuffled(), **options(epochs=3, validation=Validation(1, lambda: {"s": next(scores)}, "s")))
+    assert result.best is not None
+    assert (result.best.epoch, result.best.score) == (2, -7.0)
 
 
 def worse_and_worse() -> Validation:

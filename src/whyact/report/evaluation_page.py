@@ -227,11 +227,12 @@ def _classes(tables: Sequence[Table]) -> Table:
     main = measures[-1 if words else 0]
     columns += [*([f"{first.columns[main]}, B − A"] if alike else []), *(first.columns[i] for i in words)]
     rows: list[list[Any]] = []
-    for row in first.rows:
-        pair = other.get(str(row[0]), [math.nan] * len(row))
+    pairs = [(row, other.pop(str(row[0]), [math.nan] * len(row))) for row in first.rows]
+    pairs += [([*row[:2], *([math.nan] * (len(row) - 2))], row) for row in other.values()]  # classes of B alone
+    for row, pair in pairs:
         both = [one[i] for i in measures for one in (row, pair)]
         gap = [float(pair[main]) - float(row[main])] if alike else []
-        rows.append([*row[:2], *both, *gap, *(row[i] for i in words)])
+        rows.append([*row[:2], *both, *gap, *((row if isinstance(row[i], str) else pair)[i] for i in words)])
     return Table(first.title, columns, rows, text=first.text if alike else _both(first.text, tables[1].text))
 
 

@@ -7,6 +7,7 @@ never interrupted. Under torchrun several processes train one model (see :mod:`w
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -268,7 +269,7 @@ class _Loop:
             module.training = mode
         set_random_state(before)
         score, best = metrics[validation.metric], self.position.best
-        if best is None or score > best.score:
+        if not math.isnan(score) and (best is None or score > best.score):  # NaN would stay the best for ever
             weights = {name: value.detach().cpu().clone() for name, value in self.learner.state_dict().items()}
             self.position.best = Best(epoch, score, weights)
         return {f"val_{name}": float(value) for name, value in metrics.items()}
