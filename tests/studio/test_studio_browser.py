@@ -356,7 +356,7 @@ def test_two_models_are_asked_compared_and_questioned(page: Any, scheme: str, me
         page.fill("#to", page.get_attribute("#to", "max"))
         page.click("#span button")
         page.wait_for_function(
-            "() => document.getElementById('verdict').textContent.includes('Nothing is left to see')"
+            "() => document.getElementById('verdict').textContent.includes('Nothing is left of the input')"
         )
         page.click("#restore")
         page.click("#flip button")

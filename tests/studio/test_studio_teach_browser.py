@@ -113,7 +113,7 @@ def test_from_an_empty_studio_to_a_taught_model_by_mouse(page: Any, empty: str, 
     fits(page)
     page.click("#ask")
     page.wait_for_selector("#drop")
-    assert page.input_value("#model") == "cups"
+    page.wait_for_function("() => document.getElementById('model').value === 'cups'")
     assert page.locator(".card:visible").get_attribute("data-card") == "cups"
     fits(page)
     drop(page, films.parent / "new.mp4")
