@@ -14,6 +14,7 @@ import pytest
 import torch
 from cad120_layout import annotation_files, write_folder
 
+from made_videos import write_clip
 from whyact.data.relations import cad120, own
 from whyact.data.relations.own_file import FILE
 from whyact.data.relations.own_write import from_cad120, write_own
@@ -181,6 +182,15 @@ def test_rate_and_size_come_from_the_video_where_the_json_is_silent(tmp_path: Pa
     clip = own.read(write(tmp_path, data), slots=8).clips[0]
     assert clip.image_size == (64, 48)
     np.testing.assert_allclose(clip.times, [0, 0.08, 0.16])
+
+
+def test_a_rate_that_a_file_wrongly_declares_is_not_taken_from_it(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    write_clip(tmp_path / "videos" / "v.mkv", 0, rate=1000, stamps=range(0, 400, 100))  # declares 1000 frames a second
+    data = sample()
+    del data["videos"][0]["fps"], data["videos"][0]["image_size"]
+    data["videos"][0]["file"] = "videos/v.mkv"
+    np.testing.assert_allclose(own.read(write(tmp_path, data), slots=8).clips[0].times, [0, 0.1, 0.2])
 
 
 def changed(change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:

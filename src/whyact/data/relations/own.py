@@ -292,11 +292,20 @@ def _rate_and_size(where: str, root: Path, video: OwnVideo) -> tuple[float, tupl
             raise UserError(where, "no file, fps or image_size", "fps and image_size, or a file that tells them")
         from whyact.video.decode import decode
 
-        facts = decode(video_path(where, root, video.file), 1).facts
-        rate, size = rate or facts.fps, size or (facts.width, facts.height)
+        path = video_path(where, root, video.file)
+        facts = decode(path, 1).facts
+        rate, size = rate or _measured_rate(path) or facts.fps, size or (facts.width, facts.height)
     if not (math.isfinite(rate) and rate > 0 and min(size) > 0 and max(size) < 2**24):
         raise UserError(f"{where}, fps and image_size", f"{rate} and {size}", "numbers above 0")
     return rate, size
+
+
+def _measured_rate(path: Path) -> float:
+    """Return the mean frames a second that are shown, which a header may declare otherwise; 0 for a single frame."""
+    from whyact.video.numbers import frame_times
+
+    times = frame_times(path)
+    return (len(times) - 1) / float(times[-1] - times[0]) if len(times) > 1 else 0.0
 
 
 def _folds(
