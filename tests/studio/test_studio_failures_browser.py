@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,10 @@ class Served:
         return id_
 
     def await_answer(self, id_: str) -> None:
-        self.page.wait_for_function(
-            "async (at) => (await (await fetch(at)).json()).state === 'done'", arg=f"{self.address}api/jobs/{id_}"
-        )
+        end = time.monotonic() + WAIT / 1000
+        while (job := self.page.request.get(f"{self.address}api/jobs/{id_}").json())["state"] != "done":
+            assert time.monotonic() < end, job
+            self.page.wait_for_timeout(50)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def stack_rows(table: Table) -> list[StackedRow]:
         return []
     ends = [x for row in numbers for i in range(len(row)) for x in (sum(row[:i]),)] + [row[-1] for row in numbers]
     low, high = min(0.0, *ends), max(0.0, *ends)
-    scale = 100 / ((high - low) or 1.0)
+    scale = 100 / max(high - low, 1e-9)  # what is far below what is printed has no width, and no overflow
     rows = []
     for cells, row in zip(table.rows, numbers, strict=True):
         parts, at = [], 0.0

@@ -282,15 +282,17 @@ class Jobs:
                     continue
                 job.state, self._answered = "running", job
             job.advance("Starting", 0.0)
+            state: State = "failed"
             try:
                 self._answer(job)
-                job.state = "done"
+                state = "done"
             except (Refused, WorkerLost) as error:
-                job.state, job.error = "failed", str(error)
+                job.error = str(error)
             except Exception as error:  # a job must never take the queue with it
-                job.state, job.error = "failed", f"the job failed ({type(error).__name__})"
+                job.error = f"the job failed ({type(error).__name__})"
+            job.finished = time.monotonic()  # before its state says so: what is old is deleted by it
             with self._lock:
-                self._answered = None
+                job.state, self._answered = state, None
             self._settle(job)
 
     def _answer(self, job: Job) -> None:
@@ -310,7 +312,6 @@ class Jobs:
 
     def _settle(self, job: Job) -> None:
         """Delete an upload that is not to be kept, and everything of a job that failed or was removed meanwhile."""
-        job.finished = time.monotonic()
         if not self.keep_uploads:
             job.upload.unlink(missing_ok=True)
         with self._lock:
