@@ -19,6 +19,7 @@ from whyact.reproduce import results
 
 Work = Callable[[], object]
 QUICK, REPEATS = 5, 21
+_ON_THIS_DAY, _STORED = "measured on this day: ", "; the other rows as they were stored"
 
 
 def run_benches(
@@ -75,7 +76,7 @@ def run_benches(
     head = results.header("bench", command)
     names = [name for name in names if name not in failed]
     if (update or failed) and known:
-        data = f"measured on this day: {', '.join(names)}; the other rows as they were stored"
+        data = _ON_THIS_DAY + ", ".join(_of_this_day(stored, head.date, names)) + _STORED
         head = results.header("bench", "python -m benchmarks", data=data)
         rows = merged(rows, known, names)
     if out is not None and (accept or not worse):
@@ -84,6 +85,16 @@ def run_benches(
     if failed:
         raise UserError("NAME", ", ".join(failed), "benchmarks that end", "see the error above")
     return [] if accept else worse
+
+
+def _of_this_day(stored: Path | None, today: str, names: Sequence[str]) -> list[str]:
+    """Return the benchmarks that a document has of today: these, and those that an update earlier today named."""
+    earlier: list[str] = []
+    if stored is not None:
+        head = results.from_json(stored.read_bytes()).header
+        if head.date == today and head.data.startswith(_ON_THIS_DAY):
+            earlier = head.data.removeprefix(_ON_THIS_DAY).removesuffix(_STORED).split(", ")
+    return [name for name in BENCHES if name in (*earlier, *names)]
 
 
 def merged(new: Sequence[results.Row], stored: Sequence[results.Row], names: Sequence[str]) -> list[results.Row]:

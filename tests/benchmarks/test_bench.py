@@ -80,6 +80,10 @@ def test_an_update_replaces_the_rows_of_what_is_named_and_keeps_the_others(
     stored = results.from_json((tmp_path / "docs/results/bench.json").read_bytes())
     assert [(row.table, row.mean) for row in stored.rows] == [("other", 5.0), ("toy", 2.5)]
     assert "measured on this day: toy" in stored.header.data
+    other.append(results.row("other", "c / d", "speed_ratio", [6.0], unit="x"))
+    assert main(["other", "--update"]) == 0
+    stored = results.from_json((tmp_path / "docs/results/bench.json").read_bytes())
+    assert "measured on this day: other, toy;" in stored.header.data
 
 
 def test_one_that_fails_is_named_and_takes_no_other_with_it(
