@@ -55,3 +55,13 @@ def clip(*words: str, action: str | None = None, appearance: np.ndarray | None =
         "target": None if action is None else VOCABULARY.actions.index(action),
     }
     return RelationClip(**{**values, **other})
+
+
+ONE_OF_EACH = [
+    clip("fffhhh", "aaaaaa", action="pick"),
+    clip("hhhfff", "ssssss", action="place"),
+    clip("ffffff", "aaannn", action="drink"),
+    clip("sssooo", "ffffff", action="open"),
+    clip("ooosss", "hhhhhh", action="close"),
+    clip("ffffff", "ssssss", "aaaaaa", action="null"),
+]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hand_clips import VOCABULARY, clip
+from hand_clips import ONE_OF_EACH, VOCABULARY, clip
 from laiar_samples import CONFIG, SMALL
 from whyact.laiar import calibration, task
 from whyact.laiar.answers import answer_clips
@@ -109,13 +109,7 @@ def test_a_single_clip_calibrates_nothing() -> None:
 
 def test_names_are_calibrated_where_they_are_stated_at_the_chosen_temperature() -> None:
     """A cooler or hotter score moves more or less when a pair is removed: other claims are those that decide."""
-    clips = [
-        clip("fffhhh", "aaaaaa", action="pick"),
-        clip("hhhfff", "ssssss", action="place"),
-        clip("ffffff", "aaannn", action="drink"),
-        clip("sssooo", "ffffff", action="open"),
-        clip("ooosss", "hhhhhh", action="close"),
-    ]
+    clips = ONE_OF_EACH[:5]  # without the null action
     config = replace(CONFIG, model=replace(SMALL, naming="chain"), optim=OptimConfig(lr=1e-2, batch=5, epochs=20))
     run = task.train_run(clips, VOCABULARY, config, seed=0)
     wrong = [

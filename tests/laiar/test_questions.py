@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hand_clips import VOCABULARY, clip
+from hand_clips import ONE_OF_EACH, VOCABULARY
 from laiar_samples import SMALL
 from whyact.ablation.flips import smallest_flip
 from whyact.ablation.protocol import Removal, RemovalCount, removal_of
@@ -23,14 +23,7 @@ from whyact.laiar.questions import Ablation, load_questions, save_questions
 from whyact.laiar.runs import Run
 from whyact.laiar.task import train_run
 
-CLIPS = [
-    clip("fffhhh", "aaaaaa", action="pick"),
-    clip("hhhfff", "ssssss", action="place"),
-    clip("ffffff", "aaannn", action="drink"),
-    clip("sssooo", "ffffff", action="open"),
-    clip("ooosss", "hhhhhh", action="close"),
-    clip("ffffff", "ssssss", "aaaaaa", action="null"),
-]
+CLIPS = ONE_OF_EACH
 CONFIG = Config(
     data=DataConfig(frames=6, slots=4), model=SMALL, optim=OptimConfig(lr=5e-3, batch=6, epochs=6, calibrate=False)
 )

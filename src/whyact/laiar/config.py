@@ -318,7 +318,7 @@ def _clips() -> Config:
         base,
         data=replace(
             base.data,
-            frames=16,  # what whole frames tell grows with their number: seen on other films than those of the results
+            frames=16,  # more whole frames say more: seen on hand washing and on UT-Interaction itself
             looks=32,
             slots=12,
             boxes="detected",

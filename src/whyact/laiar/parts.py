@@ -94,7 +94,7 @@ class Parts:
 def clip_sum(clip: RelationClip) -> str:
     """Return a short checksum of a clip as it is annotated; a run's card lists those that it was trained on.
 
-    A clip without a pair has nothing but its name to be told by.
+    A clip without a pair is identified by its name alone.
     """
     name = "" if clip.valid.any() else clip.id
     return inputs_sum([clip.subject_boxes, clip.object_boxes, clip.valid, clip.times, name])[:SUM_LENGTH]
@@ -103,7 +103,7 @@ def clip_sum(clip: RelationClip) -> str:
 def refuse_trained_clips(run: Run, data: str, found: RelationData, fold: int) -> None:
     """Refuse a test side with clips that a run was trained on, whatever they are called: their boxes tell.
 
-    The run's own split needs no check. A run of an earlier version lists no checksums: its training clips are told by
+    The run's own split needs no check. A run of an earlier version lists no checksums: its training clips are known by
     their names where its own fold is still the one that it was trained on.
 
     Raises:

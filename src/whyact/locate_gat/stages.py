@@ -72,7 +72,7 @@ def train_stages(
     options.setdefault("progress", False)
     model.to(resolve_device(options["device"]))
     batches = Batches(frames, target, config.batch)
-    # What is learned from is part of it: the state of the same positions in other data must not be gone on with.
+    # The data are part of it: a training must not resume from a state that was reached on other data.
     inputs = inputs_sum(part.cpu().numpy() for part in (*frames, target, model.seen, model.auxiliary))
     identity = {"settings": asdict(config), "seen": seen.tolist(), "train": train.tolist(), "inputs": inputs}
     fingerprint, folder = sha256(canonical_json(identity)), options.get("resume_dir")

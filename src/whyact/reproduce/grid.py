@@ -6,7 +6,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -15,9 +15,6 @@ from whyact.engines.work import Engine, Failure, Job
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256, write_atomic
 from whyact.progress import progress as show
-
-if TYPE_CHECKING:
-    pass
 
 Cell = Mapping[str, Any]
 

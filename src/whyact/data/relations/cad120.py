@@ -218,10 +218,8 @@ def _vocabulary(archive: Archive, prefix: str) -> Vocabulary:
         for action, before, after, objects in fields("act_attr_list.txt", 4)
     ]
     for kind in ("object", "relation", "attribute", "action"):
-        where, listed = (
-            f"{archive.path}: knowledge/{kind}_list.txt",
-            archive.lines(f"{prefix}knowledge/{kind}_list.txt"),
-        )
+        where = f"{archive.path}: knowledge/{kind}_list.txt"
+        listed = archive.lines(f"{prefix}knowledge/{kind}_list.txt")
         refuse_duplicates(where, listed, "word")
         refuse_alike(((where, word) for word in listed), "word")
     names = tuple(archive.lines(f"{prefix}knowledge/object_list.txt"))

@@ -30,7 +30,7 @@ COLUMNS = ("file", "label", "group", "start", "end")
 FEW = 5  # clips of a class: with fewer, a model has hardly anything to learn from
 _GRAY = 24  # side of the images that are compared
 _TIMES = (0.02, 0.5, 0.98)  # of a clip's length: the frames that are compared
-_PAST = 0.5  # seconds that a span may end after its video and nothing is said: times in tables are rounded
+_PAST = 0.5  # seconds that a span may end after its video without a warning: times in tables are rounded
 
 
 @dataclass(frozen=True)
