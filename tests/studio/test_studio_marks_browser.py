@@ -35,8 +35,8 @@ pytestmark = [
 
 
 @pytest.fixture
-def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page whose console speaks of refused requests alone."""
+def page(browser: Any, teaching: tuple[str, Path], request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page whose console speaks of refused requests alone; it is closed before its studio is."""
     with quiet_page(browser, getattr(request, "param", "desktop"), allowed="status of 422") as opened:
         yield opened
 

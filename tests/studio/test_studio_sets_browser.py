@@ -17,8 +17,8 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page whose console speaks of refused requests alone."""
+def page(browser: Any, studio: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page whose console speaks of refused requests alone; it is closed before its studio is."""
     with quiet_page(browser, request.param, allowed="status of 422") as opened:
         yield opened
 

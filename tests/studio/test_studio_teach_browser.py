@@ -61,8 +61,8 @@ def empty(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page whose console speaks of refused requests alone."""
+def page(browser: Any, empty: str, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page whose console speaks of refused requests alone; it is closed before its studio is."""
     with quiet_page(browser, request.param, allowed="status of 422") as opened:
         yield opened
 
