@@ -94,13 +94,16 @@ def train_run(
     if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
+    config = sized_for(config, clips)
+    if model.forest is not None:
+        config = replace(config, model=replace(config.model, forest_size=(*model.forest.size,)))
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
 
     def bank_of(model: LaIAR) -> LabelBank:
         batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
         return build_bank(model, batches, vocabulary.naming, nameable_relations(vocabulary))
 
-    run = Run(model, vocabulary, sized_for(config, clips), bank_of(model), prior, history=result.history)
+    run = Run(model, vocabulary, config, bank_of(model), prior, history=result.history)
     if result.best is not None:
         best = deepcopy(model)
         best.load_state_dict(result.best.weights)
