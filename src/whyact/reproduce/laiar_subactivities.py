@@ -140,6 +140,7 @@ def _accuracy(target: NDArray[np.int64], predicted: NDArray[np.int64], classes: 
 
 def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: dict[int, str]) -> list[Row]:
     rows: list[Row] = []
+    results = defaultdict(dict, results)  # a row without a cell
 
     def add(table: str, name: str, metric: str, values: Sequence[float | None], **more: Any) -> None:
         if there := [value for value in values if value is not None]:
