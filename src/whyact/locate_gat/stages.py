@@ -293,7 +293,9 @@ def choose_start(
             parts += _cross_validate(tensors, seen, train, trial, names, seed + repeat, validation, **own)
         accuracy.append(_class_accuracies(parts))
     chosen = simplest_of_best(accuracy)
-    means = {candidate.start: float(values.mean()) for candidate, values in zip(candidates, accuracy, strict=True)}
+    means: dict[str, float] = {
+        candidate.start: float(values.mean()) for candidate, values in zip(candidates, accuracy, strict=True)
+    }
     return candidates[chosen], means
 
 
