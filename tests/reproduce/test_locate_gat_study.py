@@ -130,3 +130,22 @@ def test_without_data_the_gym_table_is_left_out_and_said(ready: None, capsys: py
 def test_a_root_without_the_data_is_an_error_before_any_work(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="gym-i3d"):
         study.run(Study(root=tmp_path, quick=True, seeds=1, as_json=True))
+
+
+def test_the_tables_of_a_study_that_was_stopped_hold_the_splits_it_finished(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of nine splits with the published start, three have the chosen one, too: differences are of those three."""
+
+    def stored(cells: list[dict[str, Any]], *_: object) -> list[dict[str, Any] | None]:
+        limit = {study.CHOSEN: 3}
+        done = [cell.get("fold", 0) <= limit.get(cell.get("row", ""), 9) for cell in cells]
+        return [one if kept else None for one, kept in zip(measured(cells), done, strict=True)]
+
+    monkeypatch.setattr(grid, "stored_cells", stored)
+    monkeypatch.setattr(study, "_check_gym", lambda root: None)
+    found = document(capsys, root=tmp_path, stored=True)["rows"]
+    rows = {(r["row"], r["metric"]): r for r in found if "gym" in r["table"]}
+    assert rows["locate - mean-pool", "zsl_top1"]["n"] == 9
+    assert rows[f"{study.CHOSEN_ROWS[0]} - mean-pool", "zsl_top1"]["n"] == 3
+    assert rows[f"{study.CHOSEN_ROWS[0]} - mean-pool", "zsl_top1"]["mean"] == pytest.approx(-2 / 3)

@@ -94,7 +94,7 @@ def run(study: Study) -> None:
     else:
         _check_gym(study.root)
     folder = Path("runs") / "studies" / NAME
-    _, measured = study.cells(cells, cell, folder)
+    cells, measured = study.cells(cells, cell, folder)
     rows = _rows(cells, measured)
     head = results.header(
         NAME,
@@ -102,7 +102,7 @@ def run(study: Study) -> None:
         seeds=list(range(count)),
         folds=list(range(1, folds + 1)),
         data="generated worlds" + ("; gym-i3d, 21 exercises, 505 clips" if folds else ""),
-        split_sha256=_splits_sha256(measured),
+        split_sha256=_splits_sha256(cells, measured),
     )
     study.publish(NAME, head, rows)
 
@@ -161,10 +161,11 @@ def _intervals(mine: Sequence[Mapping[str, Mapping[str, float]]]) -> list[result
     return rows
 
 
-def _splits_sha256(measured: Sequence[Mapping[str, Any]]) -> str:
+def _splits_sha256(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> str:
     from whyact.files import canonical_json, sha256
 
-    return sha256(canonical_json([one["split_sha256"] for one in measured]))
+    pairs = zip(cells, measured, strict=True)  # a chosen start is measured on splits that stand in the list already
+    return sha256(canonical_json([one["split_sha256"] for asked, one in pairs if asked.get("row") != CHOSEN]))
 
 
 def _check_gym(root: Path) -> None:
