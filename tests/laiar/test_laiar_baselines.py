@@ -206,37 +206,6 @@ def test_a_clip_whose_true_relations_are_unknown_is_named(fold: Fold, name: str)
         BASELINES[name].predict(train, [replace(test[0], relations=None)], vocabulary, 0)
 
 
-def test_pooled_features_follow_their_definition() -> None:
-    random = np.random.default_rng(5)
-    n, t, k, f, objects = 3, 4, 5, 2, 3
-    values = random.normal(size=(n, t, k, f))
-    there = random.random((n, t, k)) < 0.6
-    classes = random.integers(objects, size=(n, k, 2))
-    features = laiar_baselines._pooled(values, there, classes, objects).reshape(n, -1, 4 * f)
-    for clip in range(n):
-        kinds: dict[int, list[np.ndarray]] = {}
-        for slot, (s, o) in enumerate(classes[clip]):
-            own = values[clip, there[clip, :, slot], slot]
-            if len(own):
-                stats = np.concatenate([own[0], own.mean(0), own[-1], own[-1] - own[0]])
-                role = objects if s == o else s
-                for kind in (s * objects + o, objects**2 + role, objects**2 + objects + 1):
-                    kinds.setdefault(int(kind), []).append(stats)
-        for kind in range(features.shape[1]):
-            expected = np.max(kinds[kind], axis=0) if kind in kinds else np.zeros(4 * f)
-            np.testing.assert_allclose(features[clip, kind], expected)
-
-
-def test_geometry_of_two_boxes_worked_out_by_hand() -> None:
-    boxes = np.array([[[0.0, 0.0, 0.4, 0.2], [0.2, 0.1, 0.4, 0.5]], [[0.0, 0.0, 0.1, 0.1], [0.4, 0.5, 0.5, 0.6]]])
-    overlapping, apart = laiar_baselines._geometry(boxes)
-    #           offset       distance        gap  shares        IoU
-    expected = [-0.1, -0.2, np.hypot(0.1, 0.2), 0.0, 0.25, 0.25, 0.02 / 0.14, 0.2, 0.1, 0.3, 0.3, 0.2, 0.4]
-    np.testing.assert_allclose(overlapping, expected, atol=1e-9)
-    np.testing.assert_allclose(apart[3], 0.5)
-    np.testing.assert_allclose(apart[4:7], 0.0)
-
-
 def test_each_note_is_one_sentence() -> None:
     for baseline in BASELINES.values():
         assert baseline.note.count(".") == 1

@@ -159,7 +159,7 @@ def test_tokens_that_mislead_on_held_out_clips_get_the_least_weight() -> None:
         run.model.head_v.weight.zero_()
         run.model.head_v.bias.copy_(20 * torch.eye(len(VOCABULARY.actions))[5])
     found = calibration_of(run, clips(), "on these")
-    assert found.share == min(SHARES)
+    assert found.shares["scene"] == min(SHARES)
     other = train_run(clips(), VOCABULARY, CONFIG, seed=0, progress=False)
     found.give_to(other)
     assert other.model.scene is not None

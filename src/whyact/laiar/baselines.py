@@ -3,10 +3,7 @@
 Every baseline is a pure function of (train clips, test clips, vocabulary, seed) that returns the predicted action
 indices (N,) of the test clips. Each reads the very tokens that the models read at evaluation: ten evenly spaced
 frames, both ends included, and for scores from RGB the mean over the window around each of them.
-
-The learned ones describe a pair by its value at the start, its mean, its value at the end and the change between the
-ends, then take the largest over the clip's pairs: of the same two classes, of the same subject class, and of all. The
-change is taken before the largest, because after it the start of one cup would be compared with the end of another.
+The learned ones describe a clip as :mod:`whyact.laiar.forest` does.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ from whyact.arrays import Float64
 from whyact.data.relations.packed import PackedClips, RelationBatch
 from whyact.data.types import RelationClip, Vocabulary
 from whyact.errors import UserError
+from whyact.laiar.forest import box_features, grow, kinds_of, pooled
 from whyact.laiar.scene import SceneTerm
 from whyact.metrics.recall import macro_recall
 from whyact.metrics.transitions import rule_action, rule_transitions
@@ -31,7 +29,7 @@ if TYPE_CHECKING:  # answering imports this module's neighbours, and must not wa
 
 Clips = Sequence[RelationClip]
 Answer = NDArray[np.int64]
-Features = Callable[[Clips, Vocabulary], Float64]
+Features = Callable[[Clips, Vocabulary, torch.Tensor], Float64]
 Model = Callable[[Float64, Answer, NDArray[np.str_], int], "ClassifierMixin"]
 
 FRAMES = 10
@@ -205,97 +203,32 @@ def _tokens(clips: Clips, *, relations: bool = False) -> RelationBatch:
     return packed.batch(index, packed.even_positions(index, FRAMES))
 
 
-def _class_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
+def _class_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
     bag = np.zeros((len(clips), len(vocabulary.objects)))
     for row, clip in zip(bag, clips, strict=True):
         row[clip.subject_class] = row[clip.object_class] = 1.0
     return bag
 
 
-def _relation_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
+def _relation_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
     batch = _tokens(clips, relations=True)
     assert batch.relations is not None
-    return _pooled(batch.relations.numpy(), batch.valid.numpy(), batch.classes.numpy(), len(vocabulary.objects))
+    objects = len(vocabulary.objects)
+    return pooled(batch.relations.double(), batch.valid, batch.classes, objects, kinds).numpy()
 
 
-def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
+def _rgb_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
     for clip in clips:
         if clip.appearance is None:
             raise UserError(f"clip {clip.id}, appearance", None, "relation scores", "read the data with rgb_relations")
     batch = _tokens(clips)
     assert batch.appearance is not None
-    scores = batch.appearance.numpy()
-    there = batch.valid.numpy() & scores.any(-1)  # all zeros where the network saw nothing
-    return _pooled(scores, there, batch.classes.numpy(), len(vocabulary.objects))
+    there = batch.valid & batch.appearance.any(-1)  # all zeros where the network saw nothing
+    return pooled(batch.appearance.double(), there, batch.classes, len(vocabulary.objects), kinds).numpy()
 
 
-def _box_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
-    batch = _tokens(clips)
-    seen, valid, classes = batch.seen.numpy(), batch.valid.numpy(), batch.classes.numpy()
-    both: NDArray[np.bool_] = np.logical_and(seen[..., 0], seen[..., 1])
-    values = np.where(both[..., None], _geometry(batch.boxes.numpy().astype(np.float64)), 0.0)
-    # Both signs, so that the largest over pairs also finds the nearest pair and the one that parts.
-    signed = np.concatenate([values, -values], axis=-1)
-    parts = ((signed, valid & both), (1.0 - seen, valid))
-    return np.concatenate([_pooled(v, there, classes, len(vocabulary.objects)) for v, there in parts], axis=1)
-
-
-def _geometry(boxes: Float64) -> Float64:
-    """Measure pairs of boxes (...,2,4), shares of the image: (...,F) layout, overlap, distance, place and size."""
-    low, high = boxes[..., :2], boxes[..., 2:]
-    size = high - low
-    centre = (low + high) / 2
-    area = size.prod(-1)
-    between = np.minimum(high[..., 0, :], high[..., 1, :]) - np.maximum(low[..., 0, :], low[..., 1, :])
-    overlap = np.clip(between, 0, None).prod(-1)
-    gap = np.linalg.norm(np.clip(-between, 0, None), axis=-1)
-    offset = centre[..., 0, :] - centre[..., 1, :]
-    shares = overlap[..., None] / np.maximum(area, 1e-9)
-    union = area.sum(-1) - overlap
-    parts = [
-        offset,
-        np.linalg.norm(offset, axis=-1, keepdims=True),
-        gap[..., None],
-        shares,
-        (overlap / np.maximum(union, 1e-9))[..., None],
-        centre[..., 0, :],
-        centre[..., 1, :],
-        size[..., 1, :],
-    ]
-    return np.concatenate(parts, axis=-1)
-
-
-def _pooled(
-    values: NDArray[np.floating], there: NDArray[np.bool_], classes: NDArray[np.int64], objects: int
-) -> Float64:
-    """Describe clips (N,T,K,F) by start, mean, end and change of each pair, the largest over pairs of a kind.
-
-    Args:
-        values: What is known of each token (N,T,K,F).
-        there: Tokens that have values (N,T,K). Start and end are a pair's first and last token that has.
-        classes: Subject and object class (N,K,2).
-        objects: Number of object classes.
-
-    Returns:
-        Features (N, kinds * 4F): a kind is a pair of classes, a subject class, all self-pairs, or all pairs.
-        Zeros where a clip has no pair of the kind.
-    """
-    n, t, k, f = values.shape
-    first, last = there.argmax(1), t - 1 - there[:, ::-1].argmax(1)
-    row, slot = np.ogrid[:n, :k]
-    start, end = values[row, first, slot], values[row, last, slot]
-    mean = (values * there[..., None]).sum(1) / np.maximum(there.sum(1), 1)[..., None]
-    stats = np.concatenate([start, mean, end, end - start], axis=-1)
-    subject, object_ = classes[..., 0], classes[..., 1]
-    pair_kind = subject * objects + object_
-    subject_kind = objects**2 + np.where(subject == object_, objects, subject)
-    all_kind = np.full_like(pair_kind, objects**2 + objects + 1)
-    out = np.full((n, objects**2 + objects + 2, 4 * f), -np.inf)
-    some = there.any(1)
-    where = np.broadcast_to(row, (n, k))[some]
-    for kind in (pair_kind, subject_kind, all_kind):
-        np.maximum.at(out, (where, kind[some]), stats[some])
-    return np.where(np.isinf(out), 0.0, out).reshape(n, -1)
+def _box_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
+    return box_features(_tokens(clips), len(vocabulary.objects), kinds).numpy()
 
 
 def _learned(model: Model, features: Features, train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
@@ -303,12 +236,14 @@ def _learned(model: Model, features: Features, train: Clips, test: Clips, vocabu
     target = _targets(train)
     if not test:
         return np.zeros(0, dtype=np.int64)
-    known = features(train, vocabulary)
+    tokens = _tokens(train)
+    kinds = kinds_of(tokens.classes, tokens.valid, len(vocabulary.objects))
+    known = features(train, vocabulary, kinds)
     varies = (known != known[:1]).any(0)
     if not varies.any():  # every training clip looks the same to it: own clips that all show the same things
         return majority(train, test, vocabulary, seed)
     fitted = model(known[:, varies], target, np.array([clip.group for clip in train]), seed)
-    return np.asarray(fitted.predict(features(test, vocabulary)[:, varies]), dtype=np.int64)
+    return np.asarray(fitted.predict(features(test, vocabulary, kinds)[:, varies]), dtype=np.int64)
 
 
 def _targets(clips: Clips) -> Answer:
@@ -339,10 +274,5 @@ def _logistic(known: Float64, target: Answer, groups: NDArray[np.str_], seed: in
 
 
 def _forest(known: Float64, target: Answer, groups: NDArray[np.str_], seed: int) -> ClassifierMixin:
-    """Fit a random forest; three clips a leaf, not one, is what training subjects left out in turn asked for."""
-    from sklearn.ensemble import RandomForestClassifier
-
-    model = RandomForestClassifier(
-        TREES, min_samples_leaf=3, class_weight="balanced_subsample", n_jobs=1, random_state=seed
-    )
-    return model.fit(known, target)
+    """Fit a random forest."""
+    return grow(known, target, seed, trees=TREES)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 from whyact.data.types import RelationClip
+from whyact.laiar import forest, scene
 from whyact.laiar.answers import YES, answer_clips
+from whyact.laiar.forest import ForestTerm
+from whyact.laiar.model import LaIAR
 from whyact.laiar.reasons import Fits, claims_of, fit_claims
 from whyact.laiar.runs import Run
-from whyact.laiar.scene import SHARES
+from whyact.laiar.scene import SceneTerm
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 
+SHARES = {"scene": scene.SHARES, "forest": forest.SHARES}  # of the tokens beside whole frames; of the forest
 TARGET_RISK = 0.1  # an answer is called unsure where more than this share would be wrong on held-out clips
 
 
@@ -28,31 +33,41 @@ class Calibration:
     threshold: float
     naming: Fits
     text: str
-    share: float | None = None
+    shares: dict[str, float] = field(default_factory=dict)
 
     def give_to(self, run: Run) -> None:
         """Set a run's calibration; the threshold of clips with any number of actions stays."""
         run.naming_calibration = self.naming
-        if run.model.scene is not None and self.share is not None:
-            run.model.scene.share.fill_(self.share)
-            if run.best is not None:
-                run.best.weights["scene.share"] = torch.tensor(self.share)
+        for name, term in terms_of(run.model).items():
+            if name in self.shares:
+                term.share.fill_(self.shares[name])
+                if run.best is not None:
+                    run.best.weights[f"{name}.share"] = torch.tensor(self.shares[name])
         if not run.vocabulary.multi_label:
             run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
 
 
-def _choose_share(run: Run, held: Sequence[RelationClip]) -> float | None:
-    """Set and return the weight of the tokens' logits beside whole frames, by the likelihood of held-out clips."""
-    if run.model.scene is None:
-        return None
+def terms_of(model: LaIAR) -> dict[str, SceneTerm | ForestTerm]:
+    """Return the terms of the answer that were fitted beside the network's tokens, by name."""
+    found = {"scene": model.scene, "forest": model.forest}
+    return {name: term for name, term in found.items() if term is not None}
+
+
+def _choose_shares(run: Run, held: Sequence[RelationClip]) -> dict[str, float]:
+    """Set and return the weight of each term's share, by the likelihood of held-out clips."""
+    terms = terms_of(run.model)
+    if not terms:
+        return {}
     losses, target = {}, torch.tensor([clip.target for clip in held])
-    for share in SHARES:
-        run.model.scene.share.fill_(share)
+    for shares in product(*(SHARES[name] for name in terms)):
+        for term, share in zip(terms.values(), shares, strict=True):
+            term.share.fill_(share)
         logits = torch.from_numpy(np.stack([a.logits for a in answer_clips(run, held, explain=False)]))
-        losses[share] = float(cross_entropy(logits / fit_temperature(logits.numpy(), target.numpy()), target))
-    chosen = min(losses, key=lambda share: losses[share])
-    run.model.scene.share.fill_(chosen)
-    return chosen
+        losses[shares] = float(cross_entropy(logits / fit_temperature(logits.numpy(), target.numpy()), target))
+    chosen = min(losses, key=lambda shares: losses[shares])
+    for term, share in zip(terms.values(), chosen, strict=True):
+        term.share.fill_(share)
+    return dict(zip(terms, chosen, strict=True))
 
 
 def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibration:
@@ -61,7 +76,7 @@ def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibr
     What names are worth is fitted on answers at the temperature that is chosen: whether an answer depends on a pair is
     a matter of its score, which the temperature changes.
     """
-    share = _choose_share(run, clips)
+    shares = _choose_shares(run, clips)
     temperature, threshold = 1.0, YES
     if not run.vocabulary.multi_label:
         answers = list(answer_clips(run, clips, explain=False))
@@ -71,7 +86,7 @@ def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibr
     if run.model.naming is not None:
         at_temperature = replace(run, temperature=temperature)
         naming = fit_claims(claims_of(at_temperature, list(answer_clips(at_temperature, clips))))
-    return Calibration(temperature, threshold, naming, text, share)
+    return Calibration(temperature, threshold, naming, text, shares)
 
 
 def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:

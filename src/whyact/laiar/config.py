@@ -80,6 +80,10 @@ class ModelConfig:
     roi: tuple[int, int, int] = setting((0, 0, 0), "box vector, channels and side of the union map; set from the data")
     context_width: int = setting(0, "a vector of the whole clip from another encoder, joined to z; set from the data")
     scene_width: int = setting(0, "a vector of each whole frame, whose term joins the answer; set from the data")
+    box_forest: bool = setting(
+        False, "a random forest on box measures joins the answer, where a clip shows one action; the paper has none"
+    )
+    forest_size: tuple[int, int, int] = setting((0, 0, 0), "its trees, nodes and kinds of pairs; set by the training")
     relation_pooling: Literal["group_sum", "mean"] = setting("group_sum", "how Eq. 2 embeds several labels of one pair")
     mask_size: int = setting(27, "side of the box masks, in cells")
     mask_channels: tuple[int, int] = setting((128, 256), "of the box-mask encoder")
@@ -267,6 +271,7 @@ def _small() -> Config:
             box_width=32,
             mask_size=14,
             mask_channels=(8, 16),
+            box_forest=True,
             endpoint_delta=True,
             numbers="periodic",
             naming="chain",
@@ -286,6 +291,7 @@ def _paper_literal() -> Config:
         base,
         model=replace(
             base.model,
+            box_forest=False,
             geometry=False,
             endpoint_delta=False,
             numbers="none",

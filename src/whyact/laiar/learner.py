@@ -17,6 +17,7 @@ from whyact.laiar import losses
 from whyact.laiar.batches import TrainingBatches, evaluation_batches
 from whyact.laiar.chain import NEVER
 from whyact.laiar.config import Config
+from whyact.laiar.forest import ForestTerm
 from whyact.laiar.model import BranchOutput, LaIAR
 from whyact.metrics.average_precision import mean_average_precision
 from whyact.metrics.recall import macro_recall
@@ -46,7 +47,9 @@ def sized_for(config: Config, clips: Sequence[RelationClip]) -> Config:
     roi = next((c.pixels.shape for c in clips if c.pixels is not None and config.data.box_pixels == "yes"), (0, 0, 0))
     context = next((len(c.context) for c in clips if c.context is not None), 0)
     scene = next((c.scene.shape[-1] for c in clips if c.scene is not None and c.targets is None), 0)
-    widths = replace(config.model, app_width=app, roi=roi, context_width=context, scene_width=scene)
+    widths = replace(
+        config.model, app_width=app, roi=roi, context_width=context, scene_width=scene, forest_size=(0, 0, 0)
+    )
     return replace(config, model=widths)
 
 
@@ -240,17 +243,27 @@ def learn(
     )
     learner.update_average()
     model.load_state_dict(learner.kept.state_dict())
-    if model.scene is not None:
-        index = np.arange(len(batches.packed))
-        frames = batches.packed.batch(index, batches.packed.even_positions(index, config.data.frames)).scene
-        assert frames is not None
-        model.scene.fit(frames, batches.packed.target, [clip.group for clip in clips])
+    _fit_terms(model, batches.packed, vocabulary, config, seed)
     if result.best is not None:
         prefix = "model." if learner.averaged is None else "averaged.module."
         best = {n.removeprefix(prefix): w for n, w in result.best.weights.items() if n.startswith(prefix)}
-        best |= {n: w for n, w in model.state_dict().items() if n.startswith("scene.")}
+        best |= {n: w for n, w in model.state_dict().items() if n.startswith(("scene.", "forest."))}
         result = replace(result, best=replace(result.best, weights=best))
     return model.eval(), result
+
+
+def _fit_terms(model: LaIAR, packed: PackedClips, vocabulary: Vocabulary, config: Config, seed: int) -> None:
+    """Fit what joins the answer beside the network's tokens, each by itself: whole frames, and a forest on boxes."""
+    grows = config.model.box_forest and config.loss.video and not vocabulary.multi_label
+    if model.scene is None and not grows:
+        return
+    index = np.arange(len(packed))
+    whole = packed.batch(index, packed.even_positions(index, config.data.frames))
+    if model.scene is not None:
+        assert whole.scene is not None
+        model.scene.fit(whole.scene, packed.target, [clip.group for clip in packed.clips])
+    if grows:
+        model.forest = ForestTerm.grown(whole, len(vocabulary.objects), len(vocabulary.actions), seed)
 
 
 def measure(model: LaIAR, clips: Sequence[RelationClip], vocabulary: Vocabulary, config: Config) -> dict[str, float]:

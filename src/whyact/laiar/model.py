@@ -18,6 +18,7 @@ from whyact.data.relations.packed import RelationBatch
 from whyact.devices import on_own_device
 from whyact.laiar.attention import Block, Blocks
 from whyact.laiar.config import ModelConfig, SelectConfig
+from whyact.laiar.forest import ForestSize, ForestTerm
 from whyact.laiar.geometry import DELTA_WIDTH, LAYOUT_WIDTH, box_geometry, box_masks, endpoint_delta, mask_side
 from whyact.laiar.number_embedding import number_encoder
 from whyact.laiar.pooling import GPO
@@ -287,6 +288,8 @@ class LaIAR(nn.Module):
         self.naming = NamingHead(config) if config.naming == "chain" else None
         self.context = nn.Linear(config.context_width, d) if config.context_width else None
         self.scene = SceneTerm(config.scene_width, classes) if config.scene_width else None
+        size = ForestSize(*config.forest_size)
+        self.forest = ForestTerm(size, objects, classes) if size.trees else None  # a training grows it at its end
         z = d * (1 + bool(config.context_width))  # the clip's own vector stands beside the class token
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
@@ -326,6 +329,8 @@ class LaIAR(nn.Module):
         logits = self.head_v(beside)
         if self.scene is not None:
             logits = self.scene.joined(logits, batch.scene)
+        if self.forest is not None:
+            logits = self.forest.joined(logits, batch)
         return BranchOutput(z, logits, tokens, selection, used, self.head_v2s(beside), codes)
 
     @on_own_device

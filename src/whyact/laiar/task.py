@@ -21,7 +21,7 @@ from whyact.files import sha256
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
-from whyact.laiar.calibration import Calibration, calibration_of
+from whyact.laiar.calibration import Calibration, calibration_of, terms_of
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.domain import fit_box_domain
@@ -94,13 +94,16 @@ def train_run(
     if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
     model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
+    config = sized_for(config, clips)
+    if model.forest is not None:
+        config = replace(config, model=replace(config.model, forest_size=(*model.forest.size,)))
     packed = PackedClips(clips, slots=config.data.slots, window=config.data.window)
 
     def bank_of(model: LaIAR) -> LabelBank:
         batches = (batch for _, batch in evaluation_batches(packed, config.data.frames))
         return build_bank(model, batches, vocabulary.naming, nameable_relations(vocabulary))
 
-    run = Run(model, vocabulary, sized_for(config, clips), bank_of(model), prior, history=result.history)
+    run = Run(model, vocabulary, config, bank_of(model), prior, history=result.history)
     if result.best is not None:
         best = deepcopy(model)
         best.load_state_dict(result.best.weights)
@@ -220,6 +223,8 @@ def train(
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
         "extra": {"fold": fold, "trained_on": trained_on, "train_clips_sums": sums, **options.about},
     }
+    if terms := terms_of(run.model):
+        card["extra"]["shares"] = {name: float(term.share) for name, term in terms.items()}
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)
     rivals: dict[str, float] = {}

@@ -22,7 +22,7 @@ from whyact.metrics.calibration import expected_calibration_error, top_label
 from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
-from whyact.reproduce.laiar_cells import RGB, cell
+from whyact.reproduce.laiar_cells import JOINED, RGB, cell
 from whyact.reproduce.results import Row, header, row
 from whyact.reproduce.study import Study
 
@@ -75,6 +75,7 @@ NOTES = {
     "language": "true relations of the test clip; no selectors",
     "two-stage": "the language model, fed with the likeliest relation by the RGB scores",
     "video-boxes": "box geometry and object classes; no token dropped",
+    JOINED: "the same and a forest on box measures, weighed on training people held out: the preset `default`",
     "video-boxes-no-scheme": "the video model alone",
     RGB: "35 % of the tokens; and relation scores predicted from RGB, those of training clips by networks that saw the "
     "test subject",
@@ -115,6 +116,7 @@ def run(study: Study) -> None:
         person = {f: found.fold(f)[1][0].group for f in folds}
         pairs = [sorted((person[a], person[b])) for a, b in zip(folds[::2], folds[1::2], strict=False)]
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
+        cells += grid([JOINED], ABLATION_SEEDS)
         cells += grid([r for r in (*TABLE2, *TABLE1) if r not in MAIN], ABLATION_SEEDS)
     cells, done = study.cells(cells, cell, RUNS)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
@@ -166,8 +168,8 @@ def _main(results: Results) -> list[Row]:
     rows = _row("main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"])
     two_stage = _values(results["language"], "two_stage_mAR")
     rows += _row("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"])
-    for name in (name for name in MAIN if name != "language"):
-        for metric in ("mAR", "keep_ratio", "transition_accuracy"):
+    for name in (JOINED, *(name for name in MAIN if name != "language")):
+        for metric in ("mAR", "keep_ratio", "transition_accuracy", "forest_share"):
             paper = {"mAR": 0.85, "keep_ratio": 14.2 / 49.8}.get(metric) if name == RGB else None
             values = _values(results[name], metric)
             rows += _row("main", name, metric, values, unit="0..1", paper=paper, note=NOTES.get(name, ""))
@@ -187,6 +189,7 @@ def _gains(results: Results) -> list[Row]:
         "guidance, boxes": ("video-boxes", "video-boxes-no-scheme", "mAR"),
         "guidance, boxes+rgb-relations": (RGB, f"{RGB}-no-scheme", "mAR"),
         "video-boxes over box-forest": ("video-boxes", "box-forest", "mAR"),
+        "with the forest over without": (JOINED, "video-boxes", "mAR"),
         "video model over two-stage": (RGB, "language", "two_stage_mAR"),
         "selection over keeping all": (RGB, f"{RGB}-keep-all", "mAR"),
     }
@@ -252,7 +255,7 @@ def _baselines(results: Results) -> list[Row]:
 
 def _explanation(results: Results) -> list[Row]:
     rows: list[Row] = []
-    for name in (RGB, *CLAIMING):
+    for name in (RGB, JOINED, *CLAIMING):
         for metric in EXPLANATION:
             rows += _row("explanation", name, metric, _values(results[name], metric), unit="0..1")
     return rows
@@ -281,6 +284,8 @@ def _honesty(results: Results, held: dict[str, dict[int, dict[str, Any]]]) -> li
         for level, points in sorted(curve.items()):
             for i, metric in enumerate(("precision", "coverage")):
                 rows += _row("reasons by level", f"{name}, {level:g}", metric, [p[i] for p in points], unit="0..1")
+    for metric in HONESTY:
+        rows += _row("reasons", JOINED, metric, _values(results[JOINED], metric), unit="0..1")
     return rows
 
 

@@ -16,12 +16,13 @@ from whyact.laiar.baselines import BASELINES
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.reasons import claims_of
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
-from whyact.laiar.task import train_run
+from whyact.laiar.task import calibrate, train_run
 from whyact.laiar.two_stage import relation_prior
 from whyact.reproduce.study import CPU
 
 RGB = "video-boxes+rgb-relations"
 LITERAL = f"{RGB}-paper-literal"
+JOINED = "video-boxes-with-forest"  # what users get; the other rows are the networks alone
 
 
 def settings(row: str, epochs: int | None, *, selectors: bool | None = None) -> Config:
@@ -37,8 +38,9 @@ def settings(row: str, epochs: int | None, *, selectors: bool | None = None) -> 
     if epochs is not None:
         config = replace(config, optim=replace(config.optim, epochs=epochs))
     config = replace(config, data=replace(config.data, rgb_relations=row.startswith(RGB) or row == "language"))
-    if row == LITERAL:
+    if row in (LITERAL, JOINED):
         return config
+    config = replace(config, model=replace(config.model, box_forest=False))
     loss = config.loss
     everything = replace(config.select, temporal=False, spatial=False)
     has_selectors = row.startswith(RGB) if selectors is None else selectors
@@ -92,17 +94,25 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     config = settings(row, params["epochs"])
     if not config.data.rgb_relations:
         train, test = [replace(c, appearance=None) for c in train], [replace(c, appearance=None) for c in test]
-    run = train_run(train, found.vocabulary, config, seed=seed, device=params.get("device", CPU))
+    where = params.get("device", CPU)
+    run = train_run(train, found.vocabulary, config, seed=seed, device=where)
     target = [c.target for c in test]
     if row == "language":
         scores: dict[str, Any] = {"mAR": language_recall(run, test), "target": target}
         if params["rgb"]:
             scores["two_stage_mAR"] = language_recall(run, test, relation_prior(train, found.vocabulary))
         return scores
+    if (
+        row == JOINED
+        and (calibration := calibrate(train, found.vocabulary, config, seed=seed, device=where)) is not None
+    ):
+        calibration.give_to(run)
     answers = list(answer_clips(run, test))
     scores = {"target": target, "logits": np.stack([a.logits for a in answers]).round(4).tolist()}
     scores["claims"] = claims_of(run, answers).to_lists()
     scores |= score_answers(run, answers)
+    if run.model.forest is not None:
+        scores["forest_share"] = float(run.model.forest.share)
     if row in (RGB, "video-boxes"):
         scores |= faithfulness(run, answers, seed=seed)
     scores["kept"] = [[int(i) for i in np.flatnonzero(a.keep)] for a in answers]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whyact.data.io.archive import sha256_text
 from whyact.data.relations.own import read
@@ -32,9 +33,11 @@ NAME = "laiar-subactivities"
 RUNS = Path("runs") / NAME
 SEEDS, QUICK_EPOCHS = 3, 6
 LAIAR = "video-boxes"
+ALONE = f"{LAIAR}-network-alone"
 NOTES = {
-    LAIAR: "box geometry and object classes; calibrated on one of the two training people",
-    f"{LAIAR}-no-guidance": "the video model alone",
+    LAIAR: "box geometry and object classes; calibrated on one of the two training people, the forest's weight too",
+    ALONE: "the same trained networks without the forest's term",
+    f"{LAIAR}-no-guidance": "the video model learned alone; the forest's term at its default weight",
 }
 METRICS = ("accuracy", "mAR")
 REASONS = (
@@ -66,13 +69,15 @@ def run(study: Study) -> None:
     folds, numbers = sorted(found.folds), list(range(1 if study.quick else study.seeds or SEEDS))
     common: dict[str, Any] = {"root": str(study.root.resolve()), "epochs": QUICK_EPOCHS if study.quick else None}
     cells = [{"row": r, "fold": f, "seed": 0, **common} for r in RIVALS for f in folds]
-    ours = (LAIAR,) if study.quick else tuple(NOTES)
+    ours = (LAIAR,) if study.quick else tuple(name for name in NOTES if name != ALONE)
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in ours for f in folds]
     asked = len(cells)
     cells, done = study.cells(cells, cell, RUNS)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
     for params, result in zip(cells, done, strict=True):
         results[params["row"]][params["fold"], params["seed"]] = result
+        if "alone" in result:
+            results[ALONE][params["fold"], params["seed"]] = result["alone"]
     rows = _tables(results, {f: found.fold(f)[1][0].group for f in folds})
     head = header(
         NAME,
@@ -120,12 +125,22 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         predicted = np.array([a.predicted for a in answers])
         scores = score_answers(trained, answers)
         scores = {key: scores[key] for key in (*REASONS, "reason_curve")}
-    recall = mean_recall(target, predicted, len(actions))
-    return {"accuracy": recall.weighted, "mAR": recall.with_null, **scores}
+        if name == LAIAR and trained.model.forest is not None:
+            scores["forest_share"] = float(trained.model.forest.share)
+            trained.model.forest = None
+            alone = np.array([a.predicted for a in answer_clips(trained, test, explain=False)])
+            scores["alone"] = _accuracy(target, alone, len(actions))
+    return {**_accuracy(target, predicted, len(actions)), **scores}
+
+
+def _accuracy(target: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> dict[str, float]:
+    recall = mean_recall(target, predicted, classes)
+    return {"accuracy": recall.weighted, "mAR": recall.with_null}
 
 
 def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: dict[int, str]) -> list[Row]:
     rows: list[Row] = []
+    results = defaultdict(dict, results)  # a row without a cell
 
     def add(table: str, name: str, metric: str, values: Sequence[float | None], **more: Any) -> None:
         if there := [value for value in values if value is not None]:
@@ -136,7 +151,7 @@ def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: d
         for metric in METRICS:
             add("main", name, metric, [c[metric] for _, c in sorted(results[name].items())], note=note)
     for fold, person in people.items():
-        for name in ("box-forest", LAIAR):
+        for name in ("box-forest", ALONE, LAIAR):
             for metric in METRICS:
                 values = [c[metric] for (f, _), c in sorted(results[name].items()) if f == fold]
                 add("people", f"{name}, {person} left out", metric, values)
@@ -148,6 +163,6 @@ def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: d
             interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
             note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
             add("paired gains", "video-boxes over box-forest", f"{metric} difference", (a - b).tolist(), note=note)
-    for metric in REASONS:
-        add("reasons", LAIAR, metric, [c[metric] for _, c in sorted(results[LAIAR].items())])
+    for metric in ("forest_share", *REASONS):
+        add("reasons", LAIAR, metric, [c.get(metric) for _, c in sorted(results[LAIAR].items())])
     return rows
