@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +11,12 @@ import torch
 from scipy.spatial.distance import cosine
 
 from whyact.data.zero_shot.synthetic import SyntheticSpec, generate
+from whyact.data.zero_shot.types import partition
+from whyact.locate_gat.baselines import clip_zero_shot, ridge_to_text, scores
 from whyact.locate_gat.config import PRESETS, Config
 from whyact.locate_gat.model import GAT, GraphAttention, LoCATe, LoCATeGAT, class_graph, scale_nodes
-from whyact.locate_gat.stages import choose_start, fit_split, rehearse, starts
+from whyact.locate_gat.scores import Tensors
+from whyact.locate_gat.stages import choose_start, fit_split, simplest_of_best, starts, train_stages
 
 SPEC = SyntheticSpec(seen=6, unseen=4, auxiliary=2, train_videos=5, held_out_videos=2, unseen_videos=3)
 TINY = replace(PRESETS["synthetic"], epochs=2, gat_steps=5, gat_hidden=8, batch=16, graph=False)
@@ -114,20 +118,54 @@ def test_no_attention_and_no_mixer_train_to_the_mean_of_frames(positions: bool, 
         torch.testing.assert_close(fitted.model.embed(tensors.frames), plain)
 
 
+@pytest.mark.parametrize("video_width", [128, 100])
+def test_a_mean_start_is_the_closed_form_baseline_and_stays_it(video_width: int) -> None:
+    """Of equal widths that is the mean frame against the name, of others ridge regression of the mean frame."""
+    data, split = generate("appearance", 0, SPEC)
+    tensors, part = Tensors.of(data, 8), partition(data, split, TINY.holdout, 0)
+    tensors = replace(tensors, frames=tensors.frames[..., :video_width])
+    seen, unseen = data.index(split.seen), data.index(split.unseen)
+    videos = np.concatenate([part.seen_test, part.unseen_test])
+    config = replace(TINY, start="mean", ridge=0.3)
+    model, history, _ = train_stages(tensors, seen, part.train, config)
+    assert not history
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    own = clip_zero_shot if video_width == 128 else partial(ridge_to_text, strength=0.3)
+    expected = scores(own, tensors, seen, unseen, part.train, videos)
+    ours = model.embed(tensors.frames[torch.from_numpy(videos)]).detach()
+    text = torch.nn.functional.normalize(tensors.text[torch.from_numpy(expected.classes)], dim=1)
+    np.testing.assert_allclose((ours @ text.T).numpy(), expected.text, atol=1e-5)
+
+
 def test_the_start_is_chosen_on_seen_classes_and_recorded() -> None:
     data, split = generate("appearance", 0, SPEC)
     config = replace(TINY, start="choose", mixer="none", calibration=0.0, mix=0.0)
     fitted, tensors = fit_split(data, split, config)
-    chosen = fitted.model.config
+    chosen, measured = fitted.model.config, fitted.choice.starts
     assert chosen in starts(config)
-    assert set(fitted.choice.starts) == {"identity", "random"}
-    assert fitted.choice.starts[chosen.start] == max(fitted.choice.starts.values())
+    assert list(measured) == [candidate.start for candidate in starts(config)]
+    assert measured["mean"] <= measured[chosen.start], "the plain mean gives way only to what is better"
     assert chosen.learning_rate == config.learning_rate / (10 if chosen.start == "identity" else 1)
-    for candidate in starts(config):
-        alone = rehearse(tensors, fitted.seen, fitted.part.train, candidate, data.classes)
-        assert alone.accuracy == fitted.choice.starts[candidate.start]
     spoiled = tensors.text.clone()
     spoiled[torch.from_numpy(fitted.unseen)] = -7
     blind = replace(tensors, text=spoiled)
-    again, choice = choose_start(blind, fitted.seen, fitted.part.train, config, data.classes)
-    assert (again, choice) == (chosen, fitted.choice), "no unseen class takes part"
+    again = choose_start(blind, fitted.seen, fitted.part.train, config, data.classes)
+    assert again == (chosen, measured), "no unseen class takes part"
+
+
+def test_where_order_alone_tells_classes_apart_the_block_is_trained() -> None:
+    data, split = generate("temporal", 0)
+    config = replace(PRESETS["synthetic"], start="choose", graph=False, mixer="none", mix=0.0, calibration=0.0)
+    fitted, _ = fit_split(data, split, config)
+    assert fitted.model.config.start == "random"
+    assert fitted.choice.starts["random"] > fitted.choice.starts["mean"] + 10
+
+
+def test_the_simplest_start_within_one_standard_error_of_the_best_wins() -> None:
+    base = np.array([10.0, 50.0, 30.0, 70.0])
+    gap = np.array([0.0, 4.0, 0.0, 4.0])
+    error = gap.std(ddof=1) / 2  # of the paired gaps, whatever the spread of the classes themselves
+    for shift, chosen in ((error - 2.01, 0), (error - 1.99, 1), (20.0, 1), (-20.0, 0)):
+        assert simplest_of_best([base, base + gap + shift]) == chosen
+    assert simplest_of_best([base, base + 5, base + 5]) == 1, "the first of equals"
+    assert simplest_of_best([base[:1], base[:1] + 5]) == 0, "one class has no standard error"

@@ -124,7 +124,8 @@ class LoCATe(nn.Module):
         # Where video and text widths differ a learned projection joins them; equal widths keep the published block.
         self.project = nn.Identity() if self.own_width == width else nn.Linear(self.own_width, width)
         self.positions = nn.Parameter(torch.zeros(1, config.frames, width), requires_grad=config.positions)
-        if config.positions and config.start != "identity":
+        starts_as_mean = config.start in ("identity", "mean")
+        if config.positions and not starts_as_mean:
             nn.init.trunc_normal_(self.positions, std=0.02)
         self.norm1 = nn.LayerNorm(width)
         self.attention = nn.MultiheadAttention(width, config.heads, batch_first=True)
@@ -136,10 +137,11 @@ class LoCATe(nn.Module):
             self.mixer = PatchLCA(self.own_width, config.patch_side, config.branches, config.lca_dropout)
         elif config.mixer == "mlp":
             self.mixer = nn.Sequential(nn.Linear(width, 4 * width), QuickGELU(), nn.Linear(4 * width, width))
-        if config.start == "identity":
+        if starts_as_mean:
             self._start_as_the_mean()
         unused = [self.attention, self.norm1] if config.attention == "none" else []
-        for module in [*unused, *([self.norm2] if self.mixer is None else [])]:
+        unused += [self.norm2] if self.mixer is None else []
+        for module in [self] if config.start == "mean" else unused:
             module.requires_grad_(False)  # kept, because checkpoints hold them
 
     def _start_as_the_mean(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from whyact.data.types import Int
 from whyact.data.zero_shot.types import ZeroShotData, at_rate
 from whyact.locate_gat.model import LoCATeGAT
-from whyact.metrics.zero_shot import mean_per_class
+from whyact.metrics.zero_shot import mean_per_class, per_class
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,17 @@ class ScoreParts:
 
     def unseen_accuracy(self, mix: float) -> float:
         """Return the mean accuracy over unseen classes, in 0..100, of naming their videos among them."""
-        mine = self.unseen_videos()
+        return mean_per_class(*self._unseen_answers(mix))
+
+    def unseen_accuracies(self, mix: float) -> NDArray[np.float64]:
+        """Return the accuracy of each unseen class (U,) likewise, NaN for a class without videos."""
+        return per_class(*self._unseen_answers(mix))
+
+    def _unseen_answers(self, mix: float) -> tuple[Int, Int, int]:
+        """Return the class that each unseen video is taken for, its own, both of (M,), and the number of classes U."""
+        mine, first = self.unseen_videos(), int(self.seen.sum())
         scores = self.at(mix)[mine][:, ~self.seen]
-        first = int(self.seen.sum())
-        return mean_per_class(scores.argmax(1), self.target[mine] - first, int((~self.seen).sum()))
+        return scores.argmax(1), self.target[mine] - first, int((~self.seen).sum())
 
 
 @torch.no_grad()

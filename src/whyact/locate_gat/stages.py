@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,6 +36,7 @@ from whyact.training.state import Best
 from whyact.training.trainable import Trainable
 
 STEPS_AN_EPOCH = 100  # of the graph's training, whose state is kept after each such epoch
+START_FOLDS, START_REPEATS = 3, 3  # of the cross-validation that chooses the start
 MIXES = tuple(round(0.1 * i, 1) for i in range(10))
 
 
@@ -149,14 +151,13 @@ def _targets(video: Tensor, target: Tensor, classes: int, config: Config) -> Ten
 class Choice:
     """What the rehearsals chose: the graph's share, and the handicap of seen classes with and without the graph.
 
-    ``rehearsed`` is the accuracy at every mix, ``accuracy`` that at the mix in use, ``starts`` that of each start.
+    ``rehearsed`` is the accuracy at every mix, ``starts`` that of each start of the block.
     """
 
     mix: float
     calibration: float
     calibration_text: float
     rehearsed: dict[float, float]
-    accuracy: float = float("nan")
     starts: dict[str, float] = field(default_factory=dict)
 
 
@@ -208,6 +209,26 @@ def _fifth(videos: Int, seed: int) -> Int:
     return np.array([i for i in videos if int(shuffle_key(seed, str(i))[:8], 16) % 5 == 0], dtype=np.int64)
 
 
+def _cross_validate(
+    tensors: Tensors,
+    seen: Int,
+    train: Int,
+    config: Config,
+    names: tuple[str, ...],
+    seed: int,
+    validation: Int | None,
+    **options: Unpack[FitOptions],
+) -> list[ScoreParts]:
+    """Train on each of :func:`inner_split` and score its test videos."""
+    parts, config, folder = [], replace(config, mix=0.0, calibration=0.0), options.get("resume_dir")
+    quiet: FitOptions = {**options, "progress": False, "history": None}
+    for i, inner in enumerate(inner_split(tensors, seen, train, config, names, seed, validation)):
+        quiet["resume_dir"] = None if folder is None else folder / f"rehearsal{i}"
+        model, _, _ = train_stages(tensors, inner.seen, inner.train, config, seed=seed, **quiet)
+        parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
+    return parts
+
+
 def rehearse(
     tensors: Tensors,
     seen: Int,
@@ -223,12 +244,7 @@ def rehearse(
     The mix with the best mean per-class accuracy wins, the smaller one on a tie; the calibration is the mean
     over rehearsals.
     """
-    parts, blank, folder = [], replace(config, mix=0.0, calibration=0.0), options.get("resume_dir")
-    quiet: FitOptions = {**options, "progress": False, "history": None}
-    for i, inner in enumerate(inner_split(tensors, seen, train, config, names, seed, validation)):
-        quiet["resume_dir"] = None if folder is None else folder / f"rehearsal{i}"
-        model, _, _ = train_stages(tensors, inner.seen, inner.train, blank, seed=seed, **quiet)
-        parts.append(score_parts(model, tensors, inner.seen, inner.unseen, inner.test))
+    parts = _cross_validate(tensors, seen, train, config, names, seed, validation, **options)
     rehearsed = {mix: float(np.mean([part.unseen_accuracy(mix) for part in parts])) for mix in MIXES}
     mix = max(MIXES, key=lambda m: (round(rehearsed[m], 6), -m)) if config.graph else 0.0
     mix = mix if config.mix is None else config.mix
@@ -237,14 +253,13 @@ def rehearse(
         return float(np.mean([tune_calibration(part.at(share), part.target, part.seen) for part in parts]))
 
     chosen = calibration(mix) if config.calibration is None else config.calibration
-    accuracy = float(np.mean([part.unseen_accuracy(mix) for part in parts]))
-    return Choice(mix, chosen, calibration(0.0), rehearsed, accuracy)
+    return Choice(mix, chosen, calibration(0.0), rehearsed)
 
 
 def starts(config: Config) -> list[Config]:
-    """Return what ``start: choose`` tries: the identity at a tenth of the rate, and the published random start."""
+    """Return what ``start: choose`` tries, the simplest first: the mean of frames, of which nothing is trained."""
     identity = replace(config, start="identity", learning_rate=config.learning_rate / 10)
-    return [identity, replace(config, start="random")]
+    return [replace(config, start="mean"), identity, replace(config, start="random")]
 
 
 def choose_start(
@@ -256,20 +271,48 @@ def choose_start(
     seed: int = 0,
     validation: Int | None = None,
     **options: Unpack[FitOptions],
-) -> tuple[Config, Choice]:
-    """Choose how the block starts on held-out seen classes, as :func:`rehearse` chooses the mix.
+) -> tuple[Config, dict[str, float]]:
+    """Choose how the block starts by inner cross-validation on the seen classes, the graph left aside.
+
+    Every seen class plays the unseen once in each of ``START_REPEATS`` drawings of folds; published validation classes
+    do in each. The simplest start wins whose accuracy is within one standard error of the best one's, the error being
+    that of the paired differences over classes: what cannot be told from the mean of frames stays the mean of frames.
 
     Returns:
-        The settings of the start whose rehearsals were more accurate at their own mix, the identity on a tie; and what
-        those rehearsals chose.
+        The settings with the chosen start, and the mean accuracy over classes of each start, in 0..100.
     """
-    tried, folder = [], options.get("resume_dir")
-    for candidate in starts(config):
-        own: FitOptions = {**options, "resume_dir": None if folder is None else folder / f"start-{candidate.start}"}
-        choice = rehearse(tensors, seen, train, candidate, names, seed, validation, **own)
-        tried.append((candidate, choice))
-    best, choice = max(tried, key=lambda pair: round(pair[1].accuracy, 6))  # the first of equals
-    return best, replace(choice, starts={candidate.start: c.accuracy for candidate, c in tried})
+    candidates, folder = starts(config), options.get("resume_dir")
+    folds = min(max(config.rehearsals, START_FOLDS), max(len(seen) // 2, 1))  # one class alone is always named right
+    accuracy = []
+    for candidate in candidates:
+        parts = []
+        trial = replace(candidate, graph=False, rehearsals=folds)
+        for repeat in range(START_REPEATS):
+            place = None if folder is None else folder / f"start-{candidate.start}" / str(repeat)
+            own: FitOptions = {**options, "resume_dir": place}
+            parts += _cross_validate(tensors, seen, train, trial, names, seed + repeat, validation, **own)
+        accuracy.append(_class_accuracies(parts))
+    chosen = simplest_of_best(accuracy)
+    means: dict[str, float] = {
+        candidate.start: float(values.mean()) for candidate, values in zip(candidates, accuracy, strict=True)
+    }
+    return candidates[chosen], means
+
+
+def _class_accuracies(parts: list[ScoreParts]) -> NDArray[np.float64]:
+    """Return the accuracy of each class that plays the unseen (N,), the mean over the parts in which it does."""
+    classes = np.concatenate([part.classes[~part.seen] for part in parts])
+    values = np.concatenate([part.unseen_accuracies(0.0) for part in parts])
+    return np.array([values[classes == c].mean() for c in np.unique(classes[np.isfinite(values)])])
+
+
+def simplest_of_best(accuracy: list[NDArray[np.float64]]) -> int:
+    """Return the first within one standard error of the best (Breiman et al. 1984), paired over classes (N,)."""
+    best = max(accuracy, key=np.mean)
+    if len(best) < 2:
+        return 0
+    gaps = [best - values for values in accuracy]
+    return next(i for i, gap in enumerate(gaps) if gap.mean() <= gap.std(ddof=1) / len(gap) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -307,12 +350,16 @@ def fit_split(
     part = replace(part, train=np.array(train, dtype=np.int64))
     tensors = Tensors.of(data, config.frames)
     seen, unseen = data.index(split.seen), data.index(split.unseen)
+    start_accuracy: dict[str, float] = {}
     if config.start == "choose":
-        config, choice = choose_start(tensors, seen, part.train, config, data.classes, seed, part.validation, **options)
-    elif config.mix is None or config.calibration is None:
+        config, start_accuracy = choose_start(
+            tensors, seen, part.train, config, data.classes, seed, part.validation, **options
+        )
+    if config.mix is None or config.calibration is None:
         choice = rehearse(tensors, seen, part.train, config, data.classes, seed, part.validation, **options)
     else:
         choice = Choice(config.mix, config.calibration, config.calibration, {})
+    choice = replace(choice, starts=start_accuracy)
     model, history, best = train_stages(
         tensors,
         seen,

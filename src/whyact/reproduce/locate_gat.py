@@ -15,11 +15,12 @@ import msgspec
 
 from whyact.metrics.intervals import t_difference, t_mean
 from whyact.reproduce import results
-from whyact.reproduce.locate_gat_cells import ABLATIONS, cell, settings
+from whyact.reproduce.locate_gat_cells import ABLATIONS, CHOSEN, cell, settings
 from whyact.reproduce.study import Study
 
 NAME = "locate-gat"
 ROWS = ("mean-pool", "locate", "locate+gat", "text-only")
+CHOSEN_ROWS = (f"locate, {CHOSEN}", f"locate+gat, {CHOSEN}")
 BASELINES = ("ridge", "eszsl", "sae", "prototypes")  # whyact.locate_gat.baselines has them all
 BOUNDED = ("zsl_top1", "zsl_per_class", "gzsl_seen", "gzsl_unseen", "gzsl_h")
 DIFFERENCES = (
@@ -28,10 +29,14 @@ DIFFERENCES = (
     ("locate+gat", "locate"),
     ("locate+gat", "mean-pool"),
     ("locate+gat", "text-only"),
+    (CHOSEN_ROWS[0], "mean-pool"),
+    (CHOSEN_ROWS[0], "locate"),
+    (CHOSEN_ROWS[1], "mean-pool"),
 )
 UNITS = {
     "polysemy_names": "names",
     "mix": "share",
+    "start_is_mean": "share",
     "batch_gap": "probability",
     "graph_effect_at_mix_0": "score",
     "graph_effect_at_mix_0.3": "score",
@@ -57,6 +62,7 @@ NOTES = {
             ("prototypes", "class means; an unseen class mixes those of the nearest seen names"),
         )
     },
+    **{("gym", row): "preset gym: the block's start is chosen on held-out seen classes" for row in CHOSEN_ROWS},
     ("gym", "text-only"): "ConSE: seen-class posterior of mean-pooled snippets times text similarity",
 }
 
@@ -79,7 +85,8 @@ def run(study: Study) -> None:
         cells += [
             {"table": "synthetic-ablation", "row": row, "seed": seed} for row in ABLATIONS for seed in range(count)
         ]
-    cells += [{"table": "gym", "fold": fold, "seed": 0, "root": str(study.root)} for fold in range(1, folds + 1)]
+    gym = [{"table": "gym", "fold": fold, "seed": 0, "root": str(study.root)} for fold in range(1, folds + 1)]
+    cells += [*gym, *({**one, "row": CHOSEN} for one in gym)]
     for one in cells:  # a change of settings is another cell, never an old number
         one["config"] = msgspec.to_builtins(settings(one["table"], one.get("row", "locate")))
     if study.root is None:
@@ -87,7 +94,7 @@ def run(study: Study) -> None:
     else:
         _check_gym(study.root)
     folder = Path("runs") / "studies" / NAME
-    _, measured = study.cells(cells, cell, folder)
+    cells, measured = study.cells(cells, cell, folder)
     rows = _rows(cells, measured)
     head = results.header(
         NAME,
@@ -95,7 +102,7 @@ def run(study: Study) -> None:
         seeds=list(range(count)),
         folds=list(range(1, folds + 1)),
         data="generated worlds" + ("; gym-i3d, 21 exercises, 505 clips" if folds else ""),
-        split_sha256=_splits_sha256(measured),
+        split_sha256=_splits_sha256(cells, measured),
     )
     study.publish(NAME, head, rows)
 
@@ -103,7 +110,11 @@ def run(study: Study) -> None:
 def _rows(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> list[results.Row]:
     rows: list[results.Row] = []
     for table in dict.fromkeys(asked["table"] for asked in cells):
-        mine = [one["rows"] for asked, one in zip(cells, measured, strict=True) if asked["table"] == table]
+        splits: dict[tuple[int, int], dict[str, dict[str, float]]] = {}
+        for asked, one in zip(cells, measured, strict=True):
+            if asked["table"] == table:
+                splits.setdefault((asked["seed"], asked.get("fold", 0)), {}).update(one["rows"])
+        mine = list(splits.values())
         for name in dict.fromkeys(name for one in mine for name in one):
             having = [one[name] for one in mine if name in one]
             for metric in having[0]:
@@ -112,18 +123,23 @@ def _rows(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, An
                 rows.append(results.row(table, name, metric, values, unit=UNITS.get(metric, "%"), note=note))
         if table == "gym" and len(mine) > 1:
             rows += _intervals(mine)
-    order = (*ROWS, *BASELINES, *ABLATIONS)
+    order = (*ROWS, *CHOSEN_ROWS, *BASELINES, *ABLATIONS)
     return sorted(rows, key=lambda row: (_TABLES.index(row.table), order.index(row.row) if row.row in order else 99))
 
 
 def _intervals(mine: Sequence[Mapping[str, Mapping[str, float]]]) -> list[results.Row]:
     """Bound each mean over the splits, and each paired difference: what an interval leaves open is not claimed."""
-    names = [name for name in (*ROWS, *BASELINES) if name in mine[0]]
-    bounds = {name: {m: t_mean([one[name][m] for one in mine]) for m in BOUNDED} for name in names}
+    bounds = {}
+    for name in (*ROWS, *CHOSEN_ROWS, *BASELINES):
+        having = [one[name] for one in mine if name in one]
+        if len(having) > 1:
+            bounds[name] = {m: t_mean([one[m] for one in having]) for m in BOUNDED}
     for ours, theirs in DIFFERENCES:
-        bounds[f"{ours} - {theirs}"] = {
-            m: t_difference([one[ours][m] for one in mine], [one[theirs][m] for one in mine]) for m in BOUNDED
-        }
+        pairs = [(one[ours], one[theirs]) for one in mine if ours in one and theirs in one]
+        if len(pairs) > 1:
+            bounds[f"{ours} - {theirs}"] = {
+                m: t_difference([a[m] for a, _ in pairs], [b[m] for _, b in pairs]) for m in BOUNDED
+            }
     rows = []
     for name, found in bounds.items():
         for metric, bound in found.items():
@@ -145,10 +161,11 @@ def _intervals(mine: Sequence[Mapping[str, Mapping[str, float]]]) -> list[result
     return rows
 
 
-def _splits_sha256(measured: Sequence[Mapping[str, Any]]) -> str:
+def _splits_sha256(cells: Sequence[Mapping[str, Any]], measured: Sequence[Mapping[str, Any]]) -> str:
     from whyact.files import canonical_json, sha256
 
-    return sha256(canonical_json([one["split_sha256"] for one in measured]))
+    pairs = zip(cells, measured, strict=True)  # a chosen start is measured on splits that stand in the list already
+    return sha256(canonical_json([one["split_sha256"] for asked, one in pairs if asked.get("row") != CHOSEN]))
 
 
 def _check_gym(root: Path) -> None:
