@@ -166,6 +166,10 @@ def test_numbers_of_a_column_are_written_alike() -> None:
 def test_a_page_fits_asks_for_nothing_and_is_accessible(browser: Any, tmp_path: Path, width: int, classes: int) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     runs = [evaluated(NAMES[0], watched=True, classes=classes), evaluated("other", shift=0.1, classes=classes)]
+    for run in runs:  # as wide as they come
+        draws = np.linspace(0.8, 0.9, 200)
+        figure = Figure("precision of reasons", 0.85, draws, text="share of the stated reasons", of="1,234 stated")
+        run.diagnostics.figures.append(figure)  # type: ignore[attr-defined]
     path = write_evaluation(runs, tmp_path / "eval.html")
     page = browser.new_page(viewport={"width": width, "height": 900})
     asked, said = [], []
@@ -175,6 +179,8 @@ def test_a_page_fits_asks_for_nothing_and_is_accessible(browser: Any, tmp_path: 
     page.goto(path.as_uri())
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    narrowest = "Math.min(...[...document.querySelectorAll('.figures tbody th')].map((name) => name.clientWidth))"
+    assert page.evaluate(narrowest) > 300, "a figure's name is no column of single letters"
     assert asked == [path.as_uri()]
     assert said == []
     for scheme in ("light", "dark"):
