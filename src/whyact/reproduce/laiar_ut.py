@@ -22,7 +22,6 @@ from whyact.errors import UserError
 from whyact.features.lite import LiteSnippets, build_network, weights_file
 from whyact.files import write_atomic
 from whyact.laiar.answers import Answer, answer_clips
-from whyact.laiar.calibration import terms_of
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.extraction import extract_clips
@@ -43,17 +42,16 @@ SEEDS, QUICK_STEPS = 1, 60
 FRAMES = 16  # of a film, for the rows beside LaIAR
 SIMPLE = ("majority", "box-forest", "linear-probe", "forest+probe")
 PRODUCT, UNGUIDED = "boxes+pixels", "boxes+pixels-no-guidance"  # the first is what `whyact train laiar --videos` makes
-PARTS = {"no forest": "without the forest", "tokens": "tokens alone", "frames": "pixels alone"}  # of its models
+PARTS = {"tokens": "boxes", "frames": "pixels alone"}  # of its models
 NOTES = {
     "box-forest": "random forest on how the two most often seen people stand and move",
     "linear-probe": "logistic regression on mean and spread of EfficientNet-Lite0's view of 16 whole frames",
     "forest+probe": "the mean of both probabilities",
-    PRODUCT: "what `whyact train laiar --videos` makes: cleaned FastestDet tracks, measured relations, the term of "
-    "EfficientNet-Lite0's view of whole frames and a forest, weighed on training sequences held out; no token dropped",
-    PARTS["no forest"]: "the same models without the forest on box measures, which is grown apart",
-    PARTS["tokens"]: "the same networks without either term",
-    PARTS["frames"]: "the same models' term of whole frames",
-    UNGUIDED: "the video model learned alone, the terms weighed as above",
+    PRODUCT: "what `whyact train laiar --videos` makes: cleaned FastestDet tracks, measured relations, and the term of "
+    "EfficientNet-Lite0's view of whole frames, weighed on training sequences held out; all tokens are kept",
+    PARTS["tokens"]: "the same models without the term of whole frames, which is fitted apart",
+    PARTS["frames"]: "the same models without a token",
+    UNGUIDED: "the video model alone, the frames weighed as above",
 }
 
 
@@ -82,8 +80,8 @@ def run(study: Study) -> None:
     cells: list[dict[str, Any]] = [{"row": r, "fold": f, "seed": 0, **common} for r in SIMPLE for f in chosen]
     cells += [{"row": r, "fold": f, "seed": s, **common} for s in numbers for r in (PRODUCT,) for f in chosen]
     _, measured = study.cells(cells, cell, RUNS)
-    shares = {(c["fold"], c["seed"]): r["shares"] for c, r in zip(cells, measured, strict=True) if c["row"] == PRODUCT}
-    more = [{"row": UNGUIDED, "fold": f, "seed": s, "shares": shares[f, s], **common} for s in numbers for f in chosen]
+    share = {(c["fold"], c["seed"]): r["share"] for c, r in zip(cells, measured, strict=True) if c["row"] == PRODUCT}
+    more = [{"row": UNGUIDED, "fold": f, "seed": s, "share": share[f, s], **common} for s in numbers for f in chosen]
     measured += study.cells(more, cell, RUNS)[1]
     results: dict[str, list[float]] = defaultdict(list)
     reasons: list[dict[str, Any]] = []
@@ -180,20 +178,18 @@ def _laiar(
     training, tested = [clips[i] for i in train], [clips[i] for i in test]
     target = np.array([clip.target for clip in tested])
     run = train_run(training, data.vocabulary, config, seed=seed, device=where)
-    terms = terms_of(run.model)
+    scene = run.model.scene
+    if scene is not None and name != PRODUCT:
+        scene.share.fill_(params["share"])
     if name != PRODUCT:
-        for part, share in params["shares"].items():
-            terms[part].share.fill_(share)
         return {"accuracy": _accuracy(list(answer_clips(run, tested, explain=False)), target)}
     if (calibration := calibrate(training, data.vocabulary, config, seed=seed, device=where)) is not None:
         calibration.give_to(run)
     answers = list(answer_clips(run, tested))
     result = {"accuracy": _accuracy(answers, target), "reasons": stated_reasons(run, answers)}
     result["confidence"] = float(np.mean([answer.probabilities.max() for answer in answers]))
-    result["shares"] = {part: float(term.share) for part, term in terms.items()}
-    run.model.forest = None
-    result["no forest"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
-    if (scene := run.model.scene) is not None:
+    if scene is not None:
+        result["share"] = float(scene.share)
         scene.share.zero_()
         result["frames"] = _accuracy(list(answer_clips(run, tested, explain=False)), target)
         run.model.scene = None
