@@ -40,6 +40,7 @@ NOTES = {
     f"{LAIAR}-no-guidance": "the video model learned alone; the forest's term at its default weight",
 }
 METRICS = ("accuracy", "mAR")
+SHARE = "forest_share"  # how often the forest's log-probabilities are counted beside the logits
 REASONS = (
     "reason_precision",
     "reason_coverage",
@@ -126,7 +127,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         scores = score_answers(trained, answers)
         scores = {key: scores[key] for key in (*REASONS, "reason_curve")}
         if name == LAIAR and trained.model.forest is not None:
-            scores["forest_share"] = float(trained.model.forest.share)
+            scores[SHARE] = float(trained.model.forest.share)
             trained.model.forest = None
             alone = np.array([a.predicted for a in answer_clips(trained, test, explain=False)])
             scores["alone"] = _accuracy(target, alone, len(actions))
@@ -144,7 +145,7 @@ def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: d
 
     def add(table: str, name: str, metric: str, values: Sequence[float | None], **more: Any) -> None:
         if there := [value for value in values if value is not None]:
-            rows.append(row(table, name, metric, there, unit="0..1", **more))
+            rows.append(row(table, name, metric, there, unit="times" if metric == SHARE else "0..1", **more))
 
     for name in (*RIVALS, *NOTES):
         note = NOTES.get(name) or BASELINES[name].note
@@ -163,6 +164,6 @@ def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: d
             interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
             note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
             add("paired gains", "video-boxes over box-forest", f"{metric} difference", (a - b).tolist(), note=note)
-    for metric in ("forest_share", *REASONS):
+    for metric in (SHARE, *REASONS):
         add("reasons", LAIAR, metric, [c.get(metric) for _, c in sorted(results[LAIAR].items())])
     return rows
