@@ -75,7 +75,7 @@ NOTES = {
     "language": "true relations of the test clip; no selectors",
     "two-stage": "the language model, fed with the likeliest relation by the RGB scores",
     "video-boxes": "box geometry and object classes; no token dropped",
-    JOINED: "the same and a forest on box measures, weighed on training people held out: the preset `default`",
+    JOINED: "the preset `default`: boxes, classes, and a forest on box measures, weighed on training people held out",
     "video-boxes-no-scheme": "the video model alone",
     RGB: "35 % of the tokens; and relation scores predicted from RGB, those of training clips by networks that saw the "
     "test subject",
