@@ -155,6 +155,7 @@ def test_a_relation_to_correct_never_spans_frames_of_which_nothing_was_said(stud
     page.goto(f"{studio.address}jobs/{id_}")
     page.wait_for_selector("main[data-ready]")
     page.click("text=Correct relations too")
+    page.locator("#runs button").first.wait_for()
     spans = [text.rpartition(", ")[2] for text in page.locator("#runs button").all_inner_texts()]
     times = [point["time"] for point in track["points"]]
     assert spans == [format_span(times[0], times[2]), format_span(times[6], times[-1])]
