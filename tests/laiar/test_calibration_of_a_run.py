@@ -67,7 +67,7 @@ def test_calibration_answers_people_that_its_model_never_saw(monkeypatch: pytest
 
     def train_run(inner: Any, *_: Any, **__: Any) -> Any:
         trained.append({c.group for c in inner})
-        return SimpleNamespace(model=SimpleNamespace(naming=None, scene=None, forest=None), vocabulary=VOCABULARY)
+        return SimpleNamespace(model=SimpleNamespace(naming=None, terms={}), vocabulary=VOCABULARY)
 
     def answer_clips(run: Any, held: Any, **_: Any) -> Any:
         assert not trained[-1] & {c.group for c in held}
@@ -94,7 +94,7 @@ def test_of_one_group_a_third_of_the_clips_is_held_out(monkeypatch: pytest.Monke
         held.extend(some)
         return [SimpleNamespace(logits=np.eye(len(VOCABULARY.actions))[c.target], clip=c) for c in some]
 
-    run = SimpleNamespace(model=SimpleNamespace(naming=None, scene=None, forest=None), vocabulary=VOCABULARY)
+    run = SimpleNamespace(model=SimpleNamespace(naming=None, terms={}), vocabulary=VOCABULARY)
     monkeypatch.setattr(task, "train_run", lambda *_, **__: run)
     monkeypatch.setattr(calibration, "answer_clips", answer_clips)
     made = task.calibrate(clips, VOCABULARY, CONFIG, seed=0)

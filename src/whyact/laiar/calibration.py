@@ -13,11 +13,8 @@ from torch.nn.functional import cross_entropy
 from whyact.data.types import RelationClip
 from whyact.laiar import forest, scene
 from whyact.laiar.answers import YES, answer_clips
-from whyact.laiar.forest import ForestTerm
-from whyact.laiar.model import LaIAR
 from whyact.laiar.reasons import Fits, claims_of, fit_claims
 from whyact.laiar.runs import Run
-from whyact.laiar.scene import SceneTerm
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 
@@ -38,7 +35,7 @@ class Calibration:
     def give_to(self, run: Run) -> None:
         """Set a run's calibration; the threshold of clips with any number of actions stays."""
         run.naming_calibration = self.naming
-        for name, term in terms_of(run.model).items():
+        for name, term in run.model.terms.items():
             if name in self.shares:
                 term.share.fill_(self.shares[name])
                 if run.best is not None:
@@ -47,15 +44,9 @@ class Calibration:
             run.temperature, run.threshold, run.calibrated = self.temperature, self.threshold, self.text
 
 
-def terms_of(model: LaIAR) -> dict[str, SceneTerm | ForestTerm]:
-    """Return the terms of the answer that were fitted beside the network's tokens, by name."""
-    found = {"scene": model.scene, "forest": model.forest}
-    return {name: term for name, term in found.items() if term is not None}
-
-
 def _choose_shares(run: Run, held: Sequence[RelationClip]) -> dict[str, float]:
     """Set and return the weight of each term's share, by the likelihood of held-out clips."""
-    terms = terms_of(run.model)
+    terms = run.model.terms
     if not terms:
         return {}
     losses, target = {}, torch.tensor([clip.target for clip in held])

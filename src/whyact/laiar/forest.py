@@ -81,6 +81,8 @@ class ForestTerm(nn.Module):
 
     def joined(self, logits: Tensor, batch: RelationBatch) -> Tensor:
         """Return the logits (B,C) of what else there is and of the forest together."""
+        if not self.share:  # its trees would be asked at every removal, for nothing
+            return logits
         return logits + self.share * self(batch)
 
     @classmethod

@@ -247,7 +247,7 @@ def learn(
     if result.best is not None:
         prefix = "model." if learner.averaged is None else "averaged.module."
         best = {n.removeprefix(prefix): w for n, w in result.best.weights.items() if n.startswith(prefix)}
-        best |= {n: w for n, w in model.state_dict().items() if n.startswith(("scene.", "forest."))}
+        best |= {n: w for n, w in model.state_dict().items() if n.partition(".")[0] in model.terms}
         result = replace(result, best=replace(result.best, weights=best))
     return model.eval(), result
 

@@ -294,6 +294,12 @@ class LaIAR(nn.Module):
         self.head_v, self.head_s, self.head_v2s = nn.Linear(z, classes), nn.Linear(d, classes), nn.Linear(z, classes)
         self.log_t = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # Eq. 8
 
+    @property
+    def terms(self) -> dict[str, SceneTerm | ForestTerm]:
+        """Return what was fitted beside the network and joins its logits, by the attribute's name."""
+        found = {"scene": self.scene, "forest": self.forest}
+        return {name: term for name, term in found.items() if term is not None}
+
     def forward(self, batch: RelationBatch) -> Tensor:
         """Return the logits (B,C) of clips, as :meth:`video` computes them for an answer."""
         return self.video(batch).logits

@@ -21,7 +21,7 @@ from whyact.files import sha256
 from whyact.laiar.answers import YES, Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
-from whyact.laiar.calibration import Calibration, calibration_of, terms_of
+from whyact.laiar.calibration import Calibration, calibration_of
 from whyact.laiar.config import PRESETS, Config, PredictOptions
 from whyact.laiar.datasets import read_relations
 from whyact.laiar.domain import fit_box_domain
@@ -223,7 +223,7 @@ def train(
         "metrics": {k: scores[k] for k in SHOWN if k in scores},
         "extra": {"fold": fold, "trained_on": trained_on, "train_clips_sums": sums, **options.about},
     }
-    if terms := terms_of(run.model):
+    if terms := run.model.terms:
         card["extra"]["shares"] = {name: float(term.share) for name, term in terms.items()}
     if perception is not None:
         card["extra"]["perception"] = describe_perception(perception, config.data)

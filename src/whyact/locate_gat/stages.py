@@ -276,7 +276,7 @@ def choose_start(
 
     Every seen class plays the unseen once in each of ``START_REPEATS`` drawings of folds; published validation classes
     do in each. The simplest start wins whose accuracy is within one standard error of the best one's, the error being
-    that of the paired differences over classes: what cannot be told from the mean of frames stays the mean of frames.
+    that of the paired differences over classes: what does not differ clearly from the mean of frames stays it.
 
     Returns:
         The settings with the chosen start, and the mean accuracy over classes of each start, in 0..100.
@@ -303,7 +303,7 @@ def _class_accuracies(parts: list[ScoreParts]) -> NDArray[np.float64]:
     """Return the accuracy of each class that plays the unseen (N,), the mean over the parts in which it does."""
     classes = np.concatenate([part.classes[~part.seen] for part in parts])
     values = np.concatenate([part.unseen_accuracies(0.0) for part in parts])
-    return np.array([values[classes == c].mean() for c in np.unique(classes[np.isfinite(values)])])
+    return np.array([np.nanmean(values[classes == c]) for c in np.unique(classes[np.isfinite(values)])])
 
 
 def simplest_of_best(accuracy: list[NDArray[np.float64]]) -> int:

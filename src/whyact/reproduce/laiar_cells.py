@@ -102,11 +102,10 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         if params["rgb"]:
             scores["two_stage_mAR"] = language_recall(run, test, relation_prior(train, found.vocabulary))
         return scores
-    if (
-        row == JOINED
-        and (calibration := calibrate(train, found.vocabulary, config, seed=seed, device=where)) is not None
-    ):
-        calibration.give_to(run)
+    if row == JOINED:
+        calibration = calibrate(train, found.vocabulary, config, seed=seed, device=where)
+        if calibration is not None:
+            calibration.give_to(run)
     answers = list(answer_clips(run, test))
     scores = {"target": target, "logits": np.stack([a.logits for a in answers]).round(4).tolist()}
     scores["claims"] = claims_of(run, answers).to_lists()
