@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # answering imports this module's neighbours, and must not wa
 
 Clips = Sequence[RelationClip]
 Answer = NDArray[np.int64]
-Features = Callable[[Clips, Vocabulary, torch.Tensor], Float64]
+Features = Callable[[Clips, Vocabulary], Float64]
 Model = Callable[[Float64, Answer, NDArray[np.str_], int], "ClassifierMixin"]
 
 FRAMES = 10
@@ -203,32 +203,38 @@ def _tokens(clips: Clips, *, relations: bool = False) -> RelationBatch:
     return packed.batch(index, packed.even_positions(index, FRAMES))
 
 
-def _class_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
+def _class_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     bag = np.zeros((len(clips), len(vocabulary.objects)))
     for row, clip in zip(bag, clips, strict=True):
         row[clip.subject_class] = row[clip.object_class] = 1.0
     return bag
 
 
-def _relation_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
+def _relation_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     batch = _tokens(clips, relations=True)
     assert batch.relations is not None
-    objects = len(vocabulary.objects)
-    return pooled(batch.relations.double(), batch.valid, batch.classes, objects, kinds).numpy()
+    return _pooled(batch.relations, batch.valid, batch, vocabulary)
 
 
-def _rgb_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
+def _rgb_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
     for clip in clips:
         if clip.appearance is None:
             raise UserError(f"clip {clip.id}, appearance", None, "relation scores", "read the data with rgb_relations")
     batch = _tokens(clips)
     assert batch.appearance is not None
     there = batch.valid & batch.appearance.any(-1)  # all zeros where the network saw nothing
-    return pooled(batch.appearance.double(), there, batch.classes, len(vocabulary.objects), kinds).numpy()
+    return _pooled(batch.appearance, there, batch, vocabulary)
 
 
-def _box_features(clips: Clips, vocabulary: Vocabulary, kinds: torch.Tensor) -> Float64:
-    return box_features(_tokens(clips), len(vocabulary.objects), kinds).numpy()
+def _pooled(values: torch.Tensor, there: torch.Tensor, batch: RelationBatch, vocabulary: Vocabulary) -> Float64:
+    objects = len(vocabulary.objects)
+    kinds = kinds_of(batch.classes, batch.valid, objects)
+    return pooled(values.double(), there, batch.classes, objects, kinds).numpy()
+
+
+def _box_features(clips: Clips, vocabulary: Vocabulary) -> Float64:
+    batch, objects = _tokens(clips), len(vocabulary.objects)
+    return box_features(batch, objects, kinds_of(batch.classes, batch.valid, objects)).numpy()
 
 
 def _learned(model: Model, features: Features, train: Clips, test: Clips, vocabulary: Vocabulary, seed: int) -> Answer:
@@ -236,14 +242,13 @@ def _learned(model: Model, features: Features, train: Clips, test: Clips, vocabu
     target = _targets(train)
     if not test:
         return np.zeros(0, dtype=np.int64)
-    tokens = _tokens(train)
-    kinds = kinds_of(tokens.classes, tokens.valid, len(vocabulary.objects))
-    known = features(train, vocabulary, kinds)
+    described = features([*train, *test], vocabulary)  # alike, and what varies in no training clip is left out
+    known, asked = described[: len(train)], described[len(train) :]
     varies = (known != known[:1]).any(0)
     if not varies.any():  # every training clip looks the same to it: own clips that all show the same things
         return majority(train, test, vocabulary, seed)
     fitted = model(known[:, varies], target, np.array([clip.group for clip in train]), seed)
-    return np.asarray(fitted.predict(features(test, vocabulary, kinds)[:, varies]), dtype=np.int64)
+    return np.asarray(fitted.predict(asked[:, varies]), dtype=np.int64)
 
 
 def _targets(clips: Clips) -> Answer:
