@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from whyact.laiar.baselines import RIVALS
 from whyact.reproduce import laiar_homeworld as module
-from whyact.reproduce.homeworld_cells import TRAINED, settings
+from whyact.reproduce.homeworld_cells import EVIDENCE, settings
 from whyact.reproduce.results import Row
 
 WORLDS = 3
-ROWS = list(
-    dict.fromkeys([*module.MAIN, *module.ONCE, *module.KEEP_ALL, *module.TABLE1, *module.TABLE2, *module.ABLATED])
-)
+ROWS = list(dict.fromkeys([*module.MAIN, module.ALONE, *module.TABLE1, *module.TABLE2, *module.ABLATED]))
 
 
-def value(row: str, boxes: str, world: int, seed: int) -> float:
-    """Return a made-up recall: rows, boxes, worlds and seeds all matter."""
-    return 0.3 + 0.02 * ROWS.index(row) - 0.1 * (boxes == "detected") + 0.03 * world + 0.01 * seed
+def value(row: str, boxes: str, world: int) -> float:
+    """Return a made-up recall: rows, boxes and worlds all matter."""
+    return 0.3 + 0.02 * ROWS.index(row) - 0.1 * (boxes == "detected") + 0.03 * world
 
 
 @pytest.fixture
@@ -29,11 +29,10 @@ def results() -> module.Results:
     for row in ROWS:
         for boxes in ("oracle", "detected"):
             for world in range(WORLDS):
-                for seed in range(2 if row in module.MAIN else 1):
-                    base = value(row, boxes, world, seed)
-                    cell: dict[str, Any] = dict.fromkeys(TRAINED, base / 2)
-                    cell |= {"mAR": base, "keep_ratio": 0.35, "num": 20.0 + world, "two_stage_mAR": base - 0.05}
-                    out[row, boxes][world, seed] = cell
+                base = value(row, boxes, world)
+                cell: dict[str, Any] = dict.fromkeys(EVIDENCE, base / 2)
+                cell |= {"mAR": base, "keep_ratio": 0.35, "num": 20.0 + world, "two_stage_mAR": base - 0.05}
+                out[row, boxes][world] = cell
     return out
 
 
@@ -43,42 +42,51 @@ def by_name(rows: list[Row], metric: str = "mAR") -> dict[str, Row]:
 
 def test_main_table(results: module.Results) -> None:
     found = by_name(module._main(results))
-    every = [value("full", "detected", w, s) for w in range(WORLDS) for s in range(2)]
+    every = [value("full", "detected", w) for w in range(WORLDS)]
     assert found["full-detected"].mean == pytest.approx(statistics.fmean(every))
     assert found["full-detected"].sd == pytest.approx(statistics.stdev(every))
-    assert found["full-detected"].n == 6
-    assert found["language"].n == 3
+    assert found["full-detected"].n == WORLDS
     assert found["two-stage"].mean == pytest.approx(found["language"].mean - 0.05)
-    assert {"objects-only", "objects-only-detected", "two-stage-detected", "no-scheme", "keep-all"} <= set(found)
+    assert {*RIVALS, "box-forest-detected", "two-stage-detected", "no-scheme", module.ALONE, "selected"} <= set(found)
 
 
-def test_gains_are_paired_by_world_and_initialisation(results: module.Results) -> None:
+def test_gains_are_paired_by_world(results: module.Results) -> None:
     rows = {row.row: row for row in module._gains(results) if row.metric == "mAR difference"}
-    difference = value("full", "oracle", 0, 0) - value("no-scheme", "oracle", 0, 0)
     scheme = rows["scheme, oracle boxes"]
-    assert scheme.mean == pytest.approx(difference)
+    assert scheme.mean == pytest.approx(value(module.ALONE, "oracle", 0) - value("no-scheme", "oracle", 0))
     assert scheme.sd == pytest.approx(0, abs=1e-12)  # the very same in every pair
-    assert scheme.n == 6
-    assert "in 0 of 6 pairs" in scheme.note if difference < 0 else "in 6 of 6 pairs" in scheme.note
-    two_stage = rows["video model over two-stage, oracle boxes"]
-    assert two_stage.n == 3  # the language model is there once a world
-    expected = value("full", "oracle", 0, 0) - (value("language", "oracle", 0, 0) - 0.05)
-    assert two_stage.mean == pytest.approx(expected)
+    assert scheme.n == WORLDS
+    assert f"in {WORLDS} of {WORLDS} pairs" in scheme.note
+    expected = value(module.ALONE, "oracle", 0) - (value("language", "oracle", 0) - 0.05)
+    assert rows["network over two-stage, oracle boxes"].mean == pytest.approx(expected)
+    named = [row for row in module._gains(results) if row.metric == "naming difference"]
+    expected = (value(module.ALONE, "oracle", 0) - value("strict-sim", "oracle", 0)) / 2
+    assert [row.mean for row in named] == [pytest.approx(expected)]
 
 
 def test_a_cell_that_is_missing_costs_its_pair_only(results: module.Results) -> None:
-    del results["no-scheme", "oracle"][1, 1]
+    del results["no-scheme", "oracle"][1]
     rows = {row.row: row for row in module._gains(results)}
-    assert rows["scheme, oracle boxes"].n == 5
+    assert rows["scheme, oracle boxes"].n == WORLDS - 1
+    assert rows["scheme, detected boxes"].n == WORLDS
+
+
+def test_rows_without_a_cell_are_left_out(results: module.Results) -> None:
+    del results["selected-only-xm", "oracle"]
+    del results["full", "detected"]
+    rows = [*module._main(results), *module._gains(results), *module._evidence(results), *module._table2(results)]
+    assert rows
+    assert all(row.n for row in rows)
+    assert not any(row.row == "full-detected" for row in rows)
 
 
 def test_table_3_is_over_folds_in_points(results: module.Results) -> None:
     rows = module._table3(results)
-    folds = [100 * statistics.fmean(value("full", "oracle", w, s) for s in range(2)) for w in range(WORLDS)]
-    full = by_name(rows, "mAR over folds")["full"]
-    assert full.mean == pytest.approx(statistics.fmean(folds))
-    assert (full.n, full.paper) == (WORLDS, 57.2)
-    spread = by_name(rows, "variance over folds")["full"]
+    folds = [100 * value(module.ALONE, "oracle", w) for w in range(WORLDS)]
+    alone = by_name(rows, "mAR over folds")[module.ALONE]
+    assert alone.mean == pytest.approx(statistics.fmean(folds))
+    assert (alone.n, alone.paper) == (WORLDS, 57.2)
+    spread = by_name(rows, "variance over folds")[module.ALONE]
     assert spread.mean == pytest.approx(statistics.pvariance(folds))
     assert spread.paper == 0.11
     assert by_name(rows, "mAR over folds")["two-stage"].paper is None
@@ -92,23 +100,37 @@ def test_the_papers_figures_stand_in_a_column_of_their_own(results: module.Resul
     assert all(row.mean != row.paper for row in rows)
 
 
-def test_ablations_read_the_first_initialisation(results: module.Results) -> None:
+def test_tables_of_parts_compare_the_worlds_that_all_rows_have(results: module.Results) -> None:
+    del results["selected-only-sim", "oracle"][0]
     row = by_name(module._table2(results))["none"]
-    assert row.mean == pytest.approx(statistics.fmean(value("no-scheme", "oracle", w, 0) for w in range(WORLDS)))
-    assert row.n == WORLDS
+    assert row.mean == pytest.approx(statistics.fmean(value("selected-no-scheme", "oracle", w) for w in (1, 2)))
 
 
 def test_values_that_are_not_there_do_not_count(results: module.Results) -> None:
-    results["full", "oracle"][0, 0]["naming"] = None
-    assert {row.n for row in module._evidence(results) if (row.row, row.metric) == ("full", "naming")} == {5}
+    results["full", "oracle"][0]["naming"] = None
+    assert {row.n for row in module._evidence(results) if (row.row, row.metric) == ("full", "naming")} == {2}
 
 
-def test_settings_are_those_chosen_elsewhere_but_for_what_a_row_is_about() -> None:
-    full = settings("full", 3)
-    assert full.optim.epochs == 3
+def test_settings_are_the_defaults_but_for_what_a_row_is_about() -> None:
+    full, alone = settings("full", 3), replace(settings("full", 3).model, box_forest=False)
+    assert (full.optim.epochs, full.model.box_forest, full.select.temporal) == (3, True, False)
     assert settings("strict-sim", 3).loss.sim_mode == "strict"
     assert settings("strict-sim", 3).optim == full.optim
+    assert settings("strict-sim", 3).model == alone
     assert settings("predicted-relations", 3).data.relations == "prediction"
-    assert settings("no-pixels", 3) == full
-    assert settings("no-scheme", None).loss.guidance is False
-    assert settings("keep-all", None).select.temporal is False
+    assert settings("no-pixels", 3) == replace(full, model=alone)
+    assert settings("no-scheme", 3).loss == replace(full.loss, guidance=False)
+    assert settings("no-scheme", 3).select == full.select
+    chosen = settings("selected", 3)
+    assert chosen.select.temporal
+    assert chosen.select.spatial
+    assert chosen.loss == full.loss
+    assert settings("selected-no-scheme-temporal-only", 3).select == replace(chosen.select, spatial=False)
+    assert settings("selected-no-scheme", 3).loss.guidance is False
+    assert (settings("selected-only-xm", 3).loss.sim, settings("selected-only-xm", 3).loss.xm) == (0, full.loss.xm)
+
+
+def test_a_change_of_settings_is_another_cell() -> None:
+    one, other = (module._cell("full", "oracle", 0, "worlds", epochs) for epochs in (8, 12))
+    assert one != other
+    assert "config" not in module._cell("box-forest", "oracle", 0, "worlds", 12)

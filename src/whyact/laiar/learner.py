@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Unpack
 
@@ -210,16 +210,22 @@ def learn(
     seed: int,
     held_out: Sequence[RelationClip] = (),
     eval_every: int = 0,
+    start: Mapping[str, Tensor] | None = None,
     **options: Unpack[FitOptions],
 ) -> tuple[LaIAR, FitResult]:
     """Train LaIAR on clips with relations and targets; the same seed gives the same weights on a CPU.
 
     With ``eval_every`` the clips ``held_out`` are answered after so many epochs, and the best weights are kept.
+    ``start`` are another model's weights: those of the same name and shape are where this one begins.
     """
     seed_everything(seed)
     config = sized_for(config, clips)
     batches = TrainingBatches(clips, vocabulary, config)
     model = build_model(config, vocabulary)
+    own = model.state_dict()
+    same = {name: w for name, w in (start or {}).items() if name in own and own[name].shape == w.shape}
+    model.load_state_dict(same, strict=False)
+    given = [weight.numpy() for weight in same.values()]
     weight = torch.ones(len(vocabulary.actions))  # several actions a clip: no weights, they are reported if used
     if not vocabulary.multi_label:
         counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
@@ -239,7 +245,7 @@ def learn(
         clip=config.optim.clip,
         validation=validation,
         **options,
-        fingerprint=f"{sorted(asdict(config).items())!r}, clips {inputs_sum([vocabulary, *clips])}",
+        fingerprint=f"{sorted(asdict(config).items())!r}, clips {inputs_sum([vocabulary, *clips, *given])}",
     )
     learner.update_average()
     model.load_state_dict(learner.kept.state_dict())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
+from torch import Tensor
 
 from whyact.data.relations.clip_folder import data_folder
 from whyact.data.relations.packed import PackedClips
@@ -70,9 +71,10 @@ def train_run(
     seed: int,
     held_out: Sequence[RelationClip] = (),
     eval_every: int = 0,
+    start: Mapping[str, Tensor] | None = None,
     **options: Unpack[FitOptions],
 ) -> Run:
-    """Train a model and build its label bank; ``held_out`` and ``eval_every`` as :func:`learn` takes them.
+    """Train a model and build its label bank; ``held_out``, ``eval_every`` and ``start`` as :func:`learn` takes them.
 
     Raises:
         UserError: When a clip has no relations or no target, or every class but one is missing.
@@ -93,7 +95,9 @@ def train_run(
         config = replace(config, model=replace(config.model, naming="nearest"))
     if len(vocabulary.relations) > 1 and config.data.relations == "prediction":
         clips = out_of_fold(clips, vocabulary, config, seed=seed)
-    model, result = learn(clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, **options)
+    model, result = learn(
+        clips, vocabulary, config, seed=seed, held_out=held_out, eval_every=eval_every, start=start, **options
+    )
     config = sized_for(config, clips)
     if model.forest is not None:
         config = replace(config, model=replace(config.model, forest_size=(*model.forest.size,)))

@@ -7,7 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from whyact.data.types import RelationClip
 from whyact.laiar.answers import answer_clips
@@ -15,14 +18,25 @@ from whyact.laiar.baselines import BASELINES
 from whyact.laiar.config import Config
 from whyact.laiar.relation_network import train_network, with_predictions
 from whyact.laiar.scoring import faithfulness, language_recall, score_answers
-from whyact.laiar.task import train_run
+from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.recall import mean_recall
 from whyact.reproduce.homeworld_clips import World, fold_detector, fold_metrics, world
+from whyact.reproduce.laiar_cells import JOINED
 from whyact.reproduce.laiar_cells import settings as boxes_settings
 from whyact.reproduce.study import CPU
 
 LANGUAGE_LR, LANGUAGE_EPOCHS = 5e-4, 48  # chosen on world 21, which no table uses
-TRAINED = (  # what is said of the evidence
+SELECTED = "selected"
+NETWORKS = ("strict-sim", "predicted-relations", "no-pixels", SELECTED)  # as the network alone, but for one thing
+SHARE = "forest_share"  # how often the forest's log-probabilities are counted beside the logits
+EVIDENCE = (  # what is said of the evidence
+    "reason_precision",
+    "reason_coverage",
+    "reason_decisive",
+    "reason_ece",
+    "transition_precision",
+    "transition_recall",
+    "naming_ece",
     "naming",
     "naming_kept",
     "transition_accuracy",
@@ -37,21 +51,26 @@ TRAINED = (  # what is said of the evidence
 
 
 def settings(row: str, epochs: int | None) -> Config:
-    """Return the settings of a row: those of the CAD-120 study, which chose them.
+    """Return the settings of a row; a row's name says what it switches.
 
-    The language model alone learns next to nothing at that learning rate here; its own was chosen on another world.
+    ``full`` is the preset ``default``, calibrated, with the forest beside the network; the others are networks alone.
+    ``selected`` has both selectors, and so has every row whose name begins like that; what follows is as
+    :func:`whyact.reproduce.laiar_cells.settings` takes it. The language model alone learns next to nothing at their
+    learning rate here; its own was chosen on another world.
     """
-    if row in ("strict-sim", "predicted-relations", "no-pixels", "full"):
-        config = boxes_settings("video-boxes", epochs, selectors=True)
-        if row == "strict-sim":
-            config = replace(config, loss=replace(config.loss, sim_mode="strict"))
-        if row == "predicted-relations":
-            config = replace(config, data=replace(config.data, relations="prediction"))
-        return config
+    if row == "full":
+        return boxes_settings(JOINED, epochs)
     if row == "language":
         config = boxes_settings(row, epochs)
         return replace(config, optim=replace(config.optim, lr=LANGUAGE_LR))
-    return boxes_settings(f"video-boxes-{row}", epochs, selectors=True)
+    name = "video-boxes" if row in NETWORKS else f"video-boxes-{row}"
+    name = name.replace(f"-{SELECTED}", "")
+    config = boxes_settings(name, epochs, selectors=row.startswith(SELECTED))
+    if row == "strict-sim":
+        return replace(config, loss=replace(config.loss, sim_mode="strict"))
+    if row == "predicted-relations":
+        return replace(config, data=replace(config.data, relations="prediction"))
+    return config
 
 
 @lru_cache(maxsize=1)
@@ -75,23 +94,27 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train and measure one cell.
 
     Args:
-        params: ``row``, ``boxes`` (oracle, detected), ``world``, ``seed``, ``epochs`` (or ``None`` for the preset's),
-            ``folder`` of the filmed worlds.
+        params: ``row``, ``boxes`` (oracle, detected), ``world``, ``seed``, ``folder`` of the filmed worlds, and
+            ``config`` of a row that is no baseline: a change of settings is another cell.
     """
     made = _world(params["folder"], params["world"], params["boxes"])
     row, seed, words = params["row"], params["seed"], made.vocabulary
-    if row == "objects-only":
-        return objects_only(made, seed)
-    config = settings(row, params["epochs"])
     train, test = made.train, made.test
-    if row == "no-pixels":
+    if row in BASELINES or row == "no-pixels":
         train, test = [replace(c, pixels=None) for c in train], [replace(c, pixels=None) for c in test]
-    run = train_run(train, words, config, seed=seed, device=params.get("device", CPU))
+    if row in BASELINES:
+        return {"mAR": _recall(test, BASELINES[row].predict(train, test, words, seed), made)}
+    config, where = msgspec.convert(params["config"], Config), params.get("device", CPU)
+    run = train_run(train, words, config, seed=seed, device=where)
     if row == "language":
         with torch.no_grad():
             true = language_recall(run, test)
         network = train_network(train, words, config, seed=seed)
         return {"mAR": true, "two_stage_mAR": language_recall(run, with_predictions(network, test, words, config))}
+    if row == "full":
+        calibration = calibrate(train, words, config, seed=seed, device=where)
+        if calibration is not None:
+            calibration.give_to(run)
     answers = list(answer_clips(run, test))
     scores: dict[str, Any] = score_answers(run, answers)
     shown, unseen = scores["transition_clips"], scores["transition_unseen"]
@@ -100,16 +123,14 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
             scores[metric] = (scores[metric] or 0.0) * shown / (shown + unseen)
     if row == "full":
         scores |= faithfulness(run, answers, seed=seed)
+        if run.model.forest is not None:
+            scores[SHARE] = float(run.model.forest.share)
+            run.model.forest = None
+            alone = np.array([a.predicted for a in answer_clips(run, test, explain=False)])
+            scores["alone"] = {"mAR": _recall(test, alone, made)}
     return {name: value for name, value in scores.items() if name not in ("risk_coverage", "recall")}
 
 
-def objects_only(made: World, seed: int) -> dict[str, Any]:
-    """Measure what the mere presence of objects says about the action."""
-    import numpy as np
-
-    def bare(clips: list[RelationClip]) -> list[RelationClip]:
-        return [replace(c, pixels=None) for c in clips]
-
-    predicted = BASELINES["object-classes"].predict(bare(made.train), bare(made.test), made.vocabulary, seed)
-    target = np.array([c.target for c in made.test])
-    return {"mAR": mean_recall(target, np.asarray(predicted), len(made.vocabulary.actions)).with_null}
+def _recall(clips: list[RelationClip], predicted: NDArray[np.int64], made: World) -> float:
+    target = np.array([c.target for c in clips])
+    return mean_recall(target, predicted, len(made.vocabulary.actions)).with_null
