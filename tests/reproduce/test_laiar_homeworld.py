@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from whyact.errors import UserError
+from whyact.files import canonical_json, write_atomic
 from whyact.laiar.baselines import RIVALS
 from whyact.reproduce import laiar_homeworld as module
+from whyact.reproduce.grid import cell_path
 from whyact.reproduce.homeworld_cells import EVIDENCE, settings
-from whyact.reproduce.results import Row
+from whyact.reproduce.results import Row, from_json
+from whyact.reproduce.study import Study
 
 WORLDS = 3
 ROWS = list(dict.fromkeys([*module.MAIN, module.ALONE, *module.TABLE1, *module.TABLE2, *module.ABLATED]))
@@ -36,7 +42,7 @@ def results() -> module.Results:
     return out
 
 
-def by_name(rows: list[Row], metric: str = "mAR") -> dict[str, Row]:
+def by_name(rows: Sequence[Row], metric: str = "mAR") -> dict[str, Row]:
     return {row.row: row for row in rows if row.metric == metric}
 
 
@@ -52,7 +58,7 @@ def test_main_table(results: module.Results) -> None:
 
 def test_gains_are_paired_by_world(results: module.Results) -> None:
     rows = {row.row: row for row in module._gains(results) if row.metric == "mAR difference"}
-    scheme = rows["scheme, oracle boxes"]
+    scheme = rows["guidance, oracle boxes"]
     assert scheme.mean == pytest.approx(value(module.ALONE, "oracle", 0) - value("no-scheme", "oracle", 0))
     assert scheme.sd == pytest.approx(0, abs=1e-12)  # the very same in every pair
     assert scheme.n == WORLDS
@@ -67,8 +73,8 @@ def test_gains_are_paired_by_world(results: module.Results) -> None:
 def test_a_cell_that_is_missing_costs_its_pair_only(results: module.Results) -> None:
     del results["no-scheme", "oracle"][1]
     rows = {row.row: row for row in module._gains(results)}
-    assert rows["scheme, oracle boxes"].n == WORLDS - 1
-    assert rows["scheme, detected boxes"].n == WORLDS
+    assert rows["guidance, oracle boxes"].n == WORLDS - 1
+    assert rows["guidance, detected boxes"].n == WORLDS
 
 
 def test_rows_without_a_cell_are_left_out(results: module.Results) -> None:
@@ -134,3 +140,27 @@ def test_a_change_of_settings_is_another_cell() -> None:
     one, other = (module._cell("full", "oracle", 0, "worlds", epochs) for epochs in (8, 12))
     assert one != other
     assert "config" not in module._cell("box-forest", "oracle", 0, "worlds", 12)
+
+
+def test_what_is_done_is_published_and_what_is_missing_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for world, recall in ((0, 0.5), (3, 0.75)):
+        wanted = module._cell("full", "oracle", world, str(module.RUNS / "worlds"), module.EPOCHS)
+        done = {"result": {"mAR": recall, "alone": {"mAR": recall - 0.25}}}
+        write_atomic(cell_path(module.RUNS, "whyact.reproduce.homeworld_cells:cell", wanted), canonical_json(done))
+    module.run(Study(stored=True, as_json=True))
+    document = from_json(capsys.readouterr().out)
+    found = by_name(document.rows)
+    assert (found["full"].mean, found["full"].n) == (0.625, 2)
+    assert found[module.ALONE].mean == 0.375
+    assert "2 of 115 cells are done" in document.header.data
+    assert (list(document.header.seeds), list(document.header.folds)) == ([0, 3], [1, 4])
+
+
+def test_nothing_stored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="stored"):
+        module.run(Study(stored=True))
+    assert not list(tmp_path.iterdir())

@@ -21,7 +21,13 @@ STUDIES: dict[str, str] = {
     "pvlr-footage": "whyact.reproduce.pvlr_footage:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",
 }
-STORED = ("laiar-cad120", "laiar-subactivities", "pvlr", "pvlr-footage")  # studies that can write what is done of them
+STORED = (
+    "laiar-cad120",
+    "laiar-homeworld",
+    "laiar-subactivities",
+    "pvlr",
+    "pvlr-footage",
+)  # studies that can write what is done of them
 RESULTS = Path("reproduced")
 
 _EXAMPLES = (
