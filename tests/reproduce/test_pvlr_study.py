@@ -71,10 +71,11 @@ def test_the_whole_document_has_both_tables_and_the_published_numbers_apart(monk
     assert (gain.table, gain.mean, gain.n) == ("paired gains", 0.0, 10)
     (term,) = (row for row in document.rows if row.row == "gym, full over official")
     assert term.n == pvlr.FEWER, "pairs are of the splits that both rows have"
-    long = {row.metric: row for row in document.rows if row.table == "plateau" and row.row == "official"}
-    assert {name: row.mean for name, row in long.items()} == {
-        "avg_mAP after 100": 12.0, "avg_mAP after 200": 20.0, "avg_mAP after 300": 30.0,
-    }  # fmt: skip
+    for table in ("plateau, synthetic", "plateau, gym"):
+        long = {row.metric: row for row in document.rows if row.table == table and row.row == "official"}
+        assert {name: row.mean for name, row in long.items()} == {
+            "avg_mAP after 100": 12.0, "avg_mAP after 200": 20.0, "avg_mAP after 300": 30.0,
+        }  # fmt: skip
     assert all("composed" in row.note for row in document.rows if row.table == "gym")
     published = {row.row: row for row in document.rows if row.table == "published-thumos14"}
     assert {name: row.paper for name, row in published.items()} == {
@@ -113,7 +114,7 @@ def test_what_is_stored_is_written_and_what_lacks_is_counted(monkeypatch, tmp_pa
     (gain,) = (row for row in document.rows if row.table == "paired gains")
     assert gain.n == 4
     assert document.header.command.endswith("--stored")
-    everything = len(pvlr._cells(tmp_path, False, None)) + len(pvlr._long_cells(None))
+    everything = len(pvlr._cells(tmp_path, False, None)) + len(pvlr._long_cells(tmp_path, None))
     monkeypatch.setattr(grid, "stored_cells", lambda cells, *_: [None] * len(cells))
     with pytest.raises(UserError, match="stored"):
         pvlr.run(Study(root=tmp_path, stored=True))

@@ -59,7 +59,7 @@ ROWS = {
 }  # fmt: skip
 QUICK = ("full", "mil-only", "untrained", "negative-control", "oracle")
 GAIN = "avg_mAP difference"
-PLATEAU_NOTE = "generated feature sequences; measured on the test side on the way, which decides nothing"
+PLATEAU_NOTE = "measured on the test side on the way, which decides nothing"
 METRICS = ("avg_mAP", "mAP_50", "classification_mAP")  # mean over tIoU .1:.1:.7, at .5, of whole videos
 NOTES = {
     "full": "the preset `default`, after its last iteration",
@@ -103,7 +103,7 @@ def run(study: Study) -> None:
     cells, found = study.cells(asked, cell, CELLS)
     rows, lacking = _rows(cells, found), len(asked) - len(cells)
     if not study.quick:
-        asked = _long_cells(study.seeds)
+        asked = _long_cells(study.root, study.seeds)
         long, curve = study.cells(asked, long_cell, CELLS, optional=True)
         rows, lacking = rows + _long_rows(long, curve), lacking + len(asked) - len(long)
     rows += _published()
@@ -150,10 +150,11 @@ def measure(split: FeatureSplit, name: str, config: Config, seed: int, device: s
 
 @numerics()
 def long_cell(params: dict[str, Any]) -> dict[str, Any]:
-    """Train one row for long on a generated world: ``{"avg_mAP": one value every so many iterations}``."""
+    """Train one row for long on a generated world or a composition: one ``avg_mAP`` every so many iterations."""
     seed, where = params["seed"], params.get("device", CPU)
     config = msgspec.convert(params["config"], Config)
-    split = load_features("synthetic", None, seed)
+    root = Path(params["root"]) if "root" in params else None
+    split = load_features("synthetic" if root is None else "gym", root, seed)
     config = resolve(config, split)
     config = replace(config, train=replace(config.train, iterations=PLATEAU_ITERATIONS))
     seed_everything(seed)
@@ -244,21 +245,24 @@ def _published() -> list[results.Row]:
     ]
 
 
-def _long_cells(seeds: int | None) -> list[dict[str, Any]]:
+def _long_cells(root: Path | None, seeds: int | None) -> list[dict[str, Any]]:
     return [
-        {"row": row, "seed": seed, "config": msgspec.to_builtins(settings(row)), "iterations": PLATEAU_ITERATIONS}
-        for row in PLATEAU
-        for seed in range(min(seeds or PLATEAU_SEEDS, PLATEAU_SEEDS))
+        {"row": r, "seed": s, "config": msgspec.to_builtins(settings(r)), "iterations": PLATEAU_ITERATIONS, **where}
+        for where in ({}, {"root": str(root)})  # generated worlds, compositions
+        for r in PLATEAU
+        for s in range(min(seeds or PLATEAU_SEEDS, PLATEAU_SEEDS))
     ]
 
 
 def _long_rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[results.Row]:
+    curve: dict[tuple[str, str], list[list[float]]] = {}
+    for one, result in zip(cells, found, strict=True):
+        curve.setdefault(("gym" if "root" in one else "synthetic", one["row"]), []).append(result["avg_mAP"])
     rows = []
-    for name in PLATEAU:
-        of_seeds = [result["avg_mAP"] for one, result in zip(cells, found, strict=True) if one["row"] == name]
+    for (table, name), of_seeds in curve.items():
         for at, values in enumerate(zip(*of_seeds, strict=True), 1):
-            metric = f"avg_mAP after {at * PLATEAU_EVERY}"
-            rows.append(results.row("plateau", name, metric, values, unit="0..100", note=PLATEAU_NOTE))
+            metric, note = f"avg_mAP after {at * PLATEAU_EVERY}", f"{TABLE_NOTES[table]}; {PLATEAU_NOTE}"
+            rows.append(results.row(f"plateau, {table}", name, metric, values, unit="0..100", note=note))
     return rows
 
 
