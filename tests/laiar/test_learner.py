@@ -380,3 +380,22 @@ def test_a_training_is_not_gone_on_with_on_other_clips(other: list[Any], tmp_pat
     learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)
     with pytest.raises(UserError, match=r"clips .*remove it to train from the start"):
         learn(other, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)
+
+
+class TestStart:
+    def test_weights_of_the_same_name_and_shape_are_where_it_begins(self) -> None:
+        still = with_("optim", lr=1e-12, weight_decay=0.0)
+        other = {name: w + 1 for name, w in learn(CLIPS, VOCABULARY, CONFIG, seed=1)[0].state_dict().items()}
+        wrong = other["head_v.weight"][:, :-1]
+        began = learn(CLIPS, VOCABULARY, still, seed=0, start={**other, "head_v.weight": wrong, "elsewhere": wrong})[0]
+        plain = learn(CLIPS, VOCABULARY, still, seed=0)[0]
+        moved = {name for name, weight in began.named_parameters() if not torch.allclose(weight, other[name])}
+        assert moved == {"head_v.weight"}
+        assert torch.allclose(began.head_v.weight, plain.head_v.weight)
+
+    def test_a_training_is_not_gone_on_with_from_another_start(self, tmp_path: Path) -> None:
+        start = learn(CLIPS, VOCABULARY, CONFIG, seed=1)[0].state_dict()
+        learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path, start=start)
+        learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path, start=start)
+        with pytest.raises(UserError, match="remove it to train from the start"):
+            learn(CLIPS, VOCABULARY, CONFIG, seed=0, resume_dir=tmp_path)

@@ -201,26 +201,26 @@ def _gains(results: Results) -> list[Row]:
     return rows
 
 
-def _paired(table: str, name: str, ours: Cells, theirs: Cells, metric: str = "mAR", note: str = "") -> list[Row]:
+def _paired(table: str, name: str, ours: Cells, theirs: Cells, metric: str = "mAR") -> list[Row]:
     """Return our mAR less another's measure over the folds and seeds that both have, or nothing without any."""
     keys = sorted(ours.keys() & theirs.keys())
     if not keys:
         return []
     a, b = np.array([ours[k]["mAR"] for k in keys]), np.array([theirs[k][metric] for k in keys])
     interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
-    said = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
-    note = "; ".join(filter(None, [note, said]))
+    note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
     return [row(table, name, "mAR difference", (a - b).tolist(), unit="0..1", note=note)]
 
 
 def _compared(results: Results) -> list[Row]:
     """What else a small-data practitioner would try: one thing changed, less ``video-boxes`` on the same folds."""
     results = _ablated(results)
-    rows = _row("one thing changed", "video-boxes", "mAR", _values(results["video-boxes"], "mAR"), unit="0..1")
-    for name, note in COMPARED.items():
+    rows: list[Row] = []
+    for name, note in {"video-boxes": NOTES["video-boxes"], **COMPARED}.items():
         for metric in ("mAR", "transition_accuracy"):
             rows += _row("one thing changed", name, metric, _values(results[name], metric), unit="0..1", note=note)
-        rows += _paired("one thing changed", name, results[name], results["video-boxes"], note=note)
+        if name in COMPARED:
+            rows += _paired("one thing changed", name, results[name], results["video-boxes"])
     return rows
 
 
