@@ -190,6 +190,7 @@ def _gains(results: Results) -> list[Row]:
     pairs = {
         "guidance, boxes": ("video-boxes", "video-boxes-no-scheme", "mAR"),
         "guidance, boxes+rgb-relations": (RGB, f"{RGB}-no-scheme", "mAR"),
+        "guidance, boxes+rgb-relations, keep-all": (KEEP_ALL, f"{RGB}-no-scheme-keep-all", "mAR"),
         "video-boxes over box-forest": ("video-boxes", "box-forest", "mAR"),
         "with the forest over without": (JOINED, "video-boxes", "mAR"),
         "video model over two-stage": (RGB, "language", "two_stage_mAR"),
