@@ -225,7 +225,7 @@ def learn(
     own = model.state_dict()
     same = {name: w for name, w in (start or {}).items() if name in own and own[name].shape == w.shape}
     model.load_state_dict(same, strict=False)
-    given = [weight.numpy() for weight in same.values()]
+    given = [weight.detach().cpu().numpy() for weight in same.values()]
     weight = torch.ones(len(vocabulary.actions))  # several actions a clip: no weights, they are reported if used
     if not vocabulary.multi_label:
         counts = np.bincount(batches.packed.target, minlength=len(vocabulary.actions)).clip(1)
