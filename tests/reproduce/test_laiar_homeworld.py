@@ -147,9 +147,9 @@ def test_what_is_done_is_published_and_what_is_missing_is_counted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for world, recall in ((0, 0.5), (3, 0.75)):
-        wanted = module._cell("full", "oracle", world, str(module.RUNS / "worlds"), module.EPOCHS)
+        asked = module._cell("full", "oracle", world, str(module.RUNS / "worlds"), module.EPOCHS)
         done = {"result": {"mAR": recall, "alone": {"mAR": recall - 0.25}}}
-        write_atomic(cell_path(module.RUNS, "whyact.reproduce.homeworld_cells:cell", wanted), canonical_json(done))
+        write_atomic(cell_path(module.RUNS, "whyact.reproduce.homeworld_cells:cell", asked), canonical_json(done))
     module.run(Study(stored=True, as_json=True))
     document = from_json(capsys.readouterr().out)
     found = by_name(document.rows)
@@ -159,7 +159,7 @@ def test_what_is_done_is_published_and_what_is_missing_is_counted(
     assert (list(document.header.seeds), list(document.header.folds)) == ([0, 3], [1, 4])
 
 
-def test_nothing_stored_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_store_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="stored"):
         module.run(Study(stored=True))

@@ -21,19 +21,15 @@ from whyact.laiar.scoring import faithfulness, language_recall, score_answers
 from whyact.laiar.task import calibrate, train_run
 from whyact.metrics.recall import mean_recall
 from whyact.reproduce.homeworld_clips import World, fold_detector, fold_metrics, world
-from whyact.reproduce.laiar_cells import JOINED
+from whyact.reproduce.laiar_cells import JOINED, REASONS, SHARE
 from whyact.reproduce.laiar_cells import settings as boxes_settings
 from whyact.reproduce.study import CPU
 
 LANGUAGE_LR, LANGUAGE_EPOCHS = 5e-4, 48  # chosen on world 21, which no table uses
 SELECTED = "selected"
 NETWORKS = ("strict-sim", "predicted-relations", "no-pixels", SELECTED)  # as the network alone, but for one thing
-SHARE = "forest_share"  # how often the forest's log-probabilities are counted beside the logits
-EVIDENCE = (  # what is said of the evidence
-    "reason_precision",
-    "reason_coverage",
-    "reason_decisive",
-    "reason_ece",
+EVIDENCE = (  # measures of the evidence
+    *REASONS,
     "transition_precision",
     "transition_recall",
     "naming_ece",
@@ -63,8 +59,7 @@ def settings(row: str, epochs: int | None) -> Config:
     if row == "language":
         config = boxes_settings(row, epochs)
         return replace(config, optim=replace(config.optim, lr=LANGUAGE_LR))
-    name = "video-boxes" if row in NETWORKS else f"video-boxes-{row}"
-    name = name.replace(f"-{SELECTED}", "")
+    name = "video-boxes" if row in NETWORKS else f"video-boxes-{row.removeprefix(f'{SELECTED}-')}"
     config = boxes_settings(name, epochs, selectors=row.startswith(SELECTED))
     if row == "strict-sim":
         return replace(config, loss=replace(config.loss, sim_mode="strict"))

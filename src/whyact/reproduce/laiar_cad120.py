@@ -19,11 +19,10 @@ from whyact.laiar.calibration import choose
 from whyact.laiar.config import EvidenceConfig
 from whyact.laiar.reasons import Claims, fit_claims, reason_scores, with_calibration
 from whyact.metrics.calibration import expected_calibration_error, top_label
-from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
 from whyact.metrics.selective import at_threshold, aurc
-from whyact.reproduce.laiar_cells import COMPARED, JOINED, RGB, cell
-from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.laiar_cells import COMPARED, JOINED, REASONS, RGB, SHARE, cell
+from whyact.reproduce.results import Row, header, paired_row, row, row_if_any
 from whyact.reproduce.study import Study
 
 NAME = "laiar-cad120"
@@ -49,7 +48,6 @@ TABLE2 = {
     RGB: ("sim+tss+xm", 0.85),
 }
 TABLE6 = {"Temporal Segment RGB": 0.42, "Flow": 0.71, "RGB+Flow": 0.77, "Explainable AAR-RAR": 0.80, "VideoMLN": 0.83}
-HONESTY = ("reason_precision", "reason_coverage", "reason_decisive", "reason_ece")
 EXPLANATION = (
     "transition_precision",
     "transition_recall",
@@ -156,32 +154,29 @@ Cells = dict[tuple[int, int], dict[str, Any]]  # (fold, seed) -> what was measur
 Results = dict[str, Cells]
 
 
-def _row(table: str, name: str, metric: str, values: Sequence[float], **more: Any) -> list[Row]:
-    """Return one row, or none where no cell of it is done."""
-    return [row(table, name, metric, values, **more)] if values else []
-
-
 def _values(cells: Cells, metric: str) -> list[float]:
     return [c[metric] for _, c in sorted(cells.items()) if c.get(metric) is not None]
 
 
 def _main(results: Results) -> list[Row]:
-    rows = _row("main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"])
+    rows = row_if_any(
+        "main", "language", "mAR", _values(results["language"], "mAR"), unit="0..1", note=NOTES["language"]
+    )
     two_stage = _values(results["language"], "two_stage_mAR")
-    rows += _row("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"])
+    rows += row_if_any("main", "two-stage", "mAR", two_stage, unit="0..1", note=NOTES["two-stage"])
     for name in (JOINED, *(name for name in MAIN if name != "language")):
         for metric in ("mAR", "keep_ratio", "transition_accuracy"):
             paper = {"mAR": 0.85, "keep_ratio": 14.2 / 49.8}.get(metric) if name == RGB else None
             values = _values(results[name], metric)
-            rows += _row("main", name, metric, values, unit="0..1", paper=paper, note=NOTES.get(name, ""))
-    rows += _row("main", JOINED, "forest_share", _values(results[JOINED], "forest_share"), unit="times")
+            rows += row_if_any("main", name, metric, values, unit="0..1", paper=paper, note=NOTES.get(name, ""))
+    rows += row_if_any("main", JOINED, SHARE, _values(results[JOINED], SHARE), unit="times")
     for name in (RGB, KEEP_ALL, "video-boxes"):
         for metric in ("mAR_without_null", "mAR_weighted"):
-            rows += _row("main", name, metric, _values(results[name], metric), unit="0..1")
+            rows += row_if_any("main", name, metric, _values(results[name], metric), unit="0..1")
     for name in CLAIMING:
         for fold in sorted({f for f, _ in results[name]}):
             values = [c["mAR"] for (f, _), c in results[name].items() if f == fold]
-            rows += _row("folds", f"{name}, fold {fold}", "mAR", values, unit="0..1")
+            rows += row_if_any("folds", f"{name}, fold {fold}", "mAR", values, unit="0..1")
     return rows
 
 
@@ -207,10 +202,8 @@ def _paired(table: str, name: str, ours: Cells, theirs: Cells, metric: str = "mA
     keys = sorted(ours.keys() & theirs.keys())
     if not keys:
         return []
-    a, b = np.array([ours[k]["mAR"] for k in keys]), np.array([theirs[k][metric] for k in keys])
-    interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
-    note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
-    return [row(table, name, "mAR difference", (a - b).tolist(), unit="0..1", note=note)]
+    ours_at, theirs_at = [ours[k]["mAR"] for k in keys], [theirs[k][metric] for k in keys]
+    return [paired_row(table, name, "mAR difference", ours_at, theirs_at)]
 
 
 def _compared(results: Results) -> list[Row]:
@@ -219,7 +212,9 @@ def _compared(results: Results) -> list[Row]:
     rows: list[Row] = []
     for name, note in {"video-boxes": NOTES["video-boxes"], **COMPARED}.items():
         for metric in ("mAR", "transition_accuracy"):
-            rows += _row("one thing changed", name, metric, _values(results[name], metric), unit="0..1", note=note)
+            rows += row_if_any(
+                "one thing changed", name, metric, _values(results[name], metric), unit="0..1", note=note
+            )
         if name in COMPARED:
             rows += _paired("one thing changed", name, results[name], results["video-boxes"])
     return rows
@@ -237,9 +232,9 @@ def _table1(results: Results) -> list[Row]:
     rows: list[Row] = []
     results = _ablated(results)
     for key, (name, paper, num) in TABLE1.items():
-        rows += _row("paper table 1", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
-        rows += _row("paper table 1", name, "num", _values(results[key], "num"), unit="tokens", paper=num)
-        rows += _row("paper table 1", name, "keep_ratio", _values(results[key], "keep_ratio"), unit="0..1")
+        rows += row_if_any("paper table 1", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
+        rows += row_if_any("paper table 1", name, "num", _values(results[key], "num"), unit="tokens", paper=num)
+        rows += row_if_any("paper table 1", name, "keep_ratio", _values(results[key], "keep_ratio"), unit="0..1")
     return rows
 
 
@@ -247,7 +242,7 @@ def _table2(results: Results) -> list[Row]:
     rows: list[Row] = []
     results = _ablated(results)
     for key, (name, paper) in TABLE2.items():
-        rows += _row("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
+        rows += row_if_any("paper table 2", name, "mAR", _values(results[key], "mAR"), unit="0..1", paper=paper)
     return rows
 
 
@@ -260,14 +255,14 @@ def _table6(results: Results) -> list[Row]:
         ("LaIAR, boxes only", "video-boxes", None),
     ):
         values = _values(results[key], "mAR")
-        rows += _row("paper table 6", name, "mAR", values, unit="0..1", paper=paper, note=note)
+        rows += row_if_any("paper table 6", name, "mAR", values, unit="0..1", paper=paper, note=note)
     return rows
 
 
 def _baselines(results: Results) -> list[Row]:
     rows = []
     for name, baseline in BASELINES.items():
-        rows += _row("baselines", name, "mAR", _values(results[name], "mAR"), unit="0..1", note=baseline.note)
+        rows += row_if_any("baselines", name, "mAR", _values(results[name], "mAR"), unit="0..1", note=baseline.note)
     return rows
 
 
@@ -275,7 +270,7 @@ def _explanation(results: Results) -> list[Row]:
     rows: list[Row] = []
     for name in (RGB, JOINED, *CLAIMING):
         for metric in EXPLANATION:
-            rows += _row("explanation", name, metric, _values(results[name], metric), unit="0..1")
+            rows += row_if_any("explanation", name, metric, _values(results[name], metric), unit="0..1")
     return rows
 
 
@@ -290,20 +285,22 @@ def _honesty(results: Results, held: dict[str, dict[int, dict[str, Any]]]) -> li
                 continue
             fits = fit_claims(Claims.from_lists(held[name][fold]["claims"]))
             scores = reason_scores(with_calibration(Claims.from_lists(result["claims"]), fits), LEVEL)
-            for metric in HONESTY:
+            for metric in REASONS:
                 if np.isfinite(scores[metric]):
                     found[metric].append(scores[metric])
             for level, precision, coverage in scores["reason_curve"]:
                 if np.isfinite(precision):
                     curve[level].append((precision, coverage))
-        for metric in HONESTY:
+        for metric in REASONS:
             note = f"stated at a probability of {LEVEL:g}" if metric != "reason_ece" else ""
-            rows += _row("reasons", name, metric, found[metric], unit="0..1", note=note)
+            rows += row_if_any("reasons", name, metric, found[metric], unit="0..1", note=note)
         for level, points in sorted(curve.items()):
             for i, metric in enumerate(("precision", "coverage")):
-                rows += _row("reasons by level", f"{name}, {level:g}", metric, [p[i] for p in points], unit="0..1")
-    for metric in HONESTY:
-        rows += _row("reasons", JOINED, metric, _values(results[JOINED], metric), unit="0..1")
+                rows += row_if_any(
+                    "reasons by level", f"{name}, {level:g}", metric, [p[i] for p in points], unit="0..1"
+                )
+    for metric in REASONS:
+        rows += row_if_any("reasons", JOINED, metric, _values(results[JOINED], metric), unit="0..1")
     return rows
 
 

@@ -34,6 +34,8 @@ COMPARED = {  # one thing changed in `video-boxes`
     "video-boxes-pretrained": "weights start from two generated worlds of homeworld (states, no pixels)",
 }
 PRETRAINED = "video-boxes-pretrained"
+SHARE = "forest_share"  # how often the forest's log-probabilities are counted beside the logits
+REASONS = ("reason_precision", "reason_coverage", "reason_decisive", "reason_ece")
 PRETRAINING = (900, 901)  # seeds of those worlds, which no table uses
 
 
@@ -97,14 +99,14 @@ def _compared(row: str, config: Config) -> Config:
 
 
 @lru_cache(maxsize=1)
-def _pretrained(epochs: int | None) -> dict[str, torch.Tensor]:
+def _pretrained(epochs: int | None, device: str) -> dict[str, torch.Tensor]:
     """Return the weights of a model of generated worlds, trained once a worker."""
     found = []
     for seed in PRETRAINING:
         with tempfile.TemporaryDirectory() as folder:
             found.append(read(write_world(Path(folder) / "world", seed=seed)))
     clips = [clip for world in found for clip in world.clips]
-    run = train_run(clips, found[0].vocabulary, settings(PRETRAINED, epochs), seed=0)
+    run = train_run(clips, found[0].vocabulary, settings(PRETRAINED, epochs), seed=0, device=device)
     return run.model.state_dict()
 
 
@@ -134,7 +136,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     if not config.data.rgb_relations:
         train, test = [replace(c, appearance=None) for c in train], [replace(c, appearance=None) for c in test]
     where = params.get("device", CPU)
-    start = _pretrained(params["epochs"]) if row == PRETRAINED else None
+    start = _pretrained(params["epochs"], where) if row == PRETRAINED else None
     run = train_run(train, found.vocabulary, config, seed=seed, start=start, device=where)
     target = [c.target for c in test]
     if row == "language":
@@ -151,7 +153,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     scores["claims"] = claims_of(run, answers).to_lists()
     scores |= score_answers(run, answers)
     if run.model.forest is not None:
-        scores["forest_share"] = float(run.model.forest.share)
+        scores[SHARE] = float(run.model.forest.share)
     if row in (RGB, "video-boxes"):
         scores |= faithfulness(run, answers, seed=seed)
     scores["kept"] = [[int(i) for i in np.flatnonzero(a.keep)] for a in answers]

@@ -12,18 +12,17 @@ import numpy as np
 
 from whyact.homeworld.film_set import FOLDS
 from whyact.laiar.baselines import BASELINES, RIVALS
-from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.reproduce.homeworld_cells import (
     EVIDENCE,
     LANGUAGE_EPOCHS,
-    SHARE,
     cell,
     detector_cell,
     prepare_cell,
     settings,
 )
 from whyact.reproduce.homeworld_clips import FRAMES, KINDS, RHO, SIZE
-from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.laiar_cells import SHARE
+from whyact.reproduce.results import Row, header, paired_row, row, row_if_any
 from whyact.reproduce.study import Study
 
 NAME = "laiar-homeworld"
@@ -73,8 +72,8 @@ def run(study: Study) -> None:
     Raises:
         UserError: When nothing is stored.
     """
-    wanted = 1 if study.quick else study.seeds or WORLDS
-    worlds = list(range(wanted))
+    count = 1 if study.quick else study.seeds or WORLDS
+    worlds = list(range(count))
     folder, epochs = str(RUNS / "worlds"), QUICK_EPOCHS if study.quick else EPOCHS
 
     def grid(rows: Sequence[str], boxes: Sequence[str]) -> list[dict[str, Any]]:
@@ -98,21 +97,21 @@ def run(study: Study) -> None:
 
     rows = _main(results)
     found = [d["mAP50"] for d in detectors]
-    rows += _row("main", "detector", "mAP50", found, unit="0..1", note="frames of unseen worlds and scenes")
+    rows += row_if_any("main", "detector", "mAP50", found, unit="0..1", note="frames of unseen worlds and scenes")
     if not study.quick:
         rows += _gains(results) + _table1(results) + _table2(results) + _table3(results) + _table4(results)
         rows += _table5(results) + _evidence(results)
     worlds = sorted({c["world"] for c in cells})
     head = header(
         NAME,
-        study.command(NAME, wanted),
+        study.command(NAME, count),
         seeds=worlds,
         folds=[w % FOLDS + 1 for w in worlds],
         data=f"homeworld, generated: films of {SIZE[0]} x {SIZE[1]}, {FRAMES} frames a clip; a world trains on eight "
         f"scenes (going with the action with probability {RHO}) and tests other people in its fold's two unseen ones, "
         "unseen by its detector too; one initialisation; settings are those chosen on "
         f"CAD-120's training subjects, with {epochs} epochs; those of the language model alone, on another world"
-        + f"; {len(done)} of {asked} cells are done, rows have the worlds of theirs"
+        + f"; {len(done)} of {asked} cells are done, a row has the worlds whose cells are done"
         * (len(done) < asked),
     )
     study.publish(NAME, head, rows)
@@ -125,11 +124,6 @@ def _cell(name: str, boxes: str, world: int, folder: str, epochs: int) -> dict[s
         many = LANGUAGE_EPOCHS if name == "language" and epochs == EPOCHS else epochs
         cell["config"] = msgspec.to_builtins(settings(name, many))
     return cell
-
-
-def _row(table: str, name: str, metric: str, values: Sequence[float], **more: Any) -> list[Row]:
-    """Return one row, or none where no cell of it is done."""
-    return [row(table, name, metric, values, **more)] if values else []
 
 
 def _values(results: Results, name: str, boxes: str, metric: str) -> list[float]:
@@ -154,17 +148,17 @@ def _main(results: Results) -> list[Row]:
     for boxes in KINDS:
         for name in RIVALS:
             values = _values(results, name, boxes, "mAR")
-            rows += _row("main", _label(name, boxes), "mAR", values, unit="0..1", note=BASELINES[name].note)
+            rows += row_if_any("main", _label(name, boxes), "mAR", values, unit="0..1", note=BASELINES[name].note)
         for name, of, metric in (("language", "language", "mAR"), ("two-stage", "language", "two_stage_mAR")):
             values = _values(results, of, boxes, metric)
-            rows += _row("main", _label(name, boxes), "mAR", values, unit="0..1", note=NOTES[name])
+            rows += row_if_any("main", _label(name, boxes), "mAR", values, unit="0..1", note=NOTES[name])
         for name in ("no-scheme", ALONE, "full", "selected"):
             values = _values(results, name, boxes, "mAR")
-            rows += _row("main", _label(name, boxes), "mAR", values, unit="0..1", note=NOTES[name])
+            rows += row_if_any("main", _label(name, boxes), "mAR", values, unit="0..1", note=NOTES[name])
             for metric in ("transition_accuracy", "keep_ratio") if name in ("full", "selected") else ():
                 values = _values(results, name, boxes, metric)
-                rows += _row("main", _label(name, boxes), metric, values, unit="0..1", note=NOTES[name])
-        rows += _row("main", _label("full", boxes), SHARE, _values(results, "full", boxes, SHARE), unit="times")
+                rows += row_if_any("main", _label(name, boxes), metric, values, unit="0..1", note=NOTES[name])
+        rows += row_if_any("main", _label("full", boxes), SHARE, _values(results, "full", boxes, SHARE), unit="times")
     return rows
 
 
@@ -190,10 +184,8 @@ def _gains(results: Results) -> list[Row]:
         mine, other = results[ours, boxes], results[theirs, boxes]
         measure = "naming" if metric == "naming" else "mAR"
         if len(common := sorted(mine.keys() & other.keys())) > 1:
-            a, b = np.array([mine[w][measure] for w in common]), np.array([other[w][metric] for w in common])
-            interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
-            note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
-            rows += _row("paired gains", name, f"{measure} difference", (a - b).tolist(), unit="0..1", note=note)
+            a, b = [mine[w][measure] for w in common], [other[w][metric] for w in common]
+            rows.append(paired_row("paired gains", name, f"{measure} difference", a, b))
     return rows
 
 
@@ -203,7 +195,7 @@ def _table1(results: Results) -> list[Row]:
     for key, (name, paper, num) in TABLE1.items():
         for metric, figure, unit in (("mAR", paper, "0..1"), ("num", num, "tokens"), ("keep_ratio", None, "0..1")):
             values = _values(results, key, "oracle", metric)
-            rows += _row("paper table 1", name, metric, values, unit=unit, paper=figure, note=CHARADES)
+            rows += row_if_any("paper table 1", name, metric, values, unit=unit, paper=figure, note=CHARADES)
     return rows
 
 
@@ -225,8 +217,8 @@ def _table3(results: Results) -> list[Row]:
         if name == "no-scheme":
             note = "the paper has STIGPN in the place of no-scheme, on Charades"
         rows.append(row("paper table 3", name, "mAR over folds", folds, unit="0..100", paper=paper, note=note))
-        spread = [float(np.var(folds))]
         if len(folds) > 1:
+            spread = [float(np.var(folds))]
             rows.append(row("paper table 3", name, "variance over folds", spread, unit="points^2", paper=variance))
     return rows
 
@@ -242,7 +234,7 @@ def _beside_paper(results: Results, table: str, named: dict[str, tuple[str, floa
     rows: list[Row] = []
     for name, (key, paper) in named.items():
         values = _values(same, key, "oracle", "mAR")
-        rows += _row(table, name, "mAR", values, unit="0..1", paper=paper, note=CHARADES)
+        rows += row_if_any(table, name, "mAR", values, unit="0..1", paper=paper, note=CHARADES)
     return rows
 
 
@@ -251,7 +243,7 @@ def _table5(results: Results) -> list[Row]:
     rows: list[Row] = []
     for boxes, paper in {"oracle": 0.636, "detected": 0.451}.items():
         values = _values(results, ALONE, boxes, "mAR")
-        rows += _row("paper table 5", f"{boxes} boxes", "mAR", values, unit="0..1", paper=paper, note=note)
+        rows += row_if_any("paper table 5", f"{boxes} boxes", "mAR", values, unit="0..1", paper=paper, note=note)
     return rows
 
 
@@ -262,5 +254,5 @@ def _evidence(results: Results) -> list[Row]:
         for name, metrics in (("full", EVIDENCE), ("no-scheme", named), ("strict-sim", named)):
             for metric in metrics:
                 values = _values(results, name, boxes, metric)
-                rows += _row("evidence", _label(name, boxes), metric, values, unit="0..1")
+                rows += row_if_any("evidence", _label(name, boxes), metric, values, unit="0..1")
     return rows

@@ -24,9 +24,9 @@ from whyact.laiar.baselines import BASELINES, RIVALS
 from whyact.laiar.config import PRESETS, Config
 from whyact.laiar.scoring import score_answers
 from whyact.laiar.task import calibrate, train_run
-from whyact.metrics.intervals import bootstrap_difference, sign_count
 from whyact.metrics.recall import mean_recall
-from whyact.reproduce.results import Row, header, row
+from whyact.reproduce.laiar_cells import REASONS, SHARE
+from whyact.reproduce.results import Row, header, paired_row, row
 from whyact.reproduce.study import CPU, Study
 
 NAME = "laiar-subactivities"
@@ -40,12 +40,8 @@ NOTES = {
     f"{LAIAR}-no-guidance": "the video model learned alone; the forest's term at its default weight",
 }
 METRICS = ("accuracy", "mAR")
-SHARE = "forest_share"  # how often the forest's log-probabilities are counted beside the logits
-REASONS = (
-    "reason_precision",
-    "reason_coverage",
-    "reason_decisive",
-    "reason_ece",
+EVIDENCE = (
+    *REASONS,
     "transition_precision",
     "transition_recall",
     "naming",
@@ -125,7 +121,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
         answers = list(answer_clips(trained, test))
         predicted = np.array([a.predicted for a in answers])
         scores = score_answers(trained, answers)
-        scores = {key: scores[key] for key in (*REASONS, "reason_curve")}
+        scores = {key: scores[key] for key in (*EVIDENCE, "reason_curve")}
         if name == LAIAR and trained.model.forest is not None:
             scores[SHARE] = float(trained.model.forest.share)
             trained.model.forest = None
@@ -159,11 +155,9 @@ def _tables(results: dict[str, dict[tuple[int, int], dict[str, Any]]], people: d
     for metric in METRICS:
         keys = [key for key in sorted(results[LAIAR]) if (key[0], 0) in results["box-forest"]]
         if keys:
-            a = np.array([results[LAIAR][key][metric] for key in keys])
-            b = np.array([results["box-forest"][key[0], 0][metric] for key in keys])
-            interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
-            note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
-            add("paired gains", "video-boxes over box-forest", f"{metric} difference", (a - b).tolist(), note=note)
-    for metric in (SHARE, *REASONS):
+            ours = [results[LAIAR][key][metric] for key in keys]
+            theirs = [results["box-forest"][key[0], 0][metric] for key in keys]
+            rows.append(paired_row("paired gains", "video-boxes over box-forest", f"{metric} difference", ours, theirs))
+    for metric in (SHARE, *EVIDENCE):
         add("reasons", LAIAR, metric, [c.get(metric) for _, c in sorted(results[LAIAR].items())])
     return rows

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from whyact.errors import UserError
 from whyact.files import write_atomic
+from whyact.metrics.intervals import bootstrap_difference, sign_count
 
 
 class Row(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +76,19 @@ def row(table: str, name: str, metric: str, values: Sequence[float], **more: Any
         raise ValueError(f"{table}, {name}, {metric}: {list(values)} has no finite mean")
     sd = statistics.stdev(values) if len(values) > 1 else None
     return Row(table=table, row=name, metric=metric, mean=statistics.fmean(values), sd=sd, n=len(values), **more)
+
+
+def row_if_any(table: str, name: str, metric: str, values: Sequence[float], **more: Any) -> list[Row]:
+    """Return :func:`row` in a list, or an empty list where no cell of it is done."""
+    return [row(table, name, metric, values, **more)] if values else []
+
+
+def paired_row(table: str, name: str, metric: str, ours: Sequence[float], theirs: Sequence[float]) -> Row:
+    """Return the row of our values (N,) less theirs (N,), in 0..1; its note has the 95 % bootstrap interval."""
+    a, b = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    interval, signs = bootstrap_difference(a, b, np.random.default_rng(0)), sign_count(a, b)
+    note = f"95 % interval {interval.low:+.3f} to {interval.high:+.3f}; better in {signs.up} of {len(a)} pairs"
+    return row(table, name, metric, (a - b).tolist(), unit="0..1", note=note)
 
 
 def write_results(name: str, head: Header, rows: Iterable[Row], folder: Path) -> tuple[Path, Path]:

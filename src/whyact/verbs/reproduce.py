@@ -21,13 +21,8 @@ STUDIES: dict[str, str] = {
     "pvlr-footage": "whyact.reproduce.pvlr_footage:run",
     "locate-gat": "whyact.reproduce.locate_gat:run",
 }
-STORED = (
-    "laiar-cad120",
-    "laiar-homeworld",
-    "laiar-subactivities",
-    "pvlr",
-    "pvlr-footage",
-)  # studies that can write what is done of them
+#: Studies that can write what is done of them.
+STORED = ("laiar-cad120", "laiar-homeworld", "laiar-subactivities", "pvlr", "pvlr-footage")
 RESULTS = Path("reproduced")
 
 _EXAMPLES = (
