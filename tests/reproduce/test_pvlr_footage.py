@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from whyact.cli import main
 from whyact.errors import UserError
-from whyact.reproduce import grid, pvlr_footage
+from whyact.reproduce import grid, pvlr, pvlr_footage
 from whyact.reproduce.pvlr_footage import Film, compose
 from whyact.reproduce.results import from_json
 
@@ -97,13 +99,30 @@ def test_what_is_stored_is_written_without_a_look_at_the_films(
     monkeypatch.setattr(pvlr_footage, "_extract", lambda *_, **__: pytest.fail("films are read"))
     value = {"avg_mAP": 50.0, "mAP_50": 40.0, "classification_mAP": 90.0, "split": "x"}
     some = {("full", 0), ("full", 1), ("mil-only", 0), ("mil-only", 1), ("oracle", 1)}
-    monkeypatch.setattr(
-        grid, "stored_cells", lambda cells, *_: [value if (c["row"], c["seed"]) in some else None for c in cells]
-    )
+
+    def stored(cells: list[dict[str, Any]], function: object, _: Path) -> list[dict[str, Any] | None]:
+        if function is pvlr_footage.long_cell:
+            return [{"avg_mAP": [60.0, 40.0]} if c["row"] == "full" and c["seed"] < 2 else None for c in cells]
+        return [value if (c["row"], c["seed"]) in some else None for c in cells]
+
+    monkeypatch.setattr(grid, "stored_cells", stored)
     assert (
         main(["reproduce", "pvlr-footage", "--root", str(tmp_path), "--stored", "--json", "--out", str(tmp_path)]) == 0
     )
     document = from_json(capsys.readouterr().out)
     counts = {row.row: row.n for row in document.rows if row.metric in ("avg_mAP", "avg_mAP difference")}
     assert counts == {"full": 2, "mil-only": 2, "oracle": 1, "hockey, full over mil-only": 2}
-    assert "20 cells of the study are not done" in document.header.data
+    (late,) = (row for row in document.rows if row.table == "plateau, hockey" and row.metric == "avg_mAP after 200")
+    assert (late.row, late.mean, late.n) == ("full", 40.0, 2)
+    assert "24 cells of the study are not done" in document.header.data
+
+
+def test_a_long_training_on_footage_is_measured_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    made = [replace(film, rows=rows[film.rows[:, 0].astype(int) * 9]) for film in films("hockey")]
+    monkeypatch.setattr(pvlr_footage, "read_films", lambda *_: made)
+    monkeypatch.setattr(pvlr, "PLATEAU_ITERATIONS", 100)
+    monkeypatch.setattr(pvlr, "PLATEAU_EVERY", 50)
+    found = pvlr_footage.long_cell({"table": "hockey", "seed": 0, "root": "films", "config": pvlr.longer("mil-only")})
+    assert len(found["avg_mAP"]) == 2
+    assert all(0 <= value <= 100 for value in found["avg_mAP"])

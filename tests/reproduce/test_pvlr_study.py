@@ -7,6 +7,9 @@ import pytest
 
 from whyact.data.datasets import load_features
 from whyact.errors import UserError
+from whyact.pvlr import config as pvlr_config
+from whyact.pvlr.config import PRESETS
+from whyact.pvlr.sets import resolve
 from whyact.reproduce import grid, pvlr
 from whyact.reproduce.pvlr_references import snippet_labels
 from whyact.reproduce.results import from_json
@@ -132,9 +135,20 @@ def test_a_long_training_is_measured_on_the_way(monkeypatch):
     monkeypatch.setattr(pvlr, "PLATEAU_ITERATIONS", 100)
     monkeypatch.setattr(pvlr, "PLATEAU_EVERY", 50)
     monkeypatch.setattr(pvlr, "load_features", lambda *_: tiny_world())
-    found = pvlr.long_cell({"row": "mil-only", "seed": 0, "config": msgspec.to_builtins(pvlr.settings("mil-only"))})
+    found = pvlr.long_cell({"row": "mil-only", "seed": 0, "config": pvlr.longer("mil-only")})
     assert len(found["avg_mAP"]) == 2
     assert all(0 <= value <= 100 for value in found["avg_mAP"])
+
+
+def test_a_cell_is_known_by_every_number_it_is_trained_with(monkeypatch):
+    """No preset's own iterations stand for those of the small size: a change of either is another cell."""
+    split = load_features("synthetic", None, 0)
+    for row, preset in (("full", "default"), ("official", "official")):
+        config = pvlr.settings(row)
+        assert resolve(config, split).train == config.train == resolve(PRESETS[preset], split).train
+        assert resolve(config, split).loss == config.loss == resolve(PRESETS[preset], split).loss
+    monkeypatch.setitem(pvlr_config._SMALL["train"], "iterations", 77)
+    assert {c["config"]["train"]["iterations"] for c in pvlr._cells(None, True, None)} == {77}
 
 
 def test_quick_is_one_generated_world_and_writes_nothing(monkeypatch, tmp_path, capsys):

@@ -8,7 +8,7 @@ Settings were chosen on worlds and compositions from 100 upwards, which no table
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.errors import UserError
 from whyact.files import canonical_json, sha256
 from whyact.metrics.intervals import sign_count, t_difference
-from whyact.pvlr.config import PRESETS, Config
+from whyact.pvlr.config import PRESETS, Config, small
 from whyact.pvlr.inference import Curves, classification_map, curves, detection_map, localise
 from whyact.pvlr.learner import EPOCH, label_matrix, learn
 from whyact.pvlr.model import PVLR
@@ -151,12 +151,14 @@ def measure(split: FeatureSplit, name: str, config: Config, seed: int, device: s
 @numerics()
 def long_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train one row for long on a generated world or a composition: one ``avg_mAP`` every so many iterations."""
-    seed, where = params["seed"], params.get("device", CPU)
-    config = msgspec.convert(params["config"], Config)
     root = Path(params["root"]) if "root" in params else None
-    split = load_features("synthetic" if root is None else "gym", root, seed)
+    split = load_features("synthetic" if root is None else "gym", root, params["seed"])
+    return on_the_way(split, msgspec.convert(params["config"], Config), params["seed"], params.get("device", CPU))
+
+
+def on_the_way(split: FeatureSplit, config: Config, seed: int, device: str = CPU) -> dict[str, Any]:
+    """Train on a split, and return the ``avg_mAP`` of its test side after every so many iterations."""
     config = resolve(config, split)
-    config = replace(config, train=replace(config.train, iterations=PLATEAU_ITERATIONS))
     seed_everything(seed)
     model = build_model(config, split.prompts)
 
@@ -169,12 +171,12 @@ def long_cell(params: dict[str, Any]) -> dict[str, Any]:
         }
 
     validation = Validation(PLATEAU_EVERY // EPOCH, measured, "avg_mAP")
-    result = learn(model, split.train, len(split.classes), config, seed=seed, device=where, validation=validation)
+    result = learn(model, split.train, len(split.classes), config, seed=seed, device=device, validation=validation)
     return {"avg_mAP": [row["val_avg_mAP"] for row in result.history if row.get("val_avg_mAP") is not None]}
 
 
 def settings(row: str) -> Config:
-    """Return the settings of a row."""
+    """Return the settings of a row at the small size, every number filled in, for a cell is known by them."""
     config = PRESETS["official" if row == "official" else "default"]
     without = dict.fromkeys(TERMS.get(row, ()), 0.0)
     if row == "mil-only":
@@ -183,7 +185,7 @@ def settings(row: str) -> Config:
         without = {"distillation": 0.0}
     loss = replace(config.loss, **without)  # type: ignore[arg-type]
     model = replace(config.model, noise=0.0) if row == "no-sampling" else config.model
-    return replace(config, loss=loss, model=model)
+    return small(replace(config, loss=loss, model=model))
 
 
 def _cells(root: Path | None, quick: bool, seeds: int | None) -> list[dict[str, Any]]:
@@ -247,21 +249,34 @@ def _published() -> list[results.Row]:
 
 def _long_cells(root: Path | None, seeds: int | None) -> list[dict[str, Any]]:
     return [
-        {"row": r, "seed": s, "config": msgspec.to_builtins(settings(r)), "iterations": PLATEAU_ITERATIONS, **where}
+        {"row": r, "seed": s, "config": longer(r), **where}
         for where in ({}, {"root": str(root)})  # generated worlds, compositions
         for r in PLATEAU
         for s in range(min(seeds or PLATEAU_SEEDS, PLATEAU_SEEDS))
     ]
 
 
+def longer(row: str) -> dict[str, Any]:
+    """Return the settings of a row in the table of long trainings, as a cell holds them."""
+    config = settings(row)
+    return msgspec.to_builtins(replace(config, train=replace(config.train, iterations=PLATEAU_ITERATIONS)))
+
+
 def _long_rows(cells: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[results.Row]:
     curve: dict[tuple[str, str], list[list[float]]] = {}
     for one, result in zip(cells, found, strict=True):
         curve.setdefault(("gym" if "root" in one else "synthetic", one["row"]), []).append(result["avg_mAP"])
+    return plateau_rows(curve, TABLE_NOTES)
+
+
+def plateau_rows(
+    curve: Mapping[tuple[str, str], Sequence[Sequence[float]]], notes: Mapping[str, str]
+) -> list[results.Row]:
+    """Return the rows of long trainings: (table, row) -> one list of values on the way for each split."""
     rows = []
     for (table, name), of_seeds in curve.items():
         for at, values in enumerate(zip(*of_seeds, strict=True), 1):
-            metric, note = f"avg_mAP after {at * PLATEAU_EVERY}", f"{TABLE_NOTES[table]}; {PLATEAU_NOTE}"
+            metric, note = f"avg_mAP after {at * PLATEAU_EVERY}", f"{notes[table]}; {PLATEAU_NOTE}"
             rows.append(results.row(f"plateau, {table}", name, metric, values, unit="0..100", note=note))
     return rows
 
