@@ -114,7 +114,7 @@ def run(study: Study) -> None:
         person = {f: found.fold(f)[1][0].group for f in folds}
         pairs = [sorted((person[a], person[b])) for a, b in zip(folds[::2], folds[1::2], strict=False)]
         cells += [{"row": r, "without": p, "seed": 0, **common} for p in pairs for r in CLAIMING]
-        cells += grid([JOINED], ABLATION_SEEDS)
+        cells += grid([JOINED])
         cells += grid([r for r in (*TABLE2, *TABLE1, *COMPARED) if r not in MAIN], ABLATION_SEEDS)
     cells, done = study.cells(cells, cell, RUNS)
     results: dict[str, dict[tuple[int, int], dict[str, Any]]] = defaultdict(dict)
