@@ -47,6 +47,15 @@ def test_no_answer_is_sure_where_all_are_wrong() -> None:
     assert calibration.choose(10 * np.eye(4)[(target + 1) % 4], target)[1] == 1.0
 
 
+def test_a_toss_up_is_never_sure_however_seldom_the_model_is_wrong() -> None:
+    """With 95 of 100 right, the lowest score alone would do as a threshold: 0.42 of 3 actions was said as a fact."""
+    target = np.arange(99) % 3
+    logits = 12.0 * np.eye(3)[target]
+    logits[:5] = 0.1 * np.eye(3)[(target[:5] + 1) % 3]
+    assert by_hand(logits, target, calibration.TARGET_RISK)[1] < 0.5
+    assert calibration.choose(logits, target)[1] == 0.5
+
+
 def test_whole_groups_near_a_third_of_the_clips_are_held_out() -> None:
     def people(**counts: int) -> set[str]:
         return task.held_out_groups([clip("ff", group=g, id=f"{g}{i}") for g, n in counts.items() for i in range(n)])

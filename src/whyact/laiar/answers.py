@@ -25,11 +25,10 @@ from whyact.laiar.evidence import (
     removal_masks,
     scores_without,
 )
-from whyact.laiar.runs import Run
+from whyact.laiar.runs import YES, Run
 from whyact.metrics.calibration import calibrated
 
 GAP = 3  # sampled frames from one end of a measured change to the other, at most, where it is stated
-YES = 0.5  # where a clip may show several actions: the probability from which an answer gives one
 
 
 @dataclass

@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from whyact.data.types import RelationClip
 from whyact.laiar import forest, scene
-from whyact.laiar.answers import YES, answer_clips
+from whyact.laiar.answers import answer_clips
 from whyact.laiar.reasons import Fits, claims_of, fit_claims
-from whyact.laiar.runs import Run
+from whyact.laiar.runs import YES, Run
 from whyact.metrics.calibration import fit_temperature, top_label
 from whyact.metrics.selective import choose_threshold
 
@@ -81,10 +81,14 @@ def calibration_of(run: Run, clips: Sequence[RelationClip], text: str) -> Calibr
 
 
 def choose(logits: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Return the temperature and the confidence threshold chosen on held-out logits (N,C) and targets (N,)."""
+    """Return the temperature and the confidence threshold chosen on held-out logits (N,C) and targets (N,).
+
+    Few wrong answers in all would allow a threshold of next to nothing. What is more likely wrong than right stays
+    under it all the same.
+    """
     temperature = float(fit_temperature(logits, target))
     scaled = logits / temperature
     p = np.exp(scaled - scaled.max(1, keepdims=True))
     confidence, correct = top_label(p / p.sum(1, keepdims=True), target)
     point = choose_threshold(confidence, correct, TARGET_RISK)
-    return temperature, float(point.threshold) if np.isfinite(point.threshold) else 1.0
+    return temperature, max(float(point.threshold), YES) if np.isfinite(point.threshold) else 1.0

@@ -63,7 +63,7 @@ def explain(run: Run, answer: Answer, *, source: str, data: str) -> Prediction:
         ),
         labels=[LabelScore(label=words.actions[c], score=float(answer.probabilities[c])) for c in order],
         unsure=confidence < run.threshold or not from_video,
-        threshold=run.threshold or None,
+        threshold=run.threshold,
         tokens_valid=int(answer.valid.sum()),
         tokens_kept=int(answer.keep.sum()),
         evidence=[_evidence(run, answer, times, i) for i in range(min(SHOWN, len(answer.changes)))],

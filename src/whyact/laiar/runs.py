@@ -21,6 +21,7 @@ from whyact.metrics.calibration import ClaimFit
 from whyact.training.checkpoint import BestWeights, load_checkpoint, save_checkpoint, unreadable
 from whyact.training.state import Best
 
+YES = 0.5  # what is less probable than this is more likely false than true, and never said without a doubt
 LANGUAGE = ("s.", "f_s.", "head_s.", "head_v2s.", "language_dt_former.")  # what answering never uses
 
 
@@ -40,9 +41,10 @@ class _Words(msgspec.Struct):
 class Run:
     """A trained model with everything that answering needs.
 
-    ``threshold`` is the confidence under which an answer is unsure and ``temperature`` divides the logits; both
-    were chosen on training groups held out (``calibrated`` says how), or are 0 and 1. ``naming_calibration`` holds what
-    a named "transition" or "state" is worth (:func:`whyact.metrics.calibration.fit_calibration`), fitted there too.
+    ``threshold`` is the confidence under which an answer is unsure, never less than one half, and ``temperature``
+    divides the logits; both were chosen on training groups held out (``calibrated`` says how), or are one half and 1.
+    ``naming_calibration`` holds what a named "transition" or "state" is worth, fitted there too
+    (:func:`whyact.metrics.calibration.fit_calibration`).
     ``history`` holds every epoch's mean loss terms and keep rate; ``prior`` (C,) how often each action happens in the
     training clips. ``clip_seconds`` is the training clips' median length; ``domain`` knows what their frames look like,
     where the model was trained with pixels; ``box_domain`` their boxes, where a detector found them. ``best`` is the
@@ -54,7 +56,7 @@ class Run:
     config: Config
     bank: LabelBank
     prior: list[float] = field(default_factory=list)
-    threshold: float = 0.0
+    threshold: float = YES
     temperature: float = 1.0
     calibrated: str = ""
     naming_calibration: dict[str, ClaimFit] = field(default_factory=dict)
@@ -193,7 +195,7 @@ def load_run(folder: Path) -> Run:
         config,
         bank,
         prior=extra.get("prior", []),
-        threshold=extra["threshold"],
+        threshold=max(extra["threshold"], YES),  # older runs may have less
         temperature=extra["temperature"],
         calibrated=extra["calibrated"],
         naming_calibration={kind: ClaimFit(*fit) for kind, fit in extra.get("naming_calibration", {}).items()},

@@ -19,7 +19,7 @@ from whyact.data.types import RelationClip, Vocabulary
 from whyact.devices import resolve_device
 from whyact.errors import UserError, for_each
 from whyact.files import sha256
-from whyact.laiar.answers import YES, Answer, answer_clips
+from whyact.laiar.answers import Answer, answer_clips
 from whyact.laiar.baselines import compare_rivals, measure_rivals
 from whyact.laiar.batches import evaluation_batches
 from whyact.laiar.calibration import Calibration, calibration_of
@@ -44,7 +44,7 @@ from whyact.laiar.perceive import (
 )
 from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
-from whyact.laiar.runs import Run, load_run, save_run
+from whyact.laiar.runs import YES, Run, load_run, save_run
 from whyact.laiar.scoring import language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.prediction import Prediction
