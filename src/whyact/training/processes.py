@@ -7,6 +7,7 @@ with one. Random numbers derive from the seed, the epoch and the process, so a s
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import random
 from collections.abc import Iterable, Iterator
@@ -52,7 +53,14 @@ def join_processes(process: Process, device: torch.device) -> None:
     """Connect this process to the others, once; the connection lasts until the process ends."""
     if process.world > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        atexit.register(distributed.destroy_process_group)
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    """Disconnect while the interpreter is whole: a thread of the group that outlives it aborts the process."""
+    gc.collect()  # a model that was wrapped for several processes can hold the group in a cycle
+    if _connected():
+        distributed.destroy_process_group()
 
 
 def barrier() -> None:
