@@ -17,7 +17,7 @@ from whyact.laiar.config import Config, DataConfig, OptimConfig, SelectConfig
 from whyact.laiar.task import train_run
 from whyact.reproduce import laiar_cad120 as module
 from whyact.reproduce import laiar_cells
-from whyact.reproduce.laiar_cells import COMPARED, JOINED, PRETRAINED, RESAMPLED, resampled, settings
+from whyact.reproduce.laiar_cells import COMPARED, JOINED, PRETRAINED, RESAMPLED, predict_over_samplings, settings
 
 CONFIG = Config(
     data=DataConfig(frames=3, slots=4),
@@ -84,7 +84,7 @@ def test_an_answer_over_samplings_is_their_mean_and_unmoved_ones_change_nothing(
     data = replace(CONFIG.data, frames=3, time_jitter=0.0)
     run = train_run(clips, VOCABULARY, replace(CONFIG, data=data), seed=0, progress=False)
     plain = np.array([a.predicted for a in answer_clips(run, clips, explain=False)])
-    np.testing.assert_array_equal(resampled(run, clips, seed=0), plain)
+    np.testing.assert_array_equal(predict_over_samplings(run, clips, seed=0), plain)
     run.config = replace(run.config, data=replace(data, time_jitter=0.5))
 
     drawn = np.random.default_rng(4)
@@ -96,4 +96,4 @@ def test_an_answer_over_samplings_is_their_mean_and_unmoved_ones_change_nothing(
             total += run.model.video(packed.batch(index, positions)).logits.softmax(-1).numpy()
     monkeypatch.setattr(laiar_cells, "SAMPLINGS", 2)
     run.temperature = 1.0
-    np.testing.assert_array_equal(resampled(run, clips, seed=4), total.argmax(-1))
+    np.testing.assert_array_equal(predict_over_samplings(run, clips, seed=4), total.argmax(-1))

@@ -123,7 +123,7 @@ def test_a_long_training_on_footage_is_measured_on_the_way(monkeypatch: pytest.M
     monkeypatch.setattr(pvlr_footage, "read_films", lambda *_: made)
     monkeypatch.setattr(pvlr, "PLATEAU_ITERATIONS", 100)
     monkeypatch.setattr(pvlr, "PLATEAU_EVERY", 50)
-    config = {**pvlr.longer("mil-only"), "text": "stand-in"}  # the words' own encoder is an extra
+    config = {**pvlr.long_settings("mil-only"), "text": "stand-in"}  # the words' own encoder is an extra
     found = pvlr_footage.long_cell({"table": "hockey", "seed": 0, "root": "films", "config": config})
     assert len(found["avg_mAP"]) == 2
     assert all(0 <= value <= 100 for value in found["avg_mAP"])

@@ -135,7 +135,7 @@ def test_a_long_training_is_measured_on_the_way(monkeypatch):
     monkeypatch.setattr(pvlr, "PLATEAU_ITERATIONS", 100)
     monkeypatch.setattr(pvlr, "PLATEAU_EVERY", 50)
     monkeypatch.setattr(pvlr, "load_features", lambda *_: tiny_world())
-    found = pvlr.long_cell({"row": "mil-only", "seed": 0, "config": pvlr.longer("mil-only")})
+    found = pvlr.long_cell({"row": "mil-only", "seed": 0, "config": pvlr.long_settings("mil-only")})
     assert len(found["avg_mAP"]) == 2
     assert all(0 <= value <= 100 for value in found["avg_mAP"])
 

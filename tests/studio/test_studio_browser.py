@@ -71,7 +71,7 @@ def address(corrections: Path) -> Iterator[str]:
 
 def given_up(request: Any) -> bool:
     """Tell whether the browser dropped a request itself: a player's video, or what it left by going on or closing."""
-    # A server that is gone, refuses or breaks off fails otherwise: ERR_CONNECTION_REFUSED, ERR_EMPTY_RESPONSE.
+    # A server that stopped, refuses or breaks off fails otherwise: ERR_CONNECTION_REFUSED, ERR_EMPTY_RESPONSE.
     return "/video" in request.url or request.failure == "net::ERR_ABORTED"
 
 

@@ -44,7 +44,7 @@ from whyact.laiar.perceive import (
 )
 from whyact.laiar.predict_videos import DEFAULT_OPTIONS, predict_videos
 from whyact.laiar.relation_network import out_of_fold
-from whyact.laiar.runs import YES, Run, load_run, save_run
+from whyact.laiar.runs import Run, load_run, save_run
 from whyact.laiar.scoring import language_recall, score_answers
 from whyact.laiar.two_stage import relation_prior
 from whyact.prediction import Prediction
@@ -114,7 +114,7 @@ def train_run(
         run.best, run.best_bank = result.best, bank_of(best)
     run.clip_seconds = float(np.median([c.times[-1] - c.times[0] for c in clips if len(c.times)] or [0.0]))
     if several:
-        run.threshold, run.calibrated = YES, "not calibrated: a clip shows any number of actions"
+        run.calibrated = "not calibrated: a clip shows any number of actions"
     share = float(np.mean([a.keep.sum() / max(1, a.valid.sum()) for a in answer_clips(run, clips[:64], explain=False)]))
     if share < 0.1:
         print(

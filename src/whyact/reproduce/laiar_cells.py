@@ -148,7 +148,9 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
     run = train_run(train, found.vocabulary, config, seed=seed, start=start, device=where)
     target = [c.target for c in test]
     if row == RESAMPLED:
-        scored = mean_recall(np.array(target), resampled(run, test, seed=seed), len(found.vocabulary.actions))
+        scored = mean_recall(
+            np.array(target), predict_over_samplings(run, test, seed=seed), len(found.vocabulary.actions)
+        )
         return {"target": target, "mAR": scored.with_null}
     if row == "language":
         scores: dict[str, Any] = {"mAR": language_recall(run, test), "target": target}
@@ -173,7 +175,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def resampled(run: Run, clips: Sequence[RelationClip], *, seed: int) -> np.ndarray:
+def predict_over_samplings(run: Run, clips: Sequence[RelationClip], *, seed: int) -> np.ndarray:
     """Return the action of each clip (N,) by its mean probability over several samplings of the clip's frames."""
     config, random = run.config.data, np.random.default_rng(seed)
     packed = PackedClips([clip.without_relations() for clip in clips], slots=config.slots, window=config.window)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import torch
 
+from whyact.arrays import Float64
 from whyact.data.datasets import load_features
 from whyact.data.untrimmed.feature_split import FeatureSplit
 from whyact.errors import UserError
@@ -137,8 +138,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
 def measure(split: FeatureSplit, name: str, config: Config, seed: int, device: str = CPU) -> dict[str, Any]:
     """Train one row on a split, and return its metrics on the test side."""
     found = _curves(name, split, config, seed, device)
-    detections = [localise(c, config.inference) for c in found]
-    ap = detection_map(detections, split.test, len(split.classes), config.inference.detection)
+    ap = _average_precision(found, split, config)
     at_half = config.inference.detection.index(0.5)
     return {
         "avg_mAP": float(ap.mean()),
@@ -148,15 +148,23 @@ def measure(split: FeatureSplit, name: str, config: Config, seed: int, device: s
     }
 
 
+def _average_precision(found: Sequence[Curves], split: FeatureSplit, config: Config) -> Float64:
+    """Return the mAP of a test side's curves at each tIoU, in percent."""
+    detections = [localise(c, config.inference) for c in found]
+    return detection_map(detections, split.test, len(split.classes), config.inference.detection)
+
+
 @numerics()
 def long_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train one row for long on a generated world or a composition: one ``avg_mAP`` every so many iterations."""
     root = Path(params["root"]) if "root" in params else None
     split = load_features("synthetic" if root is None else "gym", root, params["seed"])
-    return on_the_way(split, msgspec.convert(params["config"], Config), params["seed"], params.get("device", CPU))
+    return train_and_measure(
+        split, msgspec.convert(params["config"], Config), params["seed"], params.get("device", CPU)
+    )
 
 
-def on_the_way(split: FeatureSplit, config: Config, seed: int, device: str = CPU) -> dict[str, Any]:
+def train_and_measure(split: FeatureSplit, config: Config, seed: int, device: str = CPU) -> dict[str, Any]:
     """Train on a split, and return the ``avg_mAP`` of its test side after every so many iterations."""
     config = resolve(config, split)
     seed_everything(seed)
@@ -165,10 +173,8 @@ def on_the_way(split: FeatureSplit, config: Config, seed: int, device: str = CPU
     def measured() -> dict[str, float]:
         with torch.no_grad():
             text = model.text()
-        found = [localise(curves(model, video.features, text), config.inference) for video in split.test]
-        return {
-            "avg_mAP": float(detection_map(found, split.test, len(split.classes), config.inference.detection).mean())
-        }
+        found = [curves(model, video.features, text, config.inference.chunk) for video in split.test]
+        return {"avg_mAP": float(_average_precision(found, split, config).mean())}
 
     validation = Validation(PLATEAU_EVERY // EPOCH, measured, "avg_mAP")
     result = learn(model, split.train, len(split.classes), config, seed=seed, device=device, validation=validation)
@@ -249,14 +255,14 @@ def _published() -> list[results.Row]:
 
 def _long_cells(root: Path | None, seeds: int | None) -> list[dict[str, Any]]:
     return [
-        {"row": r, "seed": s, "config": longer(r), **where}
+        {"row": r, "seed": s, "config": long_settings(r), **where}
         for where in ({}, {"root": str(root)})  # generated worlds, compositions
         for r in PLATEAU
         for s in range(min(seeds or PLATEAU_SEEDS, PLATEAU_SEEDS))
     ]
 
 
-def longer(row: str) -> dict[str, Any]:
+def long_settings(row: str) -> dict[str, Any]:
     """Return the settings of a row in the table of long trainings, as a cell holds them."""
     config = settings(row)
     return msgspec.to_builtins(replace(config, train=replace(config.train, iterations=PLATEAU_ITERATIONS)))

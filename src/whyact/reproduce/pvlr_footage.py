@@ -34,13 +34,13 @@ from whyact.pvlr.config import Config
 from whyact.reproduce.pvlr import (
     METRICS,
     NOTES,
-    longer,
+    long_settings,
     measure,
     missing,
-    on_the_way,
     paired,
     plateau_rows,
     settings,
+    train_and_measure,
 )
 from whyact.reproduce.results import Row, header, row
 from whyact.reproduce.study import CPU, Study
@@ -105,7 +105,7 @@ def run(study: Study) -> None:
     rows, lacking = _tables(results, tables), len(asked) - len(cells)
     if not study.quick:
         asked = [
-            {"table": t, "row": r, "seed": s, "root": folder, "config": longer(r)}
+            {"table": t, "row": r, "seed": s, "root": folder, "config": long_settings(r)}
             for t in tables
             for s in numbers[:LONG_SEEDS]
             for r in LONG_ROWS
@@ -151,7 +151,7 @@ def cell(params: dict[str, Any]) -> dict[str, Any]:
 def long_cell(params: dict[str, Any]) -> dict[str, Any]:
     """Train one row for long on one split: one ``avg_mAP`` every so many iterations."""
     config = msgspec.convert(params["config"], Config)
-    return on_the_way(_split(params), config, params["seed"], params.get("device", CPU))
+    return train_and_measure(_split(params), config, params["seed"], params.get("device", CPU))
 
 
 def _split(params: dict[str, Any]) -> FeatureSplit:
